@@ -1,0 +1,51 @@
+//! Names of objects in the store (DESIGN of the repository: `docs/format.md`, "Layout").
+
+use object_store::path::Path;
+
+use crate::ids::{FencingToken, SetId, SourceId, TaskId, VersionNumber};
+
+/// The repository's identity, created once.
+pub fn repository() -> Path {
+    Path::from("tidemark.json")
+}
+
+/// A generation of the coordinator, create-only.
+pub fn generation(number: u64) -> Path {
+    Path::from(format!("gen/{number:020}"))
+}
+
+/// Mirror of a piece of configuration; `kind` is `sources`, `policies` or `sets`.
+pub fn config(kind: &str, id: &str, number: u64) -> Path {
+    Path::from(format!("config/{kind}/{id}/{number:020}"))
+}
+
+/// Where the manifests of a version set live.
+pub fn versions(source: &SourceId, set: &SetId) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/versions"))
+}
+
+/// The manifest of a version, create-only.
+pub fn manifest(source: &SourceId, set: &SetId, number: VersionNumber) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/versions/{:020}", number.0))
+}
+
+/// The `sequence`-th work root of a running task.
+pub fn work_root(source: &SourceId, set: &SetId, token: FencingToken, sequence: u64) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/work/{token}/{sequence:010}"))
+}
+
+/// An object page, entry or range page.
+pub fn page(source: &SourceId, token: FencingToken, sequence: u64) -> Path {
+    Path::from(format!("sources/{source}/pages/{token}-{sequence:010}"))
+}
+
+/// A segment.
+pub fn segment(source: &SourceId, token: FencingToken, sequence: u64) -> Path {
+    Path::from(format!("sources/{source}/segments/{token}-{sequence:010}.parquet"))
+}
+
+/// Prefix of everything that one partition (for Cassandra: one host id) stages within a task. `partition` must be a safe
+/// path part (lower-case letters, digits, `-`).
+pub fn staged(source: &SourceId, task: &TaskId, partition: &str) -> Path {
+    Path::from(format!("sources/{source}/staged/{task}/{partition}"))
+}

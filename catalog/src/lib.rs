@@ -1,0 +1,12 @@
+//! The meaning of what is stored: ids, names in the store, manifests, pages, entries, segments' references, and the commit
+//! of a version.
+//!
+//! A version exists if and only if its manifest exists and its hash link verifies; the manifest names every object that the
+//! version needs. Objects are written once, under names that carry the writer's fencing token and a sequence number.
+
+pub mod entry;
+pub mod ids;
+pub mod layout;
+pub mod manifest;
+pub mod slice;
+pub mod stored;

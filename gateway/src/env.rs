@@ -1,0 +1,118 @@
+//! Wall clock, monotonic clock, randomness and ids, handed down from `main`.
+//!
+//! Nothing else in the workspace asks the operating system for the time or for random bytes (clippy refuses it), so that
+//! tests of time and simulations can replace both.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rand::{RngCore, SeedableRng, rngs::StdRng};
+use uuid::Uuid;
+
+/// A cheap handle on the clocks and the source of randomness of this process.
+#[derive(Clone)]
+pub struct Env {
+    source: Arc<dyn Source>,
+}
+
+/// What an environment is made of; implemented by the operating system and by [`Env::seeded`].
+trait Source: Send + Sync {
+    fn now(&self) -> Timestamp;
+    fn monotonic(&self) -> Duration;
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+impl Env {
+    /// The clocks and the randomness of the operating system.
+    pub fn system() -> Self {
+        Self { source: Arc::new(System::new()) }
+    }
+
+    /// A deterministic environment: time stands at `start`, random bytes follow from `seed`.
+    pub fn seeded(seed: u64, start: Timestamp) -> Self {
+        Self { source: Arc::new(Seeded { start, rng: Mutex::new(StdRng::seed_from_u64(seed)) }) }
+    }
+
+    /// Wall-clock time.
+    pub fn now(&self) -> Timestamp {
+        self.source.now()
+    }
+
+    /// Wall-clock time in microseconds since 1970-01-01 UTC, the unit of Cassandra's write times.
+    pub fn now_micros(&self) -> i64 {
+        self.now().as_microsecond()
+    }
+
+    /// Time since this environment was made; never goes back.
+    pub fn monotonic(&self) -> Duration {
+        self.source.monotonic()
+    }
+
+    /// `N` random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.source.fill(&mut bytes);
+        bytes
+    }
+
+    /// A new time-sortable id (UUID version 7 of [`Env::now`]).
+    pub fn id(&self) -> Uuid {
+        let millis = u64::try_from(self.now().as_millisecond()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &self.random()).into_uuid()
+    }
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Env")
+    }
+}
+
+struct System {
+    started: std::time::Instant,
+}
+
+impl System {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the monotonic clock")]
+    fn new() -> Self {
+        Self { started: std::time::Instant::now() }
+    }
+}
+
+impl Source for System {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+struct Seeded {
+    start: Timestamp,
+    rng: Mutex<StdRng>,
+}
+
+impl Source for Seeded {
+    fn now(&self) -> Timestamp {
+        self.start
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
+    }
+}

@@ -1,0 +1,8 @@
+//! Cassandra's SSTable format, decoded into atoms with raw bytes: no I/O policy, no merge, no meaning beyond the format.
+//!
+//! The crate reads hostile bytes: it allocates nothing by an unchecked length, never panics, and every error names the
+//! file, the offset and the reason. "No rows" is never the answer to a file that cannot be read.
+
+pub mod model;
+pub mod schema;
+pub mod types;

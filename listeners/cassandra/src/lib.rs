@@ -1,0 +1,3 @@
+//! Cassandra as a source: capture beside a node, collapse of the replicas, segments, restore by CQL.
+
+pub mod cluster;

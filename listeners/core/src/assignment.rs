@@ -1,0 +1,51 @@
+//! What the orchestrator asks of a listener, as JSON inside the control protocol.
+
+use serde::{Deserialize, Serialize};
+use tidemark_catalog::ids::{FencingToken, SourceId, TaskId};
+
+/// A capture of some objects of one partition, in fresh mode. Sent again with the same `task` it is resumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// Id of the assignment, unique per attempt.
+    pub id: String,
+    /// The protected system.
+    pub source: SourceId,
+    /// The task; names of staged objects are deterministic within it.
+    pub task: TaskId,
+    /// The claim of the task.
+    pub token: FencingToken,
+    /// Patterns of objects, `part/part` with `*` for any text within a part.
+    pub objects: Vec<String>,
+    /// URL of the store; credentials come to the listener process through its own environment.
+    pub store: String,
+    /// Limits.
+    pub limits: CaptureLimits,
+}
+
+/// Bounds on what a capture may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureLimits {
+    /// Uploads at the same time.
+    pub uploads: usize,
+    /// Size of one part of a large upload, bytes; `uploads * part_bytes` bounds the listener's buffers.
+    pub part_bytes: usize,
+}
+
+impl Default for CaptureLimits {
+    /// 2 uploads of 5 MiB parts: within the listener's 64 MiB with room to spare.
+    fn default() -> Self {
+        Self { uploads: 2, part_bytes: 5 << 20 }
+    }
+}
+
+/// Asks for a preflight checklist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckRequest {
+    /// URL of a store to try as well.
+    pub store: Option<String>,
+    /// Patterns of objects that will be captured.
+    pub objects: Vec<String>,
+}

@@ -1,0 +1,314 @@
+//! The seam `SourceDriver`: everything the orchestrator asks of a kind of source.
+//!
+//! `orchestrator/src/sources.rs` is the only place that names the implementations. Drivers are pure functions from stored
+//! objects to stored objects (consolidation) or from stored objects to a destination (restore): they hold no state, and
+//! what they must remember goes through the checkpoint they are handed.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidemark_catalog::{
+    entry::{Entry, ObjectLine},
+    ids::{FencingToken, ObjectName, SourceId},
+    slice::SliceManifest,
+    stored::StoredRef,
+};
+use tidemark_gateway::Env;
+use tokio_util::sync::CancellationToken;
+
+use crate::{check, progress::ProgressSink};
+
+/// A kind of source.
+#[async_trait]
+pub trait SourceDriver: Send + Sync {
+    /// Name of the kind, for example `cassandra`.
+    fn kind(&self) -> &'static str;
+
+    /// Checks the shape of a source's specification (the JSON object given at `source add`).
+    ///
+    /// # Errors
+    /// [`Error`] naming the field.
+    fn validate(&self, spec: &Value) -> Result<(), Error>;
+
+    /// Connects to the live source and says how it stands.
+    async fn check(&self, spec: &Value) -> Vec<check::Line>;
+
+    /// Objects of the live source that can be protected, sorted by name.
+    async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Error>;
+
+    /// One listener per partition of the source that should be captured.
+    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error>;
+
+    /// Partitions of the live source, captured or not: consolidation judges coverage by them even if their listeners are
+    /// down. Collapses the slices of one object into one state and writes its segments, range pages and entry.
+    ///
+    /// # Errors
+    /// [`Error`] where a staged object is damaged in a way that leaves no state to commit; damage to one replica's files is
+    /// an error too (retry after a new capture), never a smaller state.
+    async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error>;
+
+    /// Objects that the slices or the source know for these patterns, sorted; the union over partitions.
+    ///
+    /// # Errors
+    /// [`Error`] where a slice's info cannot be read.
+    async fn captured_objects(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        slices: &[SliceManifest],
+    ) -> Result<Vec<ObjectName>, Error>;
+
+    /// Reads every object that the entry names and proves it: digests, order, counts.
+    async fn verify(&self, store: &Arc<dyn ObjectStore>, entry: &Entry, progress: ProgressSink) -> Result<u64, Error>;
+
+    /// What a restore would do; the run does exactly this.
+    async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error>;
+
+    /// Runs a plan, from its checkpoint on.
+    async fn restore(
+        &self,
+        job: &RestoreJob,
+        plan: &RestorePlan,
+        control: RestoreControl,
+    ) -> Result<RestoreReport, Error>;
+}
+
+/// An object of a live source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveObject {
+    /// Its name.
+    pub object: ObjectName,
+    /// The source's own id.
+    pub object_id: String,
+    /// False where it cannot be protected.
+    pub supported: bool,
+    /// Why not, or other words for people.
+    pub note: Option<String>,
+}
+
+/// How to start a listener as a local process. Secrets go into `secret_environment`, never into `arguments`.
+#[derive(Clone, Debug)]
+pub struct ListenerSpec {
+    /// Id within the source (for Cassandra: the node's address).
+    pub id: String,
+    /// Binary name, beside the orchestrator's own.
+    pub program: String,
+    /// Arguments after the control arguments (`--control URL --listener ID --source ID`).
+    pub arguments: Vec<String>,
+    /// Files or variables with credentials for the source.
+    pub secret_environment: Vec<(String, String)>,
+}
+
+/// Gives out names in the store that are never reused.
+pub trait NameSource: Send + Sync {
+    /// A new name for a segment.
+    fn segment(&self) -> object_store::path::Path;
+    /// A new name for a page or an entry.
+    fn page(&self) -> object_store::path::Path;
+}
+
+/// The consolidation of one object.
+#[derive(Clone)]
+pub struct ConsolidateJob {
+    /// The protected system.
+    pub source: SourceId,
+    /// The object.
+    pub object: ObjectName,
+    /// Slices of all captured partitions.
+    pub slices: Arc<Vec<SliceManifest>>,
+    /// Partitions that could not be captured, with the reason.
+    pub absent: Arc<Vec<(String, String)>>,
+    /// Where everything is.
+    pub store: Arc<dyn ObjectStore>,
+    /// New names.
+    pub names: Arc<dyn NameSource>,
+    /// Claim under which it runs.
+    pub token: FencingToken,
+    /// What the policy declares about the application's writes.
+    pub declared: Declared,
+    /// Bounds.
+    pub limits: ConsolidateLimits,
+    /// Clocks.
+    pub env: Env,
+    /// Progress in bytes of staged files.
+    pub progress: ProgressSink,
+    /// Stops the work.
+    pub cancel: CancellationToken,
+}
+
+/// What the policy declares about the application's writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declared {
+    /// Level that writes are acknowledged at, for example `quorum`.
+    pub write_level: String,
+    /// The operator's word that the level always held and repairs ran since the last change of replication or ring.
+    pub repaired: bool,
+}
+
+/// Bounds of a consolidation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsolidateLimits {
+    /// Bytes of buffers over all inputs and the output.
+    pub memory_bytes: usize,
+    /// Size at which a segment ends at the next partition boundary, stored bytes.
+    pub segment_bytes: usize,
+    /// Clock bound in µs: how far clocks of nodes and orchestrator may be apart.
+    pub clock_bound_micros: i64,
+}
+
+impl Default for ConsolidateLimits {
+    /// 256 MiB of buffers, segments of 32 MiB, clocks within 1 s.
+    fn default() -> Self {
+        Self { memory_bytes: 256 << 20, segment_bytes: 32 << 20, clock_bound_micros: 1_000_000 }
+    }
+}
+
+/// What to restore, and where to.
+#[derive(Clone, Debug)]
+pub struct RestoreJob {
+    /// Lines of the objects to restore, all with entries.
+    pub lines: Vec<ObjectLine>,
+    /// Where they are.
+    pub store: Arc<dyn ObjectStore>,
+    /// Specification of the destination, shaped as a source's.
+    pub destination: Value,
+    /// Options.
+    pub options: RestoreOptions,
+    /// Scratch space of this process; may be deleted at any time.
+    pub scratch: Option<PathBuf>,
+    /// Clocks.
+    pub env: Env,
+}
+
+/// Options of a restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestoreOptions {
+    /// First parts of object names to rename, from → to (for Cassandra: keyspaces).
+    pub rename: std::collections::BTreeMap<String, String>,
+    /// Replication of new keyspaces, the source kind's own words (`{"class": "SimpleStrategy", "replication_factor": "1"}`).
+    pub replication: Option<std::collections::BTreeMap<String, String>>,
+    /// Level to write at: `all` by default.
+    pub write_level: Option<String>,
+    /// Names of destination objects that may be non-empty.
+    pub into_non_empty: Vec<String>,
+    /// Restore objects whose state is not proven complete.
+    pub accept_degraded: bool,
+}
+
+/// What a restore does, decided before it starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePlan {
+    /// Objects in the order they are restored.
+    pub objects: Vec<PlannedObject>,
+    /// Statements that make the schema, in order.
+    pub schema: Vec<String>,
+    /// Checks made while planning; any `fail` refuses the run.
+    pub checks: Vec<check::Line>,
+    /// Rows in all.
+    pub rows: u64,
+    /// Stored bytes to read.
+    pub stored_bytes: u64,
+    /// Level to write at.
+    pub write_level: String,
+    /// Short description of the destination, for people.
+    pub destination: String,
+}
+
+/// One object in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedObject {
+    /// In the version.
+    pub object: ObjectName,
+    /// At the destination.
+    pub target: ObjectName,
+    /// The entry to restore.
+    pub entry: StoredRef,
+    /// Rows live at the cut.
+    pub rows: u64,
+    /// Stored bytes to read.
+    pub stored_bytes: u64,
+}
+
+/// Handles of a running restore.
+#[derive(Clone)]
+pub struct RestoreControl {
+    /// Progress in rows.
+    pub progress: ProgressSink,
+    /// Stops the work.
+    pub cancel: CancellationToken,
+    /// Where it stood when it was interrupted, as last saved.
+    pub checkpoint: Option<Value>,
+    /// Saves where it stands; durable when it returns.
+    pub save: Arc<dyn CheckpointSaver>,
+}
+
+/// Saves checkpoints of a running task.
+#[async_trait]
+pub trait CheckpointSaver: Send + Sync {
+    /// Stores the checkpoint, replacing the previous one.
+    ///
+    /// # Errors
+    /// [`Error`] where the task's claim is lost or the coordinator cannot be reached.
+    async fn save(&self, checkpoint: Value) -> Result<(), Error>;
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreReport {
+    /// Rows written (static rows too), each counted once.
+    pub rows_written: u64,
+    /// Rows whose data had expired by now and which therefore do not exist any more.
+    pub rows_expired: u64,
+    /// Rows read back and found equal by digest.
+    pub rows_verified: u64,
+    /// Warnings for people.
+    pub warnings: Vec<String>,
+}
+
+/// Why a driver's work failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// Stable code, `TM-<AREA>-<number>`.
+    pub code: &'static str,
+    /// What happened to what, with its causes.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// True where the same work may succeed later.
+    pub retryable: bool,
+    /// True where it ended because it was told to.
+    pub cancelled: bool,
+}
+
+impl Error {
+    /// A permanent error.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, retryable: false, cancelled: false }
+    }
+
+    /// An error that may go away.
+    pub fn retryable(code: &'static str, message: impl Into<String>) -> Self {
+        Self { retryable: true, ..Self::new(code, message) }
+    }
+
+    /// The work was cancelled.
+    pub fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::new("TM-TASK-0001", "cancelled") }
+    }
+
+    /// The same error with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

@@ -1,0 +1,10 @@
+//! What every source has in common: the seams `Listener`, `Resolver`, `Restorer` and `SourceDriver`, the control protocol
+//! between orchestrator and listeners, and the words for checks and progress.
+
+pub mod assignment;
+pub mod check;
+pub mod driver;
+pub mod listener;
+pub mod progress;
+pub mod proto;
+pub mod resolver;

@@ -1,0 +1,44 @@
+//! The seam `Listener`: capture beside one partition of a source.
+
+use async_trait::async_trait;
+use tidemark_catalog::stored::StoredRef;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assignment::{Assignment, CheckRequest},
+    check,
+    progress::ProgressSink,
+};
+
+/// Captures one partition. Stateless: everything it must remember is in the store or at the source.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    /// Preflight checklist; problems are lines, not errors.
+    async fn check(&self, request: &CheckRequest) -> Vec<check::Line>;
+
+    /// Ships the objects and then the slice manifest, whose reference it returns. Run again with the same task it resumes:
+    /// what is stored already is not sent again, and a task whose slice manifest exists is done.
+    ///
+    /// # Errors
+    /// [`Failure`]; objects that cannot be read are not errors but `unreadable` lines of the slice.
+    ///
+    /// Cancel safe at any point: what was uploaded is garbage or is reused by the next run of the task.
+    async fn capture(
+        &self,
+        assignment: &Assignment,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<StoredRef, Failure>;
+}
+
+/// Why a capture failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Stable code, for example `TM-CASS-0102`.
+    pub code: &'static str,
+    /// What happened to what, with its causes.
+    pub message: String,
+    /// True where the same assignment may succeed later.
+    pub retryable: bool,
+}

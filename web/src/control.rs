@@ -1,0 +1,57 @@
+//! The seam between the API and what answers it.
+
+use async_trait::async_trait;
+
+use crate::api::{
+    AddSource, AddStore, Checklist, Object, Operation, Policy, Problem, Protect, Restore, RestorePlan, Source, Store,
+    Version, VersionDetail,
+};
+
+/// Answers the API; implemented by the orchestrator. Errors are complete problems: status, code, detail, hint.
+///
+/// Work that takes long returns an [`Operation`] at once. `key` is the caller's idempotency key: the same key with the same
+/// body returns the same operation, with another body it is a problem with status 422.
+#[async_trait]
+pub trait ControlApi: Send + Sync + 'static {
+    /// Registers a store after its preflight; a store with a repository in it is taken as it is, with its sources,
+    /// policies and versions.
+    async fn add_store(&self, request: AddStore) -> Result<Store, Problem>;
+    /// Registered stores.
+    async fn stores(&self) -> Result<Vec<Store>, Problem>;
+    /// Runs the preflight of a store again.
+    async fn test_store(&self, name: &str) -> Result<Checklist, Problem>;
+    /// Registers a source.
+    async fn add_source(&self, request: AddSource) -> Result<Source, Problem>;
+    /// Registered sources.
+    async fn sources(&self) -> Result<Vec<Source>, Problem>;
+    /// One source.
+    async fn source(&self, name: &str) -> Result<Source, Problem>;
+    /// Preflight of a source and its listeners.
+    async fn test_source(&self, name: &str) -> Result<Checklist, Problem>;
+    /// Objects of a source, live ones and those that only versions hold.
+    async fn objects(&self, source: &str) -> Result<Vec<Object>, Problem>;
+    /// Registers a policy.
+    async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem>;
+    /// Registered policies.
+    async fn policies(&self) -> Result<Vec<Policy>, Problem>;
+    /// Runs a policy now.
+    async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem>;
+    /// Registers a policy and runs it.
+    async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem>;
+    /// Versions in all stores, oldest first; of one source or policy where given.
+    async fn versions(&self, source: Option<&str>, policy: Option<&str>) -> Result<Vec<Version>, Problem>;
+    /// One version.
+    async fn version(&self, id: &str) -> Result<VersionDetail, Problem>;
+    /// Reads and proves everything a version names.
+    async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem>;
+    /// What a restore would do.
+    async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem>;
+    /// Restores.
+    async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
+    /// Operations, newest first.
+    async fn operations(&self) -> Result<Vec<Operation>, Problem>;
+    /// One operation; where `wait_seconds` is above 0, answers when it is done or that long has passed.
+    async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem>;
+    /// Asks an operation to stop.
+    async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem>;
+}
