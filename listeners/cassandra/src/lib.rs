@@ -1,3 +1,6 @@
 //! Cassandra as a source: capture beside a node, collapse of the replicas, segments, restore by CQL.
 
 pub mod cluster;
+pub mod connect;
+pub mod describe;
+pub mod spec;
