@@ -17,6 +17,7 @@ mod record;
 mod runner;
 
 pub use checkpoint::Checkpoints;
+pub(crate) use checkpoint::DRIVER_PART;
 pub use progress::StoredProgress;
 pub use queue::{Status, Submit, Tasks};
 pub use record::{Failure, Kind, State, TaskRecord};

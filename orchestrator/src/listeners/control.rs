@@ -69,8 +69,11 @@ pub async fn serve(
     let served = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .add_service(ControlServer::new(service))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned())
+        .serve_with_incoming_shutdown(
+            ControlServer::new(service),
+            TcpListenerStream::new(listener),
+            shutdown.cancelled_owned(),
+        )
         .await;
     readers.close();
     readers.wait().await;

@@ -78,6 +78,17 @@ impl Tasks {
         }
     }
 
+    /// The task that this key made for this body before; `None` where the key is new.
+    ///
+    /// # Errors
+    /// [`Error::KeyReused`], [`Error::Coordinator`], [`Error::Decode`].
+    pub async fn earlier(&self, submit: &Submit, key: &str) -> Result<Option<TaskRecord>, Error> {
+        let Some(kv) = self.read(&keys::idempotency(key)).await? else { return Ok(None) };
+        let task = self.new_record(submit, key);
+        let key_use = KeyUse { task: task.id.clone(), body: body_digest(submit) };
+        self.submitted_before(&decode::<KeyUse>(&kv)?, &key_use, task).await.map(Some)
+    }
+
     async fn submitted_before(&self, old: &KeyUse, new: &KeyUse, task: TaskRecord) -> Result<TaskRecord, Error> {
         if old.body != new.body {
             return Err(Error::KeyReused { task: old.task.to_string() });
