@@ -2,6 +2,7 @@
 
 mod build;
 
+pub(crate) use build::storage_order;
 pub use build::{ColumnRow, SchemaError, TableRows};
 
 use crate::types::CqlType;

@@ -159,6 +159,42 @@ impl CqlType {
         }
     }
 
+    /// True where this crate knows Cassandra's order of the type's values: no class of its own, no counter within.
+    pub fn is_comparable(&self) -> bool {
+        match self {
+            Self::Custom(_) | Self::Counter => false,
+            Self::List { element, .. } | Self::Set { element, .. } | Self::Vector { element, .. } => {
+                element.is_comparable()
+            }
+            Self::Map { key, value, .. } => key.is_comparable() && value.is_comparable(),
+            Self::Tuple(elements) => elements.iter().all(Self::is_comparable),
+            Self::Udt { fields, .. } => fields.iter().all(|(_, field)| field.is_comparable()),
+            _ => true,
+        }
+    }
+
+    /// True where bytes written as this type are values of `newer`, in the same order: equal types, but tuples and
+    /// user-defined types may have got further fields, and fields and types may have been renamed.
+    pub fn is_readable_as(&self, newer: &Self) -> bool {
+        let same_frozenness = self.is_multi_cell() == newer.is_multi_cell();
+        same_frozenness
+            && match (self, newer) {
+                (Self::List { element: a, .. }, Self::List { element: b, .. })
+                | (Self::Set { element: a, .. }, Self::Set { element: b, .. }) => a.is_readable_as(b),
+                (Self::Map { key: a, value: x, .. }, Self::Map { key: b, value: y, .. }) => {
+                    a.is_readable_as(b) && x.is_readable_as(y)
+                }
+                (Self::Vector { element: a, dimensions: m }, Self::Vector { element: b, dimensions: n }) => {
+                    m == n && a.is_readable_as(b)
+                }
+                (Self::Tuple(a), Self::Tuple(b)) => is_prefix(a.iter(), b.iter()),
+                (Self::Udt { fields: a, .. }, Self::Udt { fields: b, .. }) => {
+                    is_prefix(a.iter().map(|(_, field)| field), b.iter().map(|(_, field)| field))
+                }
+                (a, b) => a == b,
+            }
+    }
+
     /// Number of types in this one, itself included.
     fn size(&self) -> usize {
         let inner = match self {
@@ -170,4 +206,12 @@ impl CqlType {
         };
         inner + 1
     }
+}
+
+/// True where each type is readable as the one at its place, and none is missing.
+fn is_prefix<'a>(
+    ours: impl ExactSizeIterator<Item = &'a CqlType>,
+    mut theirs: impl ExactSizeIterator<Item = &'a CqlType>,
+) -> bool {
+    ours.len() <= theirs.len() && ours.zip(theirs.by_ref()).all(|(a, b)| a.is_readable_as(b))
 }

@@ -44,7 +44,7 @@ fn parameterised(
     name: &str,
     user_types: &dyn Fn(&str) -> Option<CqlType>,
 ) -> Result<CqlType, ParseError> {
-    let mut inner = |s: &mut Scanner<'_>| Ok::<_, ParseError>(Box::new(parse(s, user_types)?.freeze()));
+    let inner = |s: &mut Scanner<'_>| Ok::<_, ParseError>(Box::new(parse(s, user_types)?.freeze()));
     match name {
         "frozen" => Ok(*inner(s)?),
         "list" => Ok(CqlType::List { element: inner(s)?, frozen: false }),
