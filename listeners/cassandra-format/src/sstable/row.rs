@@ -198,9 +198,9 @@ impl RowContext<'_> {
 
     fn read_path_cells(&self, c: &mut Cursor<'_>, column: &FileColumn) -> Decoded<Vec<PathCell>> {
         let count = c.length()?;
-        // Each cell has at least flags and a path's length: this bounds the allocation.
+        // Each cell has at least flags and a path's length; what is allocated before they are seen stays small.
         c.require(count.saturating_mul(2))?;
-        let mut cells = Vec::with_capacity(count);
+        let mut cells = Vec::with_capacity(count.min(1024));
         let mut last: Option<Bytes> = None;
         for _ in 0..count {
             let cell = self.read_path_cell(c)?;

@@ -53,10 +53,14 @@ impl Sequence {
             let last = kind.map_or(Position::Row(prefix), |kind| Position::Bound(kind, prefix));
             schema.compare_positions(last, unfiltered.position()).is_lt()
         });
-        self.last = Some(match unfiltered {
-            Unfiltered::Row(row) => (None, row.clustering.clone()),
-            Unfiltered::Marker(marker) => (Some(marker.kind), marker.prefix.clone()),
-        });
+        let (kind, prefix) = match unfiltered {
+            Unfiltered::Row(row) => (None, &row.clustering),
+            Unfiltered::Marker(marker) => (Some(marker.kind), &marker.prefix),
+        };
+        // Into the same vector: this is done for every row.
+        let last = self.last.get_or_insert_default();
+        last.0 = kind;
+        last.1.clone_from(prefix);
         if ascends { Ok(()) } else { Err("rows are not in order") }
     }
 
