@@ -59,14 +59,15 @@ impl Window {
     /// Reads on until the window reaches `needed`, dropping what has been decoded.
     fn grow(&mut self, needed: usize) -> Result<(), Error> {
         let length = needed - self.at;
-        if length as u64 > self.data.data_bytes() - self.offset() {
+        let left = self.data.data_bytes() - self.offset();
+        if length as u64 > left {
             return Err(self.corrupt(self.offset(), "the data ends before this ends"));
         }
         if length > self.max_row_bytes {
             let (file, offset) = (self.data.file().to_owned(), self.offset());
             return Err(Error::RowTooLarge { file, offset, limit: self.max_row_bytes });
         }
-        let mut bytes = Vec::with_capacity(self.window_bytes.max(length));
+        let mut bytes = Vec::with_capacity(left.min(self.window_bytes.max(length) as u64) as usize);
         bytes.extend_from_slice(&self.bytes[self.at..]);
         self.base = self.offset();
         self.at = 0;
