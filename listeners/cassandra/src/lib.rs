@@ -7,3 +7,6 @@ pub mod merge;
 pub mod resolver;
 pub mod ring;
 pub mod view;
+pub mod connect;
+pub mod describe;
+pub mod spec;
