@@ -9,7 +9,7 @@ mod position;
 
 use std::cmp::Ordering;
 
-pub use position::Position;
+pub use position::{Position, compare_paths};
 
 use crate::types::CqlType;
 

@@ -1,3 +1,9 @@
 //! Cassandra as a source: capture beside a node, collapse of the replicas, segments, restore by CQL.
 
 pub mod cluster;
+pub mod collapse;
+pub mod coverage;
+pub mod merge;
+pub mod resolver;
+pub mod ring;
+pub mod view;
