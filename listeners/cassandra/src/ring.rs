@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::cluster::RingNode;
 

@@ -5,6 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Error, Racks};
 use crate::cluster::RingNode;
 
+use super::Error;
+use crate::cluster::RingNode;
+
+/// Racks and nodes that have tokens, by data centre.
+pub(crate) type Racks<'a> = BTreeMap<&'a str, (BTreeSet<&'a str>, BTreeSet<usize>)>;
+
 /// How replicas are chosen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Strategy {
