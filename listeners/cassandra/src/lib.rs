@@ -10,4 +10,5 @@ pub mod resolver;
 pub mod ring;
 pub mod segment;
 pub mod spec;
+pub mod staged;
 pub mod view;
