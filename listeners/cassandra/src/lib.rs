@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod collapse;
 pub mod connect;
+pub mod consolidate;
 pub mod coverage;
 pub mod describe;
 pub mod merge;
@@ -11,4 +12,5 @@ pub mod ring;
 pub mod segment;
 pub mod spec;
 pub mod staged;
+pub mod verify;
 pub mod view;

@@ -30,6 +30,7 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use describe::KIND;
 pub use fetch::Fetch;
 pub use key::SegmentKey;
 pub use layout::{Layout, LayoutError};
