@@ -1,5 +1,6 @@
 //! Cassandra as a source: capture beside a node, collapse of the replicas, segments, restore by CQL.
 
+pub mod capture;
 pub mod cluster;
 pub mod collapse;
 pub mod connect;
