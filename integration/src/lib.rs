@@ -2,12 +2,14 @@
 //!
 //! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
 //! - [`cql`] speaks CQL in raw bytes, [`tables`] and [`journal`] write data whose outcome is known without any code of the
-//!   system under test, [`compare`] reads tables back and finds every difference;
-//! - [`daemon`] runs the built binaries and the command line against them;
-//! - [`demo`] is what `make demo` shows.
+//!   system under test, [`compare`] reads tables back and finds every difference.
 //!
 //! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
 
 pub mod cassandra;
+pub mod compare;
+pub mod cql;
+pub mod journal;
 pub mod paths;
+pub mod tables;
 pub mod wait;
