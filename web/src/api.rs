@@ -313,6 +313,13 @@ pub struct List<T> {
     pub next_page_token: Option<String>,
 }
 
+impl<T> List<T> {
+    /// A list with all its items.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next_page_token: None }
+    }
+}
+
 /// An error, RFC 9457.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {

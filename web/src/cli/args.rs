@@ -1,0 +1,271 @@
+//! Arguments of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Backup of distributed databases: versions, restores, operations.
+#[derive(Debug, Parser)]
+#[command(name = "tidemark", version, propagate_version = false, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    /// Server to talk to.
+    #[arg(long, global = true, env = "TIDEMARK_SERVER", default_value = "http://127.0.0.1:8480")]
+    pub(super) server: String,
+    /// File with the API token; without it the token is taken from TIDEMARK_TOKEN.
+    #[arg(long, global = true, env = "TIDEMARK_TOKEN_FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// How to print results.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(super) output: Format,
+    /// Print no progress.
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// The command.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Tables and words for people.
+    Table,
+    /// One JSON document, shaped as the REST API's answer.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Stores: where versions are kept.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Sources: what is protected.
+    #[command(subcommand)]
+    Source(SourceCommand),
+    /// Objects of a source.
+    #[command(subcommand)]
+    Object(ObjectCommand),
+    /// Protect objects of a source: a policy and its first run in one.
+    Protect(ProtectArguments),
+    /// Policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Versions: committed, restorable states.
+    #[command(subcommand)]
+    Version(VersionCommand),
+    /// Restores.
+    #[command(subcommand)]
+    Restore(RestoreCommand),
+    /// Operations: work that takes long.
+    #[command(subcommand)]
+    Op(OpCommand),
+}
+
+/// Commands on stores.
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Register a store, after proving that it keeps the promises a commit needs.
+    Add {
+        /// Name for the store.
+        name: String,
+        /// `file:///dir`, `s3://bucket/prefix?endpoint=http://host:port&region=r`, `memory:`.
+        url: String,
+        /// Where credentials are: `env:PREFIX` or `file:/path`, as the daemon sees it.
+        #[arg(long)]
+        credentials: Option<String>,
+    },
+    /// List registered stores.
+    List,
+    /// Prove the store's promises again.
+    Test {
+        /// Name of the store.
+        name: String,
+    },
+}
+
+/// Commands on sources.
+#[derive(Debug, Subcommand)]
+pub(super) enum SourceCommand {
+    /// Register a source.
+    Add {
+        /// Name for the source.
+        name: String,
+        /// Kind of source.
+        #[arg(long)]
+        kind: String,
+        /// File with the source's specification, JSON.
+        #[arg(long)]
+        spec: PathBuf,
+    },
+    /// List registered sources.
+    List,
+    /// Show one source.
+    Show {
+        /// Name of the source.
+        name: String,
+    },
+    /// Check a source and its listeners.
+    Test {
+        /// Name of the source.
+        name: String,
+    },
+}
+
+/// Commands on objects.
+#[derive(Debug, Subcommand)]
+pub(super) enum ObjectCommand {
+    /// Objects of a source, as a tree.
+    Tree {
+        /// Name of the source.
+        source: String,
+    },
+}
+
+/// How long to wait for work that takes long.
+#[derive(Debug, Args)]
+pub(super) struct WaitArguments {
+    /// Wait until the operation is done, or for so many seconds where a number is given.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "0", value_name = "SECONDS")]
+    pub(super) wait: Option<u64>,
+    /// Key that makes a repeated call the same work; new for each call by default.
+    #[arg(long)]
+    pub(super) idempotency_key: Option<String>,
+}
+
+/// What to protect, and how.
+#[derive(Debug, Args)]
+pub(super) struct ProtectArguments {
+    /// Source, or source/pattern such as `prod/shop/*`.
+    pub(super) target: String,
+    /// Patterns of objects, `keyspace/table` with `*` for any text within a part.
+    #[arg(long = "object", value_name = "PATTERN")]
+    pub(super) objects: Vec<String>,
+    /// Store.
+    #[arg(long)]
+    pub(super) to: String,
+    /// Name of the policy; the source's name by default.
+    #[arg(long)]
+    pub(super) policy: Option<String>,
+    /// Level at which the application's writes are acknowledged.
+    #[arg(long, default_value = "quorum")]
+    pub(super) write_level: String,
+    /// Give your word that the write level always held and repairs ran since the last change of replication or ring.
+    #[arg(long)]
+    pub(super) repaired: bool,
+    /// Waiting.
+    #[command(flatten)]
+    pub(super) wait: WaitArguments,
+}
+
+/// Commands on policies.
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// List policies.
+    List,
+    /// Run a policy now.
+    Run {
+        /// Name of the policy.
+        name: String,
+        /// Waiting.
+        #[command(flatten)]
+        wait: WaitArguments,
+    },
+}
+
+/// Commands on versions.
+#[derive(Debug, Subcommand)]
+pub(super) enum VersionCommand {
+    /// List versions, oldest first.
+    List {
+        /// Of this source only.
+        #[arg(long)]
+        source: Option<String>,
+        /// Of this policy only.
+        #[arg(long)]
+        policy: Option<String>,
+    },
+    /// Show one version with its objects.
+    Show {
+        /// Id of the version, `source.policy.number`.
+        id: String,
+    },
+    /// Read and prove everything that a version names.
+    Verify {
+        /// Id of the version.
+        id: String,
+        /// Waiting.
+        #[command(flatten)]
+        wait: WaitArguments,
+    },
+}
+
+/// What to restore, and where to.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArguments {
+    /// Id of the version.
+    #[arg(long)]
+    pub(super) version: String,
+    /// Destination: a registered source.
+    #[arg(long)]
+    pub(super) to: String,
+    /// Patterns of objects; all by default.
+    #[arg(long = "only", value_name = "PATTERN")]
+    pub(super) objects: Vec<String>,
+    /// Keyspace to rename, `from=to`.
+    #[arg(long, value_name = "FROM=TO")]
+    pub(super) rename: Vec<String>,
+    /// Replication of new keyspaces, JSON as in CQL; the version's own by default.
+    #[arg(long)]
+    pub(super) replication: Option<String>,
+    /// Level to write at; `all` by default.
+    #[arg(long)]
+    pub(super) write_level: Option<String>,
+    /// Destination object that may hold data already; repeat for several.
+    #[arg(long = "confirm-target", value_name = "OBJECT")]
+    pub(super) into_non_empty: Vec<String>,
+    /// Restore objects that are not proven complete.
+    #[arg(long)]
+    pub(super) accept_degraded: bool,
+}
+
+/// Commands on restores.
+#[derive(Debug, Subcommand)]
+pub(super) enum RestoreCommand {
+    /// Say what a restore would do.
+    Plan(RestoreArguments),
+    /// Restore.
+    Run {
+        /// What and where.
+        #[command(flatten)]
+        what: RestoreArguments,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Waiting.
+        #[command(flatten)]
+        wait: WaitArguments,
+    },
+}
+
+/// Commands on operations.
+#[derive(Debug, Subcommand)]
+pub(super) enum OpCommand {
+    /// List operations, newest first.
+    List,
+    /// Show one operation.
+    Show {
+        /// Id of the operation.
+        id: String,
+    },
+    /// Follow an operation until it is done.
+    Watch {
+        /// Id of the operation.
+        id: String,
+    },
+    /// Ask an operation to stop.
+    Cancel {
+        /// Id of the operation.
+        id: String,
+    },
+}

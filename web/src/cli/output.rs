@@ -1,0 +1,279 @@
+//! Printing: JSON as the API answers it, or tables and words for people.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{Table, presets::NOTHING};
+use serde::Serialize;
+
+use super::{Error, args::Format};
+use crate::{
+    api::{
+        CheckLine, Checklist, List, Object, Operation, Policy, RestorePlan, Source, Store, Totals, Version,
+        VersionDetail,
+    },
+    client,
+};
+
+/// Something the command line prints.
+pub(super) trait Printed: Serialize {
+    /// The text for people, with a final newline.
+    fn text(&self) -> String;
+}
+
+/// Prints an answer to stdout.
+pub(super) fn print<T: Printed>(answer: &T, format: Format) -> io::Result<()> {
+    let text = match format {
+        Format::Table => answer.text(),
+        Format::Json => serde_json::to_string_pretty(answer).map_err(io::Error::other)? + "\n",
+    };
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// Prints an error to stderr: a problem's code, cause and hint, or the chain of causes.
+pub(super) fn print_error(error: &Error, format: Format) {
+    if let (Error::Call(client::Error::Problem(problem)), Format::Json) = (error, format) {
+        eprintln!("{}", serde_json::json!(problem));
+    } else if let Error::Call(client::Error::Problem(problem)) = error {
+        eprint!("{}", problem_text(problem));
+    } else {
+        eprintln!("error: {}", chain(error));
+    }
+}
+
+fn problem_text(problem: &crate::api::Problem) -> String {
+    let mut text = format!("error {}: {}\n", problem.code, problem.detail);
+    if let Some(hint) = &problem.hint {
+        text += &format!("  hint  {hint}\n");
+    }
+    text
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// A size in the largest binary unit that keeps it above 1.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in units {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+fn or_dash(value: &Option<String>) -> String {
+    value.clone().unwrap_or_else(|| "-".to_owned())
+}
+
+impl Printed for Store {
+    fn text(&self) -> String {
+        stores(std::slice::from_ref(self))
+    }
+}
+
+impl Printed for List<Store> {
+    fn text(&self) -> String {
+        stores(&self.items)
+    }
+}
+
+fn stores(stores: &[Store]) -> String {
+    let row = |s: &Store| vec![s.name.clone(), s.url.clone(), s.repository.clone(), s.commit_mode.clone()];
+    table(&["STORE", "URL", "REPOSITORY", "COMMIT MODE"], stores.iter().map(row))
+}
+
+impl Printed for Checklist {
+    fn text(&self) -> String {
+        checks(&self.lines) + &format!("result: {}\n", self.status)
+    }
+}
+
+fn checks(lines: &[CheckLine]) -> String {
+    let row = |line: &CheckLine| {
+        let detail = match &line.hint {
+            Some(hint) => format!("{} (hint: {hint})", line.detail),
+            None => line.detail.clone(),
+        };
+        vec![line.status.clone(), line.name.clone(), line.subject.clone(), detail]
+    };
+    table(&["", "CHECK", "SUBJECT", "SEEN"], lines.iter().map(row))
+}
+
+impl Printed for Source {
+    fn text(&self) -> String {
+        sources(std::slice::from_ref(self))
+    }
+}
+
+impl Printed for List<Source> {
+    fn text(&self) -> String {
+        sources(&self.items)
+    }
+}
+
+fn sources(sources: &[Source]) -> String {
+    let row = |s: &Source| {
+        let listeners: Vec<String> = s.listeners.iter().map(|l| format!("{} {}", l.id, l.state)).collect();
+        vec![s.name.clone(), s.kind.clone(), listeners.join(", ")]
+    };
+    table(&["SOURCE", "KIND", "LISTENERS"], sources.iter().map(row))
+}
+
+impl Printed for List<Object> {
+    /// A tree: each leading part once, the last parts below it.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut above = "";
+        for object in &self.items {
+            let (parent, name) = object.object.rsplit_once('/').unwrap_or(("", &object.object));
+            if parent != above {
+                text += &format!("{parent}\n");
+                above = parent;
+            }
+            let newest = object.newest_version.as_deref().unwrap_or("no version");
+            let note = object.note.as_deref().map(|note| format!("  ({note})")).unwrap_or_default();
+            let mark = if object.supported { "" } else { "  not supported" };
+            text += &format!("  {name}  {} versions, newest {newest}{mark}{note}\n", object.versions);
+        }
+        text
+    }
+}
+
+impl Printed for List<Policy> {
+    fn text(&self) -> String {
+        let row = |p: &Policy| {
+            vec![p.name.clone(), p.source.clone(), p.objects.join(" "), p.store.clone(), p.write_level.clone()]
+        };
+        table(&["POLICY", "SOURCE", "OBJECTS", "STORE", "WRITE LEVEL"], self.items.iter().map(row))
+    }
+}
+
+impl Printed for List<Version> {
+    fn text(&self) -> String {
+        let row = |v: &Version| {
+            let mut row = vec![v.id.clone(), v.committed.clone(), or_dash(&v.cut_from), v.quality.clone()];
+            row.extend([v.objects.to_string(), v.totals.rows.to_string(), size(v.totals.kept_bytes), v.store.clone()]);
+            row
+        };
+        let header = ["VERSION", "COMMITTED", "COMPLETE BEFORE", "QUALITY", "OBJECTS", "ROWS", "KEPT", "STORE"];
+        table(&header, self.items.iter().map(row))
+    }
+}
+
+impl Printed for VersionDetail {
+    fn text(&self) -> String {
+        let v = &self.version;
+        let mut text = format!("version    {}  in {}\n", v.id, v.store);
+        text += &format!("committed  {}\n", v.committed);
+        text += &format!("cut        {} .. {}\n", or_dash(&v.cut_from), or_dash(&v.cut_through));
+        text += &format!("quality    {}\n{}\n", v.quality, totals(&v.totals));
+        let row = |o: &crate::api::VersionObject| {
+            let figures = [o.totals.rows, o.totals.disagreeing_rows].map(|n| n.to_string());
+            let mut row = vec![o.object.clone(), o.quality.clone()];
+            row.extend(figures);
+            row.extend([size(o.totals.kept_bytes), o.notes.join("; ")]);
+            row
+        };
+        text + &table(&["OBJECT", "QUALITY", "ROWS", "DISAGREEING", "KEPT", "NOTES"], self.contents.iter().map(row))
+    }
+}
+
+fn totals(totals: &Totals) -> String {
+    format!(
+        "shipped    {} of {} at the source\nkept       {}\nrows       {} and {} static; replicas disagreed on {}\n\
+         not owned  {} partitions dropped\n",
+        size(totals.shipped_bytes),
+        size(totals.source_bytes),
+        size(totals.kept_bytes),
+        totals.rows,
+        totals.static_rows,
+        totals.disagreeing_rows,
+        totals.not_owned_partitions
+    )
+}
+
+impl Printed for RestorePlan {
+    fn text(&self) -> String {
+        let mut text = format!("version      {}\ndestination  {}\n", self.version, self.destination);
+        text += &format!("write level  {}\nrows         {}\n", self.write_level, self.rows);
+        text += &format!("to read      {}\n\n", size(self.stored_bytes));
+        let row = |o: &crate::api::PlannedObject| {
+            vec![o.object.clone(), o.target.clone(), o.rows.to_string(), size(o.stored_bytes)]
+        };
+        text += &table(&["OBJECT", "TARGET", "ROWS", "TO READ"], self.objects.iter().map(row));
+        text + "\n" + &checks(&self.checks)
+    }
+}
+
+impl Printed for Operation {
+    fn text(&self) -> String {
+        let mut text = format!("operation  {}\nkind       {} {}\n", self.id, self.kind, self.subject);
+        text += &format!("state      {}\n", self.state);
+        if !self.done {
+            let progress = &self.progress;
+            text += &format!("progress   {} {}/{} {}\n", progress.phase, progress.done, progress.total, progress.unit);
+        }
+        if let Some(problem) = &self.error {
+            text += &problem_text(problem);
+        }
+        if let Some(result) = &self.result {
+            text += &format!("result     {result}\n");
+        }
+        text
+    }
+}
+
+impl Printed for List<Operation> {
+    fn text(&self) -> String {
+        let row =
+            |o: &Operation| vec![o.id.clone(), o.kind.clone(), o.subject.clone(), o.state.clone(), o.created.clone()];
+        table(&["OPERATION", "KIND", "SUBJECT", "STATE", "CREATED"], self.items.iter().map(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(5 << 30), "5.0 GiB");
+    }
+
+    #[test]
+    fn the_object_tree_names_each_keyspace_once() {
+        let object = |name: &str| Object {
+            object: name.to_owned(),
+            object_id: String::new(),
+            supported: true,
+            note: None,
+            versions: 0,
+            newest_version: None,
+        };
+        let list = List::whole(vec![object("a/x"), object("a/y"), object("b/x")]);
+        assert_eq!(list.text().lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>(), ["a", "b"]);
+    }
+}

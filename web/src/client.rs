@@ -1,0 +1,123 @@
+//! A client of the REST API; the command line is built on it.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, header};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{api::Problem, token::ApiToken};
+
+/// Talks to one server.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: String,
+    token: ApiToken,
+    http: reqwest::Client,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server cannot be reached, or broke off.
+    #[error("call {url}")]
+    Unreachable {
+        /// What was called.
+        url: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The server refused.
+    #[error("{}: {}", .0.code, .0.detail)]
+    Problem(Box<Problem>),
+    /// The server answered something that is not this API.
+    #[error("answer of {url} (HTTP {status}) is not of this API: {reason}")]
+    Shape {
+        /// What was called.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Client {
+    /// A client of the server at `base` (`http://host:port`).
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where the HTTP client cannot be made.
+    pub fn new(base: &str, token: ApiToken) -> Result<Self, Error> {
+        // Fails only if a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base = base.trim_end_matches('/').to_owned();
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(120))
+            .build()
+            .map_err(|source| Error::Unreachable { url: base.clone(), source })?;
+        Ok(Self { base, token, http })
+    }
+
+    /// GET of `path`.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// GET of `path` that waits at the server for up to `seconds` (at most 60) until something is done.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn get_waiting<T: DeserializeOwned>(&self, path: &str, seconds: u64) -> Result<T, Error> {
+        self.send(self.request(Method::GET, path).header("prefer", format!("wait={seconds}"))).await
+    }
+
+    /// POST of `body` to `path`, with an idempotency key where the call starts work.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        key: Option<&str>,
+    ) -> Result<T, Error> {
+        let mut request = self.request(Method::POST, path).json(body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let authorization = format!("Bearer {}", self.token.expose());
+        self.http.request(method, format!("{}{path}", self.base)).header(header::AUTHORIZATION, authorization)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+        let response = request
+            .send()
+            .await
+            .map_err(|source| Error::Unreachable { url: self.base.clone(), source: source.without_url() })?;
+        let (url, status) = (response.url().path().to_owned(), response.status());
+        let bytes = read_body(&url, response).await?;
+        let parsed = if status.is_success() {
+            serde_json::from_slice(&bytes)
+        } else {
+            match serde_json::from_slice::<Problem>(&bytes) {
+                Ok(problem) => return Err(Error::Problem(Box::new(problem))),
+                Err(error) => Err(error),
+            }
+        };
+        parsed.map_err(|error| Error::Shape { url, status: status.as_u16(), reason: error.to_string() })
+    }
+}
+
+async fn read_body(url: &str, response: Response) -> Result<Vec<u8>, Error> {
+    let bytes = response.bytes().await;
+    bytes
+        .map(|bytes| bytes.to_vec())
+        .map_err(|source| Error::Unreachable { url: url.to_owned(), source: source.without_url() })
+}

@@ -1,0 +1,127 @@
+//! The HTTP server: routes, authentication, limits.
+//!
+//! Everything but `/livez`, `/readyz` and `/openapi.json` wants `Authorization: Bearer <token>`; a request without it is
+//! refused before its body is read. Bodies are at most 1 MiB. Answers are JSON, errors are problems.
+
+mod auth;
+mod extract;
+mod operations;
+mod policies;
+mod restores;
+mod sources;
+mod stores;
+mod versions;
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::DefaultBodyLimit, middleware, routing::get};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{api::Problem, control::ControlApi, token::ApiToken};
+
+/// What handlers share.
+#[derive(Clone)]
+struct Shared {
+    api: Arc<dyn ControlApi>,
+}
+
+/// Largest request body, bytes.
+const BODY_BYTES: usize = 1 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tidemark", description = "Backup of distributed databases: versions, restores, operations."),
+    security(("token" = [])),
+    modifiers(&TokenScheme)
+)]
+struct Document;
+
+/// Declares the bearer token in the document.
+struct TokenScheme;
+
+impl Modify for TokenScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// All routes of version 1 with their documentation.
+fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(stores::list, stores::add))
+        .routes(routes!(stores::test))
+        .routes(routes!(sources::list, sources::add))
+        .routes(routes!(sources::show))
+        .routes(routes!(sources::test))
+        .routes(routes!(sources::objects))
+        .routes(routes!(policies::list, policies::add))
+        .routes(routes!(policies::run))
+        .routes(routes!(policies::protect))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::show))
+        .routes(routes!(versions::verify))
+        .routes(routes!(restores::plan))
+        .routes(routes!(restores::run))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::show))
+        .routes(routes!(operations::cancel))
+}
+
+/// The OpenAPI 3.1 document of the API, as pretty JSON with a final newline; `docs/openapi.json` holds the same bytes.
+pub fn openapi() -> String {
+    let document = routes().into_openapi();
+    let mut text = document.to_pretty_json().expect("the document is plain data");
+    text.push('\n');
+    text
+}
+
+/// The whole router, authentication included.
+pub fn router(api: Arc<dyn ControlApi>, token: ApiToken) -> Router {
+    let (protected, document) = routes().split_for_parts();
+    let token = Arc::new(token);
+    let protected = protected
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn(move |request, next| auth::require(Arc::clone(&token), request, next)));
+    Router::new()
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(|| async { "ok" }))
+        .route("/openapi.json", get(|| async { Json(document) }))
+        .merge(protected)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(CatchPanicLayer::new())
+        .with_state(Shared { api })
+}
+
+/// Serves until `shutdown`, then lets running requests end.
+///
+/// # Errors
+/// The listener's own error.
+pub async fn serve(
+    listener: TcpListener,
+    api: Arc<dyn ControlApi>,
+    token: ApiToken,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(api, token)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn unknown_route(uri: axum::http::Uri) -> Problem {
+    Problem::not_found("TM-API-0404", format!("there is no {}", uri.path()))
+        .with_hint("GET /openapi.json lists what there is")
+}
+
+async fn unknown_method(method: axum::http::Method, uri: axum::http::Uri) -> Problem {
+    Problem::new(405, "TM-API-0405", format!("{} does not take {method}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Routes of sources and their objects.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+
+use super::{Shared, extract::Body};
+use crate::api::{AddSource, Checklist, List, Object, Problem, Source};
+
+/// Registers a source.
+#[utoipa::path(post, path = "/api/v1/sources", tag = "sources", request_body = AddSource,
+    responses((status = 201, body = Source), (status = "4XX", body = Problem)))]
+pub(super) async fn add(
+    State(shared): State<Shared>,
+    Body(request): Body<AddSource>,
+) -> Result<(StatusCode, Json<Source>), Problem> {
+    Ok((StatusCode::CREATED, Json(shared.api.add_source(request).await?)))
+}
+
+/// Lists registered sources.
+#[utoipa::path(get, path = "/api/v1/sources", tag = "sources", responses((status = 200, body = List<Source>)))]
+pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<List<Source>>, Problem> {
+    Ok(Json(List::whole(shared.api.sources().await?)))
+}
+
+/// Shows one source.
+#[utoipa::path(get, path = "/api/v1/sources/{name}", tag = "sources", params(("name" = String, Path)),
+    responses((status = 200, body = Source), (status = "4XX", body = Problem)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Source>, Problem> {
+    Ok(Json(shared.api.source(&name).await?))
+}
+
+/// Runs the preflight of a source and of its listeners.
+#[utoipa::path(post, path = "/api/v1/sources/{name}/test", tag = "sources", params(("name" = String, Path)),
+    responses((status = 200, body = Checklist), (status = "4XX", body = Problem)))]
+pub(super) async fn test(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Checklist>, Problem> {
+    Ok(Json(shared.api.test_source(&name).await?))
+}
+
+/// Lists the objects of a source: live ones and those that only versions hold.
+#[utoipa::path(get, path = "/api/v1/sources/{name}/objects", tag = "sources", params(("name" = String, Path)),
+    responses((status = 200, body = List<Object>), (status = "4XX", body = Problem)))]
+pub(super) async fn objects(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<List<Object>>, Problem> {
+    Ok(Json(List::whole(shared.api.objects(&name).await?)))
+}

@@ -1,0 +1,215 @@
+//! The server over a real socket, with an API that records what it was asked.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use tidemark_gateway::Env;
+
+use super::*;
+use crate::{
+    api::{
+        AddSource, AddStore, Checklist, List, Object, Operation, OperationProgress, Policy, Protect, Restore,
+        RestorePlan, Source, Store, Version, VersionDetail,
+    },
+    client::{self, Client},
+};
+
+/// Answers with what it was asked, and remembers it.
+#[derive(Default)]
+struct Echo {
+    asked: Mutex<Vec<String>>,
+}
+
+impl Echo {
+    fn note(&self, what: String) {
+        self.asked.lock().unwrap().push(what);
+    }
+}
+
+fn refuse<T>(what: &str) -> Result<T, Problem> {
+    Err(Problem::not_found("TM-TEST-0404", what).with_hint("look elsewhere"))
+}
+
+fn operation(id: &str) -> Operation {
+    Operation {
+        id: id.to_owned(),
+        kind: "protect".to_owned(),
+        subject: "test".to_owned(),
+        state: "queued".to_owned(),
+        done: false,
+        attempt: 0,
+        progress: OperationProgress::default(),
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        finished: None,
+        error: None,
+        result: None,
+    }
+}
+
+#[async_trait]
+impl ControlApi for Echo {
+    async fn add_store(&self, request: AddStore) -> Result<Store, Problem> {
+        let AddStore { name, url, .. } = request;
+        Ok(Store { name, url, repository: "r".to_owned(), commit_mode: "a".to_owned() })
+    }
+    async fn stores(&self) -> Result<Vec<Store>, Problem> {
+        Ok(Vec::new())
+    }
+    async fn test_store(&self, name: &str) -> Result<Checklist, Problem> {
+        refuse(name)
+    }
+    async fn add_source(&self, request: AddSource) -> Result<Source, Problem> {
+        refuse(&request.name)
+    }
+    async fn sources(&self) -> Result<Vec<Source>, Problem> {
+        panic!("a handler that panics")
+    }
+    async fn source(&self, name: &str) -> Result<Source, Problem> {
+        refuse(name)
+    }
+    async fn test_source(&self, name: &str) -> Result<Checklist, Problem> {
+        refuse(name)
+    }
+    async fn objects(&self, source: &str) -> Result<Vec<Object>, Problem> {
+        refuse(source)
+    }
+    async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
+        Ok(policy)
+    }
+    async fn policies(&self) -> Result<Vec<Policy>, Problem> {
+        Ok(Vec::new())
+    }
+    async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem> {
+        self.note(format!("run {name} {key}"));
+        Ok(operation(key))
+    }
+    async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem> {
+        self.note(format!("protect {} {key}", request.policy.name));
+        Ok(operation(key))
+    }
+    async fn versions(&self, source: Option<&str>, policy: Option<&str>) -> Result<Vec<Version>, Problem> {
+        self.note(format!("versions {source:?} {policy:?}"));
+        Ok(Vec::new())
+    }
+    async fn version(&self, id: &str) -> Result<VersionDetail, Problem> {
+        refuse(id)
+    }
+    async fn verify_version(&self, _id: &str, key: &str) -> Result<Operation, Problem> {
+        Ok(operation(key))
+    }
+    async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {
+        refuse(&request.version)
+    }
+    async fn restore(&self, _request: Restore, key: &str) -> Result<Operation, Problem> {
+        Ok(operation(key))
+    }
+    async fn operations(&self) -> Result<Vec<Operation>, Problem> {
+        Ok(Vec::new())
+    }
+    async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem> {
+        self.note(format!("operation {id} {wait_seconds}"));
+        Ok(operation(id))
+    }
+    async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem> {
+        Ok(operation(id))
+    }
+}
+
+struct Running {
+    api: Arc<Echo>,
+    address: String,
+    token: ApiToken,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+async fn start() -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (api, token, shutdown) =
+        (Arc::new(Echo::default()), ApiToken::generate(&Env::system()), CancellationToken::new());
+    tokio::spawn(serve(listener, api.clone(), token.clone(), shutdown.clone()));
+    Running { api, address, token, _stop: shutdown.drop_guard() }
+}
+
+fn problem(error: client::Error) -> Problem {
+    match error {
+        client::Error::Problem(problem) => *problem,
+        other => panic!("not a problem: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_documented_route_wants_the_token() {
+    let server = start().await;
+    let client = Client::new(&server.address, ApiToken::generate(&Env::system())).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    assert!(paths.len() >= 15);
+    for path in paths {
+        let path = path.replace(['{', '}'], "");
+        let refused = problem(client.get::<serde_json::Value>(&path).await.unwrap_err());
+        assert_eq!((refused.status, refused.code.as_str()), (401, "TM-API-0401"), "{path}");
+        let body = serde_json::json!({});
+        let refused = problem(client.post::<_, serde_json::Value>(&path, &body, None).await.unwrap_err());
+        assert_eq!(refused.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn problems_of_the_api_reach_the_client_whole() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    let refused = problem(client.get::<Source>("/api/v1/sources/nowhere").await.unwrap_err());
+    assert_eq!(refused.code, "TM-TEST-0404");
+    assert_eq!(refused.detail, "nowhere");
+    assert_eq!(refused.hint.as_deref(), Some("look elsewhere"));
+}
+
+#[tokio::test]
+async fn work_needs_an_idempotency_key() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    let path = "/api/v1/policies/daily/run";
+    let body = serde_json::json!({});
+    let refused = problem(client.post::<_, Operation>(path, &body, None).await.unwrap_err());
+    assert_eq!((refused.status, refused.code.as_str()), (400, "TM-API-0410"));
+    client.post::<_, Operation>(path, &body, Some("k1")).await.unwrap();
+    assert_eq!(*server.api.asked.lock().unwrap(), ["run daily k1"]);
+}
+
+#[tokio::test]
+async fn unknown_fields_and_routes_are_refused_by_name() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    let body = serde_json::json!({"name": "a", "url": "memory:", "colour": "red"});
+    let refused = problem(client.post::<_, Store>("/api/v1/stores", &body, None).await.unwrap_err());
+    assert!(refused.detail.contains("colour"), "{}", refused.detail);
+    let refused = problem(client.get::<Store>("/api/v1/nothing").await.unwrap_err());
+    assert_eq!((refused.status, refused.code.as_str()), (404, "TM-API-0404"));
+    let refused = problem(client.get::<List<Version>>("/api/v1/versions?colour=red").await.unwrap_err());
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn waiting_is_passed_on_and_bounded() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    client.get_waiting::<Operation>("/api/v1/operations/x", 7).await.unwrap();
+    client.get_waiting::<Operation>("/api/v1/operations/x", 7000).await.unwrap();
+    assert_eq!(*server.api.asked.lock().unwrap(), ["operation x 7", "operation x 60"]);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failed_request_and_the_server_lives() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    assert!(client.get::<List<Source>>("/api/v1/sources").await.is_err());
+    client.get::<List<Store>>("/api/v1/stores").await.unwrap();
+}
+
+#[test]
+fn the_document_is_the_checked_in_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    let stored = std::fs::read_to_string(path).unwrap();
+    assert!(stored == openapi(), "docs/openapi.json is not what the code emits: see web/examples/openapi.rs");
+}

@@ -1,0 +1,56 @@
+//! Routes of versions.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    Shared,
+    extract::{IdempotencyKey, Params},
+};
+use crate::api::{List, Operation, Problem, Version, VersionDetail};
+
+/// Which versions to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// Of this source only.
+    source: Option<String>,
+    /// Of this policy only.
+    policy: Option<String>,
+}
+
+/// Lists versions, oldest first.
+#[utoipa::path(get, path = "/api/v1/versions", tag = "versions", params(Filter),
+    responses((status = 200, body = List<Version>), (status = "4XX", body = Problem)))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(filter): Params<Filter>,
+) -> Result<Json<List<Version>>, Problem> {
+    let versions = shared.api.versions(filter.source.as_deref(), filter.policy.as_deref()).await?;
+    Ok(Json(List::whole(versions)))
+}
+
+/// Shows one version with its objects.
+#[utoipa::path(get, path = "/api/v1/versions/{id}", tag = "versions", params(("id" = String, Path)),
+    responses((status = 200, body = VersionDetail), (status = "4XX", body = Problem)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<VersionDetail>, Problem> {
+    Ok(Json(shared.api.version(&id).await?))
+}
+
+/// Reads and proves everything that a version names.
+#[utoipa::path(post, path = "/api/v1/versions/{id}/verify", tag = "versions",
+    params(("id" = String, Path), ("Idempotency-Key" = String, Header)),
+    responses((status = 202, body = Operation), (status = "4XX", body = Problem)))]
+pub(super) async fn verify(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
+) -> Result<(StatusCode, Json<Operation>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(shared.api.verify_version(&id, &key).await?)))
+}
