@@ -100,7 +100,7 @@ impl FromStr for FencingToken {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let parsed = text.split_once('-').and_then(|(generation, revision)| {
-            Some(Self { generation: generation.parse().ok()?, revision: revision.parse().ok()? })
+            Some(Self { generation: digits(generation)?, revision: digits(revision)? })
         });
         parsed.ok_or_else(|| ParseError::Token(text.chars().take(80).collect()))
     }
@@ -143,7 +143,7 @@ impl FromStr for VersionId {
         else {
             return Err(refuse());
         };
-        let number = number.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(refuse)?;
+        let number = digits(number).filter(|n| *n > 0).ok_or_else(refuse)?;
         Ok(Self {
             source: source.parse().map_err(|_| refuse())?,
             set: set.parse().map_err(|_| refuse())?,
@@ -210,8 +210,9 @@ fn decode_part(part: &str) -> Option<String> {
     let mut rest = part.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         if first == b'%' {
-            let digits = tail.get(..2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            let mut byte = [0];
+            hex::decode_to_slice(tail.get(..2)?, &mut byte).ok()?;
+            bytes.extend(byte);
             rest = &tail[2..];
         } else {
             bytes.push(first);
@@ -219,6 +220,11 @@ fn decode_part(part: &str) -> Option<String> {
         }
     }
     String::from_utf8(bytes).ok()
+}
+
+/// A number of decimal digits only: no sign, no space.
+fn digits(text: &str) -> Option<u64> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 macro_rules! text_serde {
@@ -250,3 +256,6 @@ impl<'de> Deserialize<'de> for VersionNumber {
         u64::deserialize(deserializer).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,9 +29,29 @@ pub fn manifest(source: &SourceId, set: &SetId, number: VersionNumber) -> Path {
     Path::from(format!("sources/{source}/sets/{set}/versions/{:020}", number.0))
 }
 
+/// Where the work roots of a version set live.
+pub fn work(source: &SourceId, set: &SetId) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/work"))
+}
+
 /// The `sequence`-th work root of a running task.
 pub fn work_root(source: &SourceId, set: &SetId, token: FencingToken, sequence: u64) -> Path {
     Path::from(format!("sources/{source}/sets/{set}/work/{token}/{sequence:010}"))
+}
+
+/// Where the sources live, each in a folder of its name.
+pub fn sources() -> Path {
+    Path::from("sources")
+}
+
+/// Where the version sets of a source live, each in a folder of its name.
+pub fn sets(source: &SourceId) -> Path {
+    Path::from(format!("sources/{source}/sets"))
+}
+
+/// Where the mirror of one kind of configuration lives.
+pub fn config_kind(kind: &str) -> Path {
+    Path::from(format!("config/{kind}"))
 }
 
 /// An object page, entry or range page.

@@ -4,9 +4,21 @@
 //! A version exists if and only if its manifest exists and its hash link verifies; the manifest names every object that the
 //! version needs. Objects are written once, under names that carry the writer's fencing token and a sequence number.
 
+pub mod chain;
+pub mod commit;
+pub mod config_mirror;
 pub mod entry;
+pub mod find;
 pub mod ids;
 pub mod layout;
 pub mod manifest;
+pub mod names;
+pub mod page_io;
+pub mod pages;
+pub mod repository;
 pub mod slice;
 pub mod stored;
+pub mod work;
+
+#[cfg(test)]
+mod testing;

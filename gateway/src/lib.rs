@@ -4,8 +4,21 @@
 //! `Arc<dyn object_store::ObjectStore>` decorated with retry, bounded concurrency and checksums. It knows no source and
 //! no meaning of the bytes.
 
+pub mod blocking;
+pub mod credentials;
 pub mod digest;
 pub mod env;
+pub mod fetch;
+mod guarded;
+pub mod open;
+pub mod pause;
+pub mod preflight;
+pub mod retry;
+pub mod store_url;
+pub mod stored;
+pub mod tls;
+pub mod upload;
 
 pub use digest::Digest;
 pub use env::Env;
+pub use stored::Stored;

@@ -1,0 +1,311 @@
+//! A version set: the chain of manifests of one policy on one source.
+//!
+//! Manifests are numbered from 1 without holes and each carries the digest of the one before it. A manifest whose link does
+//! not verify is not a version: whoever can write to the bucket cannot slip one in, take one out or swap two unnoticed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, path::Path};
+use tidemark_gateway::{Digest, Env, fetch};
+
+use crate::{
+    commit::{self, Claim, ManifestDraft},
+    ids::{SetId, SourceId, VersionNumber},
+    layout,
+    manifest::Manifest,
+    page_io,
+    stored::StoredRef,
+};
+
+/// Manifests that are read at a time when searching back.
+const READS_AT_A_TIME: usize = 8;
+
+/// Why the chain cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot list the versions.
+    #[error("list versions of set {set} of source {source_id}")]
+    List {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// A manifest cannot be read.
+    #[error("read manifest {path}")]
+    Read {
+        /// The manifest.
+        path: Path,
+        /// Why.
+        source: fetch::Error,
+    },
+    /// A manifest is not one.
+    #[error("manifest {path} is damaged")]
+    Decode {
+        /// The manifest.
+        path: Path,
+        /// Why.
+        source: page_io::Error,
+    },
+    /// A manifest is not what its name says.
+    #[error("manifest {path} is damaged: it says it is version {found}")]
+    Identity {
+        /// The manifest.
+        path: Path,
+        /// Source, set and number inside it.
+        found: String,
+    },
+    /// The hash link to the version before does not verify.
+    #[error(
+        "manifest {path} does not follow the version before it: its link is {link}, the version before has {expected}"
+    )]
+    Link {
+        /// The manifest.
+        path: Path,
+        /// Digest that it carries, or `none`.
+        link: String,
+        /// Digest of the stored bytes of the version before, or `none`.
+        expected: String,
+    },
+    /// The chain has a hole.
+    #[error("version {missing} of set {set} of source {source_id} is missing: a manifest was deleted")]
+    Hole {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// The first one that is not there.
+        missing: VersionNumber,
+    },
+    /// Versions that are known to exist are not there.
+    #[error(
+        "set {set} of source {source_id} ends at version {found}, but version {head} was committed: deleted or rolled back"
+    )]
+    RolledBack {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// The newest version found; 0 for none.
+        found: u64,
+        /// The version that is known to exist.
+        head: VersionNumber,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
+            Self::Read { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+/// One version set in a store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct VersionSet {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) source: SourceId,
+    pub(crate) set: SetId,
+    head: Option<VersionNumber>,
+    pub(crate) patience: commit::Patience,
+}
+
+/// A manifest with the digest and size of its stored bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) manifest: Manifest,
+    pub(crate) stored: StoredRef,
+}
+
+impl VersionSet {
+    /// The set `set` of `source`; makes no request.
+    pub fn new(store: Arc<dyn ObjectStore>, source: SourceId, set: SetId) -> Self {
+        Self { store, source, set, head: None, patience: commit::Patience::default() }
+    }
+
+    /// The same set, of which version `head` is known to exist: [`newest`](Self::newest) and [`commit`](Self::commit) look
+    /// for the end from there on only, and raise the alarm where it is gone.
+    pub fn with_head(self, head: VersionNumber) -> Self {
+        Self { head: Some(head), ..self }
+    }
+
+    /// Numbers of all versions in the store, ascending. Foreign names beside them are passed over.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub async fn list(&self) -> Result<Vec<VersionNumber>, Error> {
+        self.numbers(None).await
+    }
+
+    /// The manifest of `number`, with its identity and its link to the version before verified.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Decode`], [`Error::Identity`], [`Error::Link`], each naming the manifest.
+    pub async fn read(&self, number: VersionNumber) -> Result<Manifest, Error> {
+        Ok(self.load(number).await?.manifest)
+    }
+
+    /// The newest version; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`].
+    pub async fn newest(&self) -> Result<Option<Manifest>, Error> {
+        Ok(self.end().await?.map(|end| end.manifest))
+    }
+
+    /// Reads the whole chain and verifies every number, identity and link; gives the manifests, oldest first.
+    ///
+    /// # Errors
+    /// The first damage, from the oldest version on; [`Error::Hole`]; [`Error::RolledBack`].
+    pub async fn verify_chain(&self) -> Result<Vec<Manifest>, Error> {
+        let mut chain: Vec<Manifest> = Vec::new();
+        let mut previous = None;
+        for number in self.list().await? {
+            let expected = VersionNumber(chain.len() as u64 + 1);
+            if number != expected {
+                return Err(Error::Hole { source_id: self.source.clone(), set: self.set.clone(), missing: expected });
+            }
+            let loaded = self.parse(number, self.bytes(number).await?)?;
+            self.verify_link(&loaded.manifest, previous)?;
+            previous = Some(loaded.stored.digest);
+            chain.push(loaded.manifest);
+        }
+        self.refuse_rolled_back(chain.last().map(|manifest| manifest.number))?;
+        Ok(chain)
+    }
+
+    /// Commits `draft` as the next version and gives its manifest; see [`crate::commit`].
+    ///
+    /// # Errors
+    /// [`commit::Error`] by variant.
+    pub async fn commit(
+        &self,
+        draft: ManifestDraft,
+        claim: &dyn Claim,
+        env: &Env,
+    ) -> Result<(Manifest, StoredRef), commit::Error> {
+        commit::commit(self, &draft, claim, env).await
+    }
+
+    /// Name of the manifest of `number`.
+    pub(crate) fn path(&self, number: VersionNumber) -> Path {
+        layout::manifest(&self.source, &self.set, number)
+    }
+
+    /// The last manifest of the chain, verified.
+    pub(crate) async fn end(&self) -> Result<Option<Loaded>, Error> {
+        let newest = self.numbers(self.head).await?.last().copied();
+        self.refuse_rolled_back(newest)?;
+        match newest {
+            Some(number) => self.load(number).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn load(&self, number: VersionNumber) -> Result<Loaded, Error> {
+        let loaded = self.parse(number, self.bytes(number).await?)?;
+        let previous = match number.0 {
+            0 | 1 => None,
+            n => Some(Digest::of(&self.bytes(VersionNumber(n - 1)).await?)),
+        };
+        self.verify_link(&loaded.manifest, previous)?;
+        Ok(loaded)
+    }
+
+    /// The newest version from `oldest` on and before `end` that is `wanted`, each one verified by the link of the next.
+    pub(crate) async fn find_before(
+        &self,
+        end: &Loaded,
+        oldest: VersionNumber,
+        wanted: impl Fn(&Manifest) -> bool,
+    ) -> Result<Option<Loaded>, Error> {
+        let numbers = (oldest.0..end.manifest.number.0).rev().map(VersionNumber);
+        let reads = numbers.map(|number| async move { self.bytes(number).await.map(|bytes| (number, bytes)) });
+        let mut reads = std::pin::pin!(stream::iter(reads).buffered(READS_AT_A_TIME));
+        let mut next = end.manifest.clone();
+        while let Some((number, bytes)) = reads.try_next().await? {
+            let loaded = self.parse(number, bytes)?;
+            self.verify_link(&next, Some(loaded.stored.digest))?;
+            if wanted(&loaded.manifest) {
+                return Ok(Some(loaded));
+            }
+            next = loaded.manifest;
+        }
+        Ok(None)
+    }
+
+    async fn numbers(&self, from: Option<VersionNumber>) -> Result<Vec<VersionNumber>, Error> {
+        let prefix = layout::versions(&self.source, &self.set);
+        let listing = match from {
+            // The offset is exclusive, and the name before `from` need not exist.
+            Some(from) => {
+                self.store.list_with_offset(Some(&prefix), &self.path(VersionNumber(from.0.saturating_sub(1))))
+            }
+            None => self.store.list(Some(&prefix)),
+        };
+        let numbers = listing.try_filter_map(|meta| async move { Ok(version_number(&meta.location)) });
+        let mut numbers: Vec<VersionNumber> = numbers.try_collect().await.map_err(|source| self.list_failed(source))?;
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn list_failed(&self, source: object_store::Error) -> Error {
+        Error::List { source_id: self.source.clone(), set: self.set.clone(), source }
+    }
+
+    async fn bytes(&self, number: VersionNumber) -> Result<Bytes, Error> {
+        let path = self.path(number);
+        fetch::get_unchecked(&self.store, &path).await.map_err(|source| Error::Read { path, source })
+    }
+
+    fn parse(&self, number: VersionNumber, bytes: Bytes) -> Result<Loaded, Error> {
+        let path = self.path(number);
+        let manifest: Manifest = match page_io::decode(&path, &bytes) {
+            Ok(manifest) => manifest,
+            Err(source) => return Err(Error::Decode { path, source }),
+        };
+        if manifest.source != self.source || manifest.set != self.set || manifest.number != number {
+            let found = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
+            return Err(Error::Identity { path, found });
+        }
+        let stored = StoredRef { key: path.to_string(), size: bytes.len() as u64, digest: Digest::of(&bytes) };
+        Ok(Loaded { manifest, stored })
+    }
+
+    fn verify_link(&self, manifest: &Manifest, previous: Option<Digest>) -> Result<(), Error> {
+        if manifest.previous == previous {
+            return Ok(());
+        }
+        let text = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+        let (link, expected) = (text(manifest.previous), text(previous));
+        Err(Error::Link { path: self.path(manifest.number), link, expected })
+    }
+
+    fn refuse_rolled_back(&self, newest: Option<VersionNumber>) -> Result<(), Error> {
+        match self.head {
+            Some(head) if newest < Some(head) => {
+                let found = newest.map_or(0, |number| number.0);
+                Err(Error::RolledBack { source_id: self.source.clone(), set: self.set.clone(), found, head })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The number in the name of a manifest; `None` for a name that is not 20 digits.
+fn version_number(path: &Path) -> Option<VersionNumber> {
+    let name = path.filename()?;
+    let digits = name.len() == 20 && name.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| name.parse().ok()).flatten().filter(|number| *number > 0).map(VersionNumber)
+}
+
+#[cfg(test)]
+mod tests;

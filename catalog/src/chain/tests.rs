@@ -1,0 +1,95 @@
+use object_store::{ObjectStoreExt, memory::InMemory};
+
+use super::*;
+use crate::testing::{commit_tasks, set_in};
+
+async fn chain_of(count: usize) -> (Arc<dyn ObjectStore>, VersionSet) {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let set = set_in(&store, "east", "daily");
+    commit_tasks(&set, count).await;
+    (store, set)
+}
+
+async fn copy(store: &Arc<dyn ObjectStore>, from: &Path, to: &Path) {
+    let bytes = fetch::get_unchecked(store, from).await.unwrap();
+    store.put(to, bytes.into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_set_has_no_versions() {
+    let (_, set) = chain_of(0).await;
+    assert_eq!((set.list().await.unwrap(), set.newest().await.unwrap()), (vec![], None));
+    assert!(set.verify_chain().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn versions_are_numbered_from_one_and_linked() {
+    let (_, set) = chain_of(3).await;
+    assert_eq!(set.list().await.unwrap(), [1, 2, 3].map(VersionNumber));
+    assert_eq!(set.newest().await.unwrap().unwrap().number, VersionNumber(3));
+    assert_eq!(set.read(VersionNumber(1)).await.unwrap().previous, None);
+    assert_eq!(set.verify_chain().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn foreign_names_beside_the_manifests_are_passed_over() {
+    let (store, set) = chain_of(1).await;
+    let versions = layout::versions(&set.source, &set.set);
+    for name in ["2", "readme", "0000000000000000000x", "00000000000000000000", "000000000000000000000003"] {
+        store.put(&Path::from(format!("{versions}/{name}")), "x".into()).await.unwrap();
+    }
+    assert_eq!(set.list().await.unwrap(), [VersionNumber(1)]);
+}
+
+#[tokio::test]
+async fn a_changed_version_breaks_its_link_to_the_next() {
+    let (store, set) = chain_of(3).await;
+    let path = set.path(VersionNumber(2));
+    let text = String::from_utf8(fetch::get_unchecked(&store, &path).await.unwrap().to_vec()).unwrap();
+    store.put(&path, text.replace("\"node\":\"n1\"", "\"node\":\"n2\"").into()).await.unwrap();
+    assert!(set.read(VersionNumber(2)).await.is_ok(), "only the next version tells");
+    assert!(matches!(set.read(VersionNumber(3)).await, Err(Error::Link { .. })));
+    assert!(matches!(set.verify_chain().await, Err(Error::Link { .. })));
+}
+
+#[tokio::test]
+async fn a_version_under_another_number_or_set_is_refused() {
+    let (store, set) = chain_of(3).await;
+    let other = set_in(&store, "east", "hourly");
+    copy(&store, &set.path(VersionNumber(1)), &other.path(VersionNumber(1))).await;
+    assert!(matches!(other.read(VersionNumber(1)).await, Err(Error::Identity { .. })));
+    copy(&store, &set.path(VersionNumber(3)), &set.path(VersionNumber(4))).await;
+    assert!(matches!(set.newest().await, Err(Error::Identity { .. })));
+}
+
+#[tokio::test]
+async fn a_deleted_version_is_a_hole() {
+    let (store, set) = chain_of(3).await;
+    store.delete(&set.path(VersionNumber(2))).await.unwrap();
+    assert!(matches!(set.verify_chain().await, Err(Error::Hole { missing: VersionNumber(2), .. })));
+    let error = set.read(VersionNumber(3)).await.unwrap_err();
+    assert!(matches!(&error, Error::Read { path, .. } if *path == set.path(VersionNumber(2))), "{error}");
+}
+
+#[tokio::test]
+async fn a_chain_that_ends_before_its_known_head_raises_the_alarm() {
+    let (store, set) = chain_of(3).await;
+    let known = set.clone().with_head(VersionNumber(3));
+    assert_eq!(known.newest().await.unwrap().unwrap().number, VersionNumber(3));
+    let one_known = set.clone().with_head(VersionNumber(1));
+    assert_eq!(one_known.newest().await.unwrap().unwrap().number, VersionNumber(3));
+    store.delete(&set.path(VersionNumber(3))).await.unwrap();
+    for error in [known.newest().await.unwrap_err(), known.verify_chain().await.unwrap_err()] {
+        assert!(matches!(error, Error::RolledBack { head: VersionNumber(3), .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn damaged_bytes_are_refused_with_the_manifests_name() {
+    for bytes in ["", "{", "[]", r#"{"format":1}"#, r#"{"format":2}"#] {
+        let (store, set) = chain_of(1).await;
+        store.put(&set.path(VersionNumber(1)), bytes.into()).await.unwrap();
+        let error = set.read(VersionNumber(1)).await.unwrap_err();
+        assert!(error.to_string().contains("versions/00000000000000000001") && !error.is_retryable(), "{error}");
+    }
+}

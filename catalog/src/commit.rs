@@ -1,0 +1,259 @@
+//! The commit of a version: one create-only object.
+//!
+//! 1. The end of the chain is found by listing, and its last manifest verified. A last manifest with a higher token than
+//!    the claim's means that the claim was overtaken: nothing is written.
+//! 2. The next manifest carries the digest of the last one and a fresh nonce, and is created under the next number. The
+//!    store lets only one creator win.
+//! 3. Any answer but success is read back. The same bytes: committed. Absent: the same bytes are tried again while the
+//!    claim holds. Other bytes: someone else was first, and everything starts again from the new end.
+//!
+//! A crash before the create leaves no version; a crash after it leaves the version, and running the task again finds it by
+//! its task id and gives it back, so a task commits at most once. A create without an answer that lands late can at most
+//! fill the one free number with a valid manifest of the same task; it never replaces one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tidemark_gateway::{Digest, Env, pause, upload};
+
+use crate::{
+    chain::{self, Loaded, VersionSet},
+    entry::{Cut, Totals},
+    ids::{FencingToken, VersionNumber},
+    manifest::{MANIFEST_FORMAT, Manifest, WorstQuality},
+    page_io,
+    stored::StoredRef,
+};
+
+/// Versions back from the end in which a manifest of the same task is looked for. A task that was interrupted runs again
+/// before the set moves on by so many versions.
+pub const RECENT_VERSIONS: u64 = 32;
+
+/// How long a commit waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Longest time of one try to create a manifest.
+    pub(crate) create: Duration,
+    /// Longest wait before the same bytes are tried again.
+    pub(crate) pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { create: Duration::from_secs(5), pause: Duration::from_millis(200) }
+    }
+}
+
+/// Greatest manifest, bytes: it is written by a single put.
+const MANIFEST_BYTES: usize = 4 << 20;
+
+/// The right to commit to a version set, as far as its holder knows.
+pub trait Claim: Send + Sync {
+    /// Orders this claim among all of the set.
+    fn token(&self) -> FencingToken;
+
+    /// Whether the claim still holds, with the margin that a request needs. A hint: what protects the chain is the token in
+    /// the manifests and the create-only number.
+    fn holds(&self) -> bool;
+}
+
+/// What a task wants to commit; number, link, token and nonce are found at the commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestDraft {
+    /// The task; commits at most once.
+    pub task: String,
+    /// Name of the node that writes it.
+    pub node: String,
+    /// Kind of source, for example `cassandra`.
+    pub kind: String,
+    /// Union of the objects' cuts.
+    pub cut: Option<Cut>,
+    /// Object pages, in order, all stored.
+    pub pages: Vec<StoredRef>,
+    /// Number of objects on the pages.
+    pub objects: u64,
+    /// Sums over the objects.
+    pub totals: Totals,
+    /// Worst quality of the objects.
+    pub worst: WorstQuality,
+}
+
+/// Why a version was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The end of the chain cannot be read.
+    #[error("find the end of the chain")]
+    Chain(#[from] chain::Error),
+    /// A later claim has committed already; this one may not.
+    #[error("claim {mine} is fenced: version {number} was committed under {theirs}")]
+    Fenced {
+        /// Token of this claim.
+        mine: FencingToken,
+        /// Token of the last manifest.
+        theirs: FencingToken,
+        /// Its number.
+        number: VersionNumber,
+    },
+    /// The claim ended before the version was known to be committed. It may still be: a later run of the task finds it.
+    #[error("claim {token} ended before version {number} was committed")]
+    ClaimLost {
+        /// Token of this claim.
+        token: FencingToken,
+        /// The number that was tried.
+        number: VersionNumber,
+    },
+    /// The manifest has no stored form.
+    #[error("encode the manifest")]
+    Encode(#[source] page_io::Error),
+    /// The manifest is too large for a single put.
+    #[error("the manifest has {found} bytes, more than {MANIFEST_BYTES}")]
+    TooLarge {
+        /// Its bytes.
+        found: usize,
+    },
+    /// The store refused the manifest, or whether it holds it cannot be found out.
+    #[error("write the manifest of version {number}")]
+    Write {
+        /// The number that was tried.
+        number: VersionNumber,
+        /// Why.
+        source: upload::Error,
+    },
+}
+
+impl Error {
+    /// Whether the same task may succeed later under the same claim.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Chain(source) => source.is_retryable(),
+            Self::Write { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+pub(crate) async fn commit(
+    set: &VersionSet,
+    draft: &ManifestDraft,
+    claim: &dyn Claim,
+    env: &Env,
+) -> Result<(Manifest, StoredRef), Error> {
+    let mut searched = None;
+    loop {
+        let end = set.end().await?;
+        if let Some(done) = find_task(set, &draft.task, end.as_ref(), searched).await? {
+            return Ok((done.manifest, done.stored));
+        }
+        refuse_fenced(claim, end.as_ref())?;
+        searched = end.as_ref().map(|end| end.manifest.number);
+        let manifest = next_manifest(set, draft, claim.token(), end.as_ref(), env);
+        if let Some(stored) = create(set, &manifest, claim).await? {
+            return Ok((manifest, stored));
+        }
+    }
+}
+
+/// The manifest that this task has committed already, among the newest ones after `searched`.
+async fn find_task(
+    set: &VersionSet,
+    task: &str,
+    end: Option<&Loaded>,
+    searched: Option<VersionNumber>,
+) -> Result<Option<Loaded>, Error> {
+    let Some(end) = end else { return Ok(None) };
+    if end.manifest.task == task {
+        return Ok(Some(end.clone()));
+    }
+    let recent = end.manifest.number.0.saturating_sub(RECENT_VERSIONS - 1).max(1);
+    let oldest = searched.map_or(recent, |number| recent.max(number.0 + 1));
+    match set.find_before(end, VersionNumber(oldest), |manifest| manifest.task == task).await {
+        // Damage further back must not end all backups: at worst the task commits the same state once more.
+        Err(error) if !error.is_retryable() => {
+            tracing::warn!(task, %error, "an older version is damaged: a commit of this task before it is not looked for");
+            Ok(None)
+        }
+        found => Ok(found?),
+    }
+}
+
+fn refuse_fenced(claim: &dyn Claim, end: Option<&Loaded>) -> Result<(), Error> {
+    match end {
+        Some(Loaded { manifest, .. }) if manifest.token > claim.token() => {
+            Err(Error::Fenced { mine: claim.token(), theirs: manifest.token, number: manifest.number })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn next_manifest(
+    set: &VersionSet,
+    draft: &ManifestDraft,
+    token: FencingToken,
+    end: Option<&Loaded>,
+    env: &Env,
+) -> Manifest {
+    let draft = draft.clone();
+    Manifest {
+        format: MANIFEST_FORMAT,
+        source: set.source.clone(),
+        set: set.set.clone(),
+        number: VersionNumber(end.map_or(0, |end| end.manifest.number.0) + 1),
+        previous: end.map(|end| end.stored.digest),
+        token,
+        nonce: hex::encode(env.random::<16>()),
+        task: draft.task,
+        node: draft.node,
+        committed: whole_microseconds(env.now()),
+        kind: draft.kind,
+        cut: draft.cut,
+        pages: draft.pages,
+        objects: draft.objects,
+        totals: draft.totals,
+        worst: draft.worst,
+        authenticator: None,
+    }
+}
+
+/// Wall times in manifests have microseconds, as the sources' own.
+fn whole_microseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
+/// Creates the manifest; `None` where its number holds another one.
+async fn create(set: &VersionSet, manifest: &Manifest, claim: &dyn Claim) -> Result<Option<StoredRef>, Error> {
+    let (path, number) = (set.path(manifest.number), manifest.number);
+    let bytes = encode(set, manifest)?;
+    let lost = || Error::ClaimLost { token: claim.token(), number };
+    loop {
+        if !claim.holds() {
+            return Err(lost());
+        }
+        pause::point("before-manifest");
+        let tried = upload::try_create(&set.store, &path, &bytes, set.patience.create).await;
+        pause::point("after-manifest");
+        match tried.map_err(|source| Error::Write { number, source })? {
+            upload::Attempt::Stored(stored) => {
+                return Ok(Some(StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest }));
+            }
+            upload::Attempt::Taken => return Ok(None),
+            upload::Attempt::Absent(source) if !source.is_retryable() => return Err(Error::Write { number, source }),
+            upload::Attempt::Absent(error) => tracing::debug!(%path, %error, "manifest is absent, try the same again"),
+        }
+        tokio::time::sleep(jitter(manifest, set.patience.pause)).await;
+    }
+}
+
+fn encode(set: &VersionSet, manifest: &Manifest) -> Result<Bytes, Error> {
+    let bytes = page_io::encode(&set.path(manifest.number), manifest).map_err(Error::Encode)?;
+    if bytes.len() > MANIFEST_BYTES { Err(Error::TooLarge { found: bytes.len() }) } else { Ok(bytes) }
+}
+
+/// Writers that meet on one number are spread by their nonces.
+fn jitter(manifest: &Manifest, longest: Duration) -> Duration {
+    let digest = Digest::of(manifest.nonce.as_bytes());
+    longest.mul_f64(f64::from(digest.as_bytes()[0]) / 255.0) + Duration::from_millis(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Object pages of a version.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
+
+use crate::{
+    entry::{ENTRY_FORMAT, ObjectLine, ObjectPage, PAGE_LINES},
+    manifest::Manifest,
+    names::Names,
+    page_io,
+    stored::StoredRef,
+};
+
+/// Pages that are written or read at a time.
+const PAGES_AT_A_TIME: usize = 8;
+
+/// Why the pages of a version cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A page cannot be stored or loaded.
+    #[error(transparent)]
+    Page(#[from] page_io::Error),
+    /// An object stands on two lines.
+    #[error("object {object} is listed twice")]
+    Twice {
+        /// The object.
+        object: String,
+    },
+    /// A page has too many lines, or the objects are out of order.
+    #[error("{key} is damaged: {reason}")]
+    Shape {
+        /// The page.
+        key: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The number of lines is not what the manifest says.
+    #[error("version {number} of set {set} names {expected} objects, its pages hold {found}")]
+    Count {
+        /// The version set.
+        set: String,
+        /// The version.
+        number: u64,
+        /// By the manifest.
+        expected: u64,
+        /// On the pages.
+        found: u64,
+    },
+}
+
+/// Writes `lines` sorted by object, at most [`PAGE_LINES`] to a page, under new names, and gives the pages in order.
+///
+/// # Errors
+/// [`Error::Twice`] before anything is written; [`Error::Page`].
+pub async fn write_pages(
+    store: &Arc<dyn ObjectStore>,
+    names: &Names,
+    mut lines: Vec<ObjectLine>,
+) -> Result<Vec<StoredRef>, Error> {
+    lines.sort_by(|a, b| a.object.cmp(&b.object));
+    if let Some(pair) = lines.windows(2).find(|pair| pair[0].object == pair[1].object) {
+        return Err(Error::Twice { object: pair[0].object.to_string() });
+    }
+    let pages = lines.chunks(PAGE_LINES).map(|lines| ObjectPage { format: ENTRY_FORMAT, lines: lines.to_vec() });
+    let writes = pages.map(|page| async move { page_io::write(store, &names.page(), &page).await });
+    Ok(stream::iter(writes).buffered(PAGES_AT_A_TIME).try_collect().await?)
+}
+
+/// All object lines of a version, in order.
+///
+/// # Errors
+/// [`Error::Page`] where a page is absent or damaged; [`Error::Shape`] and [`Error::Count`] where pages and manifest do not
+/// agree.
+pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Result<Vec<ObjectLine>, Error> {
+    let reads = manifest.pages.iter().map(|page| async move { read_page(store, page).await });
+    let mut pages = stream::iter(reads).buffered(PAGES_AT_A_TIME);
+    let mut lines: Vec<ObjectLine> = Vec::new();
+    while let Some((key, page)) = pages.try_next().await? {
+        if lines.last().zip(page.first()).is_some_and(|(last, first)| last.object >= first.object) {
+            return Err(Error::Shape { key, reason: "it does not follow the page before it" });
+        }
+        lines.extend(page);
+    }
+    count(manifest, lines.len() as u64)?;
+    Ok(lines)
+}
+
+async fn read_page(store: &Arc<dyn ObjectStore>, page: &StoredRef) -> Result<(String, Vec<ObjectLine>), Error> {
+    let key = page.key.clone();
+    let lines = page_io::read::<ObjectPage>(store, page).await?.lines;
+    if lines.len() > PAGE_LINES {
+        return Err(Error::Shape { key, reason: "it has more than 256 lines" });
+    }
+    if !lines.is_sorted_by(|a, b| a.object < b.object) {
+        return Err(Error::Shape { key, reason: "its objects are not in order" });
+    }
+    Ok((key, lines))
+}
+
+fn count(manifest: &Manifest, found: u64) -> Result<(), Error> {
+    if manifest.objects == found {
+        return Ok(());
+    }
+    let (set, number) = (manifest.set.to_string(), manifest.number.0);
+    Err(Error::Count { set, number, expected: manifest.objects, found })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Repositories of every format ever written are read for ever.
+//!
+//! `testdata/v1/` was written by [`generate`] once and is never edited. One test reads all of it and fails if a file there
+//! was not read; another fails if today's writer writes anything else, so that a change of the format cannot go unnoticed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod fixture_v1;
+mod recording;
+
+use std::{collections::BTreeMap, fs, path::Path as FilePath, sync::Arc};
+
+use object_store::{ObjectStore, local::LocalFileSystem};
+use tidemark_catalog::{
+    config_mirror,
+    entry::{Entry, RangePage},
+    find,
+    ids::VersionId,
+    manifest::Manifest,
+    page_io, pages, repository,
+    slice::SliceManifest,
+    stored::StoredRef,
+    work,
+};
+use tidemark_gateway::{Stored, fetch};
+
+use recording::Recording;
+
+fn testdata() -> std::path::PathBuf {
+    FilePath::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1")
+}
+
+/// Every file under `root`: name from there, content.
+fn files(root: &FilePath) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+async fn read_stored(store: &Arc<dyn ObjectStore>, stored: &StoredRef) {
+    let expected = Stored { size: stored.size, digest: stored.digest };
+    fetch::get(store, &stored.path(), &expected).await.unwrap();
+}
+
+async fn read_version(store: &Arc<dyn ObjectStore>, manifest: &Manifest) {
+    for line in pages::read_lines(store, manifest).await.unwrap() {
+        let Some(entry) = line.entry else { continue };
+        let entry: Entry = page_io::read(store, &entry).await.unwrap();
+        assert_eq!(entry.object, line.object);
+        for page in &entry.baseline {
+            for range in page_io::read::<RangePage>(store, page).await.unwrap().ranges {
+                read_stored(store, &range.stored).await;
+            }
+        }
+    }
+}
+
+/// What was captured for a version, by way of its work root.
+async fn read_staged(store: &Arc<dyn ObjectStore>, id: &VersionId, manifest: &Manifest) {
+    let root = work::newest(store, &id.source, &id.set, &manifest.task.parse().unwrap()).await.unwrap().unwrap();
+    let slice: SliceManifest = page_io::read(store, &fixture_v1::slice_reference(&root)).await.unwrap();
+    read_stored(store, &slice.info).await;
+    for file in slice.objects.iter().flat_map(|object| &object.files) {
+        read_stored(store, &file.stored).await;
+    }
+}
+
+#[tokio::test]
+async fn every_file_of_the_first_format_is_read() {
+    let inner = LocalFileSystem::new_with_prefix(testdata()).expect("testdata/v1 is part of the source");
+    let recording = Arc::new(Recording::new(inner));
+    let store: Arc<dyn ObjectStore> = recording.clone();
+
+    let repository = repository::open(&store).await.unwrap().expect("tidemark.json is there");
+    assert_eq!(repository.format, 1);
+    let versions = find::versions(&store).await.unwrap();
+    let ids: Vec<String> = versions.iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(ids, ["east.daily.1", "east.daily.2"]);
+    for (_, manifest) in &versions {
+        read_version(&store, manifest).await;
+    }
+    for (id, manifest) in &versions {
+        read_staged(&store, id, manifest).await;
+    }
+    for (kind, ids) in [("sources", ["east"].as_slice()), ("policies", &["daily", "gone"])] {
+        assert_eq!(config_mirror::latest(&store, kind).await.unwrap().len(), 1, "{kind}");
+        for id in ids {
+            assert!(!config_mirror::history(&store, kind, id).await.unwrap().is_empty());
+        }
+    }
+
+    let unread: Vec<String> = files(&testdata()).into_keys().filter(|name| !recording.was_read(name)).collect();
+    assert!(unread.is_empty(), "no test reads {unread:?}");
+}
+
+#[tokio::test]
+async fn todays_writer_still_writes_the_first_format() {
+    let fresh = FilePath::new(env!("CARGO_TARGET_TMPDIR")).join("fixture-v1");
+    let _ = fs::remove_dir_all(&fresh);
+    fs::create_dir_all(&fresh).unwrap();
+    fixture_v1::generate(Arc::new(LocalFileSystem::new_with_prefix(&fresh).unwrap())).await;
+
+    let (written, kept) = (files(&fresh), files(&testdata()));
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&written), names(&kept), "fresh copy is in {}", fresh.display());
+    for (name, bytes) in &written {
+        assert!(plain(bytes) == plain(&kept[name]), "{name} is written otherwise; fresh copy in {}", fresh.display());
+    }
+}
+
+/// Decompressed where it is compressed: another version of the compressor may write other bytes.
+fn plain(bytes: &[u8]) -> Vec<u8> {
+    zstd::stream::decode_all(bytes).unwrap_or_else(|_| bytes.to_vec())
+}

@@ -1,0 +1,159 @@
+//! Reading small objects whole: pages, entries, manifests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::{GetOptions, ObjectStore, path::Path};
+
+use crate::{Digest, Stored};
+
+/// Greatest object that [`get_unchecked`] reads, bytes; [`get`] is bounded by the size it is told.
+pub const UNCHECKED_BYTES: u64 = 64 << 20;
+
+/// Tries of a body that breaks off half way; the request itself is tried again by the store.
+const BODY_TRIES: u32 = 3;
+
+/// Why an object could not be read, or is not the one that was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store refused or failed.
+    #[error("read {path}")]
+    Read {
+        /// The object.
+        path: Path,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// The size is another.
+    #[error("{path} is damaged: expected {expected} bytes, found {found}")]
+    Size {
+        /// The object.
+        path: Path,
+        /// As written.
+        expected: u64,
+        /// As stored now.
+        found: u64,
+    },
+    /// The bytes are others.
+    #[error("{path} is damaged: expected BLAKE3 {expected}, found {found}")]
+    Digest {
+        /// The object.
+        path: Path,
+        /// As written.
+        expected: Digest,
+        /// As stored now.
+        found: Digest,
+    },
+    /// Larger than may be held in memory.
+    #[error("{path} has {found} bytes, more than the {limit} that are read at once")]
+    TooLarge {
+        /// The object.
+        path: Path,
+        /// Its size.
+        found: u64,
+        /// The bound.
+        limit: u64,
+    },
+}
+
+impl Error {
+    /// The object does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source: object_store::Error::NotFound { .. }, .. })
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if crate::retry::is_transient(source))
+    }
+}
+
+/// The bytes of `path`, proven to be those that were written.
+///
+/// # Errors
+/// [`Error::Size`] before anything is read and [`Error::Digest`] where the object is another; [`Error::Read`].
+pub async fn get(store: &Arc<dyn ObjectStore>, path: &Path, expected: &Stored) -> Result<Bytes, Error> {
+    let wrong_size = |found| Error::Size { path: path.clone(), expected: expected.size, found };
+    let bytes = read(store, path, |size| if size == expected.size { Ok(()) } else { Err(wrong_size(size)) }).await?;
+    let found = Digest::of(&bytes);
+    if found != expected.digest {
+        return Err(Error::Digest { path: path.clone(), expected: expected.digest, found });
+    }
+    Ok(bytes)
+}
+
+/// The bytes of `path` as they are, at most [`UNCHECKED_BYTES`].
+///
+/// # Errors
+/// [`Error::TooLarge`] before anything is read; [`Error::Read`]; [`Error::Size`] where the body is not as long as announced.
+pub async fn get_unchecked(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Bytes, Error> {
+    let limit = UNCHECKED_BYTES;
+    let too_large = |found| Error::TooLarge { path: path.clone(), found, limit };
+    read(store, path, |size| if size <= limit { Ok(()) } else { Err(too_large(size)) }).await
+}
+
+async fn read(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    admit: impl Fn(u64) -> Result<(), Error>,
+) -> Result<Bytes, Error> {
+    let failed = |source| Error::Read { path: path.clone(), source };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let answer = store.get_opts(path, GetOptions::default()).await.map_err(failed)?;
+        let size = answer.meta.size;
+        admit(size)?;
+        match answer.bytes().await {
+            Ok(bytes) if bytes.len() as u64 == size => return Ok(bytes),
+            Ok(bytes) if tries == BODY_TRIES => {
+                return Err(Error::Size { path: path.clone(), expected: size, found: bytes.len() as u64 });
+            }
+            Err(source) if tries == BODY_TRIES => return Err(failed(source)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt, memory::InMemory};
+
+    use super::*;
+
+    async fn stored(bytes: &'static [u8]) -> (Arc<dyn ObjectStore>, Path) {
+        let (store, path): (Arc<dyn ObjectStore>, _) = (Arc::new(InMemory::new()), Path::from("a/b"));
+        store.put(&path, bytes.into()).await.unwrap();
+        (store, path)
+    }
+
+    #[tokio::test]
+    async fn the_bytes_that_were_written_are_given() {
+        let (store, path) = stored(b"abc").await;
+        assert_eq!(get(&store, &path, &Stored::of(b"abc")).await.unwrap(), "abc");
+        assert_eq!(get_unchecked(&store, &path).await.unwrap(), "abc");
+    }
+
+    #[tokio::test]
+    async fn damage_is_named_with_what_was_expected_and_found() {
+        let (store, path) = stored(b"abc").await;
+        let size = get(&store, &path, &Stored::of(b"abcd")).await.unwrap_err().to_string();
+        assert_eq!(size, "a/b is damaged: expected 4 bytes, found 3");
+        let error = get(&store, &path, &Stored::of(b"abd")).await.unwrap_err();
+        let Error::Digest { expected, found, .. } = &error else { panic!("{error}") };
+        assert_eq!((*expected, *found), (Digest::of(b"abd"), Digest::of(b"abc")));
+        assert!(error.to_string().contains(&Digest::of(b"abc").to_string()) && !error.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn absence_is_told_apart() {
+        let (store, _) = stored(b"abc").await;
+        assert!(get_unchecked(&store, &Path::from("z")).await.unwrap_err().is_absent());
+    }
+
+    #[tokio::test]
+    async fn an_empty_object_is_read() {
+        let (store, path) = stored(b"").await;
+        assert_eq!(get(&store, &path, &Stored::of(b"")).await.unwrap(), "");
+    }
+}

@@ -1,0 +1,195 @@
+//! Opening a store by its URL.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, Checksum, S3ConditionalPut},
+    local::LocalFileSystem,
+    memory::InMemory,
+    prefix::PrefixStore,
+};
+
+use crate::{
+    Env,
+    credentials::Credentials,
+    guarded::Guarded,
+    retry::Retry,
+    store_url::{S3Url, StoreUrl},
+    tls,
+};
+
+/// Limits of an opened store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Requests at a time, from 1.
+    pub requests: usize,
+    /// How long a failing request is tried again; only stores behind a network.
+    pub retry: Retry,
+    /// Longest time of one request, its body included.
+    pub request_timeout: Duration,
+    /// Longest time to connect.
+    pub connect_timeout: Duration,
+}
+
+impl Default for OpenOptions {
+    /// 64 requests at a time, the default [`Retry`], 2 min a request, 5 s to connect.
+    fn default() -> Self {
+        Self {
+            requests: 64,
+            retry: Retry::default(),
+            request_timeout: Duration::from_secs(120),
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a store could not be opened. Opening makes no request: a wrong endpoint or key shows in the preflight.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory of a file store cannot be made.
+    #[error("create directory {} of a file store", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An S3 store without credentials.
+    #[error("store {url} needs credentials: give env:PREFIX or file:/path")]
+    Credentials {
+        /// The store.
+        url: StoreUrl,
+    },
+    /// The client refused the settings.
+    #[error("set up the client of store {url}")]
+    Client {
+        /// The store.
+        url: StoreUrl,
+        /// Why.
+        source: object_store::Error,
+    },
+}
+
+/// Opens the store at `url`, decorated with retry and bounded concurrency.
+///
+/// File stores are created if absent and flush to disk before they acknowledge. S3 uploads carry their SHA-256, so that a
+/// store never acknowledges bytes other than those sent. `memory:` URLs of one name are one store for this process.
+///
+/// # Errors
+/// [`Error`] by variant; nothing is asked of a remote store yet.
+pub fn open(
+    url: &StoreUrl,
+    credentials: Option<&Credentials>,
+    options: &OpenOptions,
+    env: &Env,
+) -> Result<Arc<dyn ObjectStore>, Error> {
+    tls::install();
+    let retry = matches!(url, StoreUrl::S3(_)).then(|| options.retry.clone());
+    let inner: Arc<dyn ObjectStore> = match url {
+        StoreUrl::File(path) => Arc::new(file(url, path)?),
+        StoreUrl::Memory(name) => memory(name),
+        StoreUrl::S3(s3) => {
+            let credentials = credentials.ok_or_else(|| Error::Credentials { url: url.clone() })?;
+            remote(s3, credentials, options).map_err(|source| Error::Client { url: url.clone(), source })?
+        }
+    };
+    Ok(Arc::new(Guarded::new(inner, options.requests.max(1), retry, env.clone())))
+}
+
+fn file(url: &StoreUrl, path: &PathBuf) -> Result<LocalFileSystem, Error> {
+    std::fs::create_dir_all(path).map_err(|source| Error::Directory { path: path.clone(), source })?;
+    let store = LocalFileSystem::new_with_prefix(path).map_err(|source| Error::Client { url: url.clone(), source })?;
+    Ok(store.with_fsync(true))
+}
+
+fn memory(name: &str) -> Arc<InMemory> {
+    static STORES: Mutex<BTreeMap<String, Arc<InMemory>>> = Mutex::new(BTreeMap::new());
+    STORES.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
+}
+
+fn remote(
+    s3: &S3Url,
+    credentials: &Credentials,
+    options: &OpenOptions,
+) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    let plain = s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let client = ClientOptions::new()
+        .with_timeout(options.request_timeout)
+        .with_connect_timeout(options.connect_timeout)
+        .with_allow_http(plain);
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&s3.bucket)
+        .with_region(&s3.region)
+        .with_virtual_hosted_style_request(false)
+        .with_access_key_id(credentials.access_key_id())
+        .with_secret_access_key(credentials.secret_access_key())
+        .with_checksum_algorithm(Checksum::SHA256)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_client_options(client)
+        .with_retry(own_retry(options));
+    if let Some(endpoint) = &s3.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let store = builder.build()?;
+    Ok(if s3.prefix.is_empty() { Arc::new(store) } else { Arc::new(PrefixStore::new(store, s3.prefix.as_str())) })
+}
+
+/// The client's own tries: few, for what only it can repeat (pages of a listing, the rest of a cut body). Outages are
+/// outlasted by [`Guarded`].
+fn own_retry(options: &OpenOptions) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: options.retry.first,
+            max_backoff: options.retry.longest.min(Duration::from_secs(1)),
+            base: 2.0,
+        },
+        max_retries: 3,
+        retry_timeout: options.retry.budget.min(Duration::from_secs(10)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt, path::Path};
+
+    use super::*;
+
+    fn open_url(url: &str, credentials: Option<&Credentials>) -> Result<Arc<dyn ObjectStore>, Error> {
+        open(&url.parse().unwrap(), credentials, &OpenOptions::default(), &Env::system())
+    }
+
+    #[tokio::test]
+    async fn a_memory_store_is_found_again_by_its_name_and_only_by_it() {
+        let (one, path) = (open_url("memory:again", None).unwrap(), Path::from("a"));
+        one.put(&path, "x".into()).await.unwrap();
+        assert!(open_url("memory:again", None).unwrap().head(&path).await.is_ok());
+        assert!(open_url("memory:other", None).unwrap().head(&path).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_store_is_created_with_its_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open_url(&format!("file://{}/a/b", dir.path().display()), None).unwrap();
+        store.put(&Path::from("c/d"), "x".into()).await.unwrap();
+        assert_eq!(std::fs::read(dir.path().join("a/b/c/d")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn s3_without_credentials_is_refused_by_name() {
+        let error = open_url("s3://backups?region=r", None).unwrap_err().to_string();
+        assert!(error.contains("s3://backups") && error.contains("credentials"), "{error}");
+    }
+
+    #[test]
+    fn a_client_never_prints_its_secret() {
+        let keys = Credentials::new("AK", "hunter2");
+        let store = open_url("s3://backups/p?endpoint=http://127.0.0.1:1", Some(&keys)).unwrap();
+        assert!(!format!("{store} {keys:?}").contains("hunter2"));
+    }
+}
