@@ -1,1 +1,15 @@
-//! placeholder
+//! Real servers, the test's own truth about them, and the whole system around them.
+//!
+//! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
+//! - [`cql`] speaks CQL in raw bytes, [`tables`] and [`journal`] write data whose outcome is known without any code of the
+//!   system under test, [`compare`] reads tables back and finds every difference.
+//!
+//! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
+
+pub mod cassandra;
+pub mod compare;
+pub mod cql;
+pub mod journal;
+pub mod paths;
+pub mod tables;
+pub mod wait;
