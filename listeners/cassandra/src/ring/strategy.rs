@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Error, Racks};
-use crate::cluster::RingNode;
-
 use super::Error;
 use crate::cluster::RingNode;
 
