@@ -32,13 +32,10 @@ if [ ! -e "$tools/moto-$moto_version" ]; then
 fi
 
 if [ ! -e "$tools/s3mock-$s3mock_version.jar" ]; then
-    echo "installing s3mock $s3mock_version (mvn dependency:get)"
+    echo "installing s3mock $s3mock_version (mvn dependency:copy)"
     artifact="com.adobe.testing:s3mock:$s3mock_version:jar:exec"
-    mvn --batch-mode --quiet dependency:get -Dartifact="$artifact" -Dtransitive=false
-    repository="$(mvn --batch-mode help:evaluate -Dexpression=settings.localRepository -q -DforceStdout)"
-    jar="$repository/com/adobe/testing/s3mock/$s3mock_version/s3mock-$s3mock_version-exec.jar"
-    cp "$jar" "$tools/s3mock-$s3mock_version.jar.part"
-    mv "$tools/s3mock-$s3mock_version.jar.part" "$tools/s3mock-$s3mock_version.jar"
+    mvn --batch-mode --quiet dependency:copy -Dartifact="$artifact" -DoutputDirectory="$tools/s3mock"
+    mv "$tools/s3mock/s3mock-$s3mock_version-exec.jar" "$tools/s3mock-$s3mock_version.jar"
 fi
 
 echo "stores are in $tools"
