@@ -2,7 +2,8 @@
 //!
 //! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
 //! - [`cql`] speaks CQL in raw bytes, [`tables`] and [`journal`] write data whose outcome is known without any code of the
-//!   system under test, [`compare`] reads tables back and finds every difference.
+//!   system under test, [`compare`] reads tables back and finds every difference;
+//! - [`stores`] installs, starts and kills real object stores.
 //!
 //! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
 
@@ -11,5 +12,6 @@ pub mod compare;
 pub mod cql;
 pub mod journal;
 pub mod paths;
+pub mod stores;
 pub mod tables;
 pub mod wait;
