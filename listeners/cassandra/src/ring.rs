@@ -3,10 +3,7 @@
 //! Follows `SimpleStrategy` and `NetworkTopologyStrategy` of Cassandra 4.0–5.0 with the Murmur3 partitioner. Every other way
 //! of placing replicas is refused by name: guessing who owns a row would bring deleted data back or lose live data.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::cluster::RingNode;
 
@@ -211,5 +208,3 @@ fn place(ring: &[RingNode], strategy: &Strategy, tokens: &[(i64, usize)]) -> Res
 fn walk(tokens: &[(i64, usize)], first: usize) -> impl Iterator<Item = usize> {
     tokens[first..].iter().chain(&tokens[..first]).map(|&(_, node)| node)
 }
-
-type Racks<'a> = BTreeMap<&'a str, (BTreeSet<&'a str>, BTreeSet<usize>)>;

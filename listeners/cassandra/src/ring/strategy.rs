@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Error, Racks};
+use super::Error;
 use crate::cluster::RingNode;
+
+/// Racks and nodes that have tokens, by data centre.
+pub(crate) type Racks<'a> = BTreeMap<&'a str, (BTreeSet<&'a str>, BTreeSet<usize>)>;
 
 /// How replicas are chosen.
 #[derive(Debug, PartialEq, Eq)]

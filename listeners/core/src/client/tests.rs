@@ -116,8 +116,8 @@ impl Bench {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let control = format!("http://{}", socket.local_addr().unwrap());
         let (connections, attached) = mpsc::channel(4);
-        let service = Server::builder().add_service(ControlServer::new(Orchestrator { connections }));
-        let server = tokio::spawn(service.serve_with_incoming(TcpListenerStream::new(socket)));
+        let (service, incoming) = (ControlServer::new(Orchestrator { connections }), TcpListenerStream::new(socket));
+        let server = tokio::spawn(async move { Server::builder().serve_with_incoming(service, incoming).await });
         let listener = Arc::new(Patient::default());
         let (config, serving) = (config(control, token), Arc::clone(&listener));
         let env = Env::seeded(1, Timestamp::UNIX_EPOCH);

@@ -1,0 +1,279 @@
+//! Real Cassandra clusters on loopback.
+//!
+//! All nodes start at once with given tokens and are ready in about ten seconds. Each cluster has its own directory and
+//! its own addresses (constants of the test that uses it); nodes are stopped by their process id, and die with the
+//! process that started them unless they are to be kept.
+
+mod config;
+mod node;
+mod tokens;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+pub use self::node::Node;
+use crate::{
+    paths,
+    wait::{self, Look},
+};
+
+/// Longest time until a node serves clients and is seen by all others, on a loaded machine.
+const READY: Duration = Duration::from_secs(180);
+
+/// A cluster to start.
+#[derive(Clone, Debug)]
+pub struct ClusterSpec {
+    /// Name of the cluster.
+    pub name: String,
+    /// Addresses of the nodes, 127.0.x.y; no other cluster on the machine may have them.
+    pub addresses: Vec<String>,
+    /// Tokens of each node.
+    pub num_tokens: usize,
+    /// Greatest heap, for example `256M`.
+    pub heap: String,
+    /// Lines of `cassandra.yaml` that replace or extend the template's: name, value.
+    pub settings: Vec<(String, String)>,
+    /// True for the whole just-in-time compiler: faster after half a minute, slower before.
+    pub full_jit: bool,
+    /// Leaves nodes and directory behind when the cluster is dropped.
+    pub keep: bool,
+}
+
+impl ClusterSpec {
+    /// `nodes` nodes on 127.0.`group`.1 and up, 4 tokens each, heaps of 256 MiB.
+    pub fn new(name: &str, group: u8, nodes: u8) -> Self {
+        Self {
+            name: name.to_owned(),
+            addresses: (1..=nodes).map(|member| format!("127.0.{group}.{member}")).collect(),
+            num_tokens: 4,
+            heap: "256M".to_owned(),
+            settings: Vec::new(),
+            full_jit: false,
+            keep: false,
+        }
+    }
+
+    /// The same with other tokens per node.
+    #[must_use]
+    pub fn with_tokens(mut self, num_tokens: usize) -> Self {
+        self.num_tokens = num_tokens;
+        self
+    }
+
+    /// The same with a line of `cassandra.yaml`.
+    #[must_use]
+    pub fn with_setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    spec: ClusterSpec,
+    home: PathBuf,
+    nodes: Vec<Node>,
+    // Dropped after the nodes, which use it.
+    directory: Option<TempDir>,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until each serves clients and sees all others.
+    ///
+    /// # Errors
+    /// Where the jars are missing, a node ends, or the cluster is not ready in time.
+    pub async fn start(spec: ClusterSpec) -> Result<Self> {
+        paths::require_cassandra()?;
+        let directory = tempfile::Builder::new().prefix(&format!("tidemark-{}-", spec.name)).tempdir()?;
+        let mut cluster = Self { home: directory.path().to_owned(), directory: Some(directory), nodes: vec![], spec };
+        let count = cluster.spec.addresses.len();
+        for (index, address) in cluster.spec.addresses.clone().iter().enumerate() {
+            let tokens = tokens::interleaved(index, count, cluster.spec.num_tokens);
+            cluster.nodes.push(Node::new(&cluster.home, address, tokens, false)?);
+        }
+        for index in 0..count {
+            cluster.launch(index)?;
+        }
+        cluster.ready(&(0..count).collect::<Vec<_>>()).await?;
+        Ok(cluster)
+    }
+
+    /// Starts one more node, which streams its share from the others; returns its index.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn add(&mut self, address: &str) -> Result<usize> {
+        let taken: Vec<i64> = self.nodes.iter().flat_map(|node| node.tokens.clone()).collect();
+        let tokens = tokens::between(&taken, self.spec.num_tokens);
+        self.nodes.push(Node::new(&self.home, address, tokens, true)?);
+        let index = self.nodes.len() - 1;
+        self.launch(index)?;
+        self.ready(&[index]).await?;
+        Ok(index)
+    }
+
+    /// Stops a node in order (it flushes and says goodbye) and waits until the others see it down.
+    ///
+    /// # Errors
+    /// Where it does not end or the others do not notice in time.
+    pub async fn stop(&mut self, index: usize) -> Result<()> {
+        let marks = self.log_lengths();
+        self.nodes[index].terminate().await?;
+        self.seen_by_others(index, &marks, "is now DOWN").await
+    }
+
+    /// Kills a node, as a crash would; the others notice in their own time.
+    ///
+    /// # Errors
+    /// Where it cannot be killed.
+    pub fn kill(&mut self, index: usize) -> Result<()> {
+        self.nodes[index].kill()
+    }
+
+    /// Starts a stopped or killed node again and waits until it serves clients and all see each other.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn restart(&mut self, index: usize) -> Result<()> {
+        let marks = self.log_lengths();
+        self.launch(index)?;
+        self.ready(&[index]).await?;
+        self.seen_by_others(index, &marks, "is now UP").await
+    }
+
+    /// The nodes, running or not, in the order of their addresses.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Directory that holds all of the cluster.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// `address:9042` of every running node.
+    pub fn contact_points(&self) -> Vec<String> {
+        self.running().map(|node| format!("{}:9042", node.address)).collect()
+    }
+
+    /// Command line of `nodetool` for a node, without the tool's own arguments.
+    pub fn nodetool_line(&self, index: usize) -> Vec<String> {
+        let node = &self.nodes[index];
+        let mut line = config::tool(node, "NodeTool");
+        line.extend(["-h", "127.0.0.1", "-p", &node.jmx_port.to_string()].map(str::to_owned));
+        line
+    }
+
+    /// Runs `nodetool` against a node; returns its standard output.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn nodetool(&self, index: usize, arguments: &[&str]) -> Result<String> {
+        run(&self.nodetool_line(index), arguments)
+    }
+
+    /// Runs `nodetool` against every running node.
+    ///
+    /// # Errors
+    /// As [`Cluster::nodetool`].
+    pub fn nodetool_everywhere(&self, arguments: &[&str]) -> Result<()> {
+        let running = (0..self.nodes.len()).filter(|index| self.nodes[*index].pid().is_some());
+        running.map(|index| self.nodetool(index, arguments).map(drop)).collect()
+    }
+
+    /// Runs one of `sstabledump`, `sstablemetadata` or `sstableverify` with the configuration of a node.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said, and where it is not one of these.
+    pub fn tool(&self, index: usize, name: &str, arguments: &[&str]) -> Result<String> {
+        let class = match name {
+            "sstabledump" => "SSTableExport",
+            "sstablemetadata" => "SSTableMetadataViewer",
+            "sstableverify" => "StandaloneVerifier",
+            _ => anyhow::bail!("no tool {name}"),
+        };
+        run(&config::tool(&self.nodes[index], class), arguments)
+    }
+
+    fn launch(&mut self, index: usize) -> Result<()> {
+        let seeds = self.spec.addresses.join(",");
+        config::write(&self.spec, &seeds, &self.nodes[index])?;
+        self.nodes[index].spawn(&self.spec)
+    }
+
+    /// Waits until the nodes serve clients and each of them sees every other running one.
+    async fn ready(&mut self, indexes: &[usize]) -> Result<()> {
+        let up: Vec<String> = self.running().map(|node| node.address.clone()).collect();
+        let name = format!("cluster {}", self.spec.name);
+        wait::until(&name, READY, async || {
+            let mut missing = Vec::new();
+            for index in indexes {
+                let node = &mut self.nodes[*index];
+                missing.extend((!node.started()?).then(|| format!("{} starts", node.address)));
+                missing.extend(unseen(node, &up).map(|peer| format!("{} does not see {peer}", node.address)));
+            }
+            Ok(Look::when(missing.is_empty(), || missing.join(", ")))
+        })
+        .await
+    }
+
+    async fn seen_by_others(&self, index: usize, marks: &[usize], event: &str) -> Result<()> {
+        let line = format!("/{}:7000 {event}", self.nodes[index].address);
+        wait::until(&line, READY, async || {
+            let others = self.nodes.iter().zip(marks).enumerate();
+            let others = others.filter(|(other, (node, _))| *other != index && node.pid().is_some());
+            let blind = others.map(|(_, pair)| pair).find(|(node, mark)| !after(&node.log(), **mark).contains(&line));
+            Ok(Look::when(blind.is_none(), || format!("not in the log of {:?}", blind.map(|(node, _)| &node.address))))
+        })
+        .await
+    }
+
+    fn log_lengths(&self) -> Vec<usize> {
+        self.nodes.iter().map(|node| node.log().len()).collect()
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.pid().is_some())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.spec.keep {
+            self.nodes.iter_mut().for_each(Node::release);
+            self.directory.take().map(TempDir::keep);
+        }
+    }
+}
+
+/// Peers that are up but that the node has not seen up in this run.
+fn unseen<'a>(node: &Node, up: &'a [String]) -> impl Iterator<Item = &'a String> {
+    let (own, log) = (node.address.clone(), node.log());
+    up.iter().filter(move |peer| **peer != own && !log.contains(&format!("/{peer}:7000 is now UP")))
+}
+
+fn after(log: &str, mark: usize) -> &str {
+    log.get(mark..).unwrap_or(log)
+}
+
+fn run(line: &[String], arguments: &[&str]) -> Result<String> {
+    let (program, fixed) = line.split_first().context("empty command line")?;
+    let output = Command::new(program).args(fixed).args(arguments).stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{} {}: {}", last(fixed), arguments.join(" "), said(&output));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn last(line: &[String]) -> &str {
+    line.iter().rev().find(|word| word.starts_with("org.")).map_or("tool", String::as_str)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

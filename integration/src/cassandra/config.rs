@@ -1,0 +1,117 @@
+//! Configuration files and command lines of nodes and tools.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result};
+
+use super::{ClusterSpec, node::Node};
+use crate::paths;
+
+const YAML: &str = include_str!("../../cassandra/cassandra.yaml");
+const JVM_OPTIONS: &str = include_str!("../../cassandra/jvm.options");
+const LOGBACK: &str = include_str!("../../cassandra/logback.xml");
+const LOGBACK_TOOLS: &str = include_str!("../../cassandra/logback-tools.xml");
+
+/// Writes the configuration of a node into its directory.
+pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> {
+    for dir in ["conf", "log", "tmp"] {
+        fs::create_dir_all(node.dir.join(dir)).with_context(|| format!("directory of {}", node.address))?;
+    }
+    let conf = node.dir.join("conf");
+    fs::write(conf.join("cassandra.yaml"), yaml(spec, seeds, node))?;
+    fs::write(conf.join("logback.xml"), LOGBACK)?;
+    fs::write(conf.join("logback-tools.xml"), LOGBACK_TOOLS)?;
+    Ok(())
+}
+
+fn yaml(spec: &ClusterSpec, seeds: &str, node: &Node) -> String {
+    let tokens: Vec<String> = node.tokens.iter().map(i64::to_string).collect();
+    let filled = YAML
+        .replace("{cluster}", &spec.name)
+        .replace("{seeds}", seeds)
+        .replace("{num_tokens}", &node.tokens.len().to_string())
+        .replace("{tokens}", &tokens.join(","))
+        .replace("{bootstrap}", &node.bootstrap.to_string())
+        .replace("{address}", &node.address)
+        .replace("{dir}", &node.dir.display().to_string());
+    spec.settings.iter().fold(filled, |yaml, (name, value)| set(&yaml, name, value))
+}
+
+/// Replaces the top-level setting `name`, or adds it.
+fn set(yaml: &str, name: &str, value: &str) -> String {
+    let prefix = format!("{name}:");
+    let kept = yaml.lines().filter(|line| !line.starts_with(&prefix));
+    kept.chain([format!("{name}: {value}").as_str()]).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Command that runs a node. It dies with the process that started it, unless it is to be kept.
+pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
+    let mut command = if spec.keep { Command::new("setsid") } else { dying_with_parent() };
+    let dir = node.dir.display();
+    command.arg("java").args(jvm_options());
+    command.args([
+        "-Xms96M",
+        &format!("-Xmx{}", spec.heap),
+        "-XX:MaxDirectMemorySize=128M",
+        "-XX:+ExitOnOutOfMemoryError",
+    ]);
+    if !spec.full_jit {
+        command.arg("-XX:TieredStopAtLevel=1");
+    }
+    command.arg(format!("-Dcassandra.jmx.local.port={}", node.jmx_port));
+    // Gossip needs no settling where tokens are given, but a node that streams must have seen all others.
+    let ring_delay = if node.bootstrap { 5000 } else { 1000 };
+    command.arg(format!("-Dcassandra.ring_delay_ms={ring_delay}"));
+    command.args(["-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0"]);
+    command.args(["-Dcassandra.consistent.rangemovement=false", "-Dcassandra.shutdown_announce_in_ms=100"]);
+    command.arg("-Dcassandra.available_processors=2");
+    command.args(common(&node.dir, "logback.xml"));
+    command.args([format!("-Dcassandra.storagedir={dir}"), format!("-Dcassandra.logdir={dir}/log")]);
+    command.args(["-cp", &class_path(), "org.apache.cassandra.service.CassandraDaemon"]);
+    command
+}
+
+/// Command line of one of Cassandra's tools (a class of `org.apache.cassandra.tools`) for a node, without its arguments.
+pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
+    let mut line = vec!["java".to_owned()];
+    line.extend(jvm_options().map(str::to_owned));
+    line.extend(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx192M"].map(str::to_owned));
+    line.extend(common(&node.dir, "logback-tools.xml"));
+    line.push(format!("-Dcassandra.storagedir={}", node.dir.join("tmp").display()));
+    line.extend(["-cp".to_owned(), class_path(), format!("org.apache.cassandra.tools.{class}")]);
+    line
+}
+
+fn common(dir: &Path, logback: &str) -> [String; 3] {
+    let dir = dir.display();
+    [
+        format!("-Dcassandra.config=file://{dir}/conf/cassandra.yaml"),
+        format!("-Dlogback.configurationFile={dir}/conf/{logback}"),
+        format!("-Djava.io.tmpdir={dir}/tmp"),
+    ]
+}
+
+fn jvm_options() -> impl Iterator<Item = &'static str> {
+    JVM_OPTIONS.lines().filter(|line| line.starts_with('-'))
+}
+
+fn class_path() -> String {
+    paths::cassandra_jars().join("*").display().to_string()
+}
+
+fn dying_with_parent() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_replaces_the_template_s_or_is_added() {
+        assert_eq!(set("a: 1\nb: 2\n", "a", "3"), "b: 2\na: 3\n");
+        assert_eq!(set("a: 1\n", "c", "4"), "a: 1\nc: 4\n");
+    }
+}

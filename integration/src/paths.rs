@@ -1,0 +1,58 @@
+//! Where things are: the cache of installed tools, the built binaries, directories of runs.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+/// Version of the Cassandra server in use.
+pub const CASSANDRA_VERSION: &str = "5.0.9";
+
+/// Directory of installed tools: `TIDEMARK_CACHE`, or `$HOME/.cache/tidemark`. `make setup` fills it.
+pub fn cache() -> PathBuf {
+    match env::var_os("TIDEMARK_CACHE") {
+        Some(dir) => dir.into(),
+        None => PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/tidemark"),
+    }
+}
+
+/// Directory of the Cassandra jars, complete if it exists.
+pub fn cassandra_jars() -> PathBuf {
+    cache().join("cassandra").join(CASSANDRA_VERSION)
+}
+
+/// Path of a built binary of the workspace, beside the running test or tool.
+///
+/// # Errors
+/// Where it was not built: `make build` does.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = env::current_exe().context("own executable")?;
+    // Tests are in <target>/<profile>/deps, binaries in <target>/<profile>.
+    let dirs = own.ancestors().skip(1).take(2).map(Path::to_path_buf);
+    let found = dirs.map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("binary {name} is not beside {}; run make build", own.display()))
+}
+
+/// Fails unless the jars of Cassandra are installed.
+///
+/// # Errors
+/// Naming the directory and the command that installs them.
+pub fn require_cassandra() -> Result<()> {
+    let jars = cassandra_jars();
+    ensure!(jars.is_dir(), "no Cassandra jars in {}; run make setup", jars.display());
+    Ok(())
+}
+
+/// True where a test may use Cassandra. Where it may not, says loudly that `test` was skipped; with `CI=1` it panics
+/// instead, so that no run of CI passes by skipping.
+///
+/// # Panics
+/// With `CI=1` and no jars.
+pub fn cassandra_or_skip(test: &str) -> bool {
+    let Err(missing) = require_cassandra() else { return true };
+    assert!(env::var("CI").is_err(), "{test}: {missing}");
+    eprintln!("SKIPPED {test}: {missing}");
+    false
+}
