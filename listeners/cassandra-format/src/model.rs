@@ -168,6 +168,18 @@ pub enum BoundKind {
     ExclStart = 7,
 }
 
+impl BoundKind {
+    /// True where a deletion ends here.
+    pub fn closes(self) -> bool {
+        !matches!(self, Self::InclStart | Self::ExclStart)
+    }
+
+    /// True where a deletion starts here.
+    pub fn opens(self) -> bool {
+        !matches!(self, Self::ExclEnd | Self::InclEnd)
+    }
+}
+
 /// A range tombstone marker: where deletions of a range of rows end and start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {

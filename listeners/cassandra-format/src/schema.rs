@@ -1,5 +1,10 @@
 //! Tables as the decoder and the merge see them.
 
+mod build;
+
+pub(crate) use build::storage_order;
+pub use build::{ColumnRow, SchemaError, TableRows};
+
 use crate::types::CqlType;
 
 /// A column of a table.
@@ -40,4 +45,16 @@ pub struct TableSchema {
     pub regulars: Vec<Column>,
     /// Dropped columns that were not added again: (name, dropped at µs). Their cells are skipped.
     pub dropped: Vec<(String, i64)>,
+}
+
+impl TableSchema {
+    /// True where a column is a counter: its cells are contexts of shards, which merge by their own rules.
+    pub fn has_counters(&self) -> bool {
+        self.statics.iter().chain(&self.regulars).any(|column| column.cql_type == CqlType::Counter)
+    }
+
+    /// When a column of this name was dropped and not added again, µs.
+    pub fn dropped_at(&self, name: &str) -> Option<i64> {
+        self.dropped.iter().find(|(dropped, _)| dropped == name).map(|(_, at)| *at)
+    }
 }

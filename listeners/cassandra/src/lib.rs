@@ -1,3 +1,17 @@
 //! Cassandra as a source: capture beside a node, collapse of the replicas, segments, restore by CQL.
 
+pub mod capture;
 pub mod cluster;
+pub mod collapse;
+pub mod connect;
+pub mod consolidate;
+pub mod coverage;
+pub mod describe;
+pub mod merge;
+pub mod resolver;
+pub mod ring;
+pub mod segment;
+pub mod spec;
+pub mod staged;
+pub mod verify;
+pub mod view;

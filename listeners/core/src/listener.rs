@@ -22,7 +22,9 @@ pub trait Listener: Send + Sync {
     /// # Errors
     /// [`Failure`]; objects that cannot be read are not errors but `unreadable` lines of the slice.
     ///
-    /// Cancel safe at any point: what was uploaded is garbage or is reused by the next run of the task.
+    /// `cancel` says that the task is over for good: what the capture holds at the source (a snapshot) is given back. A call
+    /// that is dropped keeps it, for the next run of the task. Either is safe at any point: what was uploaded is garbage or
+    /// is reused by the next run.
     async fn capture(
         &self,
         assignment: &Assignment,

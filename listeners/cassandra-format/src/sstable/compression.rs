@@ -1,0 +1,154 @@
+//! CompressionInfo.db: where the chunks of a compressed Data.db are (format `nb`).
+
+use bytes::Bytes;
+
+use super::Error;
+use super::cursor::{Cursor, Decoded, Fault};
+use super::statistics::damage;
+
+/// A chunk is decompressed as a whole, so its length bounds memory; Cassandra's default is 16 KiB.
+const MAX_CHUNK_BYTES: i32 = 64 << 20;
+
+/// The map of a compressed Data.db.
+#[derive(Debug)]
+pub(super) struct CompressionInfo {
+    /// Uncompressed length of each chunk but the last.
+    pub(super) chunk_bytes: usize,
+    /// Chunks at least this long are stored as they are.
+    pub(super) max_compressed_bytes: usize,
+    /// Uncompressed length of the whole.
+    pub(super) data_bytes: u64,
+    /// Length of the compressed Data.db.
+    file_bytes: u64,
+    /// The offsets as they stand in the file: there may be millions.
+    offsets: Bytes,
+}
+
+impl CompressionInfo {
+    /// Parses the file and compares it with the length of Data.db.
+    pub(super) fn parse(file: &str, bytes: &Bytes, file_bytes: u64) -> Result<Self, Error> {
+        let (compressor, info) = parse(bytes, file_bytes).map_err(|fault| damage(file, fault))?;
+        // Cassandra writes the simple name of its own compressors.
+        if compressor != "LZ4Compressor" && compressor != "org.apache.cassandra.io.compress.LZ4Compressor" {
+            let name = String::from_utf8_lossy(&compressor).into_owned();
+            return Err(Error::unsupported(file, format!("compressor {name}; only LZ4Compressor is supported")));
+        }
+        info.check_offsets(bytes.len()).map_err(|fault| damage(file, fault))?;
+        Ok(info)
+    }
+
+    pub(super) fn chunks(&self) -> usize {
+        self.offsets.len() / 8
+    }
+
+    fn offset(&self, chunk: usize) -> u64 {
+        self.offsets
+            .get(chunk * 8..)
+            .and_then(|rest| rest.first_chunk::<8>())
+            .map_or(self.file_bytes, |bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// Stored length of a chunk, without its checksum.
+    pub(super) fn stored_bytes(&self, chunk: usize) -> u64 {
+        self.offset(chunk + 1) - self.offset(chunk) - 4
+    }
+
+    /// Uncompressed length of a chunk; 0 for the empty one that some files end with.
+    pub(super) fn raw_bytes(&self, chunk: usize) -> usize {
+        let before = chunk as u64 * self.chunk_bytes as u64;
+        self.data_bytes.saturating_sub(before).min(self.chunk_bytes as u64) as usize
+    }
+
+    /// The number of chunks fits the data, and their offsets ascend from 0 with room for a checksum each.
+    fn check_offsets(&self, info_bytes: usize) -> Decoded<()> {
+        let table = info_bytes - self.offsets.len();
+        let whole = self.data_bytes.div_ceil(self.chunk_bytes as u64);
+        if self.chunks() as u64 != whole && self.chunks() as u64 != whole + 1 {
+            return Err(Fault::Corrupt(table - 4, "the number of chunks does not fit the length of the data"));
+        }
+        for chunk in 0..self.chunks() {
+            let start = self.offset(chunk);
+            let ascends = start.checked_add(4).is_some_and(|least| self.offset(chunk + 1) > least);
+            if !ascends || (chunk == 0 && start != 0) {
+                return Err(Fault::Corrupt(table + chunk * 8, "offsets of chunks do not fit"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse(bytes: &Bytes, file_bytes: u64) -> Decoded<(Bytes, CompressionInfo)> {
+    let c = &mut Cursor::new(bytes, 0);
+    let compressor = c.short_bytes()?;
+    let options = c.i32()?;
+    if !(0..=64).contains(&options) {
+        return c.corrupt("the number of compression options");
+    }
+    for _ in 0..options {
+        c.short_bytes()?;
+        c.short_bytes()?;
+    }
+    let chunk = c.i32()?;
+    if !(1..=MAX_CHUNK_BYTES).contains(&chunk) || chunk.count_ones() != 1 {
+        return c.corrupt("the length of chunks is not a power of two up to 64 MiB");
+    }
+    let Ok(max_compressed_bytes) = usize::try_from(c.i32()?) else { return c.corrupt("a negative length") };
+    let Ok(data_bytes) = u64::try_from(c.i64()?) else { return c.corrupt("a negative length of the data") };
+    let Ok(chunks) = usize::try_from(c.i32()?) else { return c.corrupt("a negative number of chunks") };
+    let offsets = c.take(chunks.saturating_mul(8))?;
+    if !c.is_at_end() {
+        return c.corrupt("bytes after the last offset");
+    }
+    let chunk_bytes = chunk as usize;
+    Ok((compressor, CompressionInfo { chunk_bytes, max_compressed_bytes, data_bytes, file_bytes, offsets }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(compressor: &str, chunk: i32, data: i64, offsets: &[i64]) -> Bytes {
+        let mut bytes = (compressor.len() as u16).to_be_bytes().to_vec();
+        bytes.extend(compressor.as_bytes());
+        bytes.extend(0_i32.to_be_bytes());
+        bytes.extend(chunk.to_be_bytes());
+        bytes.extend(i32::MAX.to_be_bytes());
+        bytes.extend(data.to_be_bytes());
+        bytes.extend((offsets.len() as i32).to_be_bytes());
+        offsets.iter().for_each(|offset| bytes.extend(offset.to_be_bytes()));
+        bytes.into()
+    }
+
+    #[test]
+    fn chunks_are_found() {
+        let info = CompressionInfo::parse("f", &info("LZ4Compressor", 4096, 5000, &[0, 100]), 150).unwrap();
+        assert_eq!((info.stored_bytes(0), info.stored_bytes(1)), (96, 46));
+        assert_eq!((info.raw_bytes(0), info.raw_bytes(1)), (4096, 904));
+    }
+
+    #[test]
+    fn an_empty_last_chunk_is_known() {
+        let info = CompressionInfo::parse("f", &info("LZ4Compressor", 4096, 4096, &[0, 100]), 109).unwrap();
+        assert_eq!(info.raw_bytes(1), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (bytes, file_bytes) in [
+            (info("LZ4Compressor", 4096, 5000, &[0]), 150),
+            (info("LZ4Compressor", 4096, 5000, &[0, 100, 120, 140]), 150),
+            (info("LZ4Compressor", 4096, 5000, &[1, 100]), 150),
+            (info("LZ4Compressor", 4096, 5000, &[0, 4]), 150),
+            (info("LZ4Compressor", 4096, 5000, &[0, 146]), 150),
+            (info("LZ4Compressor", 4096, 5000, &[0, -1]), 150),
+            (info("LZ4Compressor", 4095, 5000, &[0, 100]), 150),
+            (info("LZ4Compressor", 0, 5000, &[0, 100]), 150),
+            (info("LZ4Compressor", i32::MIN, 5000, &[0, 100]), 150),
+            (info("LZ4Compressor", 4096, -1, &[0, 100]), 150),
+        ] {
+            assert!(CompressionInfo::parse("f", &bytes, file_bytes).unwrap_err().is_corruption());
+        }
+        let error = CompressionInfo::parse("f", &info("ZstdCompressor", 4096, 5000, &[0, 100]), 150).unwrap_err();
+        assert!(error.to_string().contains("ZstdCompressor"));
+    }
+}

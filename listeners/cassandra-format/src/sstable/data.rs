@@ -1,0 +1,208 @@
+//! The bytes of Data.db in order, decompressed, every checksum verified.
+//!
+//! Each chunk's CRC32 is compared before its bytes are handed out, the digest of the whole file when the last one was.
+
+use bytes::Bytes;
+
+use super::Error;
+use super::compression::CompressionInfo;
+use crate::io::ReadAt;
+
+/// Data.db read once from its start, in windows.
+struct Raw {
+    file: String,
+    data: Box<dyn ReadAt>,
+    window: Bytes,
+    /// Offset behind the window.
+    next: u64,
+    window_bytes: usize,
+    digest: crc32fast::Hasher,
+}
+
+impl Raw {
+    /// The next `len` bytes.
+    fn take(&mut self, len: usize) -> Result<Bytes, Error> {
+        if self.window.len() < len {
+            self.fill(len)?;
+        }
+        Ok(self.window.split_to(len))
+    }
+
+    fn fill(&mut self, len: usize) -> Result<(), Error> {
+        let left = self.data.size() - self.next;
+        let missing = len - self.window.len();
+        if missing as u64 > left {
+            return Err(Error::corrupt(&self.file, self.data.size(), "the file ends too early"));
+        }
+        let read = self.read(left.min(missing.max(self.window_bytes) as u64) as usize)?;
+        self.window = if self.window.is_empty() { read } else { [&self.window[..], &read].concat().into() };
+        Ok(())
+    }
+
+    fn read(&mut self, len: usize) -> Result<Bytes, Error> {
+        let offset = self.next;
+        let error = |source| Error::Read { file: self.file.clone(), offset, source };
+        let bytes = self.data.read_at(offset, len).map_err(error)?;
+        if bytes.len() != len {
+            return Err(error(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.next += len as u64;
+        self.digest.update(&bytes);
+        Ok(bytes)
+    }
+
+    fn position(&self) -> u64 {
+        self.next - self.window.len() as u64
+    }
+}
+
+/// How Data.db is cut into chunks.
+pub(super) enum Chunking {
+    /// Compressed, with checksums between the chunks.
+    Compressed(CompressionInfo),
+    /// Plain; CRC.db has the chunks' length and checksums.
+    Plain {
+        /// Length of each chunk but the last.
+        chunk_bytes: usize,
+        /// The checksums as they stand in CRC.db.
+        checksums: Bytes,
+    },
+}
+
+impl Chunking {
+    fn chunks(&self) -> usize {
+        match self {
+            Self::Compressed(info) => info.chunks(),
+            Self::Plain { checksums, .. } => checksums.len() / 4,
+        }
+    }
+}
+
+/// The uncompressed content of Data.db, chunk by chunk.
+pub(super) struct DataReader {
+    raw: Raw,
+    chunking: Chunking,
+    next_chunk: usize,
+    expected_digest: Option<u32>,
+}
+
+impl DataReader {
+    pub(super) fn new(
+        file: String,
+        data: Box<dyn ReadAt>,
+        chunking: Chunking,
+        expected_digest: Option<u32>,
+        window_bytes: usize,
+    ) -> Self {
+        let digest = crc32fast::Hasher::new();
+        let raw = Raw { file, data, window: Bytes::new(), next: 0, window_bytes, digest };
+        Self { raw, chunking, next_chunk: 0, expected_digest }
+    }
+
+    pub(super) fn file(&self) -> &str {
+        &self.raw.file
+    }
+
+    /// Length of the uncompressed content.
+    pub(super) fn data_bytes(&self) -> u64 {
+        match &self.chunking {
+            Chunking::Compressed(info) => info.data_bytes,
+            Chunking::Plain { .. } => self.raw.data.size(),
+        }
+    }
+
+    /// Appends the next chunk to `out`; false where there are no more.
+    pub(super) fn append_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, Error> {
+        if self.next_chunk == self.chunking.chunks() {
+            return Ok(false);
+        }
+        match &self.chunking {
+            Chunking::Compressed(info) => {
+                let (stored, raw) = (info.stored_bytes(self.next_chunk), info.raw_bytes(self.next_chunk));
+                let is_plain = stored >= info.max_compressed_bytes as u64;
+                let allowed = max_stored_bytes(raw, info);
+                self.append_compressed(stored, raw, is_plain, allowed, out)?;
+            }
+            Chunking::Plain { chunk_bytes, checksums } => {
+                let expected = checksums.slice(self.next_chunk * 4..self.next_chunk * 4 + 4);
+                let chunk_bytes = *chunk_bytes;
+                self.append_plain(chunk_bytes, &expected, out)?;
+            }
+        }
+        self.next_chunk += 1;
+        Ok(true)
+    }
+
+    fn append_compressed(
+        &mut self,
+        stored: u64,
+        raw: usize,
+        is_plain: bool,
+        allowed: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let offset = self.raw.position();
+        let corrupt = |reason: &str| Error::corrupt(self.raw.file.as_str(), offset, reason);
+        let length = usize::try_from(stored).ok().filter(|length| *length <= allowed);
+        let length = length.ok_or_else(|| corrupt("a chunk is longer than its content can be"))?;
+        let chunk = self.raw.take(length + 4)?;
+        let (content, checksum) = chunk.split_at(length);
+        let corrupt = |reason: &str| Error::corrupt(self.raw.file.as_str(), offset, reason);
+        if crc32fast::hash(content).to_be_bytes() != checksum {
+            return Err(corrupt("checksum of a chunk"));
+        }
+        let unpacked = if is_plain { unpad(content, raw, out) } else { decompress(content, raw, out) };
+        unpacked.ok_or_else(|| corrupt("a chunk does not decompress to its length"))
+    }
+
+    fn append_plain(&mut self, chunk_bytes: usize, expected: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let offset = self.raw.position();
+        let length = (self.raw.data.size() - offset).min(chunk_bytes as u64) as usize;
+        let chunk = self.raw.take(length)?;
+        if crc32fast::hash(&chunk).to_be_bytes() != expected {
+            return Err(Error::corrupt(&self.raw.file, offset, "checksum of a chunk"));
+        }
+        out.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    /// Verifies that all of the file was read and that it is what its digest says.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        let mut rest = Vec::new();
+        while self.append_chunk(&mut rest)? {}
+        let position = self.raw.position();
+        if !rest.is_empty() || position != self.raw.data.size() {
+            return Err(Error::corrupt(&self.raw.file, position, "bytes after the last partition"));
+        }
+        let digest = self.raw.digest.clone().finalize();
+        match self.expected_digest {
+            Some(expected) if expected != digest => Err(Error::corrupt(&self.raw.file, 0, "digest of the whole file")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bound of a chunk's stored length, before it is allocated: LZ4's worst case, or a plain chunk with its padding.
+fn max_stored_bytes(raw: usize, info: &CompressionInfo) -> usize {
+    let plain = if info.max_compressed_bytes <= info.chunk_bytes { info.chunk_bytes } else { 0 };
+    (raw + raw / 255 + 64).max(plain)
+}
+
+/// A plain chunk: the content, followed by zeros up to the length from which on chunks are plain.
+fn unpad(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Option<()> {
+    let (content, padding) = stored.split_at_checked(raw)?;
+    out.extend_from_slice(content);
+    padding.iter().all(|byte| *byte == 0).then_some(())
+}
+
+/// LZ4 as Cassandra stores it: u32 little-endian length of the content, then one block.
+fn decompress(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Option<()> {
+    let (length, block) = stored.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*length) as usize != raw {
+        return None;
+    }
+    let start = out.len();
+    out.resize(start + raw, 0);
+    let written = if raw == 0 { 0 } else { lz4_flex::block::decompress_into(block, &mut out[start..]).ok()? };
+    (written == raw).then_some(())
+}

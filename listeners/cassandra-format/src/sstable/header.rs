@@ -1,0 +1,99 @@
+//! The HEADER component of Statistics.db: bases of times, and the columns that the file has, with their types.
+
+use bytes::Bytes;
+
+use super::Error;
+use super::cursor::{Cursor, Decoded};
+use super::statistics::{damage, shifted};
+use crate::types::{CqlType, MarshalType};
+
+/// What is subtracted from times before they are written: 2015-09-22, in µs and s.
+const TIMESTAMP_EPOCH: i64 = 1_442_880_000_000_000;
+const DELETION_TIME_EPOCH: u32 = 1_442_880_000;
+
+/// Bases of the deltas that rows hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bases {
+    /// Of write times, µs.
+    pub(super) timestamp: i64,
+    /// Of local deletion times and expiries, s.
+    pub(super) local_time: u32,
+    /// Of TTLs, s.
+    pub(super) ttl: u32,
+}
+
+/// A column as the file has it.
+pub(super) struct HeaderColumn {
+    pub(super) name: String,
+    pub(super) cql_type: CqlType,
+}
+
+pub(super) struct Header {
+    pub(super) bases: Bases,
+    pub(super) key: Vec<CqlType>,
+    pub(super) clustering: Vec<MarshalType>,
+    pub(super) statics: Vec<HeaderColumn>,
+    pub(super) regulars: Vec<HeaderColumn>,
+}
+
+/// The header before its types are parsed.
+struct RawHeader {
+    bases: Bases,
+    key: Bytes,
+    clustering: Vec<Bytes>,
+    statics: Vec<(Bytes, Bytes)>,
+    regulars: Vec<(Bytes, Bytes)>,
+}
+
+impl Header {
+    /// Parses the component, which starts at `offset` of the file.
+    pub(super) fn parse(file: &str, bytes: &Bytes, offset: usize) -> Result<Self, Error> {
+        let raw = RawHeader::parse(bytes).map_err(|fault| damage(file, shifted(fault, offset)))?;
+        let text = |bytes: &Bytes| -> Result<String, Error> {
+            let utf8 = String::from_utf8(bytes.to_vec());
+            utf8.map_err(|_| Error::corrupt(file, offset as u64, "a name or type in the header is not UTF-8"))
+        };
+        let marshal = |bytes: &Bytes| {
+            MarshalType::parse(&text(bytes)?).map_err(|error| Error::unsupported(file, error.to_string()))
+        };
+        let columns = |raw: &[(Bytes, Bytes)]| -> Result<Vec<HeaderColumn>, Error> {
+            let column = |(name, cql_type): &(Bytes, Bytes)| {
+                Ok(HeaderColumn { name: text(name)?, cql_type: marshal(cql_type)?.cql_type })
+            };
+            raw.iter().map(column).collect()
+        };
+        let key = MarshalType::parse_key(&text(&raw.key)?);
+        Ok(Self {
+            bases: raw.bases,
+            key: key.map_err(|error| Error::unsupported(file, error.to_string()))?,
+            clustering: raw.clustering.iter().map(marshal).collect::<Result<_, _>>()?,
+            statics: columns(&raw.statics)?,
+            regulars: columns(&raw.regulars)?,
+        })
+    }
+}
+
+impl RawHeader {
+    fn parse(bytes: &Bytes) -> Decoded<Self> {
+        let c = &mut Cursor::new(bytes, 0);
+        let timestamp = (c.uvint()? as i64).wrapping_add(TIMESTAMP_EPOCH);
+        let local_time = (c.uvint()? as u32).wrapping_add(DELETION_TIME_EPOCH);
+        let bases = Bases { timestamp, local_time, ttl: c.uvint()? as u32 };
+        let key = c.vbytes()?;
+        let clustering = list(c, |c| c.vbytes())?;
+        let statics = list(c, |c| Ok((c.vbytes()?, c.vbytes()?)))?;
+        let regulars = list(c, |c| Ok((c.vbytes()?, c.vbytes()?)))?;
+        if c.is_at_end() {
+            Ok(Self { bases, key, clustering, statics, regulars })
+        } else {
+            c.corrupt("bytes after the header")
+        }
+    }
+}
+
+fn list<T>(c: &mut Cursor<'_>, item: impl Fn(&mut Cursor<'_>) -> Decoded<T>) -> Decoded<Vec<T>> {
+    let count = c.length()?;
+    // Each item has at least its length's byte: this bounds what is collected.
+    c.require(count)?;
+    (0..count).map(|_| item(c)).collect()
+}

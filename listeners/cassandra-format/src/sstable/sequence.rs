@@ -1,0 +1,78 @@
+//! The order that a file promises: partitions, rows and bounds ascend strictly, range tombstones end as they started.
+
+use bytes::Bytes;
+
+use super::row::PreviousSize;
+use crate::model::{BoundKind, Clustering, Deletion, Marker, Unfiltered};
+use crate::order::Position;
+use crate::schema::TableSchema;
+
+/// Where a reader is; an error is the reason.
+#[derive(Default)]
+pub(super) struct Sequence {
+    partition: Option<(i64, Bytes)>,
+    /// The last row's clustering (no kind) or the last marker's prefix.
+    last: Option<(Option<BoundKind>, Clustering)>,
+    /// Offset of the last row or marker.
+    last_offset: Option<u64>,
+    /// The range deletion that is open.
+    open: Option<Deletion>,
+}
+
+impl Sequence {
+    pub(super) fn start_partition(&mut self, token: i64, key: &Bytes) -> Result<(), &'static str> {
+        let ascends = match &self.partition {
+            None => true,
+            Some((last_token, last_key)) => (*last_token, last_key) < (token, key),
+        };
+        *self = Self { partition: Some((token, key.clone())), ..Self::default() };
+        if ascends { Ok(()) } else { Err("partitions are not in order") }
+    }
+
+    pub(super) fn check(
+        &mut self,
+        schema: &TableSchema,
+        unfiltered: &Unfiltered,
+        offset: u64,
+        previous_size: PreviousSize,
+    ) -> Result<(), &'static str> {
+        // What Cassandra writes as the size before the first one depends on its version; none reads it.
+        if self.last_offset.is_some_and(|last| offset - last != previous_size) {
+            return Err("the size of the row before is another");
+        }
+        self.last_offset = Some(offset);
+        self.check_position(schema, unfiltered)?;
+        match unfiltered {
+            Unfiltered::Row(_) => Ok(()),
+            Unfiltered::Marker(marker) => self.check_marker(marker),
+        }
+    }
+
+    fn check_position(&mut self, schema: &TableSchema, unfiltered: &Unfiltered) -> Result<(), &'static str> {
+        let ascends = self.last.as_ref().is_none_or(|(kind, prefix)| {
+            let last = kind.map_or(Position::Row(prefix), |kind| Position::Bound(kind, prefix));
+            schema.compare_positions(last, unfiltered.position()).is_lt()
+        });
+        let (kind, prefix) = match unfiltered {
+            Unfiltered::Row(row) => (None, &row.clustering),
+            Unfiltered::Marker(marker) => (Some(marker.kind), &marker.prefix),
+        };
+        // Into the same vector: this is done for every row.
+        let last = self.last.get_or_insert_default();
+        last.0 = kind;
+        last.1.clone_from(prefix);
+        if ascends { Ok(()) } else { Err("rows are not in order") }
+    }
+
+    fn check_marker(&mut self, marker: &Marker) -> Result<(), &'static str> {
+        if self.open != marker.close {
+            return Err("a range tombstone does not end as it started");
+        }
+        self.open = marker.open;
+        Ok(())
+    }
+
+    pub(super) fn end_partition(&mut self) -> Result<(), &'static str> {
+        if self.open.is_none() { Ok(()) } else { Err("a range tombstone does not end") }
+    }
+}

@@ -1,0 +1,347 @@
+//! The preflight of one node: what would keep a capture from being whole, before the first one.
+
+use std::path::PathBuf;
+
+use scylla::client::session::Session;
+use tidemark_gateway::preflight;
+use tidemark_listener_core::{
+    assignment::CheckRequest,
+    chain::chain,
+    check::{Line, Status},
+};
+
+use super::{CassandraListener, files, names::Patterns, snapshot};
+use crate::{
+    cluster::{KeyspaceSchema, TableRows},
+    connect,
+    describe::{self, LocalNode, Support, support},
+};
+
+/// Clocks further apart than this are worth a look, ms.
+const CLOCK_MILLIS: i64 = 500;
+
+/// Versions of SSTables that Cassandra 4.0 to 5.0 write by default.
+const KNOWN_FORMAT: &str = "nb";
+
+/// Most names in one line.
+const NAMED: usize = 10;
+
+/// Every line, in the order it was tried. What builds on a session is left out where there is none.
+pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) -> Vec<Line> {
+    let node = &listener.config.node;
+    let mut lines = directories(&node.address, &node.data_directories).await;
+    match connect::connect_node(&node.address, listener.config.cassandra.as_ref()).await {
+        Ok(session) => lines.extend(by_session(listener, &session, request).await),
+        Err(error) => lines.push(Line::fail(
+            "connect",
+            &node.address,
+            chain(&error),
+            "see that the node is up, that the address is its native transport, and that the credentials are right",
+        )),
+    }
+    if let Some(url) = &request.store {
+        lines.extend(store(listener, url).await);
+    }
+    lines
+}
+
+async fn by_session(listener: &CassandraListener, session: &Session, request: &CheckRequest) -> Vec<Line> {
+    let address = listener.config.node.address.as_str();
+    let local = match describe::local(session).await {
+        Ok(local) => local,
+        Err(error) => return vec![unreadable("connect", address, &error)],
+    };
+    let mut lines = vec![Line::ok("connect", address, format!("{} in cluster {}", local.node.host_id, local.cluster))];
+    lines.push(version(address, &local.release));
+    lines.push(partitioner(address, &local.partitioner));
+    lines.push(nodetool(listener, &local).await);
+    lines.push(clock(listener, session).await);
+    lines.push(agreement(address, session, &local).await);
+    lines.extend(objects(listener, session, request).await);
+    lines
+}
+
+fn unreadable(name: &str, subject: &str, error: &describe::Error) -> Line {
+    let hint = "the role needs SELECT on the keyspaces system, system_schema and system_views";
+    Line::fail(name, subject, chain(error), hint)
+}
+
+/// Judges a server version by its first two numbers; 4.0 to 5.0 are known, their pre-releases not quite.
+fn version(address: &str, release: &str) -> Line {
+    let name = "version";
+    let numbers: Vec<Option<u32>> = release.split(['.', '-']).map(|part| part.parse().ok()).take(2).collect();
+    let [Some(major), Some(minor)] = numbers[..] else {
+        return Line::warn(name, address, release, "the version is not known; 4.0 to 5.0 can be protected");
+    };
+    let released = release.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match (major, minor) {
+        (0..=3, _) => Line::fail(name, address, release, "4.0 is the oldest version that can be protected"),
+        (4, 0 | 1) | (5, 0) if released => Line::ok(name, address, release),
+        (4, 0 | 1) | (5, 0) => {
+            Line::warn(name, address, release, "a pre-release: its files may be other than expected")
+        }
+        _ => Line::fail(name, address, release, "this version writes files that are not known; 5.0 is the newest"),
+    }
+}
+
+fn partitioner(address: &str, class: &str) -> Line {
+    let hint = "only clusters with Murmur3Partitioner can be protected";
+    let name = class.rsplit('.').next().unwrap_or(class);
+    if name == "Murmur3Partitioner" {
+        Line::ok("partitioner", address, name)
+    } else {
+        Line::fail("partitioner", address, class, hint)
+    }
+}
+
+async fn nodetool(listener: &CassandraListener, local: &LocalNode) -> Line {
+    let (name, subject) = ("nodetool", listener.config.node.address.as_str());
+    match listener.nodetool.host_id().await {
+        Ok(Some(id)) if id == local.node.host_id => Line::ok(name, subject, "answers for this node"),
+        Ok(id) => {
+            let detail = format!("reaches node {}, not {}", id.as_deref().unwrap_or("?"), local.node.host_id);
+            Line::fail(name, subject, detail, "point the nodetool arguments (-h, -p) at this node's JMX port")
+        }
+        Err(error) => {
+            let hint = "see that the command runs as the listener's user and reaches this node's JMX port";
+            Line::fail(name, subject, chain(&error), hint)
+        }
+    }
+}
+
+async fn clock(listener: &CassandraListener, session: &Session) -> Line {
+    let (name, subject) = ("clock", listener.config.node.address.as_str());
+    match describe::clock_offset_millis(session, &listener.env).await {
+        Ok(offset) if offset.abs() <= CLOCK_MILLIS => Line::ok(name, subject, format!("{offset} ms apart")),
+        Ok(offset) => Line::warn(
+            name,
+            subject,
+            format!("the listener's clock is {offset} ms from the node's"),
+            "synchronise the clocks: what is provably complete is judged with them",
+        ),
+        Err(error) => unreadable(name, subject, &error),
+    }
+}
+
+async fn agreement(address: &str, session: &Session, local: &LocalNode) -> Line {
+    let name = "schema-agreement";
+    match describe::schema_versions(session, local).await {
+        Ok(versions) if versions.len() == 1 => Line::ok(name, address, "one schema version"),
+        Ok(versions) => {
+            let each: Vec<String> =
+                versions.iter().map(|(version, hosts)| format!("{version}: {}", hosts.join(", "))).collect();
+            let hint = "wait for a schema change to arrive everywhere; a node that is down shows its last version";
+            Line::warn(name, address, each.join("; "), hint)
+        }
+        Err(error) => unreadable(name, address, &error),
+    }
+}
+
+async fn directories(address: &str, directories: &[PathBuf]) -> Vec<Line> {
+    let (address, directories) = (address.to_owned(), directories.to_vec());
+    let looked = tokio::task::spawn_blocking(move || directories.iter().map(|d| directory(&address, d)).collect());
+    looked.await.unwrap_or_default()
+}
+
+fn directory(address: &str, path: &std::path::Path) -> Line {
+    let subject = format!("{address} {}", path.display());
+    let hint = "name the data_file_directories of cassandra.yaml as the listener sees them, and let its user read them";
+    match std::fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()) {
+        Ok(entries) if entries.is_empty() => Line::warn("data-directory", &subject, "empty", hint),
+        Ok(entries) => Line::ok("data-directory", &subject, format!("{} keyspaces", entries.len())),
+        Err(error) => Line::fail("data-directory", &subject, error.to_string(), hint),
+    }
+}
+
+/// What is to be said about the tables that the patterns name.
+async fn objects(listener: &CassandraListener, session: &Session, request: &CheckRequest) -> Vec<Line> {
+    let subject = listener.config.node.address.as_str();
+    let patterns = match Patterns::parse(&request.objects) {
+        Ok(patterns) => patterns,
+        Err(error) => {
+            return vec![Line::fail("objects", subject, chain(&error), "write keyspace/table, * for any text")];
+        }
+    };
+    let keyspaces = match snapshot::schemas(session, &patterns).await {
+        Ok(keyspaces) => keyspaces,
+        Err(error) => return vec![Line::fail("objects", subject, chain(&error), "see that the node answers queries")],
+    };
+    let chosen = chosen(&keyspaces, &patterns);
+    let mut lines = vec![matched(subject, &chosen, &patterns)];
+    lines.extend(notes(&chosen));
+    lines.extend(views(session, subject, &keyspaces).await);
+    lines.extend(on_disk(listener, &chosen).await);
+    lines
+}
+
+type Chosen<'a> = Vec<(&'a KeyspaceSchema, &'a TableRows)>;
+
+fn chosen<'a>(keyspaces: &'a [KeyspaceSchema], patterns: &Patterns) -> Chosen<'a> {
+    let of = |keyspace: &'a KeyspaceSchema| keyspace.tables.iter().map(move |table| (keyspace, table));
+    let matching = |(keyspace, table): &(&KeyspaceSchema, &TableRows)| patterns.matches(&keyspace.name, &table.name);
+    keyspaces.iter().flat_map(of).filter(matching).collect()
+}
+
+fn matched(subject: &str, chosen: &Chosen<'_>, patterns: &Patterns) -> Line {
+    let names: Vec<(&str, &str)> = chosen.iter().map(|(ks, table)| (ks.name.as_str(), table.name.as_str())).collect();
+    let unmatched = patterns.unmatched(&names);
+    if unmatched.is_empty() {
+        return Line::ok("objects", subject, format!("{} tables", chosen.len()));
+    }
+    let detail = format!("{} tables; nothing matches {}", chosen.len(), some(unmatched));
+    Line::warn("objects", subject, detail, "see that keyspace and table are written as in the schema, with capitals")
+}
+
+/// The first names, and how many more there are.
+fn some(names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
+/// Lines of the tables that cannot be protected, or only with a word of warning.
+fn notes(chosen: &Chosen<'_>) -> Vec<Line> {
+    let note = |(keyspace, table): &(&KeyspaceSchema, &TableRows)| {
+        let (detail, hint) = match support(keyspace, table) {
+            Support::Supported(None) => return None,
+            Support::Supported(Some(note)) => (note, "captured; see whether a restore can bring back what you need"),
+            Support::Unsupported(reason) => (reason, "versions will show this table as missing"),
+        };
+        Some(Line::warn("table", &format!("{}/{}", keyspace.name, table.name), detail, hint))
+    };
+    chosen.iter().filter_map(note).collect()
+}
+
+async fn views(session: &Session, subject: &str, keyspaces: &[KeyspaceSchema]) -> Vec<Line> {
+    let mut names = Vec::new();
+    for keyspace in keyspaces {
+        match describe::views(session, &keyspace.name).await {
+            Ok(views) => names.extend(views.into_iter().map(|view| format!("{}/{view}", keyspace.name))),
+            Err(error) => return vec![unreadable("views", subject, &error)],
+        }
+    }
+    let detail = |names| format!("not captured, made again from their tables: {}", some(names));
+    if names.is_empty() { Vec::new() } else { vec![Line::ok("views", subject, detail(names))] }
+}
+
+async fn on_disk(listener: &CassandraListener, chosen: &Chosen<'_>) -> Vec<Line> {
+    let data = listener.config.node.data_directories.clone();
+    let of =
+        |(keyspace, table): &(&KeyspaceSchema, &TableRows)| [&keyspace.name, &table.name, &table.id].map(String::clone);
+    let tables: Vec<[String; 3]> = chosen.iter().map(of).collect();
+    let address = listener.config.node.address.clone();
+    let looked = tokio::task::spawn_blocking(move || Found::look(&data, &tables).lines(&address));
+    looked.await.unwrap_or_default()
+}
+
+/// What was found on disk, over all tables.
+#[derive(Default)]
+struct Found {
+    absent: Vec<String>,
+    unreadable: Vec<String>,
+    formats: Vec<String>,
+    tags: std::collections::BTreeSet<String>,
+}
+
+impl Found {
+    fn look(data: &[PathBuf], tables: &[[String; 3]]) -> Self {
+        let mut found = Self::default();
+        for [keyspace, table, id] in tables {
+            let name = format!("{keyspace}/{table}");
+            match files::survey(data, files::TableOnDisk { keyspace, table, id }) {
+                Err(error) => found.unreadable.push(format!("{name} ({error})")),
+                Ok(survey) if !survey.found => found.absent.push(name),
+                Ok(survey) => {
+                    let others = survey.versions.iter().filter(|version| *version != KNOWN_FORMAT);
+                    found.formats.extend(others.map(|version| format!("{name} ({version})")));
+                    found.tags.extend(survey.tags);
+                }
+            }
+        }
+        found
+    }
+
+    fn lines(self, address: &str) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut add = |status, name: &str, names: Vec<String>, hint: &str| {
+            if !names.is_empty() {
+                let line = if status == Status::Fail { Line::fail } else { Line::warn };
+                lines.push(line(name, address, some(names), hint));
+            }
+        };
+        add(Status::Fail, "table-directory", self.absent, "the tables have no directory in the data directories named");
+        add(Status::Fail, "table-directory", self.unreadable, "let the listener's user read the data directories");
+        add(Status::Warn, "format", self.formats, "files of this format are captured, but may not be decoded yet");
+        let tags = self.tags.into_iter().collect();
+        add(
+            Status::Warn,
+            "snapshots",
+            tags,
+            "if no capture is running: nodetool clearsnapshot -t TAG frees their disk space",
+        );
+        lines
+    }
+}
+
+async fn store(listener: &CassandraListener, url: &str) -> Vec<Line> {
+    let hint = "see that the store is reachable from this host with the listener's credentials";
+    let store = match listener.open_store(url) {
+        Ok(store) => store,
+        Err(error) => return vec![Line::fail("store", &listener.config.node.address, chain(&error), hint)],
+    };
+    let subject = format!("{} store", listener.config.node.address);
+    match preflight::run(&store, &listener.env).await {
+        Err(error) => vec![Line::fail(&format!("store-{}", error.property()), &subject, chain(&error), hint)],
+        Ok(report) => report.lines.into_iter().map(|line| store_line(&subject, line)).collect(),
+    }
+}
+
+fn store_line(subject: &str, line: preflight::Line) -> Line {
+    let name = format!("store-{}", line.name);
+    match line.outcome {
+        preflight::Outcome::Passed => Line::ok(&name, subject, line.detail),
+        preflight::Outcome::Warned => {
+            Line::warn(&name, subject, line.detail, "harmless; see the store's clean-up rules")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_judged_by_their_numbers() {
+        let table = [
+            ("4.0.19", Status::Ok),
+            ("4.1.10", Status::Ok),
+            ("5.0.9", Status::Ok),
+            ("5.0-rc1", Status::Warn),
+            ("3.11.17", Status::Fail),
+            ("5.1.0", Status::Fail),
+            ("6.0.0-SNAPSHOT", Status::Fail),
+            ("unknown", Status::Warn),
+        ];
+        for (release, expected) in table {
+            assert_eq!(version("n", release).status, expected, "{release}");
+        }
+    }
+
+    #[test]
+    fn only_one_partitioner_is_taken() {
+        assert_eq!(partitioner("n", "org.apache.cassandra.dht.Murmur3Partitioner").status, Status::Ok);
+        assert_eq!(partitioner("n", "org.apache.cassandra.dht.ByteOrderedPartitioner").status, Status::Fail);
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let names: Vec<String> = (0..13).map(|i| format!("t{i}")).collect();
+        assert!(some(names.clone()).ends_with("t9 and 3 more"));
+        assert_eq!(some(names[..2].to_vec()), "t0, t1");
+    }
+
+    #[test]
+    fn absent_directories_are_failures() {
+        assert_eq!(directory("n", std::path::Path::new("/nowhere/data")).status, Status::Fail);
+    }
+}

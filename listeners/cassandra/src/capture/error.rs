@@ -1,0 +1,176 @@
+//! Why a capture failed, and the codes that operators see.
+
+use std::path::PathBuf;
+
+use object_store::path::Path;
+use tidemark_gateway::{fetch, open, store_url, upload};
+use tidemark_listener_core::{chain::chain, listener::Failure};
+
+use super::nodetool;
+use crate::{connect, describe};
+
+/// Why a capture failed as a whole. What concerns one table only is an `unreadable` line of the slice.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store's URL is none.
+    #[error("store of the assignment")]
+    StoreUrl(#[source] store_url::Error),
+    /// The store cannot be opened.
+    #[error("open the store")]
+    OpenStore(#[source] open::Error),
+    /// A pattern of objects cannot be read.
+    #[error("pattern {0:?} is not keyspace/table, with * for any text")]
+    Pattern(String),
+    /// The node does not let us in.
+    #[error("open a session with the node")]
+    Connect(#[source] connect::Error),
+    /// The node does not say what it must.
+    #[error("describe the node")]
+    Describe(#[source] describe::Error),
+    /// nodetool failed.
+    #[error("take or remove a snapshot")]
+    Nodetool(#[source] nodetool::Error),
+    /// The schema changed during each try of a snapshot.
+    #[error("the schema changed during each of {tries} snapshots")]
+    SchemaMoves {
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// The files of the task's snapshot are not there any more.
+    #[error("snapshot {tag} of this task no longer holds {subject}: {reason}; a new capture is needed")]
+    SnapshotGone {
+        /// Its tag.
+        tag: String,
+        /// The table.
+        subject: String,
+        /// What was found instead.
+        reason: String,
+    },
+    /// A staged object cannot be read.
+    #[error("read what an earlier run staged")]
+    ReadStage(#[source] fetch::Error),
+    /// A staged object is not JSON of its kind.
+    #[error("{path} is not what a listener writes")]
+    StagedJson {
+        /// The object.
+        path: Path,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A staged object belongs to another task, node or format.
+    #[error("{path} belongs to another task, node or format")]
+    StagedOther {
+        /// The object.
+        path: Path,
+    },
+    /// The names staged by an earlier run cannot be listed.
+    #[error("list what an earlier run staged under {path}")]
+    ListStage {
+        /// The prefix.
+        path: Path,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// A staged file has another size than this file's.
+    #[error("{path} is stored with {stored} bytes, but this node's file has {ours}")]
+    StagedSize {
+        /// The object.
+        path: Path,
+        /// Stored bytes.
+        stored: u64,
+        /// What would be stored.
+        ours: u64,
+    },
+    /// The store does not take an object.
+    #[error("write to the store")]
+    WriteStage(#[source] upload::Error),
+    /// A description cannot be written as JSON.
+    #[error("write {path} as JSON")]
+    WriteJson {
+        /// The object.
+        path: Path,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A file of the snapshot cannot be read; the table is unreadable.
+    #[error("read {}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the snapshot has another size than it had; the table is unreadable.
+    #[error("{} has {found} bytes, not {expected} as when the snapshot was taken", path.display())]
+    FileSize {
+        /// The file.
+        path: PathBuf,
+        /// As listed.
+        expected: u64,
+        /// As read.
+        found: u64,
+    },
+    /// A task of the listener ended in a panic.
+    #[error("a task of the listener ended in a panic")]
+    Task(#[source] tokio::task::JoinError),
+    /// The task is over for good.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// Stable code for operators.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::StoreUrl(_) | Self::OpenStore(_) => "TM-CASS-0101",
+            Self::Pattern(_) => "TM-CASS-0102",
+            Self::Connect(_) => "TM-CASS-0103",
+            Self::Describe(_) => "TM-CASS-0104",
+            Self::Nodetool(_) => "TM-CASS-0105",
+            Self::SchemaMoves { .. } => "TM-CASS-0106",
+            Self::SnapshotGone { .. } => "TM-CASS-0107",
+            Self::ReadStage(_) | Self::ListStage { .. } => "TM-CASS-0108",
+            Self::StagedJson { .. } | Self::StagedOther { .. } | Self::StagedSize { .. } => "TM-CASS-0109",
+            Self::WriteStage(_) | Self::WriteJson { .. } => "TM-CASS-0110",
+            Self::ReadFile { .. } | Self::FileSize { .. } => "TM-CASS-0111",
+            Self::Task(_) => "TM-CASS-0112",
+            Self::Cancelled => "TM-TASK-0001",
+        }
+    }
+
+    /// True where the same assignment may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Connect(source) => source.is_retryable(),
+            Self::Describe(source) => source.is_retryable(),
+            Self::Nodetool(source) => source.is_retryable(),
+            Self::ReadStage(source) => source.is_retryable(),
+            // Another listener of this node was faster: the next run finds what it stored.
+            Self::WriteStage(upload::Error::Taken { .. }) => true,
+            Self::WriteStage(source) => source.is_retryable(),
+            Self::SchemaMoves { .. } | Self::ListStage { .. } | Self::Task(_) => true,
+            Self::StoreUrl(_)
+            | Self::OpenStore(_)
+            | Self::Pattern(_)
+            | Self::SnapshotGone { .. }
+            | Self::StagedJson { .. }
+            | Self::StagedOther { .. }
+            | Self::StagedSize { .. }
+            | Self::WriteJson { .. }
+            | Self::ReadFile { .. }
+            | Self::FileSize { .. }
+            | Self::Cancelled => false,
+        }
+    }
+
+    /// True where one table's files are at fault, not the capture.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::ReadFile { .. } | Self::FileSize { .. })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { code: error.code(), message: chain(&error), retryable: error.is_retryable() }
+    }
+}

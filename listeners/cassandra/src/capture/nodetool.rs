@@ -1,0 +1,163 @@
+//! Snapshots by `nodetool`, Cassandra's own tool, as the operator says it is called.
+
+use std::{process::Stdio, time::Duration};
+
+use tokio::process::Command;
+
+/// Longest time of one call: a snapshot flushes its tables first.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// Longest list of tables in one call, bytes; Linux takes 128 KiB as one argument.
+const LIST_BYTES: usize = 64 << 10;
+
+/// Most bytes of nodetool's words that an error repeats.
+const WORDS: usize = 600;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program does not start.
+    #[error("start {program}")]
+    Start {
+        /// As configured.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It ended with a failure.
+    #[error("nodetool {command} ended with {status}: {words}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// Exit status.
+        status: std::process::ExitStatus,
+        /// The end of what it said.
+        words: String,
+    },
+    /// It did not end in time.
+    #[error("nodetool {command} did not end within {} s", LIMIT.as_secs())]
+    Slow {
+        /// The command.
+        command: String,
+    },
+}
+
+impl Error {
+    /// True where the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Start { .. })
+    }
+}
+
+/// nodetool of one node.
+#[derive(Clone, Debug)]
+pub(super) struct Nodetool {
+    words: Vec<String>,
+}
+
+impl Nodetool {
+    /// `words` are the program and the arguments that reach the node.
+    pub(super) fn new(words: Vec<String>) -> Self {
+        Self { words }
+    }
+
+    /// Flushes and snapshots `tables` (`keyspace.table`) under `tag`.
+    pub(super) async fn snapshot(&self, tag: &str, tables: &[String]) -> Result<(), Error> {
+        for list in lists(tables) {
+            self.call(&["snapshot", "-t", tag, "-kt", &list]).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the snapshots of every table under `tag`, and no other.
+    pub(super) async fn clear_snapshot(&self, tag: &str) -> Result<(), Error> {
+        self.call(&["clearsnapshot", "-t", tag]).await.map(drop)
+    }
+
+    /// The host id of the node that nodetool reaches, as it prints it.
+    pub(super) async fn host_id(&self) -> Result<Option<String>, Error> {
+        let info = self.call(&["info"]).await?;
+        Ok(info.lines().find_map(host_id_of))
+    }
+
+    /// Runs one command and gives what it printed.
+    async fn call(&self, arguments: &[&str]) -> Result<String, Error> {
+        let program = self.words.first().cloned().unwrap_or_default();
+        let run = Command::new(&program)
+            .args(self.words.iter().skip(1))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let command = arguments.first().copied().unwrap_or_default().to_owned();
+        let Ok(output) = tokio::time::timeout(LIMIT, run).await else { return Err(Error::Slow { command }) };
+        let output = output.map_err(|source| Error::Start { program, source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(Error::Failed { command, status: output.status, words: last_words(&output.stderr, &output.stdout) })
+    }
+}
+
+fn host_id_of(line: &str) -> Option<String> {
+    let (name, value) = line.split_once(':')?;
+    (name.trim() == "ID").then(|| value.trim().to_owned())
+}
+
+/// The end of what a failed call said, on one line.
+fn last_words(stderr: &[u8], stdout: &[u8]) -> String {
+    let said = if stderr.iter().all(u8::is_ascii_whitespace) { stdout } else { stderr };
+    let end = String::from_utf8_lossy(&said[said.len().saturating_sub(WORDS)..]).into_owned();
+    end.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `tables` joined by commas, in lists of at most [`LIST_BYTES`].
+fn lists(tables: &[String]) -> Vec<String> {
+    let mut lists: Vec<String> = Vec::new();
+    for table in tables {
+        match lists.last_mut() {
+            Some(list) if list.len() + 1 + table.len() <= LIST_BYTES => {
+                list.push(',');
+                list.push_str(table);
+            }
+            _ => lists.push(table.clone()),
+        }
+    }
+    lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_tables_are_split_over_several_calls() {
+        let tables: Vec<String> = (0..5000).map(|i| format!("keyspace_of_ours.table_{i:04}")).collect();
+        let lists = lists(&tables);
+        assert!(lists.len() > 1 && lists.iter().all(|list| list.len() <= LIST_BYTES));
+        let all: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).collect();
+        assert_eq!(all, tables);
+        assert!(super::lists(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_host_id_is_found_in_what_nodetool_prints() {
+        let info = "ID                     : 4d5f7f0a-1\nGossip active          : true\n";
+        assert_eq!(info.lines().find_map(host_id_of).as_deref(), Some("4d5f7f0a-1"));
+    }
+
+    #[tokio::test]
+    async fn a_failed_call_repeats_the_end_of_its_words() {
+        let nodetool = Nodetool::new(["sh", "-c", "echo no such  table >&2; exit 2"].map(str::to_owned).to_vec());
+        let error = nodetool.clear_snapshot("t").await.unwrap_err();
+        assert!(error.to_string().ends_with("no such table"), "{error}");
+        assert!(error.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_exist_is_named() {
+        let error = Nodetool::new(vec!["/nowhere/nodetool".into()]).host_id().await.unwrap_err();
+        assert!(matches!(&error, Error::Start { program, .. } if program == "/nowhere/nodetool"));
+        assert!(!error.is_retryable());
+    }
+}

@@ -1,0 +1,208 @@
+//! Ships the files of a snapshot under names that are the same in every run of the task.
+//!
+//! What a run finds stored under a name with the right size is not sent again; its digest is computed from the local file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, path::Path};
+use tidemark_catalog::slice::{Encoding, SliceObject, StagedFile};
+use tidemark_gateway::{
+    Digest, Stored, pause,
+    upload::{self, UploadOptions},
+};
+use tidemark_listener_core::{
+    assignment::CaptureLimits,
+    chain::chain,
+    progress::{Progress, ProgressSink},
+};
+use tokio::io::AsyncReadExt;
+
+use super::{
+    Error, Stage,
+    files::LocalFile,
+    names::SstableFile,
+    reference,
+    snapshot::{FileRecord, TableRecord},
+    source::{self, FileSum},
+};
+
+/// Bytes that are hashed at a time.
+const HASH_BYTES: usize = 64 << 10;
+
+/// Counts the bytes of files that were read, and tells.
+pub(super) struct Meter {
+    sink: ProgressSink,
+    done: AtomicU64,
+    total: u64,
+}
+
+impl Meter {
+    pub(super) fn new(sink: ProgressSink, total: u64) -> Arc<Self> {
+        Arc::new(Self { sink, done: AtomicU64::new(0), total })
+    }
+
+    pub(super) fn add(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let progress = Progress { phase: "upload".into(), done, total: self.total, unit: "bytes".into() };
+        (self.sink)(progress);
+    }
+}
+
+/// Ships one capture.
+pub(super) struct Shipper<'a> {
+    stage: &'a Stage,
+    uploads: usize,
+    options: UploadOptions,
+    meter: Arc<Meter>,
+    /// The point at which tests kill a listener has been passed.
+    pause_passed: AtomicBool,
+}
+
+/// A file, how it is stored and where.
+struct Parcel {
+    file: LocalFile,
+    encoding: Encoding,
+    path: Path,
+}
+
+impl<'a> Shipper<'a> {
+    pub(super) fn new(stage: &'a Stage, limits: &CaptureLimits, meter: Arc<Meter>) -> Self {
+        // Each upload holds the part that is sent and the one that is read.
+        let options = UploadOptions { part_bytes: limits.part_bytes.max(1), in_flight: 1 };
+        Self { stage, uploads: limits.uploads.max(1), options, meter, pause_passed: AtomicBool::new(false) }
+    }
+
+    /// Ships the files of one table; a table that cannot be read is an answer, not an error.
+    pub(super) async fn table(
+        &self,
+        table: &TableRecord,
+        listed: Result<Vec<LocalFile>, String>,
+    ) -> Result<SliceObject, Error> {
+        let outcome = match listed {
+            Ok(files) if same(&files, &table.files) => self.files(table, files).await,
+            Ok(_) => return Ok(unreadable(table, "files of the snapshot changed while it was shipped".to_owned())),
+            Err(reason) => return Ok(unreadable(table, reason)),
+        };
+        match outcome {
+            Ok(files) => Ok(SliceObject { files, ..object(table) }),
+            Err(error) if error.is_local() => Ok(unreadable(table, chain(&error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn files(&self, table: &TableRecord, files: Vec<LocalFile>) -> Result<Vec<StagedFile>, Error> {
+        let prefix = self.stage.path(&table.id);
+        let stored = stored_sizes(&self.stage.store, &prefix).await?;
+        let parcels = parcels(&prefix, files);
+        let shipped = stream::iter(parcels).map(|parcel| self.parcel(parcel, &stored)).buffered(self.uploads);
+        shipped.try_collect().await
+    }
+
+    async fn parcel(&self, parcel: Parcel, stored: &BTreeMap<String, u64>) -> Result<StagedFile, Error> {
+        let found = stored.get(parcel.path.as_ref()).copied();
+        let (mut stream, reading) = source::open(parcel.file.path.clone(), parcel.encoding, Arc::clone(&self.meter));
+        let outcome = match found {
+            Some(size) => again(&parcel, &mut stream, size).await,
+            None => upload::put_reader_new(&self.stage.store, &parcel.path, &mut stream, &self.options, |_| {})
+                .await
+                .map_err(|source| upload_error(&parcel, source)),
+        };
+        drop(stream);
+        let read = reading.await.map_err(Error::Task)?;
+        let stored = outcome?;
+        let read = read.map_err(|source| Error::ReadFile { path: parcel.file.path.clone(), source })?;
+        self.pause_once(&parcel, found.is_none());
+        staged(parcel, stored, read)
+    }
+
+    fn pause_once(&self, parcel: &Parcel, sent: bool) {
+        let data = parcel.path.filename() == Some("Data.db");
+        if data && sent && !self.pause_passed.swap(true, Ordering::Relaxed) {
+            pause::point("mid-upload");
+        }
+    }
+}
+
+fn same(files: &[LocalFile], records: &[FileRecord]) -> bool {
+    let pairs = files.iter().zip(records);
+    files.len() == records.len()
+        && pairs.into_iter().all(|(file, record)| file.name == record.name && file.size == record.size)
+}
+
+fn object(table: &TableRecord) -> SliceObject {
+    SliceObject { object: table.object.clone(), object_id: table.id.clone(), unreadable: None, files: Vec::new() }
+}
+
+fn unreadable(table: &TableRecord, reason: String) -> SliceObject {
+    tracing::warn!(object = %table.object, reason, "the table is unreadable");
+    SliceObject { unreadable: Some(reason), ..object(table) }
+}
+
+/// Names under `prefix` and their sizes.
+async fn stored_sizes(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<BTreeMap<String, u64>, Error> {
+    let listed = store.list(Some(prefix)).map_ok(|meta| (meta.location.to_string(), meta.size));
+    listed.try_collect().await.map_err(|source| Error::ListStage { path: prefix.clone(), source })
+}
+
+/// Where each file goes, and how: `<prefix>/<sstable>/<component>`.
+fn parcels(prefix: &Path, files: Vec<LocalFile>) -> Vec<Parcel> {
+    let stem = |file: &LocalFile, component| {
+        let parsed = SstableFile::parse(&file.name).filter(|parsed| parsed.component == component);
+        parsed.map(|parsed| parsed.stem.to_owned())
+    };
+    let compressed: BTreeSet<String> = files.iter().filter_map(|file| stem(file, "CompressionInfo.db")).collect();
+    let parcel = |file: LocalFile| {
+        let parsed = SstableFile::parse(&file.name)?;
+        let plain = parsed.component != "Data.db" || compressed.contains(parsed.stem);
+        let encoding = if plain { Encoding::Plain } else { Encoding::Zstd };
+        let path = Path::from(format!("{prefix}/{}/{}", parsed.stem, parsed.component));
+        Some(Parcel { file, encoding, path })
+    };
+    // Only files of SSTables are listed.
+    files.into_iter().filter_map(parcel).collect()
+}
+
+/// What would be stored of a file whose name exists already with `size` bytes.
+async fn again(parcel: &Parcel, stream: &mut source::Stream, size: u64) -> Result<Stored, Error> {
+    let (mut hasher, mut ours, mut buffer) = (blake3::Hasher::new(), 0, vec![0; HASH_BYTES]);
+    loop {
+        let read = stream.read(&mut buffer).await;
+        let read = read.map_err(|source| Error::ReadFile { path: parcel.file.path.clone(), source })?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        ours += read as u64;
+    }
+    if ours == size {
+        Ok(Stored { size, digest: Digest::from(hasher.finalize()) })
+    } else {
+        Err(Error::StagedSize { path: parcel.path.clone(), stored: size, ours })
+    }
+}
+
+fn upload_error(parcel: &Parcel, error: upload::Error) -> Error {
+    match error {
+        upload::Error::Source { source, .. } => Error::ReadFile { path: parcel.file.path.clone(), source },
+        other => Error::WriteStage(other),
+    }
+}
+
+fn staged(parcel: Parcel, stored: Stored, read: FileSum) -> Result<StagedFile, Error> {
+    let LocalFile { path, name, size } = parcel.file;
+    if read.size != size {
+        return Err(Error::FileSize { path, expected: size, found: read.size });
+    }
+    let digest = read.digest.unwrap_or(stored.digest);
+    Ok(StagedFile { name, stored: reference(&parcel.path, stored), encoding: parcel.encoding, size, digest })
+}
+
+#[cfg(test)]
+mod tests;

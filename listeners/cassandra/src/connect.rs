@@ -1,0 +1,300 @@
+//! Sessions with Cassandra, raw values in and out, and which errors are worth another try.
+//!
+//! A listener talks to exactly one node ([`connect_node`]): what a node says about itself must come from that node. A restore
+//! and a preflight talk to the whole cluster ([`connect`]).
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use scylla::{
+    client::{PoolSize, execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
+    cluster::metadata::Peer,
+    deserialize::{
+        DeserializationError, TypeCheckError,
+        row::{ColumnIterator, DeserializeRow},
+    },
+    frame::{
+        response::result::{ColumnSpec, ColumnType},
+        types::Consistency,
+    },
+    policies::host_filter::HostFilter,
+    serialize::{
+        SerializationError,
+        value::SerializeValue,
+        writers::{CellWriter, WrittenCellProof},
+    },
+};
+
+use crate::spec::CassandraSpec;
+
+mod retryable;
+
+pub use retryable::Retryable;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait for the answer to one request, retries included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Environment variable of a listener with the name of the Cassandra role.
+pub const USERNAME_VARIABLE: &str = "TIDEMARK_CASSANDRA_USERNAME";
+
+/// Environment variable of a listener with the password of the Cassandra role.
+pub const PASSWORD_VARIABLE: &str = "TIDEMARK_CASSANDRA_PASSWORD";
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("read credentials {path}")]
+    ReadCredentials {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is missing in the file.
+    #[error("credentials {path} hold no line {line}=…")]
+    CredentialsLine {
+        /// The file.
+        path: PathBuf,
+        /// `username` or `password`.
+        line: &'static str,
+    },
+    /// The specification does not name a credentials file as it should.
+    #[error("credentials of the specification")]
+    Spec(#[from] crate::spec::Error),
+    /// The host name leads nowhere.
+    #[error("resolve {address}")]
+    Resolve {
+        /// `host:port`.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No contact point let us in.
+    #[error("connect to Cassandra at {address}")]
+    Connect {
+        /// Contact points.
+        address: String,
+        /// Why.
+        source: Box<scylla::errors::NewSessionError>,
+    },
+    /// The driver could not read the cluster's state again.
+    #[error("read the state of the cluster again")]
+    Refresh(#[source] Box<scylla::errors::MetadataError>),
+    /// The driver does not know a keyspace: it does not exist, or its schema holds what the driver cannot read.
+    #[error("keyspace {keyspace} is not known to the driver")]
+    UnknownKeyspace {
+        /// Its name.
+        keyspace: String,
+    },
+}
+
+impl Error {
+    /// True where the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Resolve { .. } => true,
+            Self::Connect { source, .. } => source.is_retryable(),
+            Self::Refresh(source) => source.is_retryable(),
+            Self::ReadCredentials { .. }
+            | Self::CredentialsLine { .. }
+            | Self::Spec(_)
+            | Self::UnknownKeyspace { .. } => false,
+        }
+    }
+}
+
+/// Name and password of a Cassandra role; prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    username: String,
+    password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(***)")
+    }
+}
+
+impl Credentials {
+    /// Credentials of this role.
+    pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { username: username.into(), password: password.into() }
+    }
+
+    /// The credentials that `spec` names, read from their file.
+    ///
+    /// # Errors
+    /// [`Error::ReadCredentials`], [`Error::CredentialsLine`], [`Error::Spec`].
+    pub fn of(spec: &CassandraSpec) -> Result<Option<Self>, Error> {
+        let Some(path) = spec.credentials_file()? else { return Ok(None) };
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::ReadCredentials { path: path.to_owned(), source })?;
+        let line = |name: &'static str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            value.map(str::to_owned).ok_or_else(|| Error::CredentialsLine { path: path.to_owned(), line: name })
+        };
+        Ok(Some(Self { username: line("username")?, password: line("password")? }))
+    }
+
+    /// Variables that hand the credentials to a listener ([`USERNAME_VARIABLE`], [`PASSWORD_VARIABLE`]).
+    pub fn environment(&self) -> Vec<(String, String)> {
+        vec![
+            (USERNAME_VARIABLE.to_owned(), self.username.clone()),
+            (PASSWORD_VARIABLE.to_owned(), self.password.clone()),
+        ]
+    }
+}
+
+/// A session with the whole cluster. The driver reads the schema of `keyspaces` and routes by it; with an empty list it
+/// reads none, and prepared statements are not routed by token. Requests run at LOCAL_QUORUM unless they say otherwise.
+///
+/// A keyspace that does not exist yet may be named: [`refresh`] finds it once it is there.
+///
+/// # Errors
+/// [`Error`] where credentials cannot be read or no contact point lets us in.
+pub async fn connect(spec: &CassandraSpec, keyspaces: &BTreeSet<String>) -> Result<Session, Error> {
+    let credentials = Credentials::of(spec)?;
+    let builder = builder(credentials.as_ref(), Consistency::LocalQuorum).known_nodes(&spec.contact);
+    let builder = match keyspaces.is_empty() {
+        // To the driver an empty list means every keyspace, and one unreadable keyspace would then hide all others.
+        true => builder.fetch_schema_metadata(false),
+        false => builder.keyspaces_to_fetch(keyspaces.iter().map(String::as_str)),
+    };
+    let address = spec.contact.join(", ");
+    builder.build().await.map_err(|source| Error::Connect { address, source: Box::new(source) })
+}
+
+/// Reads the state of the cluster again and proves that the driver knows `keyspaces`, so that it routes by token.
+///
+/// # Errors
+/// [`Error::Refresh`]; [`Error::UnknownKeyspace`] for the first keyspace that the driver does not know.
+pub async fn refresh(session: &Session, keyspaces: &BTreeSet<String>) -> Result<(), Error> {
+    session.refresh_metadata().await.map_err(|source| Error::Refresh(Box::new(source)))?;
+    let state = session.get_cluster_state();
+    let unknown = keyspaces.iter().find(|keyspace| state.get_keyspace(keyspace.as_str()).is_none());
+    unknown.map_or(Ok(()), |keyspace| Err(Error::UnknownKeyspace { keyspace: keyspace.clone() }))
+}
+
+/// A session with the one node at `address` (`host:port`), which never falls over to another node: while the node is down,
+/// requests fail. It knows no schema. Requests run at ONE.
+///
+/// # Errors
+/// [`Error::Resolve`], [`Error::Connect`].
+pub async fn connect_node(address: &str, credentials: Option<&Credentials>) -> Result<Session, Error> {
+    let resolve = |source| Error::Resolve { address: address.to_owned(), source };
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await.map_err(resolve)?.collect();
+    let builder = builder(credentials, Consistency::One)
+        .known_nodes_addr(addresses.iter().copied())
+        .host_filter(Arc::new(OnlyNode { addresses }))
+        .fetch_schema_metadata(false);
+    builder.build().await.map_err(|source| Error::Connect { address: address.to_owned(), source: Box::new(source) })
+}
+
+fn builder(credentials: Option<&Credentials>, consistency: Consistency) -> SessionBuilder {
+    let profile = ExecutionProfile::builder().consistency(consistency).request_timeout(Some(REQUEST_TIMEOUT)).build();
+    let builder = SessionBuilder::new()
+        .connection_timeout(CONNECT_TIMEOUT)
+        .pool_size(PoolSize::PerHost(std::num::NonZeroUsize::MIN))
+        .default_execution_profile_handle(profile.into_handle());
+    match credentials {
+        Some(credentials) => builder.user(&credentials.username, &credentials.password),
+        None => builder,
+    }
+}
+
+/// Lets the driver see one node only.
+struct OnlyNode {
+    addresses: Vec<SocketAddr>,
+}
+
+impl HostFilter for OnlyNode {
+    fn accept(&self, peer: &Peer) -> bool {
+        self.addresses.contains(&SocketAddr::new(peer.address.ip(), peer.address.port()))
+    }
+}
+
+/// A bound value in Cassandra's own bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Raw {
+    /// Leaves the column as it is.
+    Unset,
+    /// Deletes the column.
+    Null,
+    /// The serialised value, possibly empty.
+    Bytes(Bytes),
+}
+
+impl SerializeValue for Raw {
+    fn serialize<'b>(
+        &self,
+        _: &ColumnType,
+        writer: CellWriter<'b>,
+    ) -> Result<WrittenCellProof<'b>, SerializationError> {
+        Ok(match self {
+            Self::Unset => writer.set_unset(),
+            Self::Null => writer.set_null(),
+            Self::Bytes(bytes) => writer.set_value(bytes).map_err(SerializationError::new)?,
+        })
+    }
+}
+
+/// A row in Cassandra's own bytes, column by column; `None` is null. The bytes are slices of the answer's frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Out(pub Vec<Option<Bytes>>);
+
+impl<'frame, 'metadata> DeserializeRow<'frame, 'metadata> for Out {
+    fn type_check(_: &[ColumnSpec]) -> Result<(), TypeCheckError> {
+        Ok(())
+    }
+
+    fn deserialize(row: ColumnIterator<'frame, 'metadata>) -> Result<Self, DeserializationError> {
+        row.map(|column| Ok(column?.slice.map(|slice| slice.to_bytes()))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn spec(path: &Path) -> CassandraSpec {
+        CassandraSpec {
+            contact: vec!["127.0.0.1:9042".into()],
+            credentials: Some(format!("file:{}", path.display())),
+            nodes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn credentials_are_read_and_never_printed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        std::fs::write(&path, "username=backup\npassword=a=b c\n").unwrap();
+        let credentials = Credentials::of(&spec(&path)).unwrap().unwrap();
+        assert_eq!(credentials, Credentials::new("backup", "a=b c"));
+        assert!(!format!("{credentials:?}").contains("a=b"));
+        assert_eq!(credentials.environment()[1], (PASSWORD_VARIABLE.into(), "a=b c".into()));
+    }
+
+    #[test]
+    fn a_missing_password_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("credentials");
+        std::fs::write(&path, "username=backup\n").unwrap();
+        let error = Credentials::of(&spec(&path)).unwrap_err();
+        assert!(matches!(error, Error::CredentialsLine { line: "password", .. }));
+        assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn an_unreadable_file_is_an_error_and_not_an_anonymous_login() {
+        let error = Credentials::of(&spec(Path::new("/nowhere/credentials"))).unwrap_err();
+        assert!(matches!(error, Error::ReadCredentials { .. }));
+    }
+}

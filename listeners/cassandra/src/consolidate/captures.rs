@@ -1,0 +1,30 @@
+//! What the nodes said about themselves, read from their slices.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
+use tidemark_catalog::{page_io, slice::SliceManifest};
+
+use super::error::Failure;
+use crate::cluster::{NODE_CAPTURE_FORMAT, NodeCapture};
+
+/// Captures read at the same time.
+const AT_A_TIME: usize = 8;
+
+/// The description in each slice, in the slices' order.
+pub(super) async fn read(store: &Arc<dyn ObjectStore>, slices: &[SliceManifest]) -> Result<Vec<NodeCapture>, Failure> {
+    let reads = slices.iter().map(|slice| read_one(store, slice));
+    stream::iter(reads).buffered(AT_A_TIME).try_collect().await
+}
+
+async fn read_one(store: &Arc<dyn ObjectStore>, slice: &SliceManifest) -> Result<NodeCapture, Failure> {
+    let host = slice.partition.clone();
+    let read = page_io::read::<NodeCapture>(store, &slice.info).await;
+    let capture = read.map_err(|source| Failure::Capture { host: host.clone(), source })?;
+    if capture.format != NODE_CAPTURE_FORMAT || capture.host_id != host {
+        let reason = format!("it is of host {}, format {}", capture.host_id, capture.format);
+        return Err(Failure::StrangeCapture { host, reason });
+    }
+    Ok(capture)
+}

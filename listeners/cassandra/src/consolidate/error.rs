@@ -1,0 +1,113 @@
+//! Why a consolidation failed, and the codes that operators see.
+
+use tidemark_cassandra_format::sstable;
+use tidemark_catalog::page_io;
+use tidemark_gateway::upload;
+use tidemark_listener_core::driver;
+
+use crate::{collapse, segment, staged};
+
+/// Error of the stream that is written.
+pub(super) type StreamError = collapse::Error<crate::merge::Error<sstable::Error>>;
+
+/// Why a consolidation failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("read what host {host} said about its cluster")]
+    Capture { host: String, source: page_io::Error },
+    #[error("what host {host} said about its cluster is not of it: {reason}")]
+    StrangeCapture { host: String, reason: String },
+    #[error("the captured nodes do not agree: {0}")]
+    Disagree(String),
+    #[error("place the replicas of keyspace {keyspace}")]
+    Placement { keyspace: String, source: crate::ring::Error },
+    #[error("open the files of {table}")]
+    Staged { table: String, source: staged::Error },
+    #[error("open an SSTable of {table} of host {host}")]
+    Open { table: String, host: String, source: sstable::Error },
+    #[error("read {table}{}", .file.as_ref().map(|file| format!(", file {file}")).unwrap_or_default())]
+    Read { table: String, file: Option<String>, source: StreamError },
+    #[error("write segments of {table}")]
+    Write { table: String, source: segment::WriteError<super::watch::Stopped> },
+    #[error("store a segment of {table}")]
+    Upload { table: String, source: upload::Error },
+    #[error("store a page")]
+    Page(#[source] page_io::Error),
+    #[error("encode the schema of {table}")]
+    Encode { table: String, source: serde_json::Error },
+    #[error("cancelled")]
+    Cancelled,
+    #[error("the thread that merges ended: {0}")]
+    Thread(String),
+}
+
+impl Failure {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Capture { .. } | Self::StrangeCapture { .. } => "TM-CASS-0401",
+            Self::Disagree(_) => "TM-CASS-0402",
+            Self::Placement { .. } => "TM-CASS-0403",
+            Self::Staged { .. } => "TM-CASS-0404",
+            Self::Open { .. } => "TM-CASS-0405",
+            Self::Read { .. } => "TM-CASS-0406",
+            Self::Write { .. } => "TM-CASS-0407",
+            Self::Upload { .. } => "TM-CASS-0408",
+            Self::Page(_) | Self::Encode { .. } => "TM-CASS-0409",
+            Self::Cancelled | Self::Thread(_) => "TM-CASS-0410",
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Capture { source, .. } | Self::Page(source) => source.is_retryable(),
+            Self::Staged { source, .. } => source.is_retryable(),
+            Self::Upload { source, .. } => source.is_retryable(),
+            Self::Read { source, .. } => caused_by(source, sstable::Error::is_retryable),
+            _ => false,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Capture { .. } | Self::StrangeCapture { .. } | Self::Staged { .. } => {
+                Some("capture again: what was staged is incomplete or damaged in the store")
+            }
+            Self::Disagree(_) => Some("wait until the ring and the schema have settled, then capture again"),
+            Self::Open { .. } | Self::Read { .. } => Some(
+                "if the file is damaged at the node too, repair the node (nodetool scrub, repair), then capture again",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// True where the chain of causes holds an SSTable's error for which `is` holds.
+fn caused_by(error: &(dyn std::error::Error + 'static), is: impl Fn(&sstable::Error) -> bool) -> bool {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.any(|error| error.downcast_ref::<sstable::Error>().is_some_and(&is))
+}
+
+impl From<Failure> for driver::Error {
+    fn from(failure: Failure) -> Self {
+        if matches!(failure, Failure::Cancelled) {
+            return Self::cancelled();
+        }
+        let message = chain(&failure);
+        let error = Self { retryable: failure.is_retryable(), ..Self::new(failure.code(), message) };
+        match failure.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// The error with its causes, joined by `: `.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut chain = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).peekable();
+    let mut text = chain.next().unwrap_or_default();
+    for cause in chain {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    text
+}

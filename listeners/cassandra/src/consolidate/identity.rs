@@ -1,0 +1,57 @@
+//! Identities of merged SSTables: by content, never by name, because integer SSTable ids start again after TRUNCATE.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tidemark_gateway::Digest;
+
+use crate::staged::OpenedSsTable;
+
+/// Component of Statistics.db that never changes; repair and levelled compaction rewrite others in place.
+const HEADER: i32 = 3;
+
+/// The identity of an SSTable: its name, size of Data, and BLAKE3 of Digest, of CompressionInfo or CRC, and of the HEADER
+/// part of Statistics; what it has not is null. Host and table id stand beside the list.
+pub(super) fn of(table: &OpenedSsTable, data_bytes: u64) -> Value {
+    let digest = |component: &str| table.components.get(component).map(|bytes| Digest::of(bytes));
+    let header = table.components.get("Statistics.db").and_then(header).map(|header| Digest::of(&header));
+    json!({
+        "sstable": table.name,
+        "data_bytes": data_bytes,
+        "digest": digest("Digest.crc32"),
+        "chunks": digest("CompressionInfo.db").or_else(|| digest("CRC.db")),
+        "header": header,
+    })
+}
+
+/// The HEADER part of Statistics.db, its own checksum included; `None` where the file's table has none in its bounds.
+fn header(statistics: &Bytes) -> Option<Bytes> {
+    let count = usize::try_from(int(statistics, 0)?).ok().filter(|count| *count <= 16)?;
+    // Count, its checksum, then pairs of kind and offset.
+    let entry = |i: usize| Some((int(statistics, 8 + 8 * i)?, usize::try_from(int(statistics, 12 + 8 * i)?).ok()?));
+    let entries: Vec<_> = (0..count).map(entry).collect::<Option<_>>()?;
+    let start = entries.iter().find(|(kind, _)| *kind == HEADER)?.1;
+    let end = entries.iter().map(|(_, offset)| *offset).filter(|offset| *offset > start).min();
+    let end = end.unwrap_or(statistics.len());
+    (start <= end && end <= statistics.len()).then(|| statistics.slice(start..end))
+}
+
+fn int(bytes: &[u8], at: usize) -> Option<i32> {
+    Some(i32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_cut_out_of_statistics() {
+        let mut bytes: Vec<u8> = Vec::new();
+        for number in [2_i32, 77, 2, 28, 3, 31, 99] {
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.extend(b"statHEADER");
+        assert_eq!(header(&bytes.clone().into()).unwrap(), "tHEADER");
+        assert_eq!(header(&bytes[..20].to_vec().into()), None);
+        assert_eq!(header(&Bytes::new()), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! What a consolidation does, decided from the slices and the nodes' descriptions before anything is read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use tidemark_cassandra_format::schema::TableSchema;
+use tidemark_catalog::{
+    entry::{ColumnId, Cut, PartitionCut, Quality, ReplicaRecord, Totals},
+    slice::{SliceManifest, SliceObject},
+};
+use tidemark_gateway::Digest;
+use tidemark_listener_core::driver::ConsolidateJob;
+
+use super::{
+    error::{Failure, chain},
+    schema::{EntrySchema, fresh_ids},
+};
+use crate::{
+    cluster::NodeCapture,
+    coverage,
+    ring::{self, Difference, Placement},
+    segment::Layout,
+    staged::{self, StagedSsTable},
+};
+
+/// What there is to do.
+pub(super) enum Verdict {
+    /// There is no state to commit, and why.
+    Missing(String),
+    /// The replicas of the plan are merged.
+    Merge(Box<Plan>),
+}
+
+/// One consolidation.
+pub(super) struct Plan {
+    /// Keyspace and table, for people.
+    pub(super) name: String,
+    pub(super) object_id: String,
+    pub(super) schema: Value,
+    pub(super) table: Arc<TableSchema>,
+    pub(super) columns: Vec<ColumnId>,
+    pub(super) layout: Arc<Layout>,
+    pub(super) placement: Arc<Placement>,
+    pub(super) replicas: Vec<Replica>,
+    /// Partitions that give nothing, with the reason as their state.
+    pub(super) others: Vec<ReplicaRecord>,
+    pub(super) cut: Cut,
+    pub(super) quality: Quality,
+    pub(super) topology: Digest,
+    /// Figures known before the merge.
+    pub(super) totals: Totals,
+}
+
+/// A replica to be merged.
+pub(super) struct Replica {
+    pub(super) host: String,
+    pub(super) sstables: Vec<StagedSsTable>,
+    /// What the entry keeps about it beside its files.
+    pub(super) clock_offset_millis: i64,
+}
+
+impl Plan {
+    /// Plans the job; `captures` stand in the order of its slices.
+    pub(super) fn make(job: &ConsolidateJob, captures: &[NodeCapture]) -> Result<Verdict, Failure> {
+        let [keyspace, table] = job.object.parts() else {
+            return Ok(Verdict::Missing("a table's name has two parts, keyspace and table".to_owned()));
+        };
+        if let Some(reason) = differences(captures, keyspace, table)? {
+            return Ok(Verdict::Missing(reason));
+        }
+        let Some(schema) = captures.iter().find_map(|capture| EntrySchema::of(capture, keyspace, table)) else {
+            return Ok(Verdict::Missing(nobody(job)));
+        };
+        match readable(&schema) {
+            Ok(table) => Self::of(job, captures, schema, Arc::new(table)),
+            Err(reason) => Ok(Verdict::Missing(reason)),
+        }
+    }
+
+    fn of(
+        job: &ConsolidateJob,
+        captures: &[NodeCapture],
+        schema: EntrySchema,
+        table: Arc<TableSchema>,
+    ) -> Result<Verdict, Failure> {
+        let name = format!("{}.{}", table.keyspace, table.table);
+        let object_id = schema.rows().map(|rows| rows.id.clone()).unwrap_or_default();
+        let Sorted { captured, others } = sort(job, &object_id);
+        let Some(cut) = cut(&captured.iter().map(|(slice, _)| *slice).collect::<Vec<_>>(), job) else {
+            return Ok(Verdict::Missing(reasons(&others)));
+        };
+        let placement = place(captures, &schema)?;
+        let hosts: BTreeSet<String> = captured.iter().map(|(slice, _)| slice.partition.clone()).collect();
+        let quality = coverage::judge(&placement, &hosts, &job.declared);
+        let columns = fresh_ids(&table);
+        let layout = match Layout::new(table.clone(), &columns) {
+            Ok(layout) => Arc::new(layout),
+            Err(error) => return Ok(Verdict::Missing(chain(&error))),
+        };
+        let encode = |source| Failure::Encode { table: name.clone(), source };
+        let topology = serde_json::to_vec(&(&captures[0].ring, &schema.keyspace.replication)).map_err(encode)?;
+        Ok(Verdict::Merge(Box::new(Self {
+            object_id,
+            schema: serde_json::to_value(&schema).map_err(encode)?,
+            replicas: replicas(&captured, captures, &name)?,
+            totals: staged_totals(&captured),
+            topology: Digest::of(&topology),
+            placement: Arc::new(placement),
+            name,
+            table,
+            columns,
+            layout,
+            others,
+            cut,
+            quality,
+        })))
+    }
+}
+
+/// Differences between the nodes: of the ring an error, of this table's schema the reason why it is missing.
+fn differences(captures: &[NodeCapture], keyspace: &str, table: &str) -> Result<Option<String>, Failure> {
+    let found: Vec<Difference> = ring::agree(captures).into_iter().filter(|d| d.concerns(keyspace, table)).collect();
+    let Some(first) = found.first() else { return Ok(None) };
+    // What concerns every table there could be is not this table's own matter.
+    let (whole, own): (Vec<_>, Vec<_>) = found.iter().partition(|difference| difference.concerns("", ""));
+    match whole.first() {
+        Some(ring) => Err(Failure::Disagree(more(&ring.to_string(), whole.len()))),
+        None => Ok(Some(format!("the schema changed while it was captured: {}", more(&first.to_string(), own.len())))),
+    }
+}
+
+fn more(first: &str, count: usize) -> String {
+    if count > 1 { format!("{first} (and {} more)", count - 1) } else { first.to_owned() }
+}
+
+fn nobody(job: &ConsolidateJob) -> String {
+    match job.absent.first() {
+        Some((partition, reason)) if job.slices.is_empty() => format!("no node was captured; {partition}: {reason}"),
+        _ => "no captured node has the table".to_owned(),
+    }
+}
+
+/// The table, or why it cannot be consolidated.
+fn readable(schema: &EntrySchema) -> Result<TableSchema, String> {
+    let table = schema.table().map_err(|error| chain(&error))?;
+    if table.has_counters() { Err("counter tables are not protected".to_owned()) } else { Ok(table) }
+}
+
+/// Slices whose files are merged, and the partitions that give nothing.
+struct Sorted<'a> {
+    captured: Vec<(&'a SliceManifest, &'a SliceObject)>,
+    others: Vec<ReplicaRecord>,
+}
+
+fn sort<'a>(job: &'a ConsolidateJob, object_id: &str) -> Sorted<'a> {
+    let mut sorted = Sorted { captured: Vec::new(), others: Vec::new() };
+    for slice in job.slices.iter() {
+        match usable(slice, job, object_id) {
+            Ok(object) => sorted.captured.push((slice, object)),
+            Err(reason) => sorted.others.push(record(&slice.partition, format!("unreadable: {reason}"), Value::Null)),
+        }
+    }
+    for (partition, reason) in job.absent.iter() {
+        sorted.others.push(record(partition, format!("absent: {reason}"), Value::Null));
+    }
+    sorted
+}
+
+fn usable<'a>(slice: &'a SliceManifest, job: &ConsolidateJob, object_id: &str) -> Result<&'a SliceObject, String> {
+    let object = slice.objects.iter().find(|o| o.object == job.object).ok_or("the table is not in its slice")?;
+    match &object.unreadable {
+        Some(reason) => Err(reason.clone()),
+        None if object.object_id != object_id => Err(format!("it shipped table id {}", object.object_id)),
+        None => Ok(object),
+    }
+}
+
+fn record(partition: &str, state: String, merged: Value) -> ReplicaRecord {
+    ReplicaRecord { partition: partition.to_owned(), state, merged }
+}
+
+fn reasons(others: &[ReplicaRecord]) -> String {
+    let reasons: Vec<_> = others.iter().map(|other| format!("{}: {}", other.partition, other.state)).collect();
+    format!("no node could ship the table: {}", reasons.join("; "))
+}
+
+/// The cut of these slices; `None` where there are none.
+pub(super) fn cut(slices: &[&SliceManifest], job: &ConsolidateJob) -> Option<Cut> {
+    let bound = SignedDuration::from_micros(job.limits.clock_bound_micros);
+    let started = slices.iter().map(|slice| slice.started).min()?;
+    let through = slices.iter().map(|slice| slice.finished).max()?;
+    let mut partitions: Vec<_> = slices.iter().map(|slice| partition_cut(slice)).collect();
+    partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
+    Some(Cut { from: started.checked_sub(bound).unwrap_or(started), through, partitions })
+}
+
+fn partition_cut(slice: &SliceManifest) -> PartitionCut {
+    PartitionCut { partition: slice.partition.clone(), started: slice.started, finished: slice.finished }
+}
+
+fn place(captures: &[NodeCapture], schema: &EntrySchema) -> Result<Placement, Failure> {
+    let placed = Placement::new(&captures[0].ring, &schema.keyspace.replication);
+    placed.map_err(|source| Failure::Placement { keyspace: schema.keyspace.name.clone(), source })
+}
+
+fn replicas(
+    captured: &[(&SliceManifest, &SliceObject)],
+    captures: &[NodeCapture],
+    name: &str,
+) -> Result<Vec<Replica>, Failure> {
+    let offsets: BTreeMap<_, _> = captures.iter().map(|c| (c.host_id.as_str(), c.clock_offset_millis)).collect();
+    let staged = |source| Failure::Staged { table: name.to_owned(), source };
+    let replica = |(slice, object): &(&SliceManifest, &SliceObject)| {
+        Ok(Replica {
+            host: slice.partition.clone(),
+            sstables: staged::group(&slice.partition, &object.files).map_err(staged)?,
+            clock_offset_millis: offsets.get(slice.partition.as_str()).copied().unwrap_or(0),
+        })
+    };
+    captured.iter().map(replica).collect()
+}
+
+fn staged_totals(captured: &[(&SliceManifest, &SliceObject)]) -> Totals {
+    let files = || captured.iter().flat_map(|(_, object)| &object.files);
+    Totals {
+        source_bytes: files().map(|file| file.size).sum(),
+        shipped_bytes: files().map(|file| file.stored.size).sum(),
+        ..Totals::default()
+    }
+}
+
+/// All replicas of an entry, sorted by partition: those merged, with the identities of their files, and the others.
+pub(super) fn records(others: Vec<ReplicaRecord>, merged: Vec<(String, Value)>) -> Vec<ReplicaRecord> {
+    let merged = merged.into_iter().map(|(host, files)| record(&host, "captured".to_owned(), files));
+    let mut records: Vec<_> = others.into_iter().chain(merged).collect();
+    records.sort_by(|a, b| a.partition.cmp(&b.partition));
+    records
+}

@@ -1,0 +1,274 @@
+//! Runs a plan: opens the replicas' SSTables, collapses them on a thread of its own, and stores segments as they end.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use tidemark_cassandra_format::{
+    model::PartitionReader,
+    schema::TableSchema,
+    sstable::{self, SsTableReader},
+};
+use tidemark_catalog::entry::{Cut, SegmentRef};
+use tidemark_listener_core::driver::ConsolidateJob;
+use tokio::{runtime::Handle, sync::mpsc};
+
+use super::{
+    error::{Failure, StreamError},
+    identity,
+    plan::{Plan, Replica},
+    upload,
+    watch::{Stopped, Watch, Watched},
+};
+use crate::{
+    collapse::{Collapse, CollapseOptions, CollapseStats, Ownership, ReplicaInput},
+    merge::MergeReader,
+    segment::{FinishedSegment, Layout, SegmentWriter, WriteError, WriteLimits},
+    staged::{self, OpenedSsTable},
+};
+
+/// SSTables whose components are fetched at the same time.
+const OPEN_AT_A_TIME: usize = 8;
+
+/// Smallest window of an input, bytes.
+const LEAST_WINDOW: usize = 64 << 10;
+
+/// Greatest window of an input, bytes: beyond that larger requests win nothing.
+const MOST_WINDOW: usize = 4 << 20;
+
+/// What a run gives.
+pub(super) struct Outcome {
+    pub(super) segments: Vec<SegmentRef>,
+    pub(super) stats: CollapseStats,
+    /// Per host, what was merged.
+    pub(super) merged: Vec<(String, Value)>,
+}
+
+/// A replica with its files open, as far as the network is concerned.
+struct OpenedReplica {
+    host: String,
+    owns: Ownership,
+    files: Vec<OpenedSsTable>,
+}
+
+/// Runs the plan.
+pub(super) async fn run(job: &ConsolidateJob, plan: &Plan) -> Result<Outcome, Failure> {
+    let windows = Windows::of(job.limits.memory_bytes, plan.replicas.iter().map(|r| r.sstables.len()).sum());
+    let bytes_read = Arc::new(AtomicU64::new(0));
+    let options = staged::ReadOptions {
+        window_bytes: windows.staged,
+        bytes_read: bytes_read.clone(),
+        runtime: Handle::current(),
+    };
+    let (mut opened, mut merged) = (Vec::new(), Vec::new());
+    for replica in &plan.replicas {
+        let files = open(job, plan, replica, &options).await?;
+        merged.push((replica.host.clone(), identities(plan, replica, &files)));
+        opened.push(OpenedReplica { host: replica.host.clone(), owns: plan.placement.ownership(&replica.host), files });
+    }
+    let merge = Merge::of(job, plan, opened, windows, watch(job, plan, bytes_read));
+    let (segments, stats) = write(job, plan, merge).await?;
+    Ok(Outcome { segments, stats, merged })
+}
+
+fn watch(job: &ConsolidateJob, plan: &Plan, bytes_read: Arc<AtomicU64>) -> Watch {
+    let files = plan.replicas.iter().flat_map(|replica| &replica.sstables);
+    Watch {
+        phase: format!("consolidate {}", job.object),
+        bytes_read,
+        total_bytes: files.map(|table| table.data.size).sum(),
+        progress: job.progress.clone(),
+        cancel: job.cancel.clone(),
+    }
+}
+
+/// How the budget is shared: half of it by the inputs, each with a window of stored bytes and two of decoded ones; of the rest
+/// two finished segments may wait while a third is written.
+#[derive(Clone, Copy)]
+struct Windows {
+    staged: usize,
+    decoded: usize,
+    segment: usize,
+}
+
+impl Windows {
+    fn of(memory_bytes: usize, inputs: usize) -> Self {
+        let each = memory_bytes / 2 / inputs.max(1) / 4;
+        let window = each.clamp(LEAST_WINDOW, MOST_WINDOW);
+        Self { staged: window, decoded: window, segment: memory_bytes / 6 }
+    }
+}
+
+async fn open(
+    job: &ConsolidateJob,
+    plan: &Plan,
+    replica: &Replica,
+    options: &staged::ReadOptions,
+) -> Result<Vec<OpenedSsTable>, Failure> {
+    let opens = replica.sstables.iter().map(|table| staged::open(&job.store, table, options));
+    let opened = tokio::select! {
+        opened = stream::iter(opens).buffered(OPEN_AT_A_TIME).try_collect() => opened,
+        () = job.cancel.cancelled() => return Err(Failure::Cancelled),
+    };
+    opened.map_err(|source| Failure::Staged { table: plan.name.clone(), source })
+}
+
+fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Value {
+    let tables = replica.sstables.iter().zip(files);
+    json!({
+        "host_id": replica.host,
+        "table_id": plan.object_id,
+        "clock_offset_millis": replica.clock_offset_millis.to_string(),
+        "sstables": tables.map(|(staged, opened)| identity::of(opened, staged.data.size)).collect::<Vec<_>>(),
+    })
+}
+
+/// Collapses on a thread of its own while finished segments are stored.
+async fn write(job: &ConsolidateJob, plan: &Plan, merge: Merge) -> Result<(Vec<SegmentRef>, CollapseStats), Failure> {
+    let (sender, receiver) = mpsc::channel(1);
+    let thread = tokio::task::spawn_blocking(move || merge.run(&sender));
+    let stored = upload::all(&job.store, &*job.names, receiver).await;
+    let stats = thread.await.map_err(|error| Failure::Thread(error.to_string()))?;
+    // A failed upload closes the channel, which ends the thread: its own error is then only the consequence.
+    let segments = stored.map_err(|source| Failure::Upload { table: plan.name.clone(), source })?;
+    Ok((segments, stats?))
+}
+
+/// The blocking part: everything it needs, owned.
+struct Merge {
+    name: String,
+    table: Arc<TableSchema>,
+    layout: Arc<Layout>,
+    replicas: Vec<OpenedReplica>,
+    collapse: CollapseOptions,
+    reading: sstable::ReadOptions,
+    writing: WriteLimits,
+    watch: Watch,
+}
+
+type Replicas = Collapse<MergeReader<SsTableReader>>;
+
+impl Merge {
+    fn of(job: &ConsolidateJob, plan: &Plan, replicas: Vec<OpenedReplica>, windows: Windows, watch: Watch) -> Self {
+        let writing = WriteLimits::default();
+        Self {
+            name: plan.name.clone(),
+            table: plan.table.clone(),
+            layout: plan.layout.clone(),
+            replicas,
+            collapse: collapse_options(&plan.cut),
+            reading: sstable::ReadOptions { window_bytes: windows.decoded, ..sstable::ReadOptions::default() },
+            writing: WriteLimits {
+                segment_bytes: job.limits.segment_bytes,
+                spool_bytes: writing.spool_bytes.min(windows.segment),
+                ..writing
+            },
+            watch,
+        }
+    }
+
+    fn run(self, finished: &mpsc::Sender<FinishedSegment>) -> Result<CollapseStats, Failure> {
+        let Self { name, table, layout, replicas, collapse, reading, writing, watch } = self;
+        let names: Vec<_> = replicas.iter().map(|r| (r.host.clone(), file_names(r))).collect();
+        let inputs = replicas.into_iter().map(|replica| input(&name, &table, replica, reading));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let mut stream = Watched::new(Collapse::new(table, inputs, collapse), watch.clone());
+        let written = write_all(&mut stream, SegmentWriter::new(layout, writing), finished);
+        watch.report();
+        match written {
+            Ok(()) => Ok(stream.stream().stats()),
+            Err(error) => Err(failure(name, error, stream.failed(), &names)),
+        }
+    }
+}
+
+fn collapse_options(cut: &Cut) -> CollapseOptions {
+    let seconds = cut.through.as_second();
+    CollapseOptions {
+        now_seconds: u32::try_from(seconds.max(0)).unwrap_or(u32::MAX),
+        cut_from_micros: cut.from.as_microsecond(),
+    }
+}
+
+/// Instant of the live views of an entry's figures, s since 1970.
+pub(crate) fn view_seconds(cut: &Cut) -> u32 {
+    collapse_options(cut).now_seconds
+}
+
+fn file_names(replica: &OpenedReplica) -> Vec<String> {
+    replica.files.iter().map(|file| format!("{}-Data.db", file.name)).collect()
+}
+
+fn input(
+    name: &str,
+    table: &Arc<TableSchema>,
+    replica: OpenedReplica,
+    options: sstable::ReadOptions,
+) -> Result<ReplicaInput<MergeReader<SsTableReader>>, Failure> {
+    let OpenedReplica { host, owns, files } = replica;
+    let open = |file: OpenedSsTable| SsTableReader::open(file.into_files(), table.clone(), options);
+    let readers = files.into_iter().map(open).collect::<Result<Vec<_>, _>>();
+    let readers = readers.map_err(|source| Failure::Open { table: name.to_owned(), host: host.clone(), source })?;
+    Ok(ReplicaInput { host, reader: MergeReader::new(table.clone(), readers), owns })
+}
+
+fn write_all(
+    stream: &mut Watched<Replicas>,
+    mut writer: SegmentWriter,
+    finished: &mpsc::Sender<FinishedSegment>,
+) -> Result<(), WriteError<Stopped>> {
+    let send = |segment| finished.blocking_send(segment).map_err(|_| WriteError::Stream(Stopped::Cancelled));
+    while let Some(partition) = stream.next_partition().map_err(WriteError::Stream)? {
+        if let Some(segment) = writer.write_partition(&partition, stream)? {
+            send(segment)?;
+        }
+    }
+    writer.finish()?.map_or(Ok(()), send)
+}
+
+fn failure(
+    table: String,
+    error: WriteError<Stopped>,
+    cause: Option<StreamError>,
+    files: &[(String, Vec<String>)],
+) -> Failure {
+    match (error, cause) {
+        (_, Some(source)) => Failure::Read { file: blamed(&source, files), table, source },
+        (WriteError::Stream(Stopped::Cancelled), None) => Failure::Cancelled,
+        (source, None) => Failure::Write { table, source },
+    }
+}
+
+/// The file that an error of the merge is about, where the error itself names it only by its place.
+fn blamed(error: &StreamError, files: &[(String, Vec<String>)]) -> Option<String> {
+    let crate::collapse::Error::Replica { host, source } = error else { return None };
+    let (_, names) = files.iter().find(|(of, _)| of == host)?;
+    // The collapse merges hosts; the merge of one host's files is the cause one level below.
+    let index = match source {
+        crate::merge::Error::Source { source, .. } => source.index()?,
+        _ => return None,
+    };
+    names.get(index).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_shared_by_the_inputs() {
+        let few = Windows::of(256 << 20, 3);
+        assert_eq!((few.staged, few.decoded), (MOST_WINDOW, MOST_WINDOW));
+        let many = Windows::of(256 << 20, 300);
+        assert!(many.staged > LEAST_WINDOW && 300 * (many.staged + 2 * many.decoded) <= 128 << 20);
+        assert_eq!(Windows::of(1 << 20, 1000).staged, LEAST_WINDOW);
+    }
+
+    #[test]
+    fn a_cut_is_judged_at_its_end() {
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let cut = Cut { from: at(5), through: at(9), partitions: Vec::new() };
+        let options = collapse_options(&cut);
+        assert_eq!((options.now_seconds, options.cut_from_micros), (9, 5_000_000));
+    }
+}

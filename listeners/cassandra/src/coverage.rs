@@ -1,0 +1,206 @@
+//! What is proven about the completeness of a first version, by which replicas were captured and how the application writes.
+//!
+//! A range is complete iff every write acknowledged before the cut is on at least one captured replica. With N replicas of
+//! which R were captured, and W that acknowledged each write, that is R + W > N; with R = N it holds for every level that
+//! waits for a replica at all. R < N is believed only with the operator's word, because a write level that was not kept, or a
+//! change of ring or replication without repair, leaves writes on fewer replicas than W.
+//!
+//! Levels by data centre: LOCAL_QUORUM and LOCAL_ONE acknowledge in the coordinator's data centre, and which ones take writes
+//! is not known, so the rule must hold in each; EACH_QUORUM acknowledges in all of them, so one where it holds is enough.
+//! Writes at ANY may exist as hints only: never proven, even with all replicas captured.
+//!
+//! W is computed from the replicas that the range has. Where the factor asks for more nodes than there are, Cassandra waits for
+//! at least as many, so this errs on the safe side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidemark_catalog::entry::{DegradedRange, Quality};
+use tidemark_listener_core::driver::Declared;
+
+use crate::ring::{Placement, TokenRange};
+
+#[cfg(test)]
+mod tests;
+
+/// A consistency level for writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteLevel {
+    /// A hint counts as a write.
+    Any,
+    /// A number of replicas, anywhere: ONE, TWO, THREE.
+    Count(usize),
+    /// More than half of all replicas.
+    Quorum,
+    /// Every replica.
+    All,
+    /// One replica in the coordinator's data centre.
+    LocalOne,
+    /// More than half of the replicas in the coordinator's data centre.
+    LocalQuorum,
+    /// More than half of the replicas in each data centre.
+    EachQuorum,
+}
+
+/// The declared write level is none of Cassandra's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{level} is no write level; use one of any, one, two, three, quorum, all, local_one, local_quorum, each_quorum"
+)]
+pub struct UnknownLevel {
+    /// As declared.
+    pub level: String,
+}
+
+impl WriteLevel {
+    /// Parses a level by its CQL name in any case, `-` as good as `_`.
+    ///
+    /// # Errors
+    /// [`UnknownLevel`] for everything else.
+    pub fn parse(level: &str) -> Result<Self, UnknownLevel> {
+        Ok(match level.to_ascii_lowercase().replace('-', "_").as_str() {
+            "any" => Self::Any,
+            "one" => Self::Count(1),
+            "two" => Self::Count(2),
+            "three" => Self::Count(3),
+            "quorum" => Self::Quorum,
+            "all" => Self::All,
+            "local_one" => Self::LocalOne,
+            "local_quorum" => Self::LocalQuorum,
+            "each_quorum" => Self::EachQuorum,
+            _ => return Err(UnknownLevel { level: level.to_owned() }),
+        })
+    }
+
+    /// True iff every acknowledged write is on a captured replica, if the level was kept. `all` has replicas N and captured
+    /// replicas R of the range, `by_dc` the same by data centre.
+    fn proves(self, all: Counts, by_dc: &[Counts]) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Count(count) => all.overlap(count),
+            Self::Quorum => all.overlap(quorum(all.replicas)),
+            Self::All => all.overlap(all.replicas),
+            Self::LocalOne => by_dc.iter().all(|dc| dc.overlap(1)),
+            Self::LocalQuorum => by_dc.iter().all(|dc| dc.overlap(quorum(dc.replicas))),
+            Self::EachQuorum => by_dc.iter().any(|dc| dc.overlap(quorum(dc.replicas))),
+        }
+    }
+}
+
+fn quorum(replicas: usize) -> usize {
+    replicas / 2 + 1
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    replicas: usize,
+    captured: usize,
+}
+
+impl Counts {
+    /// R + W > N. Without a captured replica nothing is proven, whatever W says.
+    fn overlap(self, acknowledged: usize) -> bool {
+        self.captured > 0 && self.captured + acknowledged > self.replicas
+    }
+}
+
+/// Judges a first version of a table: [`Quality::Cut`] iff every range of the ring is proven complete,
+/// [`Quality::Degraded`] with the ranges that are not, neighbours with the same verdict in one, and [`Quality::Missing`]
+/// where no replica of any range was captured. `captured` holds host ids whose data was captured and read whole.
+pub fn judge(placement: &Placement, captured: &BTreeSet<String>, declared: &Declared) -> Quality {
+    if placement.ranges().iter().all(|range| captured_of(placement, &range.replicas, captured) == 0) {
+        return Quality::Missing { reason: "no replica captured".to_owned() };
+    }
+    let judge = Judge { placement, captured, declared, level: WriteLevel::parse(&declared.write_level) };
+    let mut degraded = Degraded::default();
+    for range in placement.ranges() {
+        if let Some(reason) = judge.doubt(range) {
+            degraded.push(judge.degraded(range, reason));
+        }
+    }
+    if degraded.ranges.is_empty() { Quality::Cut } else { Quality::Degraded { ranges: degraded.ranges } }
+}
+
+fn captured_of(placement: &Placement, replicas: &[usize], captured: &BTreeSet<String>) -> usize {
+    replicas.iter().filter(|&&index| captured.contains(&placement.nodes()[index].host_id)).count()
+}
+
+/// Degraded ranges, neighbours with the same verdict joined.
+#[derive(Default)]
+struct Degraded {
+    ranges: Vec<DegradedRange>,
+}
+
+impl Degraded {
+    fn push(&mut self, next: DegradedRange) {
+        match self.ranges.last_mut() {
+            Some(last) if last.through == next.after && same_verdict(last, &next) => last.through = next.through,
+            _ => self.ranges.push(next),
+        }
+    }
+}
+
+fn same_verdict(left: &DegradedRange, right: &DegradedRange) -> bool {
+    (left.replicas, left.captured, &left.reason) == (right.replicas, right.captured, &right.reason)
+}
+
+struct Judge<'a> {
+    placement: &'a Placement,
+    captured: &'a BTreeSet<String>,
+    declared: &'a Declared,
+    level: Result<WriteLevel, UnknownLevel>,
+}
+
+impl Judge<'_> {
+    /// Why the range is not proven complete; `None` where it is.
+    fn doubt(&self, range: &TokenRange) -> Option<String> {
+        let all = self.counts(&range.replicas);
+        if self.level == Ok(WriteLevel::Any) {
+            return Some("writes at level any may exist as hints only".to_owned());
+        }
+        if all.captured == all.replicas {
+            return None;
+        }
+        if all.captured == 0 {
+            return Some(format!("no replica captured: {}", self.missing(range)));
+        }
+        let because = match &self.level {
+            Err(unknown) => unknown.to_string(),
+            Ok(_) if !self.declared.repaired => {
+                "and the policy does not declare that the write level held and repairs ran".to_owned()
+            }
+            Ok(level) if level.proves(all, &self.by_dc(range)) => return None,
+            Ok(_) => format!("and writes at level {} need not be on the others", self.declared.write_level),
+        };
+        Some(format!("not captured: {}, {because}", self.missing(range)))
+    }
+
+    fn counts(&self, replicas: &[usize]) -> Counts {
+        Counts { replicas: replicas.len(), captured: captured_of(self.placement, replicas, self.captured) }
+    }
+
+    fn by_dc(&self, range: &TokenRange) -> Vec<Counts> {
+        let by_dc: BTreeMap<_, _> = self.placement.by_dc(&range.replicas);
+        by_dc.values().map(|replicas| self.counts(replicas)).collect()
+    }
+
+    /// Replicas that were not captured, by host id and address, in one order for all ranges.
+    fn missing(&self, range: &TokenRange) -> String {
+        let nodes = range.replicas.iter().map(|&index| &self.placement.nodes()[index]);
+        let missing = nodes.filter(|node| !self.captured.contains(&node.host_id));
+        let mut names: Vec<_> = missing.map(|node| format!("{} ({})", node.host_id, node.address)).collect();
+        names.sort_unstable();
+        names.join(", ")
+    }
+
+    fn degraded(&self, range: &TokenRange, reason: String) -> DegradedRange {
+        let Counts { replicas, captured } = self.counts(&range.replicas);
+        DegradedRange {
+            after: range.after.to_string(),
+            through: range.through.to_string(),
+            // A range has at most as many replicas as the ring has nodes.
+            replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+            captured: u32::try_from(captured).unwrap_or(u32::MAX),
+            reason,
+        }
+    }
+}

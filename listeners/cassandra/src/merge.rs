@@ -1,0 +1,343 @@
+//! The merge of any number of sources of one table into one stream, by Cassandra's own rules.
+//!
+//! A source is anything that reads partitions: an SSTable, another merge, a segment. The merge is a join of sets of atoms:
+//! commutative, associative and idempotent, so it does not matter how often or in which order a write is seen. (Shadowable
+//! row deletions are the exception, as in Cassandra itself: only materialised views of old servers hold them, and views
+//! are never captured.) The clock is never consulted: expired cells and old tombstones are kept, only what is shadowed by
+//! a deletion or beaten by a newer write is dropped.
+//!
+//! Invariants of what comes out: partitions ascend by (token, key) and none is empty; rows and markers ascend strictly in
+//! clustering order; no atom is shadowed by a deletion in the same partition; range tombstones are disjoint, coalesced and
+//! each closed. What goes in is checked for order, and a violation is an error, because a merge of unordered input would
+//! silently lose deletions.
+//!
+//! Memory: one row or marker of each source that holds the current partition, and one partition head of each source.
+//! Rules: `db/rows/{Cells,Row,RangeTombstoneMarker}.java` and `db/{DeletionTime,LivenessInfo}.java` of Cassandra 4.0–5.0.
+
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+
+use tidemark_cassandra_format::{
+    model::{Deletion, Marker, Partition, PartitionReader, Row, Unfiltered},
+    schema::TableSchema,
+};
+
+mod atoms;
+mod error;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod intake;
+mod markers;
+mod memory;
+mod observer;
+#[cfg(test)]
+mod properties;
+mod row;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use atoms::EXPIRED_LIVENESS_TTL;
+pub use error::Error;
+pub use memory::MemoryReader;
+pub use observer::{Cover, Observer};
+use source::{Head, Source};
+
+/// Merges sources of one table into one [`PartitionReader`].
+///
+/// `O` sees all versions of each row before they are merged; the default sees nothing.
+pub struct MergeReader<R: PartitionReader, O = ()> {
+    schema: Arc<TableSchema>,
+    sources: Vec<Source<R>>,
+    /// Per source, what it deletes at the current position; no deletion for sources without the current partition.
+    covers: Vec<Cover>,
+    /// Heads of the sources that wait for a later partition.
+    heads: BinaryHeap<Reverse<Head>>,
+    /// Sources that hold the current partition; at the start all, because all must deliver their first head.
+    members: Vec<usize>,
+    /// Members with a next row or marker, last position first.
+    queue: Vec<usize>,
+    /// Scratch: the versions of the row or partition that is being merged.
+    versions: Vec<(usize, Row)>,
+    partitions: Vec<(usize, Partition)>,
+    /// Merged partition deletion.
+    deletion: Deletion,
+    /// Merged open range deletion behind the current position.
+    open: Deletion,
+    /// What was read to find out whether the partition is empty.
+    pending: Option<Unfiltered>,
+    observer: O,
+    failed: bool,
+}
+
+impl<R: PartitionReader> MergeReader<R> {
+    /// A merge of `sources`, which all hold `schema`'s table; their order has no influence on the result.
+    pub fn new(schema: Arc<TableSchema>, sources: Vec<R>) -> Self {
+        Self::observed(schema, sources, ())
+    }
+}
+
+impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
+    /// As [`MergeReader::new`], with an observer of all versions.
+    pub fn observed(schema: Arc<TableSchema>, sources: Vec<R>, observer: O) -> Self {
+        let count = sources.len();
+        Self {
+            schema,
+            sources: sources.into_iter().enumerate().map(|(index, reader)| Source::new(index, reader)).collect(),
+            covers: vec![Cover::NONE; count],
+            heads: BinaryHeap::with_capacity(count),
+            members: (0..count).collect(),
+            queue: Vec::with_capacity(count),
+            versions: Vec::with_capacity(count),
+            partitions: Vec::with_capacity(count),
+            deletion: Deletion::LIVE,
+            open: Deletion::LIVE,
+            pending: None,
+            observer,
+            failed: false,
+        }
+    }
+
+    /// The observer.
+    pub fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// The sources, in the order they were given.
+    pub fn sources(&self) -> impl Iterator<Item = &R> {
+        self.sources.iter().map(Source::reader)
+    }
+
+    fn advance(&mut self) -> Result<Option<Partition>, Error<R::Error>> {
+        if let Some(column) = intake::counter_column(&self.schema) {
+            return Err(Error::Counter { column: column.to_owned() });
+        }
+        loop {
+            self.leave_partition()?;
+            let Some(partition) = self.enter_partition()? else { return Ok(None) };
+            if partition.deletion.is_live() && partition.static_row.is_none() {
+                self.pending = self.step()?;
+                if self.pending.is_none() {
+                    continue;
+                }
+            }
+            return Ok(Some(partition));
+        }
+    }
+
+    /// Fetches the next head of every source that took part in the last partition, which skips what was not read of it.
+    fn leave_partition(&mut self) -> Result<(), Error<R::Error>> {
+        self.pending = None;
+        self.queue.clear();
+        for index in self.members.drain(..) {
+            self.covers[index] = Cover::NONE;
+            if let Some(head) = self.sources[index].advance(&self.schema)? {
+                self.heads.push(Reverse(head));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes all sources that stand at the first partition, and merges their heads.
+    fn enter_partition(&mut self) -> Result<Option<Partition>, Error<R::Error>> {
+        let Some(Reverse(first)) = self.heads.pop() else { return Ok(None) };
+        self.admit(first.index());
+        while self.heads.peek().is_some_and(|Reverse(head)| head.same_key(&first)) {
+            if let Some(Reverse(head)) = self.heads.pop() {
+                self.admit(head.index());
+            }
+        }
+        self.observer.partition(&self.partitions);
+        let partition = self.merge_heads();
+        self.prime()?;
+        Ok(partition)
+    }
+
+    fn admit(&mut self, index: usize) {
+        if let Some(partition) = self.sources[index].take_head() {
+            self.covers[index] = Cover { partition: atoms::normal(partition.deletion), range: Deletion::LIVE };
+            self.members.push(index);
+            self.partitions.push((index, partition));
+        }
+    }
+
+    fn merge_heads(&mut self) -> Option<Partition> {
+        let mut heads = self.partitions.drain(..).map(|(_, partition)| partition);
+        let mut merged = heads.next()?;
+        merged.deletion = atoms::normal(merged.deletion);
+        for head in heads {
+            merged.deletion = merged.deletion.max(atoms::normal(head.deletion));
+            merged.static_row = join_static(&self.schema, merged.static_row, head.static_row);
+        }
+        let deletion = merged.deletion;
+        merged.static_row = merged.static_row.and_then(|static_row| row::settled(static_row, deletion));
+        self.deletion = deletion;
+        self.open = Deletion::LIVE;
+        Some(merged)
+    }
+
+    /// Reads the first row or marker of each member.
+    fn prime(&mut self) -> Result<(), Error<R::Error>> {
+        for position in 0..self.members.len() {
+            let index = self.members[position];
+            if self.sources[index].prime(&self.schema)? {
+                self.enqueue(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next merged row or marker that has something left to say.
+    fn step(&mut self) -> Result<Option<Unfiltered>, Error<R::Error>> {
+        while let Some(index) = self.queue.pop() {
+            let merged = match self.take(index)? {
+                Unfiltered::Row(row) => self.merge_row(index, row)?.map(Unfiltered::Row),
+                Unfiltered::Marker(marker) => self.merge_marker(index, marker)?.map(Unfiltered::Marker),
+            };
+            if merged.is_some() {
+                return Ok(merged);
+            }
+        }
+        self.check_closed()?;
+        Ok(None)
+    }
+
+    /// Takes the source's next row or marker, reads the one behind it, and queues the source for that.
+    fn take(&mut self, index: usize) -> Result<Unfiltered, Error<R::Error>> {
+        let taken = self.sources[index].take(&self.schema)?;
+        if self.sources[index].next().is_some() {
+            self.enqueue(index);
+        }
+        Ok(taken)
+    }
+
+    fn enqueue(&mut self, index: usize) {
+        let Self { schema, sources, queue, .. } = self;
+        let Some(next) = sources[index].next() else { return };
+        let behind = |&other: &usize| {
+            sources[other].next().is_some_and(|at| schema.compare_positions(at.position(), next.position()).is_gt())
+        };
+        let place = queue.partition_point(behind);
+        queue.insert(place, index);
+    }
+
+    fn merge_row(&mut self, index: usize, row: Row) -> Result<Option<Row>, Error<R::Error>> {
+        let mut versions = std::mem::take(&mut self.versions);
+        versions.push((index, row));
+        while let Some(other) = self.pop_same_row(&versions[0].1) {
+            if let Unfiltered::Row(row) = self.take(other)? {
+                versions.push((other, row));
+            }
+        }
+        self.observer.row(&versions, &self.covers);
+        let merged = self.merge_versions(&mut versions);
+        self.versions = versions;
+        Ok(merged)
+    }
+
+    fn merge_versions(&self, versions: &mut Vec<(usize, Row)>) -> Option<Row> {
+        let mut rows = versions.drain(..).map(|(_, row)| row);
+        let mut merged = rows.next()?;
+        for other in rows {
+            row::join(&self.schema.regulars, &mut merged, other);
+        }
+        row::settled(merged, self.active())
+    }
+
+    /// The deletion that covers rows at the current position.
+    fn active(&self) -> Deletion {
+        if self.open.is_live() { self.deletion } else { self.open }
+    }
+
+    fn pop_same_row(&mut self, row: &Row) -> Option<usize> {
+        let &index = self.queue.last()?;
+        match self.sources[index].next()? {
+            Unfiltered::Row(next) if self.schema.compare_clustering(&row.clustering, &next.clustering).is_eq() => {
+                self.queue.pop()
+            }
+            _ => None,
+        }
+    }
+
+    fn merge_marker(&mut self, index: usize, mut marker: Marker) -> Result<Option<Marker>, Error<R::Error>> {
+        self.apply(index, &marker)?;
+        while let Some(other) = self.pop_same_marker(&marker) {
+            if let Unfiltered::Marker(same) = self.take(other)? {
+                self.apply(other, &same)?;
+                // Equal places may differ in bytes (decimals); one choice for every order of sources.
+                marker.prefix = marker.prefix.max(same.prefix);
+            }
+        }
+        let open = self.merged_open();
+        let previous = std::mem::replace(&mut self.open, open);
+        Ok(markers::boundary(marker, previous, open))
+    }
+
+    fn pop_same_marker(&mut self, marker: &Marker) -> Option<usize> {
+        let &index = self.queue.last()?;
+        match self.sources[index].next()? {
+            Unfiltered::Marker(next) if self.schema.compare_positions(marker.position(), next.position()).is_eq() => {
+                self.queue.pop()
+            }
+            _ => None,
+        }
+    }
+
+    fn apply(&mut self, index: usize, marker: &Marker) -> Result<(), Error<R::Error>> {
+        let open = &mut self.covers[index].range;
+        *open = markers::follow(*open, marker).ok_or(Error::Marker { index })?;
+        Ok(())
+    }
+
+    /// The strongest open deletion of all members, unless the partition deletion already says more.
+    fn merged_open(&self) -> Deletion {
+        let opens = self.members.iter().map(|&index| self.covers[index].range);
+        let strongest = opens.fold(Deletion::LIVE, Deletion::max);
+        if self.deletion.supersedes(strongest) { Deletion::LIVE } else { strongest }
+    }
+
+    fn check_closed(&self) -> Result<(), Error<R::Error>> {
+        match self.members.iter().find(|&&index| !self.covers[index].range.is_live()) {
+            Some(&index) => Err(Error::Unclosed { index }),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers a failure: reading on could leave a source out.
+    fn guard<T>(&mut self, result: Result<T, Error<R::Error>>) -> Result<T, Error<R::Error>> {
+        self.failed |= result.is_err();
+        result
+    }
+}
+
+impl<R: PartitionReader, O: Observer> PartitionReader for MergeReader<R, O> {
+    type Error = Error<R::Error>;
+
+    fn next_partition(&mut self) -> Result<Option<Partition>, Self::Error> {
+        if self.failed {
+            return Err(Error::Failed);
+        }
+        let result = self.advance();
+        self.guard(result)
+    }
+
+    fn next_unfiltered(&mut self) -> Result<Option<Unfiltered>, Self::Error> {
+        if self.failed {
+            return Err(Error::Failed);
+        }
+        if let Some(pending) = self.pending.take() {
+            return Ok(Some(pending));
+        }
+        let result = self.step();
+        self.guard(result)
+    }
+}
+
+fn join_static(schema: &TableSchema, left: Option<Row>, right: Option<Row>) -> Option<Row> {
+    match (left, right) {
+        (Some(mut left), Some(right)) => {
+            row::join(&schema.statics, &mut left, right);
+            Some(left)
+        }
+        (left, right) => left.or(right),
+    }
+}

@@ -1,0 +1,68 @@
+//! Segments: one table's merged stream as Parquet, format 1 (`docs/format-cassandra-segments.md`).
+//!
+//! A segment holds a run of whole partitions in stream order: by (token, key bytes), within a partition its deletion, its
+//! static row, then rows and range tombstone markers in clustering order. Columns are typed so that any Parquet reader can
+//! use them, and every byte of the source comes back exactly: a value whose typed form would not give the same bytes
+//! (an empty `int`, broken UTF-8) is kept beside it as raw bytes.
+//!
+//! Invariants:
+//! - columns are found by Parquet field id, never by name; names are for people and made unique;
+//! - a partition is never split over segments, row groups may cut it;
+//! - memory is bounded by [`WriteLimits`] and the largest single row, whatever the size of a partition or table;
+//! - the reader trusts nothing: a file that is not what was asked for is an error that names file, column and record.
+
+mod batch;
+mod cells;
+mod decode;
+mod describe;
+mod fetch;
+mod key;
+mod layout;
+mod physical;
+mod properties;
+mod reader;
+mod stored;
+mod values;
+mod writer;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use describe::KIND;
+pub use fetch::Fetch;
+pub use key::SegmentKey;
+pub use layout::{Layout, LayoutError};
+pub use reader::{ReadError, SegmentReader};
+pub use stored::{OpenError, StoredSegment};
+pub use writer::{Content, FinishedSegment, SegmentWriter, ShapeError, WriteError, WriteLimits};
+
+/// Format number in the file's metadata under `tidemark.format`.
+pub const SEGMENT_FORMAT: u32 = 1;
+
+/// What a Parquet row of a segment is; the value of `__kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i8)]
+enum Kind {
+    /// Head of a partition: its deletion, or the only trace of a partition without anything.
+    Head = 0,
+    /// Static row.
+    Static = 1,
+    /// Row.
+    Row = 2,
+    /// Range tombstone marker.
+    Marker = 3,
+}
+
+impl Kind {
+    fn of(value: i8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Head),
+            1 => Some(Self::Static),
+            2 => Some(Self::Row),
+            3 => Some(Self::Marker),
+            _ => None,
+        }
+    }
+}

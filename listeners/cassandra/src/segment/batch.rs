@@ -1,0 +1,334 @@
+//! Records as a record batch, column by column.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, RecordBatch,
+    builder::{BinaryBuilder, BooleanBuilder, Int8Builder, Int32Builder, Int64Builder, UInt32Builder},
+};
+use arrow_schema::{ArrowError, Field};
+use tidemark_cassandra_format::model::{
+    Clustering, ColumnData, ColumnIndex, Deletion, Marker, Partition, Row, RowDeletion,
+};
+
+use super::{
+    Kind,
+    cells::{ColumnBuilder, DeletionBuilder, RowTimes, weight},
+    key::split,
+    layout::{DataColumn, Layout},
+    values::{HeldBuilder, TypedBuilder},
+};
+
+/// Bytes of a record's own columns, for bounding a batch.
+const RECORD_BYTES: usize = 96;
+
+/// Why an atom does not fit the table it is written to: the stream and the layout are of different tables.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ShapeError {
+    /// A row has another number of clustering values than the table, or a marker more.
+    #[error("{found} clustering values, the table has {expected}")]
+    Clustering {
+        /// Values of the row or marker.
+        found: usize,
+        /// Clustering columns of the table.
+        expected: usize,
+    },
+    /// A column index is out of range, out of order or given twice.
+    #[error("column index {0} is out of range or out of order")]
+    Index(ColumnIndex),
+    /// A multi-cell column came as one cell or the other way round.
+    #[error("column {0:?} is multi-cell on one side only")]
+    Cells(String),
+    /// The record is larger than a batch of 32-bit offsets can be.
+    #[error("a record of {0} bytes is too large")]
+    Size(usize),
+}
+
+/// Collects records until they are taken as one batch.
+pub(super) struct BatchBuilder {
+    layout: Arc<Layout>,
+    token: Int64Builder,
+    kind: Int8Builder,
+    key: Vec<HeldBuilder>,
+    key_raw: BinaryBuilder,
+    clustering: Vec<TypedBuilder>,
+    row: RowBuilder,
+    marker: MarkerBuilder,
+    statics: Vec<ColumnBuilder>,
+    regulars: Vec<ColumnBuilder>,
+    records: usize,
+    bytes: usize,
+}
+
+impl BatchBuilder {
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        let mut fields = layout.schema().fields().iter().map(AsRef::as_ref).skip(column_offset(&layout));
+        let statics = column_builders(&layout.statics, &mut fields);
+        let regulars = column_builders(&layout.regulars, &mut fields);
+        Self {
+            token: Int64Builder::new(),
+            kind: Int8Builder::new(),
+            key: layout.partition_key.iter().map(|c| HeldBuilder::new(c.physical)).collect(),
+            key_raw: BinaryBuilder::new(),
+            clustering: layout.clustering.iter().map(|c| TypedBuilder::new(c.physical)).collect(),
+            row: RowBuilder::new(),
+            marker: MarkerBuilder::new(),
+            statics,
+            regulars,
+            layout,
+            records: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Bytes collected, estimated from above the values.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends the partition's deletion.
+    pub(super) fn head(&mut self, partition: &Partition) {
+        self.start(partition, Kind::Head);
+        self.no_clustering();
+        self.row.append(None, RowDeletion { time: partition.deletion, shadowable: false });
+        self.marker.append_null();
+        absent(&mut self.statics);
+        absent(&mut self.regulars);
+    }
+
+    /// Appends the static row.
+    pub(super) fn static_row(&mut self, partition: &Partition, row: &Row) -> Result<(), ShapeError> {
+        check_row(row, 0, &self.layout.statics)?;
+        self.start(partition, Kind::Static);
+        self.no_clustering();
+        absent(&mut self.regulars);
+        self.bytes += fill(&mut self.statics, row, &self.layout.statics)?;
+        self.end_row(row);
+        Ok(())
+    }
+
+    /// Appends a row.
+    pub(super) fn row(&mut self, partition: &Partition, row: &Row) -> Result<(), ShapeError> {
+        check_row(row, self.clustering.len(), &self.layout.regulars)?;
+        self.start(partition, Kind::Row);
+        self.clustering(&row.clustering);
+        absent(&mut self.statics);
+        self.bytes += fill(&mut self.regulars, row, &self.layout.regulars)?;
+        self.end_row(row);
+        Ok(())
+    }
+
+    /// Appends a range tombstone marker.
+    pub(super) fn marker(&mut self, partition: &Partition, marker: &Marker) -> Result<(), ShapeError> {
+        check_clustering(&marker.prefix, marker.prefix.len() <= self.clustering.len(), self.clustering.len())?;
+        self.start(partition, Kind::Marker);
+        self.clustering(&marker.prefix);
+        self.row.append(None, RowDeletion::default());
+        self.marker.append(marker);
+        absent(&mut self.statics);
+        absent(&mut self.regulars);
+        Ok(())
+    }
+
+    /// The records as a batch; the builder is empty again.
+    pub(super) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.token.finish()), Arc::new(self.kind.finish())];
+        arrays.extend(self.key.iter_mut().map(HeldBuilder::finish));
+        arrays.push(Arc::new(self.key_raw.finish()));
+        for column in &mut self.clustering {
+            let (value, raw) = column.finish();
+            arrays.extend([value, raw]);
+        }
+        self.row.finish(&mut arrays);
+        self.marker.finish(&mut arrays);
+        self.statics.iter_mut().chain(&mut self.regulars).for_each(|column| column.finish(&mut arrays));
+        (self.records, self.bytes) = (0, 0);
+        RecordBatch::try_new(self.layout.schema().clone(), arrays)
+    }
+
+    fn start(&mut self, partition: &Partition, kind: Kind) {
+        self.token.append_value(partition.token);
+        self.kind.append_value(kind as i8);
+        self.append_key(&partition.key);
+        self.records += 1;
+        self.bytes += RECORD_BYTES + partition.key.len();
+    }
+
+    /// The key by its components, or whole and raw where one of them would not come back.
+    fn append_key(&mut self, key: &[u8]) {
+        let split = split(key, self.key.len());
+        let held = split.filter(|parts| parts.iter().zip(&self.key).all(|(part, column)| column.holds(part)));
+        self.key_raw.append_option(held.is_none().then_some(key));
+        for (i, column) in self.key.iter_mut().enumerate() {
+            column.append(held.as_ref().map(|parts| parts[i]));
+        }
+    }
+
+    fn no_clustering(&mut self) {
+        self.clustering.iter_mut().for_each(TypedBuilder::append_null);
+    }
+
+    fn clustering(&mut self, values: &Clustering) {
+        let padded = values.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        for (column, value) in self.clustering.iter_mut().zip(padded) {
+            match value {
+                Some(value) => {
+                    column.append(value);
+                    self.bytes += value.len();
+                }
+                None => column.append_null(),
+            }
+        }
+    }
+
+    fn end_row(&mut self, row: &Row) {
+        self.row.append(Some(row), row.deletion);
+        self.marker.append_null();
+    }
+}
+
+/// Number of arrays before those of the first static or regular column.
+fn column_offset(layout: &Layout) -> usize {
+    const BEFORE_AND_AFTER_KEYS: usize = 3 + 12;
+    BEFORE_AND_AFTER_KEYS + layout.partition_key.len() + 2 * layout.clustering.len()
+}
+
+fn column_builders<'a>(columns: &[DataColumn], fields: &mut impl Iterator<Item = &'a Field>) -> Vec<ColumnBuilder> {
+    let mut builders = Vec::with_capacity(columns.len());
+    for column in columns {
+        let field = fields.next().expect("the layout has fields for each of its columns");
+        builders.push(ColumnBuilder::new(column, field));
+        fields.nth(column.companions() - 1);
+    }
+    builders
+}
+
+fn absent(columns: &mut [ColumnBuilder]) {
+    columns.iter_mut().for_each(ColumnBuilder::append_absent);
+}
+
+/// Appends a checked row's columns, absent ones too; returns their weight.
+fn fill(builders: &mut [ColumnBuilder], row: &Row, columns: &[DataColumn]) -> Result<usize, ShapeError> {
+    let times = RowTimes::of(row.liveness);
+    let mut present = row.columns.iter().peekable();
+    let mut bytes = 0;
+    for (i, builder) in builders.iter_mut().enumerate() {
+        match present.next_if(|(index, _)| usize::from(*index) == i) {
+            Some((_, data)) if builder.append(data, times) => bytes += weight(data),
+            Some(_) => return Err(ShapeError::Cells(columns[i].name.clone())),
+            None => builder.append_absent(),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Refuses a row before any of it is appended, so that the arrays stay of one length.
+fn check_row(row: &Row, clustering: usize, columns: &[DataColumn]) -> Result<(), ShapeError> {
+    check_clustering(&row.clustering, row.clustering.len() == clustering, clustering)?;
+    let mut next = 0;
+    let mut bytes = 0_usize;
+    for (index, data) in &row.columns {
+        let column = columns.get(usize::from(*index)).filter(|_| *index >= next).ok_or(ShapeError::Index(*index))?;
+        if column.is_complex() != matches!(data, ColumnData::Complex { .. }) {
+            return Err(ShapeError::Cells(column.name.clone()));
+        }
+        next = index.saturating_add(1);
+        bytes = bytes.saturating_add(weight(data));
+    }
+    check_size(bytes)
+}
+
+fn check_clustering(values: &Clustering, fits: bool, expected: usize) -> Result<(), ShapeError> {
+    if !fits {
+        return Err(ShapeError::Clustering { found: values.len(), expected });
+    }
+    check_size(values.iter().flatten().map(bytes::Bytes::len).sum())
+}
+
+fn check_size(bytes: usize) -> Result<(), ShapeError> {
+    const MOST: usize = 1 << 30;
+    if bytes > MOST { Err(ShapeError::Size(bytes)) } else { Ok(()) }
+}
+
+/// Liveness and deletion of the row.
+struct RowBuilder {
+    ts: Int64Builder,
+    ttl: UInt32Builder,
+    ldt: UInt32Builder,
+    deletion: DeletionBuilder,
+    shadowable: BooleanBuilder,
+}
+
+impl RowBuilder {
+    fn new() -> Self {
+        Self {
+            ts: Int64Builder::new(),
+            ttl: UInt32Builder::new(),
+            ldt: UInt32Builder::new(),
+            deletion: DeletionBuilder::new(),
+            shadowable: BooleanBuilder::new(),
+        }
+    }
+
+    fn append(&mut self, row: Option<&Row>, deletion: RowDeletion) {
+        let times = RowTimes::of(row.and_then(|row| row.liveness));
+        self.ts.append_option(times.ts);
+        self.ttl.append_option(times.ttl);
+        self.ldt.append_option(times.ldt);
+        self.deletion.append(deletion.time);
+        self.shadowable.append_option(deletion.shadowable.then_some(true));
+    }
+
+    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
+        arrays.push(Arc::new(self.ts.finish()));
+        arrays.push(Arc::new(self.ttl.finish()));
+        arrays.push(Arc::new(self.ldt.finish()));
+        arrays.extend(self.deletion.finish());
+        arrays.push(Arc::new(self.shadowable.finish()));
+    }
+}
+
+/// Kind, prefix length and deletions of markers.
+struct MarkerBuilder {
+    kind: Int8Builder,
+    prefix: Int32Builder,
+    close: DeletionBuilder,
+    open: DeletionBuilder,
+}
+
+impl MarkerBuilder {
+    fn new() -> Self {
+        Self {
+            kind: Int8Builder::new(),
+            prefix: Int32Builder::new(),
+            close: DeletionBuilder::new(),
+            open: DeletionBuilder::new(),
+        }
+    }
+
+    fn append(&mut self, marker: &Marker) {
+        self.kind.append_value((marker.kind as u8).cast_signed());
+        // Checked before: not longer than the table's clustering.
+        self.prefix.append_value(i32::try_from(marker.prefix.len()).unwrap_or(i32::MAX));
+        self.close.append_option(marker.close);
+        self.open.append_option(marker.open);
+    }
+
+    fn append_null(&mut self) {
+        self.kind.append_null();
+        self.prefix.append_null();
+        self.close.append(Deletion::LIVE);
+        self.open.append(Deletion::LIVE);
+    }
+
+    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
+        arrays.push(Arc::new(self.kind.finish()));
+        arrays.push(Arc::new(self.prefix.finish()));
+        arrays.extend(self.close.finish());
+        arrays.extend(self.open.finish());
+    }
+}

@@ -1,0 +1,432 @@
+//! Reads a segment back as a stream of partitions.
+//!
+//! One row group is in memory at a time, fetched in one request. Callers prove the file's digest before they read it
+//! (`segment::stored`); beyond that nothing is taken on trust: schema, states and order are checked, and a panic of the
+//! Parquet decoder on damaged pages is caught and becomes an error.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
+use parquet::{
+    arrow::{
+        PARQUET_FIELD_ID_META_KEY, ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+        },
+    },
+    file::metadata::RowGroupMetaData,
+};
+use tidemark_cassandra_format::model::{Deletion, Partition, PartitionReader, Row, Unfiltered};
+
+use super::{
+    Kind, SEGMENT_FORMAT,
+    decode::{Bad, Records},
+    describe::{FORMAT_KEY, KIND, KIND_KEY},
+    fetch::{Fetch, Window},
+    key::SegmentKey,
+    layout::Layout,
+};
+
+/// Bytes fetched from the end of a file in the hope that its footer is among them.
+const FOOTER_BYTES: u64 = 64 << 10;
+
+/// Decoded bytes of a batch, about.
+const BATCH_BYTES: u64 = 1 << 20;
+
+/// A row group of several records that is larger was not written by us.
+const MAX_ROW_GROUP_BYTES: u64 = 256 << 20;
+
+/// Why a segment cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its bytes could not be had.
+    #[error("segment {file}: read")]
+    Fetch {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not Parquet or is damaged.
+    #[error("segment {file}: decode")]
+    Decode {
+        /// The file.
+        file: String,
+        /// Why.
+        source: ArrowError,
+    },
+    /// The Parquet decoder panicked on it.
+    #[error("segment {file}: the Parquet decoder gave up on damaged bytes")]
+    Panicked {
+        /// The file.
+        file: String,
+    },
+    /// It is Parquet, but not a segment that this build reads.
+    #[error("segment {file}: {reason}")]
+    NotASegment {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A column is missing or has another type than the layout's.
+    #[error("segment {file}: column {column:?}: {reason}")]
+    Column {
+        /// The file.
+        file: String,
+        /// The column as the layout names it.
+        column: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A record makes no sense.
+    #[error("segment {file}: row group {row_group}, record {record}: column {column:?}: {reason}")]
+    Record {
+        /// The file.
+        file: String,
+        /// Row group, from 0.
+        row_group: usize,
+        /// Record within the row group, from 0.
+        record: usize,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+/// Reads partitions of one file, in the columns of one layout.
+pub struct SegmentReader {
+    file: String,
+    source: Arc<dyn Fetch>,
+    layout: Arc<Layout>,
+    metadata: ArrowReaderMetadata,
+    projection: Projection,
+    next_group: usize,
+    batches: Option<ParquetRecordBatchReader>,
+    batch: Option<Records>,
+    at: usize,
+    /// Records of the row group before the batch.
+    before: usize,
+    current: Option<SegmentKey>,
+}
+
+impl SegmentReader {
+    /// Opens a file, whose name is for errors, to be read in the columns of `layout`.
+    ///
+    /// # Errors
+    /// [`ReadError`]: not a segment, of another format, or its columns have not the layout's types.
+    pub fn open(source: Arc<dyn Fetch>, layout: Arc<Layout>, file: impl Into<String>) -> Result<Self, ReadError> {
+        let file = file.into();
+        let metadata = load(&source, &file)?;
+        check_metadata(&metadata, &file)?;
+        let projection = Projection::of(&metadata, layout.schema(), &file)?;
+        Ok(Self {
+            file,
+            source,
+            layout,
+            metadata,
+            projection,
+            next_group: 0,
+            batches: None,
+            batch: None,
+            at: 0,
+            before: 0,
+            current: None,
+        })
+    }
+
+    /// Number of row groups.
+    pub fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// Records (Parquet rows) of the file.
+    pub fn records(&self) -> u64 {
+        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+
+    /// Records of a row group; 0 where there is none of that number.
+    pub fn records_of_row_group(&self, row_group: usize) -> u64 {
+        let groups = self.metadata.metadata().row_groups();
+        groups.get(row_group).map_or(0, |group| u64::try_from(group.num_rows()).unwrap_or(0))
+    }
+
+    /// The row group, from 0, that the last record came from; before the first record, the one it will come from.
+    pub fn row_group(&self) -> usize {
+        if self.batches.is_some() { self.next_group - 1 } else { self.next_group }
+    }
+
+    /// Goes on with the first record of a row group, from 0. Where it cuts a partition, the partition's rest comes as a
+    /// partition without deletion and static row: those stood in an earlier row group.
+    ///
+    /// # Errors
+    /// [`ReadError::NotASegment`] where there is no such row group.
+    pub fn read_from_row_group(&mut self, row_group: usize) -> Result<(), ReadError> {
+        if row_group > self.row_groups() {
+            let reason = format!("there is no row group {row_group}");
+            return Err(ReadError::NotASegment { file: self.file.clone(), reason });
+        }
+        self.next_group = row_group;
+        (self.batches, self.batch, self.current) = (None, None, None);
+        Ok(())
+    }
+
+    /// Makes sure that there is a record at `at`; false at the end of the file.
+    fn fill(&mut self) -> Result<bool, ReadError> {
+        while self.batch.as_ref().is_none_or(|batch| self.at >= batch.count()) {
+            if let Some(batch) = self.batch.take() {
+                self.before += batch.count();
+            }
+            if !self.next_batch()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next batch, from the next row group where this one is at its end; false at the end of the file.
+    fn next_batch(&mut self) -> Result<bool, ReadError> {
+        loop {
+            let Some(batches) = &mut self.batches else {
+                if self.next_group == self.row_groups() {
+                    return Ok(false);
+                }
+                self.batches = Some(self.open_group(self.next_group)?);
+                (self.next_group, self.before) = (self.next_group + 1, 0);
+                continue;
+            };
+            match guarded(&self.file, || batches.next().transpose())? {
+                Some(batch) => {
+                    self.batch = Some(self.records_of(&batch)?);
+                    self.at = 0;
+                    return Ok(true);
+                }
+                None => self.batches = None,
+            }
+        }
+    }
+
+    fn open_group(&self, index: usize) -> Result<ParquetRecordBatchReader, ReadError> {
+        let group = self.metadata.metadata().row_group(index);
+        let (start, length) = self.extent(index, group)?;
+        let window = Window::open(self.source.clone(), start, length)
+            .map_err(|source| ReadError::Fetch { file: self.file.clone(), source })?;
+        guarded(&self.file, || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(window, self.metadata.clone())
+                .with_row_groups(vec![index])
+                .with_projection(self.projection.mask.clone())
+                .with_batch_size(batch_records(group))
+                .build()
+                .map_err(ArrowError::from)
+        })
+    }
+
+    /// Where a row group's column chunks lie in the file.
+    fn extent(&self, index: usize, group: &RowGroupMetaData) -> Result<(u64, usize), ReadError> {
+        let refuse = |what: &str| ReadError::NotASegment {
+            file: self.file.clone(),
+            reason: format!("row group {index} {what}"),
+        };
+        let (mut start, mut end) = (u64::MAX, 0);
+        for column in group.columns() {
+            let first = column.dictionary_page_offset().unwrap_or(i64::MAX).min(column.data_page_offset());
+            let first = u64::try_from(first).map_err(|_| refuse("has a negative offset"))?;
+            let length = u64::try_from(column.compressed_size()).map_err(|_| refuse("has a negative length"))?;
+            start = start.min(first);
+            end = end.max(first.saturating_add(length));
+        }
+        if start > end || end > self.source.size() {
+            return Err(refuse("lies outside of the file"));
+        }
+        if end - start > MAX_ROW_GROUP_BYTES && group.num_rows() > 1 {
+            return Err(refuse("is larger than any that is written"));
+        }
+        Ok((start, usize::try_from(end - start).map_err(|_| refuse("is too large"))?))
+    }
+
+    fn records_of(&self, batch: &RecordBatch) -> Result<Records, ReadError> {
+        let arrays = self.projection.places.iter().map(|place| place.map(|place| batch.column(place).clone()));
+        Records::of(&self.layout, batch.num_rows(), arrays.collect())
+            .map_err(|Bad { column, reason }| self.column(column, reason))
+    }
+
+    fn column(&self, column: String, reason: &str) -> ReadError {
+        ReadError::Column { file: self.file.clone(), column, reason: reason.to_owned() }
+    }
+
+    /// Decodes the record at `at`, which [`Self::fill`] made sure of.
+    fn decode<T>(&self, decode: impl FnOnce(&Records, usize) -> Result<T, Bad>) -> Result<T, ReadError> {
+        let Some(batch) = &self.batch else {
+            return Err(self.record(Bad { column: String::new(), reason: "no record" }));
+        };
+        decode(batch, self.at).map_err(|bad| self.record(bad))
+    }
+
+    fn record(&self, Bad { column, reason }: Bad) -> ReadError {
+        let record = self.before + self.at;
+        ReadError::Record { file: self.file.clone(), row_group: self.row_group(), record, column, reason }
+    }
+
+    fn misplaced<T>(&self, reason: &'static str) -> Result<T, ReadError> {
+        Err(self.record(Bad { column: "__kind".to_owned(), reason }))
+    }
+
+    /// The kind of the next record, where it is of the current partition.
+    fn next_kind(&mut self) -> Result<Option<Kind>, ReadError> {
+        if self.current.is_none() || !self.fill()? {
+            return Ok(None);
+        }
+        let key = self.decode(Records::key)?;
+        if self.current.as_ref() != Some(&key) {
+            return Ok(None);
+        }
+        self.decode(Records::kind).map(Some)
+    }
+
+    /// The partition's deletion, if one comes next.
+    fn read_head(&mut self) -> Result<Deletion, ReadError> {
+        if self.next_kind()? != Some(Kind::Head) {
+            return Ok(Deletion::LIVE);
+        }
+        let deletion = self.decode(Records::head)?;
+        self.at += 1;
+        Ok(deletion)
+    }
+
+    /// The partition's static row, if one comes next.
+    fn read_static(&mut self) -> Result<Option<Row>, ReadError> {
+        if self.next_kind()? != Some(Kind::Static) {
+            return Ok(None);
+        }
+        let row = self.decode(Records::static_row)?;
+        self.at += 1;
+        Ok(Some(row))
+    }
+}
+
+impl PartitionReader for SegmentReader {
+    type Error = ReadError;
+
+    fn next_partition(&mut self) -> Result<Option<Partition>, ReadError> {
+        while self.next_kind()?.is_some() {
+            self.at += 1;
+        }
+        if !self.fill()? {
+            self.current = None;
+            return Ok(None);
+        }
+        let key = self.decode(Records::key)?;
+        if self.current.as_ref().is_some_and(|current| *current >= key) {
+            return self.misplaced("partitions are out of order");
+        }
+        self.current = Some(key.clone());
+        let deletion = self.read_head()?;
+        let static_row = self.read_static()?;
+        Ok(Some(Partition { token: key.token, key: key.key, deletion, static_row }))
+    }
+
+    fn next_unfiltered(&mut self) -> Result<Option<Unfiltered>, ReadError> {
+        let unfiltered = match self.next_kind()? {
+            None => return Ok(None),
+            Some(Kind::Row) => Unfiltered::Row(self.decode(Records::row)?),
+            Some(Kind::Marker) => Unfiltered::Marker(self.decode(Records::marker)?),
+            Some(Kind::Head | Kind::Static) => return self.misplaced("a head or static row comes after rows"),
+        };
+        self.at += 1;
+        Ok(Some(unfiltered))
+    }
+}
+
+/// Runs the Parquet decoder, which may panic on bytes that no writer made.
+fn guarded<T>(file: &str, decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ReadError> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(decoded) => decoded.map_err(|source| ReadError::Decode { file: file.to_owned(), source }),
+        Err(_) => Err(ReadError::Panicked { file: file.to_owned() }),
+    }
+}
+
+fn load(source: &Arc<dyn Fetch>, file: &str) -> Result<ArrowReaderMetadata, ReadError> {
+    let length = source.size().min(FOOTER_BYTES);
+    let start = source.size() - length;
+    let window = Window::open(source.clone(), start, usize::try_from(length).unwrap_or(0))
+        .map_err(|source| ReadError::Fetch { file: file.to_owned(), source })?;
+    // The Arrow schema that other writers embed is not trusted; Parquet's own types say everything.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    guarded(file, || ArrowReaderMetadata::load(&window, options).map_err(ArrowError::from))
+}
+
+fn check_metadata(metadata: &ArrowReaderMetadata, file: &str) -> Result<(), ReadError> {
+    let values = metadata.metadata().file_metadata().key_value_metadata();
+    let value = |key: &str| {
+        let found = values.into_iter().flatten().find(|pair| pair.key == key);
+        found.and_then(|pair| pair.value.as_deref()).unwrap_or("none").chars().take(80).collect::<String>()
+    };
+    let (format, kind) = (value(FORMAT_KEY), value(KIND_KEY));
+    if format == SEGMENT_FORMAT.to_string() && kind == KIND {
+        return Ok(());
+    }
+    let reason = format!("its format is {format} of {kind}; this build reads {SEGMENT_FORMAT} of {KIND}");
+    Err(ReadError::NotASegment { file: file.to_owned(), reason })
+}
+
+/// Records of a batch of about [`BATCH_BYTES`].
+fn batch_records(group: &RowGroupMetaData) -> usize {
+    let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+    let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0).max(1);
+    usize::try_from(rows.saturating_mul(BATCH_BYTES) / bytes).unwrap_or(usize::MAX).clamp(16, 4096)
+}
+
+/// Which of the file's columns are read, and where each of the layout's is in a batch.
+struct Projection {
+    mask: ProjectionMask,
+    places: Vec<Option<usize>>,
+}
+
+impl Projection {
+    fn of(metadata: &ArrowReaderMetadata, asked: &SchemaRef, file: &str) -> Result<Self, ReadError> {
+        let mut roots = Vec::with_capacity(asked.fields().len());
+        for field in asked.fields() {
+            roots.push(find(metadata.schema().fields(), field, file)?);
+        }
+        let mut read: Vec<usize> = roots.iter().flatten().copied().collect();
+        read.sort_unstable();
+        let places = roots.iter().map(|root| root.and_then(|root| read.binary_search(&root).ok())).collect();
+        Ok(Self { mask: ProjectionMask::roots(metadata.parquet_schema(), read), places })
+    }
+}
+
+/// The file's column of this field's id and type; `None` where there is none.
+fn find(fields: &Fields, asked: &Field, file: &str) -> Result<Option<usize>, ReadError> {
+    let refuse = |reason| ReadError::Column { file: file.to_owned(), column: asked.name().clone(), reason };
+    let mut found = fields.iter().enumerate().filter(|(_, field)| field_id(field) == field_id(asked));
+    let Some((root, field)) = found.next() else { return Ok(None) };
+    if found.next().is_some() {
+        return Err(refuse("the file has the column twice".to_owned()));
+    }
+    if !same_type(field.data_type(), asked.data_type()) {
+        return Err(refuse(format!("the file has {}, asked for {}", field.data_type(), asked.data_type())));
+    }
+    Ok(Some(root))
+}
+
+fn field_id(field: &Field) -> Option<&str> {
+    field.metadata().get(PARQUET_FIELD_ID_META_KEY).map(String::as_str)
+}
+
+/// Equal but for names and nullability; nested fields by their ids, in order.
+fn same_type(found: &DataType, asked: &DataType) -> bool {
+    let same_field = |a: &Field, b: &Field| field_id(a) == field_id(b) && same_type(a.data_type(), b.data_type());
+    match (found, asked) {
+        (DataType::List(found), DataType::List(asked)) => same_field(found, asked),
+        (DataType::Struct(found), DataType::Struct(asked)) => {
+            found.len() == asked.len() && found.iter().zip(asked).all(|(a, b)| same_field(a, b))
+        }
+        _ => found == asked,
+    }
+}

@@ -1,0 +1,195 @@
+//! What a listener is working on: the state behind the control protocol, free of any connection.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tidemark_catalog::stored::StoredRef;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assignment::{Assignment, CheckRequest},
+    listener::{Failure, Listener},
+    progress::Progress,
+    proto::{self, ToListener, from_listener::Message, to_listener},
+};
+
+/// Code of a message whose JSON cannot be read.
+const BAD_MESSAGE: &str = "TM-CTRL-0101";
+
+/// Code of work that ended in a panic.
+const PANICKED: &str = "TM-CTRL-0102";
+
+/// What a task of the desk reports.
+pub(super) enum Event {
+    /// A capture ended.
+    Captured {
+        /// Key of the work.
+        task: String,
+        /// How.
+        outcome: Result<StoredRef, Failure>,
+    },
+    /// A check ended.
+    Checked {
+        /// Id of the request.
+        id: String,
+        /// The lines as JSON.
+        json: String,
+    },
+}
+
+/// One capture that runs or waits for its turn.
+struct Work {
+    /// Id of the newest assignment of this task: the one that is answered.
+    id: String,
+    cancel: CancellationToken,
+    progress: Arc<Mutex<Option<Progress>>>,
+    runs: JoinHandle<()>,
+}
+
+/// Owns all work of a listener.
+pub(super) struct Desk {
+    listener: Arc<dyn Listener>,
+    events: mpsc::Sender<Event>,
+    work: BTreeMap<String, Work>,
+    checks: JoinSet<()>,
+    /// One capture at a time: the bound on memory is the process's.
+    turn: Arc<Semaphore>,
+}
+
+impl Desk {
+    pub(super) fn new(listener: Arc<dyn Listener>, events: mpsc::Sender<Event>) -> Self {
+        Self { listener, events, work: BTreeMap::new(), checks: JoinSet::new(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Takes a message of the orchestrator; what is to be answered at once is returned.
+    pub(super) fn take(&mut self, message: ToListener) -> Vec<Message> {
+        match message.message {
+            Some(to_listener::Message::Assignment(proto::Assignment { id, json })) => match serde_json::from_str(&json)
+            {
+                Ok(assignment) => self.assign(assignment),
+                Err(error) => return vec![bad_message(id, &error)],
+            },
+            Some(to_listener::Message::Check(proto::Check { id, json })) => match serde_json::from_str(&json) {
+                Ok(request) => self.check(id, request),
+                Err(error) => return vec![bad_message(id, &error)],
+            },
+            Some(to_listener::Message::Cancel(proto::Cancel { id })) => self.cancel(&id),
+            // Shutdown ends the connection before it comes here; a message of a later protocol has no meaning yet.
+            Some(to_listener::Message::Shutdown(_)) | None => {}
+        }
+        Vec::new()
+    }
+
+    /// Starts a capture, or gives the one that runs for the same task its new id.
+    fn assign(&mut self, assignment: Assignment) {
+        let key = format!("{}/{}", assignment.source, assignment.task);
+        if let Some(work) = self.work.get_mut(&key) {
+            tracing::info!(task = %assignment.task, id = %assignment.id, "assigned again while it runs");
+            work.id = assignment.id;
+            return;
+        }
+        tracing::info!(task = %assignment.task, id = %assignment.id, "assigned");
+        let (id, cancel, progress) = (assignment.id.clone(), CancellationToken::new(), Arc::default());
+        let runs = tokio::spawn(self.capture(key.clone(), assignment, cancel.clone(), Arc::clone(&progress)));
+        self.work.insert(key, Work { id, cancel, progress, runs });
+    }
+
+    fn capture(
+        &self,
+        task: String,
+        assignment: Assignment,
+        cancel: CancellationToken,
+        progress: Arc<Mutex<Option<Progress>>>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (listener, events, turn) = (Arc::clone(&self.listener), self.events.clone(), Arc::clone(&self.turn));
+        async move {
+            let sink = Arc::new(move |now| *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(now));
+            let _turn = turn.acquire_owned().await;
+            // A task of its own, so that a panic in it is an answer too. Dropping the set ends it.
+            let mut capture = JoinSet::new();
+            capture.spawn(async move { listener.capture(&assignment, sink, cancel).await });
+            let outcome = capture.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()));
+            // Without a receiver the listener is ending.
+            let _ = events.send(Event::Captured { task, outcome }).await;
+        }
+    }
+
+    fn check(&mut self, id: String, request: CheckRequest) {
+        while self.checks.try_join_next().is_some() {}
+        let (listener, events) = (Arc::clone(&self.listener), self.events.clone());
+        self.checks.spawn(async move {
+            let lines = listener.check(&request).await;
+            let json = serde_json::to_string(&lines).expect("lines are plain text and always serialise");
+            let _ = events.send(Event::Checked { id, json }).await;
+        });
+    }
+
+    fn cancel(&mut self, id: &str) {
+        for work in self.work.values().filter(|work| work.id == id) {
+            tracing::info!(id, "cancelled");
+            work.cancel.cancel();
+        }
+    }
+
+    /// The answer to the orchestrator that `event` makes.
+    pub(super) fn done(&mut self, event: Event) -> Vec<Message> {
+        match event {
+            Event::Checked { id, json } => vec![Message::Checked(proto::Checked { id, json })],
+            Event::Captured { task, outcome } => {
+                let ended = self.work.remove(&task);
+                ended.map(|work| answer(work.id, outcome)).into_iter().collect()
+            }
+        }
+    }
+
+    /// Where the captures stand, where that changed since it was last asked.
+    pub(super) fn progress(&self) -> Vec<Message> {
+        let news = |work: &Work| {
+            let now = work.progress.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            let id = work.id.clone();
+            Some(proto::Progress { id, phase: now.phase, bytes_done: now.done, bytes_total: now.total })
+        };
+        self.work.values().filter_map(news).map(Message::Progress).collect()
+    }
+
+    /// Ends all work where it stands, and waits for its end.
+    pub(super) async fn clear(mut self) {
+        self.checks.shutdown().await;
+        for work in self.work.into_values() {
+            work.runs.abort();
+            // An aborted task ends with an error, which says nothing new.
+            let _ = work.runs.await;
+        }
+    }
+}
+
+fn panicked() -> Failure {
+    Failure {
+        code: PANICKED,
+        message: "the capture ended in a panic; the listener's log has it".into(),
+        retryable: true,
+    }
+}
+
+fn bad_message(id: String, error: &serde_json::Error) -> Message {
+    let message = format!("the listener cannot read the message {id}: {error}");
+    Message::Failed(proto::Failed { id, code: BAD_MESSAGE.to_owned(), message, retryable: false })
+}
+
+fn answer(id: String, outcome: Result<StoredRef, Failure>) -> Message {
+    match outcome {
+        Ok(slice) => {
+            let slice = serde_json::to_string(&slice).expect("a reference is plain text and always serialises");
+            Message::Finished(proto::Finished { id, slice })
+        }
+        Err(Failure { code, message, retryable }) => {
+            Message::Failed(proto::Failed { id, code: code.to_owned(), message, retryable })
+        }
+    }
+}

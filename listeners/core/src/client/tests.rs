@@ -1,0 +1,263 @@
+//! The client against an orchestrator in this process.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tidemark_catalog::stored::StoredRef;
+use tidemark_gateway::Digest;
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Response, transport::Server};
+
+use super::*;
+use crate::{
+    assignment::{Assignment, CaptureLimits, CheckRequest},
+    check,
+    listener::Failure,
+    progress::{Progress, ProgressSink},
+    proto::{
+        self,
+        control_server::{Control, ControlServer},
+    },
+};
+
+/// One connection as the orchestrator sees it.
+struct Attached {
+    bearer: String,
+    incoming: Streaming<FromListener>,
+    outgoing: mpsc::Sender<Result<ToListener, Status>>,
+}
+
+impl Attached {
+    async fn hear(&mut self) -> from_listener::Message {
+        self.incoming.message().await.expect("the stream is whole").expect("a message").message.expect("a kind")
+    }
+
+    /// The next message that is not progress.
+    async fn hear_result(&mut self) -> from_listener::Message {
+        loop {
+            match self.hear().await {
+                from_listener::Message::Progress(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn say(&self, message: to_listener::Message) {
+        self.outgoing.send(Ok(ToListener { message: Some(message) })).await.expect("the listener is there");
+    }
+}
+
+struct Orchestrator {
+    connections: mpsc::Sender<Attached>,
+}
+
+#[async_trait]
+impl Control for Orchestrator {
+    type AttachStream = ReceiverStream<Result<ToListener, Status>>;
+
+    async fn attach(&self, request: Request<Streaming<FromListener>>) -> Result<Response<Self::AttachStream>, Status> {
+        let bearer = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if bearer == "Bearer wrong" {
+            return Err(Status::unauthenticated("who are you"));
+        }
+        let (outgoing, answers) = mpsc::channel(8);
+        let attached = Attached { bearer: bearer.to_owned(), incoming: request.into_inner(), outgoing };
+        self.connections.send(attached).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+/// Captures by waiting to be let go.
+#[derive(Default)]
+struct Patient {
+    started: Notify,
+    go: Notify,
+    captures: AtomicUsize,
+}
+
+fn slice() -> StoredRef {
+    StoredRef { key: "sources/s/staged/t/p/slice.json".into(), size: 3, digest: Digest::of(b"abc") }
+}
+
+#[async_trait]
+impl Listener for Patient {
+    async fn check(&self, request: &CheckRequest) -> Vec<check::Line> {
+        vec![check::Line::ok("connect", "node", request.objects.join(","))]
+    }
+
+    async fn capture(
+        &self,
+        _: &Assignment,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<StoredRef, Failure> {
+        self.captures.fetch_add(1, Ordering::SeqCst);
+        progress(Progress { phase: "upload".into(), done: 1, total: 2, unit: "bytes".into() });
+        self.started.notify_one();
+        tokio::select! {
+            () = self.go.notified() => Ok(slice()),
+            () = cancel.cancelled() => Err(Failure { code: "TM-TASK-0001", message: "cancelled".into(), retryable: false }),
+        }
+    }
+}
+
+/// A listener process in small, and the orchestrator's end of its connections.
+struct Bench {
+    listener: Arc<Patient>,
+    connections: mpsc::Receiver<Attached>,
+    client: JoinHandle<Result<(), Error>>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Bench {
+    async fn new(token: &str) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let control = format!("http://{}", socket.local_addr().unwrap());
+        let (connections, attached) = mpsc::channel(4);
+        let (service, incoming) = (ControlServer::new(Orchestrator { connections }), TcpListenerStream::new(socket));
+        let server = tokio::spawn(async move { Server::builder().serve_with_incoming(service, incoming).await });
+        let listener = Arc::new(Patient::default());
+        let (config, serving) = (config(control, token), Arc::clone(&listener));
+        let env = Env::seeded(1, Timestamp::UNIX_EPOCH);
+        let client = tokio::spawn(async move { run(&config, serving, &env, CancellationToken::new()).await });
+        Self { listener, connections: attached, client, server }
+    }
+
+    /// The next connection, its hello read.
+    async fn attached(&mut self) -> Attached {
+        let mut attached = self.connections.recv().await.expect("the listener dials");
+        let from_listener::Message::Hello(hello) = attached.hear().await else { panic!("hello comes first") };
+        assert_eq!((hello.listener.as_str(), hello.protocol), ("n1", PROTOCOL));
+        attached
+    }
+
+    async fn end(self, attached: Attached) {
+        attached.say(to_listener::Message::Shutdown(proto::Shutdown {})).await;
+        self.client.await.expect("the client does not panic").expect("the client ends as told");
+        self.server.abort();
+    }
+}
+
+fn config(control: String, token: &str) -> Config {
+    Config {
+        control,
+        listener: "n1".into(),
+        source: "shop".parse().unwrap(),
+        kind: "cassandra",
+        version: "0.1.0",
+        token: Token::new(token),
+    }
+}
+
+fn assign(id: &str) -> to_listener::Message {
+    let assignment = Assignment {
+        id: id.into(),
+        source: "shop".parse().unwrap(),
+        task: "t-1".parse().unwrap(),
+        token: "1-1".parse().unwrap(),
+        objects: vec!["ks/*".into()],
+        store: "memory:".into(),
+        limits: CaptureLimits::default(),
+    };
+    let json = serde_json::to_string(&assignment).unwrap();
+    to_listener::Message::Assignment(proto::Assignment { id: id.into(), json })
+}
+
+fn finished(id: &str) -> from_listener::Message {
+    let slice = serde_json::to_string(&slice()).unwrap();
+    from_listener::Message::Finished(proto::Finished { id: id.into(), slice })
+}
+
+#[tokio::test]
+async fn a_capture_is_reported_and_shutdown_ends_the_listener() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    assert_eq!(control.bearer, "Bearer secret");
+    control.say(assign("a-1")).await;
+    bench.listener.started.notified().await;
+    let from_listener::Message::Progress(progress) = control.hear().await else { panic!("progress comes first") };
+    assert_eq!((progress.id.as_str(), progress.bytes_done, progress.bytes_total), ("a-1", 1, 2));
+    bench.listener.go.notify_one();
+    assert_eq!(control.hear_result().await, finished("a-1"));
+    bench.end(control).await;
+}
+
+#[tokio::test]
+async fn a_capture_outlives_its_connection_and_answers_to_its_newest_assignment() {
+    let mut bench = Bench::new("secret").await;
+    let control = bench.attached().await;
+    control.say(assign("a-1")).await;
+    bench.listener.started.notified().await;
+    drop(control);
+    let mut control = bench.attached().await;
+    control.say(assign("a-2")).await;
+    // The answer to the check proves that the assignment before it was taken.
+    control.say(check("c-1")).await;
+    assert!(matches!(control.hear_result().await, from_listener::Message::Checked(_)));
+    bench.listener.go.notify_one();
+    assert_eq!(control.hear_result().await, finished("a-2"));
+    assert_eq!(bench.listener.captures.load(Ordering::SeqCst), 1);
+    bench.end(control).await;
+}
+
+fn check(id: &str) -> to_listener::Message {
+    let json = r#"{"store":null,"objects":["ks/*"]}"#.to_owned();
+    to_listener::Message::Check(proto::Check { id: id.into(), json })
+}
+
+#[tokio::test]
+async fn a_cancelled_capture_says_so() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    control.say(assign("a-1")).await;
+    bench.listener.started.notified().await;
+    control.say(to_listener::Message::Cancel(proto::Cancel { id: "a-1".into() })).await;
+    let from_listener::Message::Failed(failed) = control.hear_result().await else { panic!("a failure") };
+    assert_eq!((failed.id.as_str(), failed.code.as_str(), failed.retryable), ("a-1", "TM-TASK-0001", false));
+    bench.end(control).await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_answered() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    let message = proto::Assignment { id: "a-9".into(), json: "{".into() };
+    control.say(to_listener::Message::Assignment(message)).await;
+    let from_listener::Message::Failed(failed) = control.hear_result().await else { panic!("a failure") };
+    assert_eq!((failed.id.as_str(), failed.retryable), ("a-9", false));
+    bench.end(control).await;
+}
+
+#[tokio::test]
+async fn shutdown_drops_a_capture_where_it_stands() {
+    let mut bench = Bench::new("secret").await;
+    let control = bench.attached().await;
+    control.say(assign("a-1")).await;
+    bench.listener.started.notified().await;
+    bench.end(control).await;
+}
+
+#[tokio::test]
+async fn a_refused_listener_ends() {
+    let bench = Bench::new("wrong").await;
+    let ended = bench.client.await.unwrap();
+    assert!(matches!(ended, Err(Error::Refused { .. })));
+    bench.server.abort();
+}
+
+#[test]
+fn pauses_grow_and_stay_bounded() {
+    let env = Env::seeded(7, Timestamp::UNIX_EPOCH);
+    for failures in 0..40 {
+        let whole = PAUSES.0.saturating_mul(1 << failures.min(10)).min(PAUSES.1);
+        let pause = pause(&env, failures);
+        assert!(pause >= whole / 2 && pause <= whole, "{failures}: {pause:?}");
+    }
+}
+
+#[test]
+fn a_token_is_never_printed() {
+    assert!(!format!("{:?}", config("http://x".into(), "hush")).contains("hush"));
+}
