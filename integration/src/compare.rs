@@ -4,10 +4,12 @@
 //! several cells. Nothing of the system under test is used to read or to decode.
 
 mod cells;
+pub mod digest;
 pub mod image;
 pub mod read;
 
 pub use self::{
+    digest::TableDigest,
     image::TableImage,
     read::{read, read_each},
 };

@@ -1,1 +1,20 @@
-//! placeholder
+//! The orchestrator: coordination, background tasks, control of listeners, and the answers to the API.
+//!
+//! Change data never passes through here on its way to the store: listeners write to it directly. Nothing that a restore
+//! needs is kept outside the store.
+
+pub mod control_api;
+pub mod coordinator;
+pub mod daemon;
+pub mod errors;
+pub mod executors;
+pub mod generation;
+pub mod listeners;
+pub mod patterns;
+pub mod protect;
+pub mod registrations;
+pub mod restore_task;
+pub mod sources;
+pub mod stores;
+pub mod tasks;
+pub mod verify_task;

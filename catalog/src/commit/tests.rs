@@ -14,11 +14,18 @@ const SHORT: Patience = Patience { create: Duration::from_millis(15), pause: Dur
 const LATE: Duration = Duration::from_millis(25);
 
 fn impatient(store: &Arc<dyn ObjectStore>) -> VersionSet {
-    VersionSet { patience: SHORT, ..set_in(store, "east", "daily") }
+    let mut set = set_in(store, "east", "daily");
+    set.patience = SHORT;
+    set
 }
 
 fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
+}
+
+/// A faultless store on which writers meet.
+fn meeting() -> Arc<dyn ObjectStore> {
+    Arc::new(FaultyStore::scheduled(memory(), Vec::new(), LATE))
 }
 
 /// Verifies the chain and gives the task of each version.
@@ -27,13 +34,16 @@ async fn tasks(set: &VersionSet) -> Vec<String> {
 }
 
 /// 32 racers, each with a task of its own.
-async fn race(store: Arc<dyn ObjectStore>) {
+async fn race(inner: Arc<dyn ObjectStore>) {
+    let counting = Arc::new(FaultyStore::scheduled(inner, Vec::new(), LATE));
+    let store: Arc<dyn ObjectStore> = counting.clone();
     let (set, claim, env) = (set_in(&store, "east", "daily"), TestClaim::new(1), Env::system());
     let racers = (0..32).map(|n| set.commit(draft(&format!("task-{n}")), &claim, &env));
     let done = join_all(racers).await;
     let numbers: BTreeSet<u64> = done.into_iter().map(|done| done.unwrap().0.number.0).collect();
     assert_eq!(numbers, (1..=32).collect());
     assert_eq!(tasks(&set).await.into_iter().collect::<BTreeSet<_>>().len(), 32);
+    assert!(counting.creates() > 32, "the racers never met");
 }
 
 #[tokio::test]
@@ -49,7 +59,7 @@ async fn racers_on_a_disk_make_a_chain_without_holes_with_each_task_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_runs_many_times_at_once_commits_once_and_all_get_that_version() {
-    let (store, env) = (memory(), Env::system());
+    let (store, env) = (meeting(), Env::system());
     let (set, claim) = (set_in(&store, "east", "daily"), TestClaim::new(1));
     let racers = (0..32).map(|n| set.commit(draft(&format!("task-{}", n % 8)), &claim, &env));
     let mut by_task: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
@@ -103,7 +113,7 @@ async fn a_stale_token_cannot_commit() {
 
 #[tokio::test]
 async fn racers_with_different_tokens_never_commit_an_older_one_after_a_newer() {
-    let (store, env) = (memory(), Env::system());
+    let (store, env) = (meeting(), Env::system());
     let set = set_in(&store, "east", "daily");
     let claims: Vec<_> = (0..32).map(|n| TestClaim::new(n * 7 % 32)).collect();
     let done = join_all(claims.iter().map(|claim| set.commit(draft(&claim.token().to_string()), claim, &env))).await;
@@ -162,8 +172,7 @@ async fn a_late_create_of_an_overtaken_claim_replaces_nothing() {
     let inner = memory();
     let faulty: Arc<dyn ObjectStore> =
         Arc::new(FaultyStore::scheduled(inner.clone(), vec![Fault::LandsLate; 99], LATE));
-    let (slow, claim, env) =
-        (VersionSet { patience: SHORT, ..set_in(&faulty, "east", "daily") }, TestClaim::new(1), Env::system());
+    let (slow, claim, env) = (impatient(&faulty), TestClaim::new(1), Env::system());
     let old = async {
         let committing = slow.commit(draft("old"), &claim, &env);
         tokio::time::timeout(Duration::from_millis(5), committing).await

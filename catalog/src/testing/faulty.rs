@@ -1,6 +1,13 @@
-//! A store that misbehaves on creates as real ones were seen to.
+//! A store that misbehaves on creates as real ones were seen to, and lets writers meet.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -37,18 +44,24 @@ pub(crate) struct FaultyStore {
     scheduled: std::sync::Mutex<Vec<Fault>>,
     random: Option<Env>,
     late: Duration,
+    creates: AtomicUsize,
 }
 
 impl FaultyStore {
     /// Faults in this order, then none.
     pub(crate) fn scheduled(inner: Arc<dyn ObjectStore>, mut faults: Vec<Fault>, late: Duration) -> Self {
         faults.reverse();
-        Self { inner, scheduled: faults.into(), random: None, late }
+        Self { inner, scheduled: faults.into(), random: None, late, creates: AtomicUsize::new(0) }
     }
 
     /// Each create draws a fault, evenly.
     pub(crate) fn random(inner: Arc<dyn ObjectStore>, env: Env, late: Duration) -> Self {
-        Self { inner, scheduled: Vec::new().into(), random: Some(env), late }
+        Self { inner, scheduled: Vec::new().into(), random: Some(env), late, creates: AtomicUsize::new(0) }
+    }
+
+    /// How many creates were asked for.
+    pub(crate) fn creates(&self) -> usize {
+        self.creates.load(Ordering::SeqCst)
     }
 
     fn draw(&self) -> Fault {
@@ -73,6 +86,9 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, path: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.creates.fetch_add(1, Ordering::SeqCst);
+        // A store in memory answers at once; others get their turn here, so that writers meet.
+        tokio::task::yield_now().await;
         match self.draw() {
             Fault::None => self.inner.put_opts(path, payload, opts).await,
             Fault::LandsSays500 => {
@@ -101,6 +117,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        tokio::task::yield_now().await;
         self.inner.get_opts(path, options).await
     }
 

@@ -103,7 +103,7 @@ fn collections() -> Table {
             column("frozen_map", Kind::map(Kind::Int, Kind::Blob).frozen()),
             column("plain", Kind::Text),
         ],
-        options: vec!["compression = {'class': 'ZstdCompressor'}"],
+        options: vec!["compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': 4}"],
         ..table("collections", vec![column("id", Kind::Uuid)])
     }
 }

@@ -1,0 +1,81 @@
+//! How each server is started.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use tidemark_gateway::tls;
+
+use super::{BUCKET, StoreServer, install, process::Process};
+use crate::wait::{self, Look};
+
+/// Access key of every server; they hold nothing but test data.
+pub(super) const ACCESS_KEY: &str = "tidemark-test";
+
+/// Its secret.
+pub(super) const SECRET_KEY: &str = "tidemark-test-secret";
+
+/// versitygw 1.8.0 on a directory: conditions hold, also with several processes on one directory.
+///
+/// # Errors
+/// Where it cannot be installed or started; with its last output.
+pub async fn versitygw(port: u16) -> Result<StoreServer> {
+    let program = install()?.join("bin/versitygw");
+    let directory = TempDir::new()?;
+    let (data, versions) = (directory.path().join("data"), directory.path().join("versions"));
+    fs::create_dir_all(data.join(BUCKET))?;
+    fs::create_dir_all(&versions)?;
+    let mut command = Command::new(program);
+    command.args(["--port", &format!("127.0.0.1:{port}"), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--quiet"]);
+    command.args(["posix", "--versioning-dir"]).arg(versions).arg(data);
+    let process = Process::start(command, directory.path(), port).await?;
+    Ok(StoreServer { process, directory, port })
+}
+
+/// moto 5.2.5 in memory: a second opinion on conditions. It takes any key.
+///
+/// # Errors
+/// As [`versitygw`].
+pub async fn moto(port: u16) -> Result<StoreServer> {
+    let program = install()?.join("moto/bin/moto_server");
+    let directory = TempDir::new()?;
+    let mut command = Command::new(program);
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    let process = Process::start(command, directory.path(), port).await?;
+    let server = StoreServer { process, directory, port };
+    create_bucket(&server).await?;
+    Ok(server)
+}
+
+/// s3mock 5.2.0: lets two creators of one name win. It listens on every interface, so call it in a network namespace of
+/// its own only (the environment variable `TIDEMARK_ISOLATED` says so).
+///
+/// # Errors
+/// As [`versitygw`]; outside such a namespace.
+pub async fn s3mock(port: u16) -> Result<StoreServer> {
+    ensure!(std::env::var_os("TIDEMARK_ISOLATED").is_some(), "s3mock listens on every interface: isolate it first");
+    let jar = install()?.join("s3mock-5.2.0.jar");
+    let directory = TempDir::new()?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1"]);
+    command.arg(format!("-Djava.io.tmpdir={}", directory.path().display())).arg("-jar").arg(jar);
+    command.args([format!("--http.port={port}"), format!("--server.port={}", port + 1)]);
+    let process = Process::start(command, directory.path(), port).await?;
+    let server = StoreServer { process, directory, port };
+    create_bucket(&server).await?;
+    Ok(server)
+}
+
+/// Both servers take a bucket from anyone. A port may be open before the server behind it answers.
+async fn create_bucket(server: &StoreServer) -> Result<()> {
+    tls::install();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let url = format!("http://127.0.0.1:{}/{BUCKET}", server.port);
+    wait::until("creation of the bucket", Duration::from_secs(60), async || {
+        let answer = client.put(&url).send().await;
+        let ready = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
+        Ok(Look::when(ready, || format!("{answer:?}; the server said: {}", server.process.said())))
+    })
+    .await
+    .context("create the bucket")
+}

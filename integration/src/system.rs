@@ -1,0 +1,198 @@
+//! A daemon with a store, and the steps that every end-to-end test makes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemark_web::api::{List, Operation, Store, Version, VersionDetail};
+
+use crate::{
+    cassandra::Cluster,
+    daemon::{Cli, Daemon, DaemonSpec},
+};
+
+/// Name of the store that [`System::start`] registers.
+pub const STORE: &str = "main";
+
+/// A daemon with one store on local disk.
+#[derive(Debug)]
+pub struct System {
+    /// The daemon.
+    pub daemon: Daemon,
+    /// A command line that talks to it.
+    pub cli: Cli,
+    home: PathBuf,
+    // Dropped after the daemon, which uses it.
+    _directory: Option<TempDir>,
+}
+
+impl System {
+    /// Starts a daemon on 127.0.`group`.100 and registers the store [`STORE`].
+    ///
+    /// # Errors
+    /// Where the binaries were not built or do not come up.
+    pub async fn start(group: u8) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("tidemark-system-").tempdir()?;
+        let home = directory.path().to_owned();
+        Self::start_in(group, home, Some(directory), false).await
+    }
+
+    /// The same with everything left running and in place when the value is dropped.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_to_keep(group: u8) -> Result<Self> {
+        let home = tempfile::Builder::new().prefix("tidemark-system-").tempdir()?.keep();
+        Self::start_in(group, home, None, true).await
+    }
+
+    async fn start_in(group: u8, home: PathBuf, directory: Option<TempDir>, keep: bool) -> Result<Self> {
+        let listen = format!("127.0.{group}.100:8480");
+        let spec = DaemonSpec { dir: home.join("daemon"), listen, environment: vec![], keep };
+        let daemon = Daemon::start(spec).await?;
+        let system = Self { cli: daemon.cli()?, daemon, home, _directory: directory };
+        system.add_store().await?;
+        Ok(system)
+    }
+
+    /// Registers the store; a store with versions in it brings them, and their sources and policies, along.
+    ///
+    /// # Errors
+    /// Where the store is refused.
+    pub async fn add_store(&self) -> Result<Store> {
+        fs::create_dir_all(self.store_dir())?;
+        let url = format!("file://{}", self.store_dir().display());
+        self.cli.json(&["store", "add", STORE, &url]).await
+    }
+
+    /// Directory of the store.
+    pub fn store_dir(&self) -> PathBuf {
+        self.home.join("store")
+    }
+
+    /// A path for a file of the test's own.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
+    /// Registers a cluster as a source (or destination).
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn add_source(&self, name: &str, cluster: &Cluster) -> Result<Value> {
+        self.add_source_as(name, &specification(cluster)).await
+    }
+
+    /// Registers a source by its specification.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn add_source_as(&self, name: &str, specification: &Value) -> Result<Value> {
+        let file = self.scratch(&format!("{name}.json"));
+        fs::write(&file, serde_json::to_vec_pretty(specification)?)?;
+        self.cli.json(&["source", "add", name, "--kind", "cassandra", "--spec", text(&file)?]).await
+    }
+
+    /// Protects objects under a policy of its own and waits; `more` are further arguments. Returns the version.
+    ///
+    /// # Errors
+    /// Where it fails or makes no version.
+    pub async fn protect(&self, source: &str, objects: &str, policy: &str, more: &[&str]) -> Result<VersionDetail> {
+        let own = ["protect", source, "--object", objects, "--to", STORE, "--policy", policy, "--wait"];
+        let operation: Operation = self.cli.json(&[&own, more].concat()).await?;
+        let id = made(&operation)?;
+        self.version(&id).await
+    }
+
+    /// A version with its objects.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn version(&self, id: &str) -> Result<VersionDetail> {
+        self.cli.json(&["version", "show", id]).await
+    }
+
+    /// All versions, oldest first.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub async fn versions(&self) -> Result<Vec<Version>> {
+        Ok(self.cli.json::<List<Version>>(&["version", "list"]).await?.items)
+    }
+
+    /// All operations, newest first.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub async fn operations(&self) -> Result<Vec<Operation>> {
+        Ok(self.cli.json::<List<Operation>>(&["op", "list"]).await?.items)
+    }
+
+    /// Restores a version under another keyspace with `SimpleStrategy` and waits; returns the operation.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub async fn restore(&self, restore: &Restore<'_>) -> Result<Operation> {
+        let arguments = restore.arguments();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.cli.json(&arguments).await
+    }
+}
+
+/// A restore under another name.
+#[derive(Clone, Copy, Debug)]
+pub struct Restore<'a> {
+    /// Version.
+    pub version: &'a str,
+    /// Destination.
+    pub to: &'a str,
+    /// Keyspace in the version.
+    pub from: &'a str,
+    /// Keyspace at the destination.
+    pub into: &'a str,
+    /// Its replicas.
+    pub replication_factor: u32,
+    /// Further arguments.
+    pub more: &'a [&'a str],
+}
+
+impl Restore<'_> {
+    /// The command line.
+    pub fn arguments(&self) -> Vec<String> {
+        let rename = format!("{}={}", self.from, self.into);
+        let factor = self.replication_factor.to_string();
+        let replication = json!({"class": "SimpleStrategy", "replication_factor": factor}).to_string();
+        let own = ["restore", "run", "--version", self.version, "--to", self.to, "--rename", &rename, "--wait"];
+        let own = own.iter().copied().chain(["--replication", &replication]).chain(self.more.iter().copied());
+        own.map(str::to_owned).collect()
+    }
+}
+
+/// Id of the version that an operation made.
+///
+/// # Errors
+/// Where it made none.
+pub fn made(operation: &Operation) -> Result<String> {
+    let version = operation.result.as_ref().and_then(|result| result["version"].as_str());
+    version.map(str::to_owned).with_context(|| format!("operation made no version: {operation:?}"))
+}
+
+/// What an operator would write about a cluster: every node, with its directories and its `nodetool`.
+pub fn specification(cluster: &Cluster) -> Value {
+    let nodes = cluster.nodes().iter().enumerate().map(|(index, node)| {
+        json!({
+            "address": format!("{}:9042", node.address),
+            "data_directories": [node.data_dir()],
+            "nodetool": cluster.nodetool_line(index),
+        })
+    });
+    json!({ "contact": cluster.contact_points(), "credentials": null, "nodes": nodes.collect::<Vec<_>>() })
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("path is not text")
+}

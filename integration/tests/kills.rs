@@ -1,0 +1,139 @@
+//! Crashes at the worst moments: the daemon and its listeners are killed at named points and started again; nothing is
+//! lost, nothing is there twice, nothing is left behind.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use scylla::client::session::Session;
+use tidemark_integration::{
+    cassandra::{Cluster, ClusterSpec},
+    compare::{self, TableImage},
+    cql, paths,
+    system::{Restore, STORE, System},
+    wait::{self, Look},
+};
+use tidemark_web::api::{Operation, Version};
+
+/// Loopback network of this test.
+const GROUP: u8 = 40;
+/// Rows of the table; each has a list of three.
+const ROWS: i32 = 2_000;
+/// Points of a protect operation, in order.
+const PROTECT_POINTS: [&str; 4] = ["mid-upload", "mid-consolidation", "before-manifest", "after-manifest"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_point_loses_nothing_and_doubles_nothing() -> Result<()> {
+    if !paths::cassandra_or_skip("a_crash_at_any_point_loses_nothing_and_doubles_nothing") {
+        return Ok(());
+    }
+    let cluster = Cluster::start(ClusterSpec::new("kills", GROUP, 2)).await?;
+    let session = cql::connect(&cluster.contact_points()).await?;
+    create_and_fill(&session).await?;
+    let expected = compare::read(&session, "ks", "lists").await?;
+    ensure!(expected.row_count() == ROWS as usize, "{} rows were written", expected.row_count());
+
+    let mut system = System::start(GROUP).await?;
+    system.add_source("source", &cluster).await?;
+    for point in PROTECT_POINTS {
+        protect_survives(&mut system, point).await.with_context(|| format!("killed at {point}"))?;
+    }
+    let first = system.versions().await?.first().context("no version")?.clone();
+    restore_survives(&mut system, &session, &first, &expected).await.context("killed at mid-restore")?;
+    the_bucket_alone_restores(&mut system, &session, &expected).await?;
+    for index in 0..cluster.nodes().len() {
+        let snapshots = cluster.nodetool(index, &["listsnapshots"])?;
+        ensure!(snapshots.contains("no snapshots"), "a snapshot was left behind:\n{snapshots}");
+    }
+    Ok(())
+}
+
+async fn create_and_fill(session: &Session) -> Result<()> {
+    let create = [
+        "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}",
+        "CREATE TABLE ks.lists (pk int, ck int, l list<int>, v text, PRIMARY KEY (pk, ck))",
+    ];
+    cql::run(session, &create.map(str::to_owned)).await?;
+    let insert = session.prepare("INSERT INTO ks.lists (pk, ck, l, v) VALUES (?, ?, ?, ?)").await?;
+    for number in 0..ROWS {
+        let list = vec![number, number + 1, number + 2];
+        session.execute_unpaged(&insert, (number / 10, number % 10, list, format!("row {number}"))).await?;
+    }
+    Ok(())
+}
+
+async fn protect_survives(system: &mut System, point: &str) -> Result<()> {
+    let protect = ["protect", "source", "--object", "ks/*", "--to", STORE, "--policy", point, "--wait"];
+    crash_at(system, point, &protect.map(str::to_owned)).await?;
+    let operation = newest_done(system).await?;
+    ensure!(operation.state == "succeeded", "{operation:?}");
+    let versions: Vec<Version> =
+        system.versions().await?.into_iter().filter(|version| version.id.contains(point)).collect();
+    ensure!(versions.len() == 1, "{} versions: {versions:?}", versions.len());
+    ensure!(versions[0].totals.rows == ROWS as u64 && versions[0].quality == "cut", "{:?}", versions[0]);
+    let verified: Operation = system.cli.json(&["version", "verify", &versions[0].id, "--wait"]).await?;
+    ensure!(verified.state == "succeeded", "{verified:?}");
+    Ok(())
+}
+
+/// A restore that is run again from its checkpoint writes some rows twice; their lists must not become longer.
+async fn restore_survives(
+    system: &mut System,
+    session: &Session,
+    version: &Version,
+    expected: &TableImage,
+) -> Result<()> {
+    let restore = restore(&version.id, "killed");
+    crash_at(system, "mid-restore", &restore.arguments()).await?;
+    let operation = newest_done(system).await?;
+    ensure!(matches!(operation.state.as_str(), "succeeded" | "warnings"), "{operation:?}");
+    let restored = compare::read(session, "killed", "lists").await?;
+    ensure!(elements(&restored) == 3 * ROWS as usize, "{} list elements instead of {}", elements(&restored), 3 * ROWS);
+    expected.expect("the table whose restore was killed", &restored)
+}
+
+/// All state but the store is lost; registering the store brings every version back.
+async fn the_bucket_alone_restores(system: &mut System, session: &Session, expected: &TableImage) -> Result<()> {
+    let before = system.versions().await?;
+    system.daemon.kill()?;
+    fs::remove_dir_all(system.daemon.state_dir())?;
+    system.daemon.restart(&[]).await?;
+    ensure!(system.versions().await?.is_empty(), "versions without a store");
+    system.add_store().await?;
+    let after = system.versions().await?;
+    ensure!(before == after, "versions were {before:?}, are {after:?}");
+    let newest = after.last().context("no version")?;
+    system.restore(&restore(&newest.id, "revived")).await?;
+    expected.expect("the table restored from the bucket alone", &compare::read(session, "revived", "lists").await?)
+}
+
+/// Starts the daemon such that it halts at a point, runs a command until then, kills all, and starts the daemon again.
+async fn crash_at(system: &mut System, point: &str, arguments: &[String]) -> Result<()> {
+    let reached = system.scratch(&format!("reached-{point}"));
+    system.daemon.restart(&[("TIDEMARK_PAUSE_AT", format!("{point}={}", reached.display()))]).await?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let bound = Duration::from_secs(120);
+    let halted = wait::until(point, bound, async || Ok(Look::when(reached.exists(), || "not reached".to_owned())));
+    tokio::select! {
+        halted = halted => halted?,
+        outcome = system.cli.outcome(&arguments) => bail!("the command ended before the point: {outcome:?}"),
+    }
+    system.daemon.kill()?;
+    system.daemon.restart(&[]).await
+}
+
+/// The newest operation, once it is done.
+async fn newest_done(system: &System) -> Result<Operation> {
+    let newest = system.operations().await?.into_iter().next().context("no operation")?;
+    let outcome = system.cli.outcome(&["op", "watch", &newest.id]).await?;
+    serde_json::from_value(outcome.answer.clone()).with_context(|| format!("{outcome:?}"))
+}
+
+fn restore<'a>(version: &'a str, into: &'a str) -> Restore<'a> {
+    Restore { version, to: "source", from: "ks", into, replication_factor: 2, more: &[] }
+}
+
+fn elements(image: &TableImage) -> usize {
+    let cells = image.rows.values().filter_map(|row| row.columns.get("l"));
+    cells.map(|cells| cells.iter().filter(|cell| cell.value != Bytes::new()).count()).sum()
+}

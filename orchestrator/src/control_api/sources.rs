@@ -1,0 +1,149 @@
+//! Sources: specification, preflight, objects.
+
+use std::collections::BTreeMap;
+
+use futures::{FutureExt as _, future::join_all};
+use tidemark_catalog::{ids::SourceId, pages};
+use tidemark_listener_core::{assignment::CheckRequest, check, driver::LiveObject};
+use tidemark_web::api::{AddSource, CheckLine, Checklist, ListenerState, Object, Policy, Problem, Source};
+
+use super::{
+    Api,
+    problems::{answer, check_name, taken},
+    stores::checklist,
+    versions,
+};
+use crate::{
+    listeners::Target,
+    protect::Driver,
+    registrations::{POLICIES, SOURCES, SourceRecord},
+    stores,
+    tasks::Failure,
+};
+
+pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem> {
+    check_name("source", &request.name)?;
+    let AddSource { name, kind, spec } = request;
+    api.with.driver(&kind).map_err(answer)?.validate(&spec).map_err(answer)?;
+    let record = SourceRecord { name, kind, spec };
+    match api.registrations().create(SOURCES, &record.name, &record).await.map_err(answer)? {
+        Some(other) if other != record => Err(taken("TM-SRC-0409", "source", &record.name)),
+        _ => Ok(show(api, record).await),
+    }
+}
+
+pub(super) async fn list(api: &Api) -> Result<Vec<Source>, Problem> {
+    let records: Vec<SourceRecord> = api.registrations().list(SOURCES).await.map_err(answer)?;
+    Ok(join_all(records.into_iter().map(|record| show(api, record))).await)
+}
+
+pub(super) async fn one(api: &Api, name: &str) -> Result<Source, Problem> {
+    let (record, _) = api.with.source(name).await.map_err(answer)?;
+    Ok(show(api, record).await)
+}
+
+/// A source with its listeners, as far as its driver can tell them now.
+async fn show(api: &Api, record: SourceRecord) -> Source {
+    let listeners = listener_states(api, &record).await.unwrap_or_default();
+    Source { name: record.name, kind: record.kind, spec: record.spec, listeners }
+}
+
+async fn listener_states(api: &Api, record: &SourceRecord) -> Result<Vec<ListenerState>, Failure> {
+    let source = source_id(&record.name)?;
+    let specs = api.with.driver(&record.kind)?.listeners(&record.spec).await?;
+    let state = |id: String| {
+        let (state, version) = api.with.listeners.state(&source, &id);
+        ListenerState { id, state: state.to_owned(), version }
+    };
+    Ok(specs.into_iter().map(|spec| state(spec.id)).collect())
+}
+
+fn source_id(name: &str) -> Result<SourceId, Failure> {
+    name.parse().map_err(|_| Failure::permanent("TM-SRC-0400", format!("{name:?} is not a name")))
+}
+
+/// Preflight of the source and of all its listeners, with the store and the objects that its policies name.
+pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
+    let (record, driver) = api.with.source(name).await.map_err(answer)?;
+    let mut lines = driver.check(&record.spec).await;
+    match targets(api, &record, &driver).await {
+        Ok((targets, request)) => {
+            let mut checks = Vec::with_capacity(targets.len());
+            for target in &targets {
+                checks.push(api.with.listeners.check(target, &request).boxed());
+            }
+            lines.extend(join_all(checks).await.into_iter().flatten());
+        }
+        Err(failure) => {
+            let hint = failure.hint.as_deref().unwrap_or("listeners cannot be checked before this is mended");
+            lines.push(check::Line::fail("listeners", name, failure.message.clone(), hint));
+        }
+    }
+    Ok(checklist(lines.into_iter().map(show_line).collect()))
+}
+
+async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(Vec<Target>, CheckRequest), Failure> {
+    let policies: Vec<Policy> = api.registrations().list(POLICIES).await?;
+    let policies: Vec<_> = policies.into_iter().filter(|policy| policy.source == record.name).collect();
+    let store = match policies.first() {
+        Some(policy) => Some(api.with.stores.get(&policy.store).await?),
+        None => api.with.stores.all().await?.into_iter().next(),
+    };
+    let secrets = store.as_ref().map(|store| stores::listener_secrets(&store.record)).transpose()?.unwrap_or_default();
+    let source = source_id(&record.name)?;
+    let target = |spec| Target { source: source.clone(), spec, store_secrets: secrets.clone() };
+    let targets = driver.listeners(&record.spec).await?.into_iter().map(target).collect();
+    let objects = policies.into_iter().flat_map(|policy| policy.objects).collect();
+    Ok((targets, CheckRequest { store: store.map(|store| store.record.url), objects }))
+}
+
+/// A line as the API shows it.
+pub(super) fn show_line(line: check::Line) -> CheckLine {
+    let status = match line.status {
+        check::Status::Ok => "ok",
+        check::Status::Warn => "warn",
+        check::Status::Fail => "fail",
+    };
+    let check::Line { name, subject, detail, hint, .. } = line;
+    CheckLine { name, subject, status: status.to_owned(), detail, hint }
+}
+
+/// Live objects, and those that only versions hold.
+pub(super) async fn objects(api: &Api, name: &str) -> Result<Vec<Object>, Problem> {
+    let (record, driver) = api.with.source(name).await.map_err(answer)?;
+    let live = driver.objects(&record.spec).await.map_err(answer)?;
+    let mut objects: BTreeMap<String, Object> = live.into_iter().map(|o| (o.object.to_string(), show_live(o))).collect();
+    for (store, id, manifest) in versions::verified(api, &source_id(name).map_err(answer)?).await? {
+        for line in pages::read_lines(&store.objects, &manifest).await.map_err(answer)? {
+            if line.entry.is_some() {
+                count(&mut objects, line.object.to_string(), id.to_string());
+            }
+        }
+    }
+    Ok(objects.into_values().collect())
+}
+
+fn show_live(live: LiveObject) -> Object {
+    Object {
+        object: live.object.to_string(),
+        object_id: live.object_id,
+        supported: live.supported,
+        note: live.note,
+        versions: 0,
+        newest_version: None,
+    }
+}
+
+/// Versions come oldest first, so the last one counted is the newest.
+fn count(objects: &mut BTreeMap<String, Object>, name: String, version: String) {
+    let object = objects.entry(name).or_insert_with_key(|name| Object {
+        object: name.clone(),
+        object_id: String::new(),
+        supported: true,
+        note: Some("not in the live source; held by versions".to_owned()),
+        versions: 0,
+        newest_version: None,
+    });
+    object.versions += 1;
+    object.newest_version = Some(version);
+}

@@ -1,0 +1,158 @@
+//! Stores: preflight, repository, generation, and what comes back from them.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use serde::de::DeserializeOwned;
+use tidemark_catalog::{config_mirror, repository};
+use tidemark_gateway::preflight;
+use tidemark_web::api::{AddStore, CheckLine, Checklist, Policy, Problem, Store};
+
+use super::{
+    Api,
+    problems::{answer, check_name, refused, taken},
+};
+use crate::{
+    generation,
+    registrations::{POLICIES, SOURCES, STORES, SourceRecord, StoreRecord},
+    stores::OpenStore,
+};
+
+/// Registers a store. Each step is safe to do again; the registration comes last.
+pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> {
+    check_name("store", &request.name)?;
+    if let Some(known) = api.registrations().get::<StoreRecord>(STORES, &request.name).await.map_err(answer)? {
+        let same = known.url == request.url && known.credentials == request.credentials;
+        return if same { Ok(show(known)) } else { Err(taken("TM-STORE-0409", "store", &request.name)) };
+    }
+    let opened = open(api, request)?;
+    let report = preflight::run(&opened.objects, &api.with.env).await;
+    report.map_err(|error| unsafe_store(&opened.record.name, &error))?;
+    let record = with_repository(api, opened.record, &opened.objects).await?;
+    let store = OpenStore { record, objects: opened.objects };
+    attach(api, &store).await?;
+    take_over(api, &store).await?;
+    match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
+        Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
+        _ => Ok(show(store.record)),
+    }
+}
+
+fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
+    let AddStore { name, url, credentials } = request;
+    let record =
+        StoreRecord { name, url, credentials, repository: String::new(), commit_mode: "a".to_owned() };
+    api.with.stores.open(record).map_err(|error| match &error {
+        crate::stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
+            .with_hint("file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r, or memory:"),
+        _ => answer(error),
+    })
+}
+
+fn unsafe_store(name: &str, error: &preflight::Error) -> Problem {
+    let status = if error.is_retryable() { 503 } else { 422 };
+    let words = format!("store {name}: {}", crate::errors::chain(error));
+    Problem::new(status, "TM-STORE-0102", words).with_hint(format!("the preflight failed at {}", error.property()))
+}
+
+async fn with_repository(
+    api: &Api,
+    record: StoreRecord,
+    objects: &Arc<dyn ObjectStore>,
+) -> Result<StoreRecord, Problem> {
+    let repository = repository::create_or_open(objects, &api.with.env).await.map_err(answer)?;
+    let record = StoreRecord { repository: repository.id.to_string(), ..record };
+    let registered: Vec<StoreRecord> = api.registrations().list(STORES).await.map_err(answer)?;
+    match registered.into_iter().find(|other| other.repository == record.repository && other.name != record.name) {
+        Some(other) => Err(Problem::conflict(
+            "TM-STORE-0409",
+            format!("the repository at {} is registered already, as store {}", record.url, other.name),
+        )),
+        None => Ok(record),
+    }
+}
+
+async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
+    let others: Vec<_> = api.with.stores.all().await.map_err(answer)?.into_iter().map(|s| s.objects).collect();
+    let repository = &store.record.repository;
+    let taken = generation::attach(&*api.coordinator, repository, &store.objects, &others, &api.with.env).await;
+    let generation = taken.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
+    tracing::info!(store = store.record.name, generation, "store attached");
+    Ok(())
+}
+
+/// Brings back sources and policies that the store's mirror holds and that are not registered here.
+async fn take_over(api: &Api, store: &OpenStore) -> Result<(), Problem> {
+    for source in mirrored::<SourceRecord>(store, "sources").await? {
+        api.registrations().create(SOURCES, &source.name, &source).await.map_err(answer)?;
+    }
+    for policy in mirrored::<Policy>(store, "policies").await? {
+        // The mirror is in the policy's own store, by whatever name that was registered before.
+        let policy = Policy { store: store.record.name.clone(), ..policy };
+        api.registrations().create(POLICIES, &policy.name, &policy).await.map_err(answer)?;
+    }
+    Ok(())
+}
+
+async fn mirrored<T: DeserializeOwned>(store: &OpenStore, kind: &str) -> Result<Vec<T>, Problem> {
+    let found = config_mirror::latest(&store.objects, kind).await;
+    let found = found.map_err(|error| refused(503, "TM-STORE-0105", &error))?;
+    let decode = |(id, value)| {
+        serde_json::from_value(value).map_err(|error| {
+            let words = format!("store {}: mirrored {kind} {id}: {error}", store.record.name);
+            Problem::refused("TM-STORE-0106", words)
+        })
+    };
+    found.into_iter().map(decode).collect()
+}
+
+pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
+    let records = api.registrations().list(STORES).await.map_err(answer)?;
+    Ok(records.into_iter().map(show).collect())
+}
+
+/// Runs the preflight again.
+pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
+    let store = api.with.stores.get(name).await.map_err(answer)?;
+    let lines = match preflight::run(&store.objects, &api.with.env).await {
+        Ok(report) => report.lines.into_iter().map(|line| show_line(name, line)).collect(),
+        Err(error) => vec![failed(name, &error)],
+    };
+    Ok(checklist(lines))
+}
+
+fn show_line(store: &str, line: preflight::Line) -> CheckLine {
+    let status = match line.outcome {
+        preflight::Outcome::Passed => "ok",
+        preflight::Outcome::Warned => "warn",
+    };
+    CheckLine {
+        name: line.name.to_owned(),
+        subject: store.to_owned(),
+        status: status.to_owned(),
+        detail: line.detail,
+        hint: None,
+    }
+}
+
+fn failed(store: &str, error: &preflight::Error) -> CheckLine {
+    CheckLine {
+        name: error.property().to_owned(),
+        subject: store.to_owned(),
+        status: "fail".to_owned(),
+        detail: crate::errors::chain(error),
+        hint: Some("versions are not safe on a store without this".to_owned()),
+    }
+}
+
+/// The lines with their worst status.
+pub(super) fn checklist(lines: Vec<CheckLine>) -> Checklist {
+    let has = |status: &str| lines.iter().any(|line| line.status == status);
+    let status = if has("fail") { "fail" } else if has("warn") { "warn" } else { "ok" };
+    Checklist { status: status.to_owned(), lines }
+}
+
+fn show(record: StoreRecord) -> Store {
+    let StoreRecord { name, url, repository, commit_mode, .. } = record;
+    Store { name, url, repository, commit_mode }
+}

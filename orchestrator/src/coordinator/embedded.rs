@@ -1,0 +1,198 @@
+//! The coordinator of a daemon on one node: redb in the state directory.
+//!
+//! Tables: `kv` (key → record), `log` (revision and index → change; the last [`LOG_REVISIONS`] revisions, for watches) and
+//! `meta` (`format`, `revision`, `generation`, `compacted`). Commits are durable. Leases live in memory only: opening the
+//! directory deletes the leased keys of the previous run. A lock file admits one process per directory.
+//!
+//! A crash at any point leaves the last committed transaction; redb recovers on opening.
+
+mod codec;
+mod database;
+mod leases;
+mod lock;
+mod watcher;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidemark_gateway::Env;
+use tokio::sync::broadcast;
+
+use super::{
+    Applied, Cmp, Coordinator, Error, Kv, Lease, MAX_OPS, MAX_VALUE_BYTES, Op, Outcome, Revision, Watch,
+    watch::{Event, WatchEvent},
+};
+use database::Db;
+use leases::Leases;
+
+/// Revisions that watches can start from.
+pub const LOG_REVISIONS: u64 = 10_000;
+
+/// Transactions a watch may lag behind before it has to list again.
+const WATCH_BACKLOG: usize = 1024;
+
+/// Why a state directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or its lock file cannot be made or read.
+    #[error("state directory {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("state directory {path} is in use by pid {pid}")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process, as its lock file says; `unknown` where it says nothing.
+        pid: String,
+    },
+    /// The database cannot be opened.
+    #[error("coordinator database {path}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+    /// The database was written by another version.
+    #[error("coordinator database {path} has format {found}, this program reads format {known}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// Ours.
+        known: u64,
+    },
+}
+
+/// The embedded coordinator; a cheap handle.
+#[derive(Clone)]
+pub struct Embedded {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Arc<Db>,
+    leases: Leases,
+    generation: AtomicU64,
+    events: broadcast::Sender<Arc<Vec<Event>>>,
+    env: Env,
+    _lock: lock::StateLock,
+}
+
+impl Embedded {
+    /// Opens or creates the coordinator's state in `directory` and deletes the leased keys of the previous run.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::InUse`] where another process has it open.
+    pub fn open(directory: &Path, env: Env) -> Result<Self, OpenError> {
+        let lock = lock::StateLock::acquire(directory)?;
+        let db = Db::open(&directory.join("coordinator.redb"))?;
+        let generation = AtomicU64::new(db.generation());
+        let (events, _) = broadcast::channel(WATCH_BACKLOG);
+        let inner = Inner { db: Arc::new(db), leases: Leases::default(), generation, events, env, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl Inner {
+    /// Runs a transaction off the runtime. A lease named by a put is looked up under the same lock as the write.
+    async fn txn(self: &Arc<Self>, when: Vec<Cmp>, then: Vec<Op>, otherwise: Vec<Op>) -> Result<Outcome, Error> {
+        let inner = Arc::clone(self);
+        blocking("transaction", move || {
+            inner.db.write(|lease| inner.leases.is_alive(lease), &when, &then, &otherwise, |e| inner.publish(e))
+        })
+        .await
+    }
+
+    /// Sends changes to the watchers; called under the write lock, so in the order of revisions.
+    fn publish(&self, events: Vec<Event>) {
+        // An error only says that nobody watches.
+        let _ = self.events.send(Arc::new(events));
+    }
+}
+
+#[async_trait]
+impl Coordinator for Embedded {
+    fn generation(&self) -> u64 {
+        self.inner.generation.load(Ordering::SeqCst)
+    }
+
+    async fn raise_generation(&self, to: u64) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        blocking("raise the generation", move || {
+            let now = inner.db.raise_generation(to)?;
+            inner.generation.fetch_max(now, Ordering::SeqCst);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Kv>, Error> {
+        let (db, key) = (Arc::clone(&self.inner.db), key.to_owned());
+        blocking("read a key", move || db.get(&key)).await
+    }
+
+    async fn list(&self, prefix: &str, limit: usize, after: Option<&str>) -> Result<(Vec<Kv>, Revision), Error> {
+        let (db, prefix, after) = (Arc::clone(&self.inner.db), prefix.to_owned(), after.map(str::to_owned));
+        blocking("list keys", move || db.list(&prefix, limit, after.as_deref())).await
+    }
+
+    async fn txn(&self, when: Vec<Cmp>, then: Vec<Op>, otherwise: Vec<Op>) -> Result<Outcome, Error> {
+        check_limits(&then)?;
+        check_limits(&otherwise)?;
+        self.inner.txn(when, then, otherwise).await
+    }
+
+    async fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, Error> {
+        // Subscribed before the log is read: a change is then in the log, in the channel, or in both, and never in neither.
+        let live = self.inner.events.subscribe();
+        let (db, prefix) = (Arc::clone(&self.inner.db), prefix.to_owned());
+        let wanted = prefix.clone();
+        let past = blocking("read the log", move || db.events(&wanted, from)).await?;
+        Ok(watcher::watch(prefix, from, past, live))
+    }
+
+    async fn lease(&self, ttl: Duration) -> Result<Lease, Error> {
+        Ok(leases::grant(&self.inner, ttl))
+    }
+}
+
+/// Refuses what etcd would refuse.
+fn check_limits(ops: &[Op]) -> Result<(), Error> {
+    if ops.len() > MAX_OPS {
+        return Err(Error::Limit { what: "operations of a transaction".to_owned(), size: ops.len(), limit: MAX_OPS });
+    }
+    ops.iter().try_for_each(|op| match op {
+        Op::Put { key, value, .. } if value.len() > MAX_VALUE_BYTES => {
+            Err(Error::Limit { what: format!("value of {key}, bytes"), size: value.len(), limit: MAX_VALUE_BYTES })
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Runs database work on a blocking thread. Where that thread dies the work may have been done.
+async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(source) => Err(Error::Backend { operation, applied: Applied::Unknown, source: Box::new(source) }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Leases of this process, in memory. Each has a task that renews it every third of its time to live while its handle is
+//! held, and deletes its keys when the time has run out without one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{Error, Lease, LeaseId, lease::Keeper},
+    Inner, blocking,
+};
+
+/// The leases that are alive.
+#[derive(Default)]
+pub(super) struct Leases {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: u64,
+    alive: HashMap<LeaseId, Alive>,
+}
+
+struct Alive {
+    /// Monotonic time of its end.
+    deadline: Duration,
+    lost: CancellationToken,
+}
+
+impl Leases {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_alive(&self, id: LeaseId) -> bool {
+        self.lock().alive.contains_key(&id)
+    }
+
+    fn insert(&self, deadline: Duration) -> (LeaseId, CancellationToken) {
+        let mut state = self.lock();
+        state.last += 1;
+        let (id, lost) = (LeaseId(state.last), CancellationToken::new());
+        state.alive.insert(id, Alive { deadline, lost: lost.clone() });
+        (id, lost)
+    }
+
+    fn renew(&self, id: LeaseId, deadline: Duration) {
+        if let Some(alive) = self.lock().alive.get_mut(&id) {
+            alive.deadline = deadline;
+        }
+    }
+
+    fn deadline(&self, id: LeaseId) -> Duration {
+        self.lock().alive.get(&id).map_or(Duration::ZERO, |a| a.deadline)
+    }
+
+    /// Ends a lease; false where it had ended.
+    fn remove(&self, id: LeaseId) -> bool {
+        let removed = self.lock().alive.remove(&id);
+        removed.is_some_and(|alive| {
+            alive.lost.cancel();
+            true
+        })
+    }
+}
+
+/// Grants a lease and starts the task that keeps it; the task ends with the lease or with the coordinator.
+pub(super) fn grant(inner: &Arc<Inner>, ttl: Duration) -> Lease {
+    let (id, lost) = inner.leases.insert(inner.env.monotonic() + ttl);
+    let dropped = CancellationToken::new();
+    let handle = Handle { id, inner: Arc::clone(inner), lost: lost.clone(), dropped: dropped.clone() };
+    tokio::spawn(keep(Arc::downgrade(inner), id, ttl, dropped, lost));
+    Lease::new(id, Box::new(handle))
+}
+
+struct Handle {
+    id: LeaseId,
+    inner: Arc<Inner>,
+    lost: CancellationToken,
+    dropped: CancellationToken,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.dropped.cancel();
+    }
+}
+
+#[async_trait]
+impl Keeper for Handle {
+    fn deadline(&self) -> Duration {
+        self.inner.leases.deadline(self.id)
+    }
+
+    fn lost(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
+    async fn revoke(&self) -> Result<(), Error> {
+        end(&self.inner, self.id).await
+    }
+}
+
+/// Renews the lease until its handle is dropped, then lets it run out. Holds no strong reference while it waits, so that the
+/// state directory is free once its last user is gone.
+async fn keep(inner: Weak<Inner>, id: LeaseId, ttl: Duration, dropped: CancellationToken, lost: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = lost.cancelled() => return,
+            () = dropped.cancelled() => break,
+            () = tokio::time::sleep(ttl / 3) => {}
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        inner.leases.renew(id, inner.env.monotonic() + ttl);
+    }
+    tokio::select! {
+        () = lost.cancelled() => return,
+        () = tokio::time::sleep(ttl) => {}
+    }
+    let Some(inner) = inner.upgrade() else { return };
+    if let Err(error) = end(&inner, id).await {
+        tracing::error!(lease = %id, error = %crate::errors::chain(&error), "keys of an expired lease were not deleted");
+    }
+}
+
+/// Ends a lease and deletes its keys in one transaction.
+async fn end(inner: &Arc<Inner>, id: LeaseId) -> Result<(), Error> {
+    if !inner.leases.remove(id) {
+        return Ok(());
+    }
+    let inner = Arc::clone(inner);
+    blocking("end a lease", move || inner.db.delete_leased(Some(id), |events| inner.publish(events)).map(drop)).await
+}

@@ -1,0 +1,307 @@
+//! The daemon: everything put together, started in order, stopped in order.
+//!
+//! Start: state directory, control service for listeners, API, runner of tasks. Tasks that were running when the last run
+//! ended are claimed again at once. Stop: no new requests, running tasks are interrupted and their claims given back.
+
+mod control_port;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use tidemark_gateway::Env;
+use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
+use tidemark_web::token::{self, ApiToken};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    control_api::Api,
+    coordinator::{
+        Coordinator,
+        embedded::{Embedded, OpenError},
+    },
+    executors::Executors,
+    listeners::{
+        ListenerConfig, Listeners, Registry,
+        control::{self, ListenerToken},
+        launch::{Launcher, Processes},
+    },
+    registrations::Registrations,
+    sources::Drivers,
+    stores::Stores,
+    tasks::{self, Runner, RunnerConfig, Tasks},
+};
+
+/// Settings as they are given.
+#[derive(Clone, Debug)]
+pub struct RawConfig {
+    /// State directory.
+    pub state: PathBuf,
+    /// Address of the API, `ip:port`.
+    pub listen: String,
+    /// File of the API's token; made where it is absent.
+    pub token_file: PathBuf,
+    /// Address of the control service for listeners, `ip:port`.
+    pub control_listen: String,
+    /// Name of this node.
+    pub node: String,
+    /// Objects consolidated at a time within a task.
+    pub consolidations: usize,
+    /// Bytes of buffers of one consolidation.
+    pub consolidation_memory_bytes: usize,
+}
+
+/// Settings that are sound.
+#[derive(Clone, Debug)]
+pub struct Config {
+    state: PathBuf,
+    listen: SocketAddr,
+    token_file: PathBuf,
+    control_listen: SocketAddr,
+    runner: RunnerConfig,
+    listeners: ListenerConfig,
+    consolidations: usize,
+    consolidate_limits: ConsolidateLimits,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not an address.
+    #[error("{name} {value:?} is not ip:port")]
+    Address {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// An address that other hosts can reach.
+    #[error("{name} {value} is not a loopback address; without TLS the daemon serves this host only")]
+    Remote {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: SocketAddr,
+    },
+    /// A number out of its range.
+    #[error("{name} is {value}, it must be from {least} to {most}")]
+    Range {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// Least value, inclusive.
+        least: usize,
+        /// Greatest value, inclusive.
+        most: usize,
+    },
+}
+
+/// Why the daemon cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The token file.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// An address cannot be listened on.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The API ended.
+    #[error("serve the API")]
+    Api(#[source] std::io::Error),
+    /// The control service ended.
+    #[error("serve control")]
+    Control(#[source] tonic::transport::Error),
+    /// The runner of tasks ended.
+    #[error("run tasks")]
+    Tasks(#[source] tasks::Error),
+}
+
+impl RawConfig {
+    /// The settings, where they are sound.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        let listen = loopback("listen", &self.listen)?;
+        let control_listen = loopback("control-listen", &self.control_listen)?;
+        range("consolidations", self.consolidations, 1, 64)?;
+        range("consolidation-memory-bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
+        let memory_bytes = self.consolidation_memory_bytes;
+        Ok(Config {
+            state: self.state,
+            listen,
+            token_file: self.token_file,
+            control_listen,
+            runner: RunnerConfig { node: self.node, ..RunnerConfig::default() },
+            listeners: ListenerConfig::default(),
+            consolidations: self.consolidations,
+            consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
+        })
+    }
+}
+
+impl Config {
+    /// The same with other bounds on listeners.
+    #[must_use]
+    pub fn with_listeners(self, listeners: ListenerConfig) -> Self {
+        Self { listeners, ..self }
+    }
+
+    /// The same with other bounds on tasks; the node keeps its name.
+    #[must_use]
+    pub fn with_runner(self, runner: RunnerConfig) -> Self {
+        let node = self.runner.node;
+        Self { runner: RunnerConfig { node, ..runner }, ..self }
+    }
+}
+
+fn loopback(name: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
+    let value: SocketAddr =
+        text.parse().map_err(|_| ConfigError::Address { name, value: text.chars().take(80).collect() })?;
+    if value.ip().is_loopback() { Ok(value) } else { Err(ConfigError::Remote { name, value }) }
+}
+
+fn range(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(ConfigError::Range { name, value, least, most }) }
+}
+
+/// What the daemon is made of besides its settings; tests replace parts.
+pub struct Parts {
+    /// Kinds of sources.
+    pub drivers: Drivers,
+    /// Makes the launcher of listeners from the URL of control and their token.
+    pub launcher: Box<dyn FnOnce(String, ListenerToken) -> Arc<dyn Launcher> + Send>,
+}
+
+impl Default for Parts {
+    /// All kinds of sources, listeners as processes of this host.
+    fn default() -> Self {
+        Self { drivers: Drivers::all(), launcher: Box::new(|control, token| Arc::new(Processes::new(control, token))) }
+    }
+}
+
+/// A daemon that listens and has not begun to serve.
+pub struct Daemon {
+    coordinator: Embedded,
+    api_socket: TcpListener,
+    api_token: ApiToken,
+    control_socket: TcpListener,
+    listener_token: ListenerToken,
+    registry: Arc<Registry>,
+    executors: Executors,
+    runner: RunnerConfig,
+    env: Env,
+    address: SocketAddr,
+}
+
+/// Runs the daemon until `shutdown`; `ready` gets the address of the API as soon as it answers.
+///
+/// # Errors
+/// [`Error`].
+pub async fn run(
+    config: Config,
+    env: Env,
+    parts: Parts,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let daemon = Daemon::open(config, env, parts).await?;
+    ready(daemon.address);
+    daemon.serve(shutdown).await
+}
+
+impl Daemon {
+    async fn open(config: Config, env: Env, parts: Parts) -> Result<Self, Error> {
+        let coordinator = Embedded::open(&config.state, env.clone())?;
+        let api_token = ApiToken::read_or_create(&config.token_file, &env)?;
+        let api_socket = bind(config.listen).await?;
+        let control_socket = control_port::bind(&config.state, config.control_listen).await?;
+        let control = local_address(&control_socket, config.control_listen)?;
+        let listener_token = ListenerToken::generate(&env);
+        let registry = Arc::new(Registry::default());
+        let launcher = (parts.launcher)(format!("http://{control}"), listener_token.clone());
+        let listeners = Listeners::new(Arc::clone(&registry), launcher, config.listeners);
+        let registrations = Registrations::new(Arc::new(coordinator.clone()));
+        let executors = Executors {
+            stores: Stores::new(registrations.clone(), env.clone()),
+            registrations,
+            drivers: parts.drivers,
+            listeners,
+            capture_limits: CaptureLimits::default(),
+            consolidate_limits: config.consolidate_limits,
+            consolidations: config.consolidations,
+            node: config.runner.node.clone(),
+            env: env.clone(),
+        };
+        let address = local_address(&api_socket, config.listen)?;
+        let runner = config.runner;
+        Ok(Self {
+            coordinator,
+            api_socket,
+            api_token,
+            control_socket,
+            listener_token,
+            registry,
+            executors,
+            runner,
+            env,
+            address,
+        })
+    }
+
+    fn tasks(&self) -> Tasks {
+        Tasks::new(Arc::new(self.coordinator.clone()), self.env.clone())
+    }
+
+    fn api(&self) -> Api {
+        let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
+        Api::new(self.executors.clone(), self.tasks(), coordinator)
+    }
+
+    /// Serves until `shutdown`, or until a part fails: then the others are stopped too. Control goes last, because runs that
+    /// are interrupted still stop their listeners.
+    async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let api = Arc::new(self.api());
+        let tasks = self.tasks();
+        let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
+        let control = control::serve(self.control_socket, self.registry, self.listener_token, control_stop.clone());
+        let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
+        let runner = Runner::new(tasks, Arc::new(self.executors), self.runner).run(stop.clone());
+        let work = async {
+            let api = async { stopping(&stop, api.await.map_err(Error::Api)) };
+            let runner = async { stopping(&stop, runner.await.map_err(Error::Tasks)) };
+            let (api, runner) = tokio::join!(api, runner);
+            stopping(&control_stop, api.and(runner))
+        };
+        let control = async { stopping(&stop, control.await.map_err(Error::Control)) };
+        let (work, control) = tokio::join!(work, control);
+        work.and(control)
+    }
+}
+
+/// A part has ended: the others have to.
+fn stopping(others: &CancellationToken, outcome: Result<(), Error>) -> Result<(), Error> {
+    others.cancel();
+    outcome
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+fn local_address(socket: &TcpListener, address: SocketAddr) -> Result<SocketAddr, Error> {
+    socket.local_addr().map_err(|source| Error::Listen { address, source })
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

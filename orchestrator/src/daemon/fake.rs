@@ -1,0 +1,246 @@
+//! A kind of source for tests: two objects, a listener per node that stages nothing but its slice, consolidation that writes
+//! an entry of one row.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use serde_json::Value;
+use tidemark_catalog::{
+    entry::{Cut, DegradedRange, ENTRY_FORMAT, Entry, ObjectLine, PartitionCut, Quality, Totals},
+    ids::ObjectName,
+    layout, page_io,
+    slice::{SLICE_FORMAT, SliceManifest, SliceObject},
+    stored::StoredRef,
+};
+use tidemark_gateway::{Env, open};
+use tidemark_listener_core::{
+    assignment::{Assignment, CheckRequest},
+    check,
+    driver::{
+        ConsolidateJob, Error, ListenerSpec, LiveObject, PlannedObject, RestoreControl, RestoreJob, RestorePlan,
+        RestoreReport, SourceDriver,
+    },
+    listener::{Failure, Listener},
+    progress::ProgressSink,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Parts;
+use crate::{listeners::tests::InProcess, sources::Drivers};
+
+/// How the fake source behaves.
+#[derive(Default)]
+pub(super) struct World {
+    /// Objects that cannot be consolidated.
+    pub(super) damaged: Vec<String>,
+    /// Nodes that cannot be captured.
+    pub(super) unreachable: Vec<String>,
+    /// Object whose consolidation hangs, once.
+    pub(super) hang_at: Option<String>,
+    /// Told when it hangs.
+    pub(super) hung: Arc<Notify>,
+    /// Consolidations begun, in order.
+    pub(super) consolidated: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    pub(super) fn parts(self) -> Parts {
+        let unreachable = self.unreachable.clone();
+        let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, has_hung: AtomicBool::new(false) });
+        let launcher = Box::new(move |control, token| {
+            let listener = Arc::new(Node { unreachable });
+            Arc::new(InProcess { control, token, listener, deaths: AtomicU32::new(0) }) as _
+        });
+        Parts { drivers: Drivers::of([driver]), launcher }
+    }
+}
+
+fn objects() -> Vec<ObjectName> {
+    ["ks/a", "ks/b", "other/c"].map(|name| name.parse().unwrap()).to_vec()
+}
+
+/// One listener for all nodes: the node is named at the end of an assignment's id.
+struct Node {
+    unreachable: Vec<String>,
+}
+
+#[async_trait]
+impl Listener for Node {
+    async fn check(&self, request: &CheckRequest) -> Vec<check::Line> {
+        vec![check::Line::ok("listener", request.objects.first().map_or("n1", String::as_str), "well")]
+    }
+
+    async fn capture(
+        &self,
+        assignment: &Assignment,
+        _progress: ProgressSink,
+        _cancel: CancellationToken,
+    ) -> Result<StoredRef, Failure> {
+        let node = assignment.id.split('-').rev().nth(1).unwrap();
+        if self.unreachable.iter().any(|name| name == node) {
+            let message = "connection refused".to_owned();
+            return Err(Failure { code: "TM-FAKE-0001", message, retryable: true });
+        }
+        let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
+        let path = layout::staged(&assignment.source, &assignment.task, node).join("slice.json");
+        let slice = page_io::write(&store.unwrap(), &path, &slice(assignment, node)).await;
+        slice.map_err(|error| Failure { code: "TM-FAKE-0002", message: error.to_string(), retryable: false })
+    }
+}
+
+fn slice(assignment: &Assignment, node: &str) -> SliceManifest {
+    let object = |object: ObjectName| SliceObject { object, object_id: "1".to_owned(), unreadable: None, files: vec![] };
+    let at = "2026-01-02T03:04:05Z".parse().unwrap();
+    SliceManifest {
+        format: SLICE_FORMAT,
+        source: assignment.source.clone(),
+        task: assignment.task.clone(),
+        token: assignment.token,
+        partition: node.to_owned(),
+        started: at,
+        finished: at,
+        objects: objects().into_iter().map(object).collect(),
+        info: StoredRef { key: "none".to_owned(), size: 0, digest: tidemark_gateway::Digest::of(b"") },
+    }
+}
+
+struct Driver {
+    world: World,
+    has_hung: AtomicBool,
+}
+
+#[async_trait]
+impl SourceDriver for Driver {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+
+    fn validate(&self, spec: &Value) -> Result<(), Error> {
+        spec["nodes"].as_array().map(drop).ok_or_else(|| Error::new("TM-FAKE-0003", "nodes"))
+    }
+
+    async fn check(&self, _spec: &Value) -> Vec<check::Line> {
+        vec![check::Line::ok("connect", "cluster", "well")]
+    }
+
+    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Error> {
+        let live = |object| LiveObject { object, object_id: "1".to_owned(), supported: true, note: None };
+        Ok(objects().into_iter().map(live).collect())
+    }
+
+    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
+        let nodes = spec["nodes"].as_array().unwrap().iter().map(|node| node.as_str().unwrap().to_owned());
+        let spec = |id| ListenerSpec { id, program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
+        Ok(nodes.map(spec).collect())
+    }
+
+    async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {
+        let name = job.object.to_string();
+        self.world.consolidated.lock().unwrap().push(name.clone());
+        if self.world.hang_at.as_ref() == Some(&name) && !self.has_hung.swap(true, Ordering::SeqCst) {
+            self.world.hung.notify_one();
+            job.cancel.cancelled().await;
+            return Err(Error::cancelled());
+        }
+        if self.world.damaged.contains(&name) {
+            return Err(Error::new("TM-FAKE-0004", "n1: nb-1-big-Data.db: offset 7: checksum"));
+        }
+        let entry = entry(&job);
+        let stored = page_io::write(&job.store, &job.names.page(), &entry).await;
+        Ok(ObjectLine {
+            object: job.object.clone(),
+            entry: Some(stored.map_err(|error| Error::new("TM-FAKE-0005", error.to_string()))?),
+            cut: entry.cut,
+            quality: entry.quality,
+            topology: None,
+            totals: entry.totals,
+        })
+    }
+
+    async fn captured_objects(
+        &self,
+        _store: &Arc<dyn ObjectStore>,
+        slices: &[SliceManifest],
+    ) -> Result<Vec<ObjectName>, Error> {
+        Ok(slices.iter().flat_map(|slice| slice.objects.iter().map(|object| object.object.clone())).collect())
+    }
+
+    async fn verify(&self, _: &Arc<dyn ObjectStore>, entry: &Entry, _: ProgressSink) -> Result<u64, Error> {
+        Ok(entry.totals.rows)
+    }
+
+    async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
+        let planned = |line: &ObjectLine| PlannedObject {
+            object: line.object.clone(),
+            target: line.object.clone(),
+            entry: line.entry.clone().unwrap(),
+            rows: line.totals.rows,
+            stored_bytes: 1,
+        };
+        let full = job.options.rename.values().any(|to| to == "full");
+        let check = if full {
+            check::Line::fail("empty", "full", "it holds rows", "name another")
+        } else {
+            check::Line::ok("empty", "target", "well")
+        };
+        Ok(RestorePlan {
+            objects: job.lines.iter().map(planned).collect(),
+            schema: vec![],
+            checks: vec![check],
+            rows: job.lines.len() as u64,
+            stored_bytes: 2,
+            write_level: "all".to_owned(),
+            destination: "fake".to_owned(),
+        })
+    }
+
+    async fn restore(
+        &self,
+        _job: &RestoreJob,
+        plan: &RestorePlan,
+        control: RestoreControl,
+    ) -> Result<RestoreReport, Error> {
+        control.save.save(serde_json::json!({"done": 1})).await?;
+        Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
+    }
+}
+
+fn entry(job: &ConsolidateJob) -> Entry {
+    let at = job.slices[0].started;
+    let cut = |slice: &SliceManifest| PartitionCut {
+        partition: slice.partition.clone(),
+        started: slice.started,
+        finished: slice.finished,
+    };
+    Entry {
+        format: ENTRY_FORMAT,
+        object: job.object.clone(),
+        object_id: "1".to_owned(),
+        kind: "fake".to_owned(),
+        schema: Value::Null,
+        columns: vec![],
+        baseline: vec![],
+        increments: vec![],
+        replicas: vec![],
+        cut: Cut { from: at, through: at, partitions: job.slices.iter().map(cut).collect() },
+        quality: quality(job),
+        totals: Totals { rows: 1, ..Totals::default() },
+    }
+}
+
+fn quality(job: &ConsolidateJob) -> Quality {
+    let range = |(node, reason): &(String, String)| DegradedRange {
+        after: "0".to_owned(),
+        through: "1".to_owned(),
+        replicas: 2,
+        captured: 1,
+        reason: format!("{node}: {reason}"),
+    };
+    let ranges: Vec<_> = job.absent.iter().map(range).collect();
+    if ranges.is_empty() { Quality::Cut } else { Quality::Degraded { ranges } }
+}

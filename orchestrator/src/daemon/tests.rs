@@ -1,0 +1,301 @@
+//! The whole daemon in this process: its API as the REST server calls it, over a fake kind of source whose listeners attach
+//! over real connections.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tidemark_gateway::Env;
+use tidemark_web::{
+    api::{AddSource, AddStore, Operation, Policy, Protect, Restore},
+    control::ControlApi as _,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Config, ConfigError, RawConfig, fake};
+use crate::{
+    control_api::Api,
+    coordinator::embedded::Embedded,
+    listeners::ListenerConfig,
+    tasks::RunnerConfig,
+};
+
+fn raw(state: &Path) -> RawConfig {
+    RawConfig {
+        state: state.to_owned(),
+        listen: "127.0.0.1:0".to_owned(),
+        token_file: state.join("token"),
+        control_listen: "127.0.0.1:0".to_owned(),
+        node: "test".to_owned(),
+        consolidations: 1,
+        consolidation_memory_bytes: 64 << 20,
+    }
+}
+
+fn config(state: &Path) -> Config {
+    let backoff = Duration::from_millis(1);
+    let listeners = ListenerConfig { backoff, stop_timeout: Duration::from_secs(2), ..ListenerConfig::default() };
+    raw(state).validate().unwrap().with_listeners(listeners).with_runner(RunnerConfig { backoff, ..RunnerConfig::default() })
+}
+
+/// Runs `work` against the API of a daemon on `state`, then stops the daemon in order.
+async fn with_daemon<Fut: Future<Output = ()>>(state: &Path, world: fake::World, work: impl FnOnce(Api) -> Fut) {
+    let shutdown = CancellationToken::new();
+    let daemon = super::Daemon::open(config(state), Env::system(), world.parts()).await.unwrap();
+    let api = daemon.api();
+    let (served, ()) = tokio::join!(daemon.serve(shutdown.clone()), async {
+        work(api).await;
+        shutdown.cancel();
+    });
+    served.unwrap();
+}
+
+fn policy() -> Policy {
+    Policy {
+        name: "daily".to_owned(),
+        source: "src".to_owned(),
+        objects: vec!["ks/*".to_owned()],
+        store: "s".to_owned(),
+        write_level: "quorum".to_owned(),
+        repaired: false,
+    }
+}
+
+async fn add_store(api: &Api, directory: &Path) {
+    let url = format!("file://{}", directory.display());
+    api.add_store(AddStore { name: "s".to_owned(), url, credentials: None }).await.unwrap();
+}
+
+async fn set_up(api: &Api, directory: &Path) {
+    add_store(api, directory).await;
+    let source = AddSource { name: "src".to_owned(), kind: "fake".to_owned(), spec: json!({"nodes": ["n1", "n2"]}) };
+    api.add_source(source).await.unwrap();
+}
+
+async fn done(api: &Api, operation: Operation) -> Operation {
+    let done = api.operation(&operation.id, 30).await.unwrap();
+    assert!(done.done, "{done:?}");
+    done
+}
+
+async fn protect(api: &Api, key: &str) -> Operation {
+    let asked = api.protect(Protect { policy: policy() }, key).await.unwrap();
+    done(api, asked).await
+}
+
+#[test]
+fn only_loopback_addresses_are_served() {
+    let remote = RawConfig { listen: "0.0.0.0:8480".to_owned(), ..raw(Path::new("/tmp")) };
+    assert!(matches!(remote.validate(), Err(ConfigError::Remote { name: "listen", .. })));
+    let none = RawConfig { control_listen: "localhost".to_owned(), ..raw(Path::new("/tmp")) };
+    assert!(matches!(none.validate(), Err(ConfigError::Address { name: "control-listen", .. })));
+    let zero = RawConfig { consolidations: 0, ..raw(Path::new("/tmp")) };
+    assert!(matches!(zero.validate(), Err(ConfigError::Range { name: "consolidations", .. })));
+}
+
+#[tokio::test]
+async fn a_policy_makes_versions_and_one_key_makes_one() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let first = protect(&api, "one").await;
+        assert_eq!((first.state.as_str(), &first.error), ("succeeded", &None), "{first:?}");
+        assert_eq!(first.result.as_ref().unwrap()["version"], "src.daily.1");
+        assert_eq!(protect(&api, "one").await.id, first.id);
+        let other = Protect { policy: Policy { name: "other".to_owned(), ..policy() } };
+        assert_eq!(api.protect(other, "one").await.unwrap_err().status, 422);
+        let second = api.run_policy("daily", "two").await.unwrap();
+        assert_eq!(done(&api, second).await.result.unwrap()["version"], "src.daily.2");
+        let versions = api.versions(Some("src"), None).await.unwrap();
+        assert_eq!(versions.iter().map(|v| v.id.as_str()).collect::<Vec<_>>(), ["src.daily.1", "src.daily.2"]);
+        let detail = api.version("src.daily.2").await.unwrap();
+        assert_eq!(detail.contents.iter().map(|o| o.object.as_str()).collect::<Vec<_>>(), ["ks/a", "ks/b"]);
+        assert_eq!(api.version("src.daily.3").await.unwrap_err().status, 404);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_state_directory_loses_no_version_source_or_policy() {
+    let (one, two, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(one.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+    })
+    .await;
+    with_daemon(two.path(), fake::World::default(), async |api| {
+        add_store(&api, bucket.path()).await;
+        assert_eq!(api.sources().await.unwrap()[0].name, "src");
+        assert_eq!(api.policies().await.unwrap(), [policy()]);
+        assert_eq!(api.versions(None, Some("daily")).await.unwrap().len(), 1);
+        // A higher generation: the new state may commit although its revisions start anew.
+        let run = api.run_policy("daily", "again").await.unwrap();
+        assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_object_is_missing_and_the_others_are_kept() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { damaged: vec!["ks/a".to_owned()], ..fake::World::default() };
+    with_daemon(state.path(), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let ended = protect(&api, "one").await;
+        assert_eq!(ended.state, "warnings", "{ended:?}");
+        let detail = api.version("src.daily.1").await.unwrap();
+        assert_eq!((detail.contents[0].quality.as_str(), detail.contents[1].quality.as_str()), ("missing", "cut"));
+        assert!(detail.contents[0].notes[0].contains("offset 7"), "{detail:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_all_objects_are_damaged_there_is_no_version() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { damaged: vec!["ks/a".to_owned(), "ks/b".to_owned()], ..fake::World::default() };
+    with_daemon(state.path(), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let ended = protect(&api, "one").await;
+        assert_eq!((ended.state.as_str(), ended.error.unwrap().code.as_str()), ("failed", "TM-PROT-0004"));
+        assert!(api.versions(None, None).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_captured_is_absent_and_the_version_commits() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { unreachable: vec!["n2".to_owned()], ..fake::World::default() };
+    with_daemon(state.path(), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let ended = protect(&api, "one").await;
+        assert_eq!(ended.state, "warnings", "the fake judges a range without n2 as degraded: {ended:?}");
+        let absent = ended.result.unwrap()["absent"].clone();
+        assert_eq!(absent[0][0], "n2");
+        assert_eq!(api.version("src.daily.1").await.unwrap().version.quality, "degraded");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn verification_and_restore_read_what_was_kept() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        let verify = api.verify_version("src.daily.1", "v").await.unwrap();
+        assert_eq!(done(&api, verify).await.result.unwrap()["records"], 2);
+        let restore = restore(json!({}));
+        assert_eq!(api.plan_restore(restore.clone()).await.unwrap().objects.len(), 2);
+        let run = api.restore(restore, "r").await.unwrap();
+        assert_eq!(done(&api, run).await.result.unwrap()["rows_written"], 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_plan_with_a_failed_check_is_refused_and_leaves_no_operation() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        let refused = api.restore(restore(json!({"rename": {"ks": "full"}})), "r").await.unwrap_err();
+        assert_eq!((refused.status, refused.code.as_str()), (422, "TM-REST-0101"));
+        assert_eq!(api.operations().await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+fn restore(more: Value) -> Restore {
+    let mut whole = json!({"version": "src.daily.1", "to": "src"});
+    whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    serde_json::from_value(whole).unwrap()
+}
+
+#[tokio::test]
+async fn a_test_of_a_source_asks_every_listener() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let checklist = api.test_source("src").await.unwrap();
+        let subjects: Vec<_> = checklist.lines.iter().map(|line| line.subject.as_str()).collect();
+        assert_eq!((checklist.status.as_str(), subjects), ("ok", vec!["cluster", "n1", "n1"]));
+        let store = api.test_store("s").await.unwrap();
+        assert_eq!(store.status, "ok");
+    })
+    .await;
+}
+
+#[test]
+fn a_killed_protect_is_resumed_and_finished_objects_are_not_redone() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { hang_at: Some("ks/b".to_owned()), ..fake::World::default() };
+    let (hung, log) = (Arc::clone(&world.hung), Arc::clone(&world.consolidated));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let id = runtime.block_on(async {
+        let daemon = super::Daemon::open(config(state.path()), Env::system(), world.parts()).await.unwrap();
+        let api = daemon.api();
+        tokio::spawn(daemon.serve(CancellationToken::new()));
+        set_up(&api, bucket.path()).await;
+        let asked = api.protect(Protect { policy: policy() }, "one").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), hung.notified()).await.unwrap();
+        asked.id
+    });
+    runtime.shutdown_timeout(Duration::from_secs(30));
+    let again = fake::World { consolidated: Arc::clone(&log), ..fake::World::default() };
+    tokio::runtime::Runtime::new().unwrap().block_on(with_daemon(state.path(), again, async |api| {
+        let ended = api.operation(&id, 30).await.unwrap();
+        assert_eq!((ended.state.as_str(), ended.attempt), ("succeeded", 2), "{ended:?}");
+        assert_eq!(api.versions(None, None).await.unwrap().len(), 1);
+    }));
+    assert_eq!(*log.lock().unwrap(), ["ks/a", "ks/b", "ks/b"]);
+}
+
+#[tokio::test]
+async fn a_protect_that_is_cancelled_makes_no_version() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { hang_at: Some("ks/a".to_owned()), ..fake::World::default() };
+    let hung = Arc::clone(&world.hung);
+    with_daemon(state.path(), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let asked = api.protect(Protect { policy: policy() }, "one").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), hung.notified()).await.unwrap();
+        api.cancel_operation(&asked.id).await.unwrap();
+        let ended = done(&api, asked).await;
+        assert_eq!((ended.state.as_str(), ended.error), ("cancelled", None));
+        assert!(api.versions(None, None).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_registered_is_refused_with_a_code() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let source = |name: &str, kind: &str, spec| AddSource { name: name.to_owned(), kind: kind.to_owned(), spec };
+        let unknown = api.add_source(source("x", "oracle", json!({}))).await.unwrap_err();
+        assert_eq!((unknown.status, unknown.code.as_str()), (422, "TM-SRC-0002"));
+        let name = api.add_source(source("X Y", "fake", json!({"nodes": []}))).await.unwrap_err();
+        assert_eq!(name.status, 400);
+        let other = api.add_source(source("src", "fake", json!({"nodes": []}))).await.unwrap_err();
+        assert_eq!((other.status, other.code.as_str()), (409, "TM-SRC-0409"));
+        let level = Policy { write_level: "most".to_owned(), ..policy() };
+        assert_eq!(api.add_policy(level).await.unwrap_err().status, 400);
+        let store = Policy { store: "none".to_owned(), ..policy() };
+        assert_eq!(api.add_policy(store).await.unwrap_err().status, 404);
+        let store = AddStore { name: "t".to_owned(), url: "ftp://x".to_owned(), credentials: None };
+        assert_eq!(api.add_store(store).await.unwrap_err().status, 400);
+        let twice = AddStore { name: "t".to_owned(), url: format!("file://{}", bucket.path().display()), credentials: None };
+        assert_eq!(api.add_store(twice).await.unwrap_err().status, 409);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_the_state_directory_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let _one = Embedded::open(state.path(), Env::system()).unwrap();
+    let two = super::Daemon::open(config(state.path()), Env::system(), fake::World::default().parts()).await;
+    assert!(matches!(two.map(drop), Err(super::Error::State(_))));
+}

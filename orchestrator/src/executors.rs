@@ -1,0 +1,161 @@
+//! What the kinds of tasks need, and which code runs which kind.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::{FutureExt as _, future::BoxFuture};
+use object_store::ObjectStore;
+use serde::de::DeserializeOwned;
+use tidemark_catalog::{chain, commit, manifest::Manifest, page_io, pages, stored::StoredRef, work};
+use tidemark_gateway::Env;
+use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
+
+use crate::{
+    errors::chain as words,
+    listeners::Listeners,
+    protect,
+    registrations::{self, Registrations, SOURCES, SourceRecord},
+    restore_task,
+    sources::Drivers,
+    stores::{self, OpenStore, Stores},
+    tasks::{Completion, Execute, Failure, Kind, TaskContext},
+    verify_task,
+};
+
+/// Everything that tasks are done with; a cheap handle.
+#[derive(Clone)]
+pub struct Executors {
+    /// Stores.
+    pub stores: Stores,
+    /// Registrations.
+    pub registrations: Registrations,
+    /// Kinds of sources.
+    pub drivers: Drivers,
+    /// Listeners.
+    pub listeners: Listeners,
+    /// Bounds of a capture, for each listener.
+    pub capture_limits: CaptureLimits,
+    /// Bounds of a consolidation.
+    pub consolidate_limits: ConsolidateLimits,
+    /// Objects consolidated at a time within a task, from 1.
+    pub consolidations: usize,
+    /// Name of this node, as it is written into manifests.
+    pub node: String,
+    /// Clocks.
+    pub env: Env,
+}
+
+#[async_trait]
+impl Execute for Executors {
+    async fn execute(&self, context: TaskContext) -> Result<Completion, Failure> {
+        match context.task.kind {
+            Kind::Protect => protect::run(self, context).await,
+            Kind::Restore => restore_task::run(self, context).await,
+            Kind::Verify => verify_task::run(self, context).await,
+        }
+    }
+}
+
+impl Executors {
+    /// A registered source with its driver.
+    pub(crate) async fn source(&self, name: &str) -> Result<(SourceRecord, crate::protect::Driver), Failure> {
+        let record: Option<SourceRecord> = self.registrations.get(SOURCES, name).await?;
+        let record = record.ok_or_else(|| Failure::permanent("TM-SRC-0404", format!("there is no source {name}")))?;
+        let driver = self.driver(&record.kind)?;
+        Ok((record, driver))
+    }
+
+    /// The driver of a kind.
+    pub(crate) fn driver(&self, kind: &str) -> Result<crate::protect::Driver, Failure> {
+        self.drivers.get(kind).ok_or_else(|| {
+            Failure::permanent("TM-SRC-0002", format!("sources of kind {kind} are not known"))
+                .with_hint(format!("known kinds: {}", self.drivers.kinds()))
+        })
+    }
+
+    /// A version by its printed id.
+    pub(crate) async fn version(&self, id: &str) -> Result<(OpenStore, Manifest), Failure> {
+        let parsed = id.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))?;
+        let found = self.stores.find(&parsed).await?;
+        found.ok_or_else(|| Failure::permanent("TM-VER-0404", format!("no registered store holds version {id}")))
+    }
+}
+
+/// Reads a document. Boxed: of the unboxed future within a task's the compiler cannot tell that it is Send.
+pub(crate) fn read_document<'a, T: DeserializeOwned + Send + 'a>(
+    store: &'a Arc<dyn ObjectStore>,
+    reference: &'a StoredRef,
+) -> BoxFuture<'a, Result<T, page_io::Error>> {
+    page_io::read(store, reference).boxed()
+}
+
+/// A task's specification in its kind's shape.
+pub(crate) fn spec<T: DeserializeOwned>(context: &TaskContext) -> Result<T, Failure> {
+    serde_json::from_value(context.task.spec.clone())
+        .map_err(|error| Failure::permanent("TM-TASK-0005", format!("specification of the task: {error}")))
+}
+
+impl From<registrations::Error> for Failure {
+    fn from(error: registrations::Error) -> Self {
+        let retryable = matches!(error, registrations::Error::Coordinator { .. });
+        Self::of("TM-TASK-0002", words(&error), retryable)
+    }
+}
+
+impl From<stores::Error> for Failure {
+    fn from(error: stores::Error) -> Self {
+        match error {
+            stores::Error::Unknown(_) => Self::permanent("TM-STORE-0404", words(&error)),
+            stores::Error::Registrations(error) => error.into(),
+            stores::Error::Credentials { .. } => Self::permanent("TM-STORE-0103", words(&error))
+                .with_hint("credentials are read by the daemon: its environment or the file it names"),
+            stores::Error::Url { .. } | stores::Error::Open { .. } => Self::permanent("TM-STORE-0101", words(&error)),
+        }
+    }
+}
+
+impl From<stores::FindError> for Failure {
+    fn from(error: stores::FindError) -> Self {
+        match error {
+            stores::FindError::Store(error) => error.into(),
+            stores::FindError::Chain(error) => error.into(),
+        }
+    }
+}
+
+impl From<chain::Error> for Failure {
+    fn from(error: chain::Error) -> Self {
+        Self::of("TM-CAT-0001", words(&error), error.is_retryable())
+    }
+}
+
+impl From<pages::Error> for Failure {
+    fn from(error: pages::Error) -> Self {
+        let retryable = matches!(&error, pages::Error::Page(page) if page.is_retryable());
+        Self::of("TM-CAT-0002", words(&error), retryable)
+    }
+}
+
+impl From<page_io::Error> for Failure {
+    fn from(error: page_io::Error) -> Self {
+        Self::of("TM-CAT-0003", words(&error), error.is_retryable())
+    }
+}
+
+impl From<commit::Error> for Failure {
+    fn from(error: commit::Error) -> Self {
+        // A fenced claim is taken anew: the next attempt has a higher token.
+        let fenced = matches!(error, commit::Error::Fenced { .. } | commit::Error::ClaimLost { .. });
+        Self::of("TM-CAT-0004", words(&error), fenced || error.is_retryable())
+    }
+}
+
+impl From<work::Error> for Failure {
+    fn from(error: work::Error) -> Self {
+        let retryable = match &error {
+            work::Error::List { .. } => true,
+            work::Error::Page(page) => page.is_retryable(),
+        };
+        Self::of("TM-CAT-0005", words(&error), retryable)
+    }
+}

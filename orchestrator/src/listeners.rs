@@ -1,0 +1,202 @@
+//! Listeners: started beside the daemon, attached over gRPC, given work, watched, stopped.
+//!
+//! A listener is started when there is work for it and stopped afterwards: between captures nothing runs beside the database
+//! and nobody holds credentials. It dials out to [`control`], which knows it by the token of this run of the daemon, handed
+//! over in its environment. When it dies it is started again and gets its assignment again; assignments are deterministic
+//! within their task, so it resumes. All of that is bounded by [`ListenerConfig`]; then the capture of this partition fails,
+//! and what that means for the version is the task's to decide.
+//!
+//! One piece of work at a time: a second user of a listener waits for the first.
+
+pub mod control;
+mod drive;
+pub mod launch;
+mod registry;
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tidemark_catalog::{ids::SourceId, stored::StoredRef};
+use tidemark_listener_core::{
+    assignment::{Assignment, CheckRequest},
+    check,
+    driver::ListenerSpec,
+    progress::ProgressSink,
+    proto::{Shutdown, to_listener},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Failure;
+use launch::{Launch, Launcher};
+pub use registry::{Key, Registry};
+
+/// Bounds on how long listeners are waited for, and how often they are started.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// From the start of the process to its hello.
+    pub attach_timeout: Duration,
+    /// Longest silence of a listener that works.
+    pub silence_timeout: Duration,
+    /// Longest preflight check.
+    pub check_timeout: Duration,
+    /// From the wish to stop to the end of the process; then it is killed.
+    pub stop_timeout: Duration,
+    /// Failures of one piece of work, deaths included, before it is given up, from 1.
+    pub max_failures: u32,
+    /// Wait after the first failure; doubles with each.
+    pub backoff: Duration,
+}
+
+impl Default for ListenerConfig {
+    /// 20 s to attach, 5 min of silence, 60 s to check, 5 s to stop, 4 failures, first wait 1 s.
+    fn default() -> Self {
+        Self {
+            attach_timeout: Duration::from_secs(20),
+            silence_timeout: Duration::from_secs(300),
+            check_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(5),
+            max_failures: 4,
+            backoff: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Starts listeners and gives them work; a cheap handle.
+#[derive(Clone)]
+pub struct Listeners {
+    registry: Arc<Registry>,
+    launcher: Arc<dyn Launcher>,
+    config: Arc<ListenerConfig>,
+    busy: Arc<Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// A listener to use.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The protected system.
+    pub source: SourceId,
+    /// How it is started.
+    pub spec: ListenerSpec,
+    /// Credentials of the store, for its environment.
+    pub store_secrets: Vec<(String, String)>,
+}
+
+impl Target {
+    fn key(&self) -> Key {
+        Key { source: self.source.to_string(), listener: self.spec.id.clone() }
+    }
+
+    fn launch(&self) -> Launch {
+        let Self { source, spec, store_secrets } = self.clone();
+        let secrets = spec.secret_environment.into_iter().chain(store_secrets).collect();
+        Launch { source, listener: spec.id, program: spec.program, arguments: spec.arguments, secrets }
+    }
+}
+
+impl Listeners {
+    /// Listeners that attach to `registry` and are started by `launcher`.
+    pub fn new(registry: Arc<Registry>, launcher: Arc<dyn Launcher>, config: ListenerConfig) -> Self {
+        Self { registry, launcher, config: Arc::new(config), busy: Arc::default() }
+    }
+
+    /// Has one partition captured; `assignment` makes the assignment of the n-th try, from 1.
+    ///
+    /// # Errors
+    /// [`Failure`]: the listener's own, or why it could not be used; `cancelled` after `cancel`.
+    pub async fn capture(
+        &self,
+        target: &Target,
+        assignment: impl Fn(u32) -> Assignment + Send + Sync,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<StoredRef, Failure> {
+        let lock = self.lock_of(&target.key());
+        let _busy = lock.lock().await;
+        let work = drive::capture(&self.registry, &self.config, target.key(), assignment, progress, cancel);
+        self.with_process(target, work).await
+    }
+
+    /// The preflight checklist of one listener; where there is none, a line that says so.
+    pub async fn check(&self, target: &Target, request: &CheckRequest) -> Vec<check::Line> {
+        let lock = self.lock_of(&target.key());
+        let Ok(_busy) = lock.try_lock() else {
+            let words = "it is capturing now, which shows that it works";
+            return vec![check::Line::ok("listener", &target.spec.id, words)];
+        };
+        let work = drive::check(&self.registry, &self.config, target.key(), request);
+        self.with_process(target, work).await.unwrap_or_else(|failure| vec![unusable(&target.spec.id, &failure)])
+    }
+
+    /// How a listener stands: `attached`, `starting` or `stopped`, and its version where it is attached.
+    pub fn state(&self, source: &SourceId, listener: &str) -> (&'static str, Option<String>) {
+        self.registry.state(&Key { source: source.to_string(), listener: listener.to_owned() })
+    }
+
+    fn lock_of(&self, key: &Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(busy.entry(key.clone()).or_default())
+    }
+
+    /// Keeps the listener's process running while `work` goes on, then ends it.
+    async fn with_process<T>(
+        &self,
+        target: &Target,
+        work: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> Result<T, Failure> {
+        let expected = self.registry.expect_listener(target.key());
+        let stop = CancellationToken::new();
+        let launch = target.launch();
+        let mut process = pin!(self.keep_running(&launch, &stop));
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            failure = &mut process => return Err(failure),
+        };
+        stop.cancel();
+        if let Some(session) = self.registry.session(&target.key()) {
+            session.send(to_listener::Message::Shutdown(Shutdown {})).await;
+        }
+        // Whatever becomes of a process that was told to stop, its work is done or given up.
+        let _ = tokio::time::timeout(self.config.stop_timeout, process).await;
+        drop(expected);
+        outcome
+    }
+
+    /// Starts the process again whenever it ends, within bounds; ends when it ended after `stop`, or for good.
+    async fn keep_running(&self, launch: &Launch, stop: &CancellationToken) -> Failure {
+        let mut failures = 0;
+        loop {
+            let ended = self.launcher.run(launch).await;
+            if stop.is_cancelled() {
+                return Failure::cancelled();
+            }
+            let how = ended.unwrap_or_else(|error| format!("it cannot be started: {error}"));
+            tracing::warn!(source_id = %launch.source, listener = launch.listener, how, "listener ended by itself");
+            failures += 1;
+            if failures >= self.config.max_failures {
+                return process_failure(launch, failures, &how);
+            }
+            tokio::time::sleep(drive::backoff(&self.config, failures)).await;
+        }
+    }
+}
+
+fn process_failure(launch: &Launch, failures: u32, how: &str) -> Failure {
+    let Launch { listener, program, .. } = launch;
+    Failure::retryable(
+        "TM-LIST-0001",
+        format!("listener {listener}: program {program} ended {failures} times while it was needed; at last {how}"),
+    )
+    .with_hint(format!("{program} is looked for beside tidemarkd, then in PATH; its log is part of tidemarkd's"))
+}
+
+fn unusable(listener: &str, failure: &Failure) -> check::Line {
+    let hint = failure.hint.as_deref().unwrap_or("see the daemon's log for what the listener said");
+    check::Line::fail("listener", listener, failure.message.clone(), hint)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,178 @@
+//! One piece of work for one listener: sent when it is attached, sent again when it is attached anew, given up within bounds.
+
+use std::{sync::Arc, time::Duration};
+
+use tidemark_catalog::stored::StoredRef;
+use tidemark_listener_core::{
+    assignment::{Assignment, CheckRequest},
+    check,
+    progress::{Progress, ProgressSink},
+    proto::{self, to_listener},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Key, ListenerConfig, Registry,
+    registry::{Replies, Reply, Session},
+};
+use crate::tasks::Failure;
+
+/// How one try ended.
+enum Try<T> {
+    Done(T),
+    /// No further try would do better.
+    GivenUp(Failure),
+    /// Another try may do better.
+    Failed(Failure),
+}
+
+/// Wait after the n-th failure in a row, from 1.
+pub(super) fn backoff(config: &ListenerConfig, failures: u32) -> Duration {
+    config.backoff.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(Duration::from_secs(30))
+}
+
+/// Has the listener capture, in as many tries as the bounds allow.
+pub(super) async fn capture(
+    registry: &Arc<Registry>,
+    config: &ListenerConfig,
+    key: Key,
+    assignment: impl Fn(u32) -> Assignment + Send + Sync,
+    progress: ProgressSink,
+    cancel: CancellationToken,
+) -> Result<StoredRef, Failure> {
+    let mut failures = 0;
+    loop {
+        let assignment = assignment(failures + 1);
+        let attempt = capture_once(registry, config, &key, &assignment, &progress);
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                cancel_work(registry, &key, &assignment.id).await;
+                return Err(Failure::cancelled());
+            }
+            outcome = attempt => outcome,
+        };
+        match outcome {
+            Try::Done(slice) => return Ok(slice),
+            Try::GivenUp(failure) => return Err(failure),
+            Try::Failed(failure) if failures + 1 >= config.max_failures => return Err(failure),
+            Try::Failed(failure) => tracing::warn!(listener = key.listener, %failure, "capture failed, trying again"),
+        }
+        failures += 1;
+        tokio::select! {
+            () = cancel.cancelled() => return Err(Failure::cancelled()),
+            () = tokio::time::sleep(backoff(config, failures)) => {}
+        }
+    }
+}
+
+async fn cancel_work(registry: &Registry, key: &Key, id: &str) {
+    if let Some(session) = registry.session(key) {
+        session.send(to_listener::Message::Cancel(proto::Cancel { id: id.to_owned() })).await;
+    }
+}
+
+async fn capture_once(
+    registry: &Arc<Registry>,
+    config: &ListenerConfig,
+    key: &Key,
+    assignment: &Assignment,
+    progress: &ProgressSink,
+) -> Try<StoredRef> {
+    let json = serde_json::to_string(assignment).expect("an assignment is plain data");
+    let id = assignment.id.clone();
+    let message = to_listener::Message::Assignment(proto::Assignment { id: id.clone(), json });
+    let (session, mut replies) = match send(registry, config, key, &id, message).await {
+        Ok(sent) => sent,
+        Err(failure) => return Try::Failed(failure),
+    };
+    loop {
+        match next(config, key, &session, &mut replies).await {
+            Ok(Reply::Progress { phase, done, total }) => {
+                progress(Progress { phase, done, total, unit: "bytes".to_owned() });
+            }
+            Ok(Reply::Finished(json)) => return finished(key, &json),
+            Ok(Reply::Failed { code, message, retryable }) => {
+                let failure = Failure::of(&code, format!("listener {}: {message}", key.listener), retryable);
+                return if retryable { Try::Failed(failure) } else { Try::GivenUp(failure) };
+            }
+            Ok(Reply::Checked(_)) => {}
+            Err(failure) => return Try::Failed(failure),
+        }
+    }
+}
+
+fn finished(key: &Key, json: &str) -> Try<StoredRef> {
+    match serde_json::from_str(json) {
+        Ok(slice) => Try::Done(slice),
+        Err(error) => Try::GivenUp(unreadable(key, &error)),
+    }
+}
+
+fn unreadable(key: &Key, error: &serde_json::Error) -> Failure {
+    let words = format!("listener {}: its answer cannot be read: {error}", key.listener);
+    Failure::permanent("TM-LIST-0004", words).with_hint("the listener's version does not fit the daemon's")
+}
+
+/// Has the listener check.
+pub(super) async fn check(
+    registry: &Arc<Registry>,
+    config: &ListenerConfig,
+    key: Key,
+    request: &CheckRequest,
+) -> Result<Vec<check::Line>, Failure> {
+    let json = serde_json::to_string(request).expect("a request is plain data");
+    let id = format!("check-{}", key.listener);
+    let message = to_listener::Message::Check(proto::Check { id: id.clone(), json });
+    let (session, mut replies) = send(registry, config, &key, &id, message).await?;
+    let answer = async {
+        loop {
+            if let Reply::Checked(json) = next(config, &key, &session, &mut replies).await? {
+                return serde_json::from_str(&json).map_err(|error| unreadable(&key, &error));
+            }
+        }
+    };
+    tokio::time::timeout(config.check_timeout, answer).await.unwrap_or_else(|_| Err(silent(&key, config.check_timeout)))
+}
+
+/// Waits for the listener and sends it work.
+async fn send(
+    registry: &Arc<Registry>,
+    config: &ListenerConfig,
+    key: &Key,
+    id: &str,
+    message: to_listener::Message,
+) -> Result<(Session, Replies), Failure> {
+    let attached = tokio::time::timeout(config.attach_timeout, registry.attached(key)).await;
+    let session = attached.map_err(|_| not_attached(key, config.attach_timeout))?;
+    let replies = registry.expect_replies(id);
+    if session.send(message).await { Ok((session, replies)) } else { Err(detached(key)) }
+}
+
+async fn next(
+    config: &ListenerConfig,
+    key: &Key,
+    session: &Session,
+    replies: &mut Replies,
+) -> Result<Reply, Failure> {
+    let gone = session.gone();
+    tokio::select! {
+        biased;
+        reply = replies.next() => reply.ok_or_else(|| detached(key)),
+        () = gone.cancelled() => Err(detached(key)),
+        () = tokio::time::sleep(config.silence_timeout) => Err(silent(key, config.silence_timeout)),
+    }
+}
+
+fn not_attached(key: &Key, bound: Duration) -> Failure {
+    let words = format!("listener {} did not attach within {} s", key.listener, bound.as_secs());
+    Failure::retryable("TM-LIST-0002", words).with_hint("the daemon's log holds what the listener said")
+}
+
+fn detached(key: &Key) -> Failure {
+    Failure::retryable("TM-LIST-0003", format!("listener {} went away while it worked", key.listener))
+}
+
+fn silent(key: &Key, bound: Duration) -> Failure {
+    Failure::retryable("TM-LIST-0005", format!("listener {} said nothing for {} s", key.listener, bound.as_secs()))
+}

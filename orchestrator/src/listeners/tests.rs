@@ -1,0 +1,222 @@
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidemark_catalog::{ids::FencingToken, stored::StoredRef};
+use tidemark_gateway::{Digest, Env};
+use tidemark_listener_core::{
+    assignment::{Assignment, CaptureLimits, CheckRequest},
+    check,
+    client::{self, Token},
+    driver::ListenerSpec,
+    listener::{self, Listener},
+    progress::{Progress, ProgressSink, silent},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ListenerConfig, Listeners, Registry, Target,
+    control::{self, ListenerToken},
+    launch::{Launch, Launcher},
+};
+
+/// Runs listeners in this process, over real connections.
+pub(crate) struct InProcess {
+    pub(crate) control: String,
+    pub(crate) token: ListenerToken,
+    pub(crate) listener: Arc<dyn Listener>,
+    /// Lives that end by themselves right after they attached, before the ones that stay.
+    pub(crate) deaths: AtomicU32,
+}
+
+#[async_trait]
+impl Launcher for InProcess {
+    async fn run(&self, launch: &Launch) -> io::Result<String> {
+        let config = client::Config {
+            control: self.control.clone(),
+            listener: launch.listener.clone(),
+            source: launch.source.clone(),
+            kind: "fake",
+            version: "1",
+            token: Token::new(self.token.expose()),
+        };
+        let life = client::run(&config, Arc::clone(&self.listener), &Env::system(), CancellationToken::new()).await;
+        Ok(format!("{life:?}"))
+    }
+}
+
+/// A launcher whose first lives die once they were given work.
+struct Dying {
+    inner: InProcess,
+    working: Arc<tokio::sync::Notify>,
+}
+
+#[async_trait]
+impl Launcher for Dying {
+    async fn run(&self, launch: &Launch) -> io::Result<String> {
+        let dies = self.inner.deaths.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        tokio::select! {
+            ended = self.inner.run(launch) => ended,
+            () = self.working.notified(), if dies => Ok("killed".to_owned()),
+        }
+    }
+}
+
+/// What the fake does with an assignment.
+type Captures = Box<dyn Fn(&Assignment) -> Result<StoredRef, listener::Failure> + Send + Sync>;
+
+struct Fake {
+    captures: Captures,
+    /// Captures that hang until they are dropped, before the ones that answer.
+    hangs: AtomicU32,
+    working: Arc<tokio::sync::Notify>,
+}
+
+#[async_trait]
+impl Listener for Fake {
+    async fn check(&self, request: &CheckRequest) -> Vec<check::Line> {
+        vec![check::Line::ok("fake", "here", format!("{:?}", request.objects))]
+    }
+
+    async fn capture(
+        &self,
+        assignment: &Assignment,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<StoredRef, listener::Failure> {
+        progress(Progress { phase: "upload".to_owned(), done: 1, total: 2, unit: "bytes".to_owned() });
+        if self.hangs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            self.working.notify_one();
+            cancel.cancelled().await;
+        }
+        (self.captures)(assignment)
+    }
+}
+
+fn slice() -> StoredRef {
+    StoredRef { key: "slice.json".to_owned(), size: 2, digest: Digest::of(b"{}") }
+}
+
+fn target() -> Target {
+    let spec = ListenerSpec { id: "n1".to_owned(), program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
+    Target { source: "src".parse().unwrap(), spec, store_secrets: vec![] }
+}
+
+fn assignment(n: u32) -> Assignment {
+    Assignment {
+        id: format!("t-{n}"),
+        source: "src".parse().unwrap(),
+        task: "0123".parse().unwrap(),
+        token: FencingToken { generation: 1, revision: 2 },
+        objects: vec!["a/*".to_owned()],
+        store: "memory:".to_owned(),
+        limits: CaptureLimits::default(),
+    }
+}
+
+fn config() -> ListenerConfig {
+    let millis = Duration::from_millis;
+    ListenerConfig { backoff: millis(1), stop_timeout: millis(2000), ..ListenerConfig::default() }
+}
+
+/// Listeners with a control service, a fake that hangs `hangs` times, and a launcher whose listener dies as often.
+async fn bench(hangs: u32, captures: Captures) -> Listeners {
+    let registry = Arc::new(Registry::default());
+    let token = ListenerToken::generate(&Env::system());
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let control = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let working = Arc::new(tokio::sync::Notify::new());
+    let listener = Arc::new(Fake { captures, hangs: AtomicU32::new(hangs), working: Arc::clone(&working) });
+    let inner = InProcess { control, token, listener, deaths: AtomicU32::new(hangs) };
+    Listeners::new(registry, Arc::new(Dying { inner, working }), config())
+}
+
+#[tokio::test]
+async fn a_capture_answers_with_its_slice_and_reports_progress() {
+    let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
+    let answered = listeners.capture(&target(), assignment, silent(), CancellationToken::new()).await;
+    assert_eq!(answered.unwrap(), slice());
+    assert_eq!(listeners.state(&"src".parse().unwrap(), "n1").0, "stopped");
+}
+
+#[tokio::test]
+async fn a_listener_that_dies_is_started_again_and_gets_its_assignment_again() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let captures = Box::new(move |a: &Assignment| {
+        log.lock().unwrap().push((a.task.to_string(), a.id.clone()));
+        Ok(slice())
+    });
+    let listeners = bench(2, captures).await;
+    let answered = listeners.capture(&target(), assignment, silent(), CancellationToken::new()).await;
+    assert_eq!(answered.unwrap(), slice());
+    assert_eq!(*seen.lock().unwrap(), [("0123".to_owned(), "t-3".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_listener_that_keeps_dying_is_given_up() {
+    let listeners = bench(100, Box::new(|_| Ok(slice()))).await;
+    let failure = listeners.capture(&target(), assignment, silent(), CancellationToken::new()).await.unwrap_err();
+    assert!(failure.retryable && failure.message.contains("n1"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_permanent_failure_is_not_tried_again() {
+    let tries = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&tries);
+    let captures = Box::new(move |_: &Assignment| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Err(listener::Failure { code: "TM-FAKE-0001", message: "no".to_owned(), retryable: false })
+    });
+    let failure = bench(0, captures).await.capture(&target(), assignment, silent(), CancellationToken::new()).await;
+    let failure = failure.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("TM-FAKE-0001", "listener n1: no"));
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_capture_ends_as_cancelled() {
+    let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let failure = listeners.capture(&target(), assignment, silent(), cancel).await.unwrap_err();
+    assert!(failure.cancelled);
+}
+
+#[tokio::test]
+async fn a_check_answers_with_the_listeners_lines() {
+    let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
+    let request = CheckRequest { store: None, objects: vec!["a/b".to_owned()] };
+    let lines = listeners.check(&target(), &request).await;
+    assert_eq!(lines, [check::Line::ok("fake", "here", "[\"a/b\"]")]);
+}
+
+#[tokio::test]
+async fn a_listener_without_the_token_or_without_being_expected_is_refused() {
+    let registry = Arc::new(Registry::default());
+    let token = ListenerToken::generate(&Env::system());
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let control = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let working = Arc::new(tokio::sync::Notify::new());
+    let listener: Arc<dyn Listener> =
+        Arc::new(Fake { captures: Box::new(|_| Ok(slice())), hangs: AtomicU32::new(0), working });
+    for token in [token, ListenerToken::generate(&Env::system())] {
+        let run = InProcess {
+            control: control.clone(),
+            token,
+            listener: Arc::clone(&listener),
+            deaths: AtomicU32::new(0),
+        };
+        let ended = run.run(&target().launch()).await.unwrap();
+        assert!(ended.contains("Refused"), "{ended}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The task that makes a version: capture, consolidation, commit.
+//!
+//! 1. Every listener of the source captures at the same time ([`capture`]); the slices are checkpointed, so that all objects
+//!    of a version are made of the same captures, whatever happens in between.
+//! 2. Each object is consolidated ([`consolidate`]); its line is checkpointed, and a work root in the store names what was
+//!    written for it.
+//! 3. The manifest is created ([`seal`]). A task commits at most once: a run that finds its own manifest is done.
+//!
+//! Killed anywhere, the next run starts from the checkpoints; what is written again gets new names. Partitions that cannot
+//! be captured are absent, with the reason, and each object's quality says what that means for it. An object that is damaged
+//! is `missing`, with the reason; only where all are, the task fails.
+
+mod capture;
+mod consolidate;
+mod names;
+pub(crate) mod seal;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidemark_catalog::{
+    entry::{ObjectLine, Quality},
+    ids::{ObjectName, SetId, SourceId},
+    slice::SliceManifest,
+    stored::StoredRef,
+};
+use tidemark_listener_core::driver::SourceDriver;
+use tidemark_web::api::Policy;
+
+use crate::{
+    executors::{Executors, read_document, spec},
+    patterns,
+    registrations::SourceRecord,
+    stores::OpenStore,
+    tasks::{Completion, Failure, TaskContext},
+};
+use names::TaskNames;
+
+/// The driver of a source.
+pub(crate) type Driver = Arc<dyn SourceDriver>;
+
+/// What a protect task needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProtectSpec {
+    /// The policy as it was when the task was asked for.
+    pub policy: Policy,
+}
+
+/// What was captured, as it is checkpointed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Captured {
+    /// Slice manifests, in order of listeners.
+    slices: Vec<StoredRef>,
+    /// Listeners whose partition could not be captured, with the reason.
+    absent: Vec<(String, String)>,
+}
+
+/// One run of a protect task.
+struct Job<'a> {
+    with: &'a Executors,
+    context: &'a TaskContext,
+    policy: Policy,
+    source_id: SourceId,
+    set: SetId,
+    source: SourceRecord,
+    driver: Driver,
+    store: OpenStore,
+    names: Arc<TaskNames>,
+}
+
+/// Makes a version.
+pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
+    let job = Job::new(with, &context).await?;
+    let captured = job.captured().await?;
+    let slices = Arc::new(job.read_slices(&captured).await?);
+    let objects = job.objects(&slices).await?;
+    job.adopt_roots(&captured).await?;
+    let lines = job.consolidate_all(&objects, slices, Arc::new(captured.absent.clone())).await?;
+    require_some(&lines)?;
+    let (manifest, quality) = job.seal(lines).await?;
+    let version = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
+    let result = json!({
+        "version": version,
+        "quality": quality,
+        "objects": manifest.objects,
+        "totals": manifest.totals,
+        "absent": captured.absent,
+    });
+    Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") })
+}
+
+impl<'a> Job<'a> {
+    async fn new(with: &'a Executors, context: &'a TaskContext) -> Result<Self, Failure> {
+        let ProtectSpec { policy } = spec(context)?;
+        let (source, driver) = with.source(&policy.source).await?;
+        let store = with.stores.get(&policy.store).await?;
+        let name = |text: &str| Failure::permanent("TM-POL-0400", format!("{text:?} is not a name"));
+        let source_id: SourceId = policy.source.parse().map_err(|_| name(&policy.source))?;
+        let set = policy.name.parse().map_err(|_| name(&policy.name))?;
+        let names = Arc::new(TaskNames::new(source_id.clone(), context.token));
+        Ok(Self { with, context, policy, source_id, set, source, driver, store, names })
+    }
+
+    async fn read_slices(&self, captured: &Captured) -> Result<Vec<SliceManifest>, Failure> {
+        let mut slices = Vec::with_capacity(captured.slices.len());
+        for reference in &captured.slices {
+            let slice: SliceManifest = read_document(&self.store.objects, reference).await?;
+            if slice.source != self.source_id || slice.task != self.context.task.id {
+                let words = format!("{} is of source {}, task {}", reference.key, slice.source, slice.task);
+                return Err(Failure::permanent("TM-PROT-0002", words));
+            }
+            slices.push(slice);
+        }
+        Ok(slices)
+    }
+
+    /// The captured objects that the policy names, sorted.
+    async fn objects(&self, slices: &[SliceManifest]) -> Result<Vec<ObjectName>, Failure> {
+        let mut objects = self.driver.captured_objects(&self.store.objects, slices).await?;
+        objects.retain(|object| patterns::any_matches(&self.policy.objects, object));
+        objects.sort();
+        objects.dedup();
+        if objects.is_empty() {
+            let words = format!("no object of {} matches {}", self.policy.source, self.policy.objects.join(", "));
+            return Err(Failure::permanent("TM-PROT-0003", words)
+                .with_hint("tidemark object list shows what the source has, patterns are part/part"));
+        }
+        Ok(objects)
+    }
+}
+
+/// A version in which nothing could be kept is not one.
+fn require_some(lines: &[ObjectLine]) -> Result<(), Failure> {
+    let reasons: Vec<String> = lines
+        .iter()
+        .map_while(|line| match &line.quality {
+            Quality::Missing { reason } => Some(format!("{}: {reason}", line.object)),
+            _ => None,
+        })
+        .collect();
+    if reasons.len() < lines.len() {
+        return Ok(());
+    }
+    Err(Failure::permanent("TM-PROT-0004", format!("no object could be consolidated; {}", reasons.join("; ")))
+        .with_hint("the messages name node, file and offset; a new run captures anew"))
+}

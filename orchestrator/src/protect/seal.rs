@@ -1,0 +1,99 @@
+//! The commit: pages, then the manifest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidemark_catalog::{
+    chain::VersionSet,
+    commit::{Claim, ManifestDraft},
+    entry::{Cut, ObjectLine, PartitionCut, Quality, Totals},
+    ids::FencingToken,
+    manifest::{Manifest, WorstQuality},
+    pages,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Job;
+use crate::tasks::Failure;
+
+/// The claim of this run, as the catalog asks for it. Runs are cancelled a margin before their lease ends.
+struct RunClaim {
+    token: FencingToken,
+    cancel: CancellationToken,
+}
+
+impl Claim for RunClaim {
+    fn token(&self) -> FencingToken {
+        self.token
+    }
+
+    fn holds(&self) -> bool {
+        !self.cancel.is_cancelled()
+    }
+}
+
+impl Job<'_> {
+    /// Commits the version, or finds that an earlier run of this task did; returns it and the word for its worst quality.
+    pub(super) async fn seal(&self, lines: Vec<ObjectLine>) -> Result<(Manifest, &'static str), Failure> {
+        let draft = self.draft(lines).await?;
+        self.write_root().await?;
+        let set = VersionSet::new(Arc::clone(&self.store.objects), self.source_id.clone(), self.set.clone());
+        let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
+        let (manifest, _) = set.commit(draft, &claim, &self.with.env).await?;
+        let quality = word(manifest.worst);
+        tracing::info!(version_id = %format!("{}.{}.{}", manifest.source, manifest.set, manifest.number),
+            fencing_token = %manifest.token, quality, "version committed");
+        Ok((manifest, quality))
+    }
+
+    async fn draft(&self, lines: Vec<ObjectLine>) -> Result<ManifestDraft, Failure> {
+        let (cut, worst) = (union(&lines), worst(&lines));
+        let totals = lines.iter().fold(Totals::default(), |sum, line| sum.plus(line.totals));
+        let objects = lines.len() as u64;
+        let pages = pages::write_pages(&self.store.objects, self.names.names(), lines).await?;
+        self.names.adopt(pages.iter().map(|page| page.key.clone()));
+        Ok(ManifestDraft {
+            task: self.context.task.id.to_string(),
+            node: self.with.node.clone(),
+            kind: self.driver.kind().to_owned(),
+            cut,
+            pages,
+            objects,
+            totals,
+            worst,
+        })
+    }
+}
+
+/// The union of the lines' cuts.
+fn union(lines: &[ObjectLine]) -> Option<Cut> {
+    let from = lines.iter().map(|line| line.cut.from).min()?;
+    let through = lines.iter().map(|line| line.cut.through).max()?;
+    let mut partitions: BTreeMap<String, PartitionCut> = BTreeMap::new();
+    for cut in lines.iter().flat_map(|line| &line.cut.partitions) {
+        let known = partitions.entry(cut.partition.clone()).or_insert_with(|| cut.clone());
+        known.started = known.started.min(cut.started);
+        known.finished = known.finished.max(cut.finished);
+    }
+    Some(Cut { from, through, partitions: partitions.into_values().collect() })
+}
+
+/// The worst quality of the lines.
+fn worst(lines: &[ObjectLine]) -> WorstQuality {
+    let of = |line: &ObjectLine| match line.quality {
+        Quality::Exact => WorstQuality::Exact,
+        Quality::Cut => WorstQuality::Cut,
+        Quality::Degraded { .. } => WorstQuality::Degraded,
+        Quality::Missing { .. } => WorstQuality::Missing,
+    };
+    lines.iter().map(of).max().unwrap_or(WorstQuality::Missing)
+}
+
+/// The word of the API.
+pub(crate) fn word(worst: WorstQuality) -> &'static str {
+    match worst {
+        WorstQuality::Exact => "exact",
+        WorstQuality::Cut => "cut",
+        WorstQuality::Degraded => "degraded",
+        WorstQuality::Missing => "missing",
+    }
+}

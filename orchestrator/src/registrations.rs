@@ -1,0 +1,119 @@
+//! What is registered: stores, sources and policies, by name, in the coordinator. Sources and policies are mirrored into the
+//! stores, which is where they come back from.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::coordinator::{self, Cmp, Coordinator, Kv, Op, list_all};
+
+/// Keys of registered stores.
+pub const STORES: &str = "store/";
+/// Keys of registered sources.
+pub const SOURCES: &str = "source/";
+/// Keys of registered policies.
+pub const POLICIES: &str = "policy/";
+
+/// A registered store. Credentials are a reference, never themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreRecord {
+    /// Name.
+    pub name: String,
+    /// URL without secrets.
+    pub url: String,
+    /// `env:PREFIX` or `file:/path`.
+    pub credentials: Option<String>,
+    /// Id of the repository in it.
+    pub repository: String,
+    /// Commit mode.
+    pub commit_mode: String,
+}
+
+/// A registered source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRecord {
+    /// Name.
+    pub name: String,
+    /// Kind, for example `cassandra`.
+    pub kind: String,
+    /// The kind's own specification; names credentials, does not hold them.
+    pub spec: serde_json::Value,
+}
+
+/// Why a registration cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The coordinator failed.
+    #[error("registration {key}")]
+    Coordinator {
+        /// Its key.
+        key: String,
+        /// Why.
+        source: coordinator::Error,
+    },
+    /// A record cannot be read.
+    #[error("registration {key} is not what this program writes")]
+    Decode {
+        /// Its key.
+        key: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// The registrations; a cheap handle.
+#[derive(Clone)]
+pub struct Registrations {
+    coordinator: Arc<dyn Coordinator>,
+}
+
+impl Registrations {
+    /// Registrations in this coordinator.
+    pub fn new(coordinator: Arc<dyn Coordinator>) -> Self {
+        Self { coordinator }
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn get<T: DeserializeOwned>(&self, prefix: &str, name: &str) -> Result<Option<T>, Error> {
+        let key = format!("{prefix}{name}");
+        let found = self.coordinator.get(&key).await.map_err(|source| Error::Coordinator { key, source })?;
+        found.map(|kv| decode(&kv)).transpose()
+    }
+
+    /// All under a prefix, by name.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Error> {
+        let found = list_all(&*self.coordinator, prefix).await;
+        let (found, _) = found.map_err(|source| Error::Coordinator { key: prefix.to_owned(), source })?;
+        found.iter().map(decode).collect()
+    }
+
+    /// Registers; where the name is taken, leaves it as it is and returns what has it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn create<T: Serialize + DeserializeOwned>(
+        &self,
+        prefix: &str,
+        name: &str,
+        value: &T,
+    ) -> Result<Option<T>, Error> {
+        let key = format!("{prefix}{name}");
+        let bytes = serde_json::to_vec(value).expect("registrations are plain data");
+        let when = vec![Cmp::CreateRevision(key.clone(), 0)];
+        let outcome = self.coordinator.txn(when, vec![Op::put(&key, bytes)], vec![Op::Get(key.clone())]).await;
+        let outcome = outcome.map_err(|source| Error::Coordinator { key, source })?;
+        outcome.gets.into_iter().flatten().next().map(|kv| decode(&kv)).transpose()
+    }
+}
+
+fn decode<T: DeserializeOwned>(kv: &Kv) -> Result<T, Error> {
+    serde_json::from_slice(&kv.value).map_err(|source| Error::Decode { key: kv.key.clone(), source })
+}

@@ -1,0 +1,152 @@
+//! The task that writes a version to a destination, and the plan that is shown before.
+//!
+//! Plan and run are made by the same function; a run keeps its plan in the checkpoint, because a destination that it has
+//! begun to fill would no longer pass the checks for an empty one.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidemark_catalog::{
+    entry::{ObjectLine, Quality},
+    pages,
+};
+use tidemark_listener_core::{
+    check::Status,
+    driver::{RestoreControl, RestoreJob, RestoreOptions, RestorePlan},
+};
+use tidemark_web::api::Restore;
+
+use crate::{
+    executors::{Executors, spec},
+    patterns,
+    protect::Driver,
+    tasks::{Completion, DRIVER_PART, Failure, TaskContext},
+};
+
+/// What a restore task needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreSpec {
+    /// As it was asked for.
+    pub restore: Restore,
+}
+
+/// Part of the checkpoint that holds the plan.
+const PLAN_PART: &str = "plan";
+
+/// A restore that is ready to be planned or run.
+pub(crate) struct Prepared {
+    driver: Driver,
+    job: RestoreJob,
+    /// Objects that the version does not hold although it lists them.
+    left_out: Vec<String>,
+}
+
+impl Prepared {
+    /// What the run would do.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) async fn plan(&self) -> Result<RestorePlan, Failure> {
+        Ok(self.driver.plan_restore(&self.job).await?)
+    }
+}
+
+/// Finds the version's objects and the destination.
+///
+/// # Errors
+/// [`Failure`] naming what does not exist, or an object that is missing in the version.
+pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepared, Failure> {
+    let (store, manifest) = with.version(&restore.version).await?;
+    let lines = pages::read_lines(&store.objects, &manifest).await?;
+    let (lines, left_out) = choose(lines, restore)?;
+    let (destination, driver) = with.source(&restore.to).await?;
+    if destination.kind != manifest.kind {
+        let words = format!("version {} is of kind {}, {} is {}", restore.version, manifest.kind, restore.to, destination.kind);
+        return Err(Failure::permanent("TM-REST-0103", words));
+    }
+    let job = RestoreJob {
+        lines,
+        store: store.objects,
+        destination: destination.spec,
+        options: options(restore),
+        scratch: None,
+        env: with.env.clone(),
+    };
+    Ok(Prepared { driver, job, left_out })
+}
+
+fn options(restore: &Restore) -> RestoreOptions {
+    RestoreOptions {
+        rename: restore.rename.clone(),
+        replication: restore.replication.clone(),
+        write_level: restore.write_level.clone(),
+        into_non_empty: restore.into_non_empty.clone(),
+        accept_degraded: restore.accept_degraded,
+    }
+}
+
+/// The lines to restore, and words for those that cannot be because the version does not hold them.
+fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>, Vec<String>), Failure> {
+    let asked = |line: &ObjectLine| restore.objects.is_empty() || patterns::any_matches(&restore.objects, &line.object);
+    let (mut held, mut left_out) = (Vec::new(), Vec::new());
+    for line in lines.into_iter().filter(asked) {
+        match &line.quality {
+            Quality::Missing { reason } => left_out.push(format!("{} is missing in the version: {reason}", line.object)),
+            _ => held.push(line),
+        }
+    }
+    if !left_out.is_empty() && !restore.accept_degraded {
+        return Err(Failure::permanent("TM-REST-0102", left_out.join("; "))
+            .with_hint("name the other objects, or accept what is degraded"));
+    }
+    if held.is_empty() {
+        let words = format!("no object of version {} matches {}", restore.version, restore.objects.join(", "));
+        return Err(Failure::permanent("TM-REST-0104", words));
+    }
+    Ok((held, left_out))
+}
+
+/// Refuses a plan with a failed check, in the words of the checks.
+///
+/// # Errors
+/// [`Failure`] `TM-REST-0101`.
+pub(crate) fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
+    let failed: Vec<_> = plan.checks.iter().filter(|line| line.status == Status::Fail).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<_> = failed.iter().map(|l| format!("{} {}: {}", l.name, l.subject, l.detail)).collect();
+    let mut failure = Failure::permanent("TM-REST-0101", words.join("; "));
+    failure.hint = failed.iter().find_map(|line| line.hint.clone());
+    Err(failure)
+}
+
+/// Restores, from the checkpoint on.
+pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
+    let RestoreSpec { restore } = spec(&context)?;
+    let prepared = prepare(with, &restore).await?;
+    let plan = kept_plan(&prepared, &context).await?;
+    let control = RestoreControl {
+        progress: Arc::clone(&context.progress),
+        cancel: context.cancel.clone(),
+        checkpoint: context.checkpoints.load(DRIVER_PART).await?,
+        save: Arc::new(context.checkpoints.clone()),
+    };
+    let mut report = prepared.driver.restore(&prepared.job, &plan, control).await?;
+    report.warnings.extend(prepared.left_out);
+    let warnings = !report.warnings.is_empty();
+    Ok(Completion { result: json!(report), warnings })
+}
+
+/// The plan of the first run of this task.
+async fn kept_plan(prepared: &Prepared, context: &TaskContext) -> Result<RestorePlan, Failure> {
+    if let Some(plan) = context.checkpoints.load(PLAN_PART).await? {
+        return Ok(plan);
+    }
+    let plan = prepared.plan().await?;
+    refuse_failed(&plan)?;
+    context.checkpoints.save(PLAN_PART, &plan).await?;
+    Ok(plan)
+}

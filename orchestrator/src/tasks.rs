@@ -1,0 +1,81 @@
+//! Background tasks: recorded, queued, claimed, resumed.
+//!
+//! Keys in the coordinator: `task/<id>` the record; `idempotency/<digest of key>` what a key was used for; `queue/<due>/<id>`
+//! from submission to the end; `claim/<id>` and `exclusive/<scope>` leased, while it runs; `checkpoint/<id>/<part>#<chunk>`,
+//! `progress/<id>` and `cancel/<id>`.
+//!
+//! Every write of a running task compares its claim: a run that lost it changes nothing any more. Its fencing token is
+//! (generation, revision of the claim), so a later run has a higher one. A daemon that is killed leaves a queue entry without
+//! a claim, which the next one takes; checkpoints tell it what is done.
+
+mod checkpoint;
+mod claim;
+mod keys;
+mod progress;
+mod queue;
+mod record;
+mod runner;
+
+pub use checkpoint::Checkpoints;
+pub(crate) use checkpoint::DRIVER_PART;
+pub use progress::StoredProgress;
+pub use queue::{Status, Submit, Tasks};
+pub use record::{Failure, Kind, State, TaskRecord};
+pub use runner::{Completion, Execute, Runner, RunnerConfig, TaskContext};
+
+use crate::coordinator;
+
+/// Why a task could not be recorded, read or moved on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The coordinator failed.
+    #[error("coordinator, {subject}")]
+    Coordinator {
+        /// What was being read or written.
+        subject: String,
+        /// Why.
+        source: coordinator::Error,
+    },
+    /// The claim under which a write was made is gone: another run has the task, or the lease ran out.
+    #[error("the claim of task {task} is lost")]
+    ClaimLost {
+        /// The task.
+        task: String,
+    },
+    /// A record cannot be read.
+    #[error("record {key} is not what this program writes")]
+    Decode {
+        /// Its key.
+        key: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request, which made operation {task}")]
+    KeyReused {
+        /// The task of the earlier request.
+        task: String,
+    },
+    /// A checkpoint is larger than the coordinator takes.
+    #[error("checkpoint {part} of task {task} has {size} bytes, the limit is {limit}")]
+    CheckpointSize {
+        /// The task.
+        task: String,
+        /// The part.
+        part: String,
+        /// Its size.
+        size: usize,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+impl Error {
+    fn coordinator(subject: impl Into<String>) -> impl FnOnce(coordinator::Error) -> Self {
+        let subject = subject.into();
+        move |source| Self::Coordinator { subject, source }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! Checkpoints of a running task: named parts, each saved as a whole.
+//!
+//! A part larger than a value of the coordinator is cut into chunks, which are written in one transaction.
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tidemark_listener_core::driver::{self, CheckpointSaver};
+
+use super::{Error, claim::Claim, keys, queue};
+use crate::coordinator::{Kv, Op, list_all};
+
+/// Bytes of a chunk.
+const CHUNK_BYTES: usize = 60 << 10;
+
+/// Largest part, bytes: a transaction of the coordinator's larger backends holds 1.5 MiB.
+const PART_BYTES: usize = 1 << 20;
+
+/// Checkpoints of one run; saving compares its claim.
+#[derive(Clone)]
+pub struct Checkpoints {
+    claim: Claim,
+}
+
+impl Checkpoints {
+    pub(super) fn new(claim: Claim) -> Self {
+        Self { claim }
+    }
+
+    /// A part as it was last saved, by this or an earlier run.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`], [`Error::Decode`].
+    pub async fn load<T: DeserializeOwned>(&self, part: &str) -> Result<Option<T>, Error> {
+        let chunks = self.chunks(part).await?;
+        let Some(first) = chunks.first() else { return Ok(None) };
+        let (key, value) = (first.key.clone(), chunks.iter().flat_map(|kv| &kv.value).copied().collect());
+        let whole = Kv { key, value, ..first.clone() };
+        queue::decode(&whole).map(Some)
+    }
+
+    /// Saves a part, replacing what it was; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::ClaimLost`] where another run has the task; [`Error::CheckpointSize`] above 1 MiB; [`Error::Coordinator`].
+    pub async fn save(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
+        let bytes = queue::encode(value);
+        if bytes.len() > PART_BYTES {
+            let (task, part) = (self.claim.id().to_string(), part.to_owned());
+            return Err(Error::CheckpointSize { task, part, size: bytes.len(), limit: PART_BYTES });
+        }
+        let old = self.chunks(part).await?;
+        let name = |index: usize| format!("{}{index:04}", keys::chunks(self.claim.id(), part));
+        let mut ops: Vec<Op> =
+            bytes.chunks(CHUNK_BYTES).enumerate().map(|(index, chunk)| Op::put(name(index), chunk)).collect();
+        ops.extend(old.into_iter().skip(ops.len()).map(|kv| Op::Delete(kv.key)));
+        self.claim.write(ops, "save a checkpoint").await
+    }
+
+    async fn chunks(&self, part: &str) -> Result<Vec<Kv>, Error> {
+        let prefix = keys::chunks(self.claim.id(), part);
+        let found = list_all(&*self.claim.tasks().coordinator, &prefix).await;
+        Ok(found.map_err(Error::coordinator(prefix))?.0)
+    }
+}
+
+/// The part that drivers' own checkpoints are kept in.
+pub(crate) const DRIVER_PART: &str = "driver";
+
+#[async_trait]
+impl CheckpointSaver for Checkpoints {
+    async fn save(&self, checkpoint: Value) -> Result<(), driver::Error> {
+        self.save(DRIVER_PART, &checkpoint).await.map_err(|error| {
+            let retryable = !matches!(error, Error::CheckpointSize { .. });
+            driver::Error { retryable, ..driver::Error::new("TM-TASK-0006", crate::errors::chain(&error)) }
+        })
+    }
+}

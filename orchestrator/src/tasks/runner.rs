@@ -1,0 +1,397 @@
+//! The loop that claims due tasks and runs them.
+//!
+//! It is level triggered: each pass lists the queue and the wishes to cancel, and does what follows from them; watches only
+//! make a pass come sooner. All claims of a process hang on one lease. When that is lost, or about to be, all its runs are
+//! interrupted before their claims can go to another process; what they still try to write is refused by the compare.
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use serde_json::Value;
+use tidemark_catalog::ids::{FencingToken, TaskId};
+use tidemark_listener_core::progress::ProgressSink;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Checkpoints, Error, Failure, State, TaskRecord, Tasks,
+    claim::{Claim, Leave},
+    keys, progress,
+};
+use crate::coordinator::{Lease, Watch, WatchEvent, list_all};
+
+/// Does what tasks say.
+#[async_trait]
+pub trait Execute: Send + Sync + 'static {
+    /// Runs a task from its checkpoints on; stops soon after [`TaskContext::cancel`].
+    ///
+    /// # Errors
+    /// [`Failure`]; a retryable one is tried again later, within bounds.
+    async fn execute(&self, context: TaskContext) -> Result<Completion, Failure>;
+}
+
+/// Handles of a run.
+#[derive(Clone)]
+pub struct TaskContext {
+    /// The task as it was claimed.
+    pub task: TaskRecord,
+    /// Orders this run among all runs.
+    pub token: FencingToken,
+    /// Receives progress.
+    pub progress: ProgressSink,
+    /// Stops the run.
+    pub cancel: CancellationToken,
+    /// Where it stood, and where it stands.
+    pub checkpoints: Checkpoints,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// The result; the kind's own shape.
+    pub result: Value,
+    /// True where somebody should read it.
+    pub warnings: bool,
+}
+
+/// Bounds of the runner.
+#[derive(Clone, Debug)]
+pub struct RunnerConfig {
+    /// Name of this node, for people.
+    pub node: String,
+    /// Tasks at the same time, from 1.
+    pub max_running: usize,
+    /// Attempts before a task is given up, from 1.
+    pub max_attempts: u32,
+    /// Time to live of the lease.
+    pub lease_ttl: Duration,
+    /// Time before the lease's deadline at which runs are interrupted.
+    pub lease_margin: Duration,
+    /// Wait before the second attempt; doubles with each, up to a minute.
+    pub backoff: Duration,
+}
+
+impl Default for RunnerConfig {
+    /// 4 tasks, 5 attempts, a lease of 10 s with a margin of 3 s, first backoff 2 s.
+    fn default() -> Self {
+        Self {
+            node: "tidemarkd".to_owned(),
+            max_running: 4,
+            max_attempts: 5,
+            lease_ttl: Duration::from_secs(10),
+            lease_margin: Duration::from_secs(3),
+            backoff: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Claims and runs tasks.
+pub struct Runner {
+    tasks: Tasks,
+    execute: Arc<dyn Execute>,
+    config: Arc<RunnerConfig>,
+}
+
+/// Longest time between two passes.
+const RECONCILE: Duration = Duration::from_secs(30);
+
+/// What woke the loop.
+enum Step {
+    Stop,
+    LeaseEnds,
+    Look,
+    Ended(TaskId),
+    WatchAgain,
+}
+
+/// A run in progress, as the loop sees it.
+#[derive(Clone)]
+struct Stop {
+    token: CancellationToken,
+    /// Cancelled too where a person asked, not where the run is only interrupted.
+    by_person: CancellationToken,
+}
+
+/// What one life of the lease holds.
+struct Session {
+    lease: Lease,
+    queue: Watch,
+    wishes: Watch,
+    running: HashMap<TaskId, Stop>,
+    runs: JoinSet<TaskId>,
+}
+
+impl Runner {
+    /// A runner of these tasks.
+    pub fn new(tasks: Tasks, execute: Arc<dyn Execute>, config: RunnerConfig) -> Self {
+        Self { tasks, execute, config: Arc::new(config) }
+    }
+
+    /// Runs tasks until `shutdown`; then interrupts what runs, waits for it and gives up its claims.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`] where the coordinator cannot be used at all.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        self.delete_left_checkpoints().await?;
+        while !shutdown.is_cancelled() {
+            let mut session = self.begin().await?;
+            let outcome = self.drive(&mut session, &shutdown).await;
+            session.interrupt_all().await;
+            session.lease.revoke().await.map_err(Error::coordinator("revoke the lease"))?;
+            outcome?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<Session, Error> {
+        let lease = self.tasks.coordinator.lease(self.config.lease_ttl).await;
+        let lease = lease.map_err(Error::coordinator("lease"))?;
+        let (queue, wishes) = self.watches().await?;
+        Ok(Session { lease, queue, wishes, running: HashMap::new(), runs: JoinSet::new() })
+    }
+
+    async fn watches(&self) -> Result<(Watch, Watch), Error> {
+        let coordinator = &self.tasks.coordinator;
+        let (_, now) = coordinator.list(keys::QUEUE, 1, None).await.map_err(Error::coordinator("read the revision"))?;
+        let queue = coordinator.watch(keys::QUEUE, now + 1).await.map_err(Error::coordinator("watch the queue"))?;
+        let wishes = coordinator.watch(keys::CANCEL, now + 1).await.map_err(Error::coordinator("watch wishes"))?;
+        Ok((queue, wishes))
+    }
+
+    async fn drive(&self, session: &mut Session, shutdown: &CancellationToken) -> Result<(), Error> {
+        loop {
+            let pause = self.reconcile(session).await?;
+            match self.step(session, shutdown, pause).await {
+                Step::Stop | Step::LeaseEnds => return Ok(()),
+                Step::Ended(id) => drop(session.running.remove(&id)),
+                Step::WatchAgain => (session.queue, session.wishes) = self.watches().await?,
+                Step::Look => {}
+            }
+        }
+    }
+
+    async fn step(&self, session: &mut Session, shutdown: &CancellationToken, pause: Duration) -> Step {
+        let Session { lease, queue, wishes, runs, .. } = session;
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Step::Stop,
+            () = self.lease_ends(lease) => Step::LeaseEnds,
+            Some(ended) = runs.join_next() => ended.map_or(Step::LeaseEnds, Step::Ended),
+            event = queue.next() => Self::look(event.as_ref()),
+            event = wishes.next() => Self::look(event.as_ref()),
+            () = tokio::time::sleep(pause) => Step::Look,
+        }
+    }
+
+    fn look(event: Option<&WatchEvent>) -> Step {
+        match event {
+            Some(WatchEvent::Changed(_)) => Step::Look,
+            Some(WatchEvent::Resync) | None => Step::WatchAgain,
+        }
+    }
+
+    /// Ends when the lease is lost or nothing new may be started under it.
+    async fn lease_ends(&self, lease: &Lease) {
+        let lost = lease.lost();
+        loop {
+            let left = lease.deadline().saturating_sub(self.config.lease_margin + self.tasks.env.monotonic());
+            if left.is_zero() {
+                tracing::warn!("the lease is about to end, all runs are interrupted");
+                return;
+            }
+            tokio::select! {
+                () = lost.cancelled() => return,
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+
+    /// Passes wishes on and claims what is due while there are places; returns how long nothing will be due.
+    async fn reconcile(&self, session: &mut Session) -> Result<Duration, Error> {
+        for wish in self.keys(keys::CANCEL).await? {
+            let stop = wish.strip_prefix(keys::CANCEL).and_then(|id| session.running.get(&id.parse().ok()?));
+            stop.inspect(|stop| stop.cancel_by_person());
+        }
+        let now = self.tasks.now_millis();
+        for (due, id) in self.keys(keys::QUEUE).await?.iter().filter_map(|key| keys::parse_queue(key)) {
+            if due > now {
+                return Ok(Duration::from_millis(due - now).min(RECONCILE));
+            }
+            if session.running.len() < self.config.max_running && !session.running.contains_key(&id) {
+                self.start(session, &id).await?;
+            }
+        }
+        Ok(RECONCILE)
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let (found, _) = list_all(&*self.tasks.coordinator, prefix).await.map_err(Error::coordinator(prefix))?;
+        Ok(found.into_iter().map(|kv| kv.key).collect())
+    }
+
+    async fn start(&self, session: &mut Session, id: &TaskId) -> Result<(), Error> {
+        let taken = Claim::take(&self.tasks, id, session.lease.id(), &self.config.node).await?;
+        let Some((claim, task)) = taken else { return Ok(()) };
+        let stop = Stop { token: CancellationToken::new(), by_person: CancellationToken::new() };
+        session.running.insert(id.clone(), stop.clone());
+        let run = Run { claim, stop, execute: Arc::clone(&self.execute), config: Arc::clone(&self.config) };
+        let id = id.clone();
+        session.runs.spawn(async move {
+            run.run(task).await;
+            id
+        });
+        Ok(())
+    }
+
+    /// A crash between the end of a task and the deletion of its checkpoints leaves them behind.
+    async fn delete_left_checkpoints(&self) -> Result<(), Error> {
+        let mut last = None;
+        for key in self.keys(keys::CHECKPOINTS).await? {
+            let id =
+                key.strip_prefix(keys::CHECKPOINTS).and_then(|rest| rest.split('/').next()?.parse::<TaskId>().ok());
+            let Some(id) = id.filter(|id| last.as_ref() != Some(id)) else { continue };
+            let task = self.tasks.get(&id).await?;
+            if task.is_none_or(|status| status.task.state.is_done()) {
+                delete_checkpoints(&self.tasks, &id).await?;
+            }
+            last = Some(id);
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    async fn interrupt_all(&mut self) {
+        self.running.values().for_each(|stop| stop.token.cancel());
+        while self.runs.join_next().await.is_some() {}
+    }
+}
+
+impl Stop {
+    fn cancel_by_person(&self) {
+        self.by_person.cancel();
+        self.token.cancel();
+    }
+}
+
+/// One run of a task under its claim.
+struct Run {
+    claim: Claim,
+    stop: Stop,
+    execute: Arc<dyn Execute>,
+    config: Arc<RunnerConfig>,
+}
+
+impl Run {
+    async fn run(self, mut task: TaskRecord) {
+        let due_before = task.due_millis;
+        let (id, token) = (task.id.clone(), self.claim.token());
+        tracing::info!(task = %id, kind = task.kind.as_str(), subject = task.subject, attempt = task.attempt, fencing_token = %token, "task started");
+        let outcome = self.outcome(&task).await;
+        let leave = self.settle(&mut task, outcome);
+        if let Err(error) = self.leave(&task, due_before, leave).await {
+            tracing::warn!(task = %id, fencing_token = %token, error = %crate::errors::chain(&error), "the end of a run was not recorded");
+            return;
+        }
+        let error = task.error.as_ref().map(ToString::to_string);
+        tracing::info!(task = %id, state = task.state.as_str(), error, "run ended");
+    }
+
+    /// What the run came to; a panic of its code is a failure of the task, not of the daemon.
+    async fn outcome(&self, task: &TaskRecord) -> Result<Completion, Failure> {
+        if task.attempt > self.config.max_attempts {
+            return Err(self.given_up(task));
+        }
+        if self.claim.is_cancel_asked().await? {
+            self.stop.cancel_by_person();
+            return Err(Failure::cancelled());
+        }
+        let (progress, newest) = progress::channel();
+        let context = TaskContext {
+            task: task.clone(),
+            token: self.claim.token(),
+            progress,
+            cancel: self.stop.token.clone(),
+            checkpoints: Checkpoints::new(self.claim.clone()),
+        };
+        let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
+        tokio::select! {
+            done = work => done.unwrap_or_else(|panic| Err(panicked(&*panic))),
+            lost = progress::write(&self.claim, newest, &self.claim.tasks().env) => Err(lost.into()),
+        }
+    }
+
+    fn given_up(&self, task: &TaskRecord) -> Failure {
+        let last = task.error.as_ref().map_or_else(|| "the daemon ended while it ran".to_owned(), ToString::to_string);
+        Failure::permanent(
+            "TM-TASK-0007",
+            format!("given up after {} attempts; the last one: {last}", self.config.max_attempts),
+        )
+    }
+
+    /// Writes into the record what the outcome means.
+    fn settle(&self, task: &mut TaskRecord, outcome: Result<Completion, Failure>) -> Leave {
+        let failure = match outcome {
+            Ok(Completion { result, warnings }) => {
+                (task.result, task.error) = (Some(result), None);
+                return self.done(task, if warnings { State::Warnings } else { State::Succeeded });
+            }
+            Err(failure) => failure,
+        };
+        if self.stop.by_person.is_cancelled() {
+            task.error = None;
+            return self.done(task, State::Cancelled);
+        }
+        if self.stop.token.is_cancelled() {
+            // Interrupted, by no fault of the task: the attempt does not count.
+            task.attempt -= 1;
+            return self.requeue(task, Duration::ZERO);
+        }
+        let again = failure.retryable && task.attempt < self.config.max_attempts;
+        task.error = Some(failure);
+        if again { self.requeue(task, self.backoff(task.attempt)) } else { self.done(task, State::Failed) }
+    }
+
+    fn done(&self, task: &mut TaskRecord, state: State) -> Leave {
+        (task.state, task.finished) = (state, Some(self.claim.tasks().env.now()));
+        Leave::Done
+    }
+
+    fn requeue(&self, task: &mut TaskRecord, wait: Duration) -> Leave {
+        task.state = State::Queued;
+        task.due_millis = self.claim.tasks().now_millis() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX >> 1);
+        Leave::Requeued
+    }
+
+    fn backoff(&self, attempt: u32) -> Duration {
+        let factor = 1_u32 << attempt.saturating_sub(1).min(16);
+        self.config.backoff.saturating_mul(factor).min(Duration::from_secs(60))
+    }
+
+    async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
+        let done = matches!(leave, Leave::Done);
+        self.claim.leave(task, due_before, leave).await?;
+        if done {
+            delete_checkpoints(self.claim.tasks(), &task.id).await?;
+        }
+        Ok(())
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words = words.unwrap_or("no message");
+    Failure::permanent("TM-TASK-0008", format!("the program failed: {words}"))
+        .with_hint("this is a fault of the program; please report it with the daemon's log")
+}
+
+/// Deletes all checkpoints of a task that is done.
+async fn delete_checkpoints(tasks: &Tasks, id: &TaskId) -> Result<(), Error> {
+    let (found, _) = list_all(&*tasks.coordinator, &keys::checkpoints(id)).await.map_err(Error::coordinator("list"))?;
+    for keys in found.chunks(crate::coordinator::MAX_OPS) {
+        let ops = keys.iter().map(|kv| crate::coordinator::Op::delete(&kv.key)).collect();
+        tasks.txn(vec![], ops, vec![], "delete checkpoints").await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tidemark_catalog::ids::TaskId;
+use tidemark_gateway::Env;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Completion, Error, Execute, Failure, Kind, Runner, RunnerConfig, State, Status, Submit, TaskContext, Tasks,
+    claim::Claim, keys,
+};
+use crate::coordinator::{Coordinator as _, Op, embedded::Embedded};
+
+/// Longest wait for a state; a test that needs it fails.
+const BOUND: Duration = Duration::from_secs(20);
+
+struct Bench {
+    tasks: Tasks,
+    coordinator: Embedded,
+    directory: tempfile::TempDir,
+}
+
+fn bench() -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    on(directory)
+}
+
+fn on(directory: tempfile::TempDir) -> Bench {
+    let coordinator = Embedded::open(directory.path(), Env::system()).unwrap();
+    Bench { tasks: Tasks::new(Arc::new(coordinator.clone()), Env::system()), coordinator, directory }
+}
+
+fn submit(body: Value) -> Submit {
+    let exclusive = Some("source/a".to_owned());
+    Submit { kind: Kind::Protect, subject: "a".to_owned(), body: body.clone(), spec: body, exclusive }
+}
+
+fn config() -> RunnerConfig {
+    RunnerConfig { backoff: Duration::from_millis(1), ..RunnerConfig::default() }
+}
+
+impl Bench {
+    /// Runs a runner until the task is done.
+    async fn until_done(&self, execute: impl Execute, id: &TaskId) -> Status {
+        let shutdown = CancellationToken::new();
+        let runner = Runner::new(self.tasks.clone(), Arc::new(execute), config()).run(shutdown.clone());
+        let waiting = async {
+            let status = self.tasks.wait(id, BOUND).await.unwrap().unwrap();
+            shutdown.cancel();
+            status
+        };
+        let (ended, status) = tokio::join!(runner, waiting);
+        ended.unwrap();
+        status
+    }
+}
+
+/// An executor made of a function.
+struct Does<F>(F);
+
+#[async_trait]
+impl<F, Fut> Execute for Does<F>
+where
+    F: Fn(TaskContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Completion, Failure>> + Send,
+{
+    async fn execute(&self, context: TaskContext) -> Result<Completion, Failure> {
+        (self.0)(context).await
+    }
+}
+
+fn well(result: Value) -> Result<Completion, Failure> {
+    Ok(Completion { result, warnings: false })
+}
+
+#[tokio::test]
+async fn one_key_makes_one_task_and_another_body_is_refused() {
+    let bench = bench();
+    let first = bench.tasks.submit(submit(json!({"n": 1})), "key").await.unwrap();
+    let again = bench.tasks.submit(submit(json!({"n": 1})), "key").await.unwrap();
+    assert_eq!(first, again);
+    let other = bench.tasks.submit(submit(json!({"n": 2})), "key").await.unwrap_err();
+    assert!(matches!(other, Error::KeyReused { task } if task == first.id.to_string()));
+    assert_eq!(bench.tasks.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_runs_and_leaves_nothing_but_its_record() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let done = bench
+        .until_done(
+            Does(|context: TaskContext| async move {
+                context.checkpoints.save("part", &json!("x".repeat(200_000))).await?;
+                let back: Value = context.checkpoints.load("part").await?.unwrap();
+                well(json!({"length": back.as_str().unwrap().len()}))
+            }),
+            &task.id,
+        )
+        .await;
+    assert_eq!((done.task.state, done.task.result), (State::Succeeded, Some(json!({"length": 200_000}))));
+    for prefix in [keys::QUEUE, keys::CHECKPOINTS, "claim/", "exclusive/"] {
+        assert!(bench.coordinator.list(prefix, 1, None).await.unwrap().0.is_empty(), "{prefix}");
+    }
+}
+
+#[tokio::test]
+async fn retryable_failures_are_tried_again_within_bounds() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&runs);
+    let execute = Does(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async { Err(Failure::retryable("TM-TEST-0001", "not now")) }
+    });
+    let done = bench.until_done(execute, &task.id).await;
+    assert_eq!((done.task.state, runs.load(Ordering::SeqCst)), (State::Failed, 5));
+    assert_eq!(done.task.error.unwrap().code, "TM-TEST-0001");
+}
+
+#[tokio::test]
+async fn a_permanent_failure_ends_the_task_at_once() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let execute = Does(|_| async { Err(Failure::permanent("TM-TEST-0002", "never")) });
+    let done = bench.until_done(execute, &task.id).await;
+    assert_eq!((done.task.state, done.task.attempt), (State::Failed, 1));
+}
+
+#[tokio::test]
+async fn a_panic_fails_the_task_and_not_the_runner() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let execute = Does(|context: TaskContext| async move {
+        assert!(context.task.attempt > 9, "planted");
+        well(json!({}))
+    });
+    let done = bench.until_done(execute, &task.id).await;
+    assert!(done.task.error.unwrap().message.contains("planted"));
+}
+
+#[tokio::test]
+async fn a_running_task_stops_when_asked() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let (tasks, id) = (bench.tasks.clone(), task.id.clone());
+    let execute = Does(move |context: TaskContext| {
+        let (tasks, id) = (tasks.clone(), id.clone());
+        async move {
+            tasks.cancel(&id).await?;
+            context.cancel.cancelled().await;
+            Err(Failure::cancelled())
+        }
+    });
+    let done = bench.until_done(execute, &task.id).await;
+    assert_eq!((done.task.state, done.task.error), (State::Cancelled, None));
+}
+
+#[tokio::test]
+async fn a_queued_task_that_is_cancelled_never_runs() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    bench.tasks.cancel(&task.id).await.unwrap();
+    let done = bench.until_done(Does(|_| async { well(json!({})) }), &task.id).await;
+    assert_eq!(done.task.state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn a_stale_claim_can_neither_save_nor_end_the_task() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let first = bench.coordinator.lease(Duration::from_secs(10)).await.unwrap();
+    let (stale, record) = Claim::take(&bench.tasks, &task.id, first.id(), "one").await.unwrap().unwrap();
+    first.revoke().await.unwrap();
+    let second = bench.coordinator.lease(Duration::from_secs(10)).await.unwrap();
+    let (fresh, _) = Claim::take(&bench.tasks, &task.id, second.id(), "two").await.unwrap().unwrap();
+    assert!(fresh.token() > stale.token());
+    let saved = super::Checkpoints::new(stale.clone()).save("part", &1).await;
+    assert!(matches!(saved, Err(Error::ClaimLost { .. })), "{saved:?}");
+    let left = stale.leave(&record, record.due_millis, super::claim::Leave::Done).await;
+    assert!(matches!(left, Err(Error::ClaimLost { .. })), "{left:?}");
+    super::Checkpoints::new(fresh).save("part", &2).await.unwrap();
+}
+
+#[tokio::test]
+async fn tasks_of_one_scope_do_not_run_at_the_same_time() {
+    let bench = bench();
+    let one = bench.tasks.submit(submit(json!(1)), "one").await.unwrap();
+    let two = bench.tasks.submit(submit(json!(2)), "two").await.unwrap();
+    let lease = bench.coordinator.lease(Duration::from_secs(10)).await.unwrap();
+    let held = Claim::take(&bench.tasks, &one.id, lease.id(), "n").await.unwrap();
+    assert!(held.is_some());
+    assert!(Claim::take(&bench.tasks, &two.id, lease.id(), "n").await.unwrap().is_none());
+}
+
+#[test]
+fn a_killed_run_is_resumed_from_its_checkpoints() {
+    let bench = bench();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (reached, wait) = std::sync::mpsc::channel();
+    let id = runtime.block_on(async {
+        let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+        let execute = Does(move |context: TaskContext| {
+            let reached = reached.clone();
+            async move {
+                context.checkpoints.save("object/a", &"done").await?;
+                reached.send(()).unwrap();
+                std::future::pending().await
+            }
+        });
+        let runner = Runner::new(bench.tasks.clone(), Arc::new(execute), config());
+        tokio::spawn(runner.run(CancellationToken::new()));
+        task.id
+    });
+    wait.recv_timeout(BOUND).unwrap();
+    // Everything stops where it is, as in a killed process; the claim is never given up.
+    runtime.shutdown_timeout(BOUND);
+    let Bench { tasks, coordinator, directory } = bench;
+    drop((tasks, coordinator));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let bench = on(directory);
+        let before = bench.tasks.get(&id).await.unwrap().unwrap().task;
+        assert_eq!((before.state, before.attempt), (State::Running, 1));
+        let execute = Does(|context: TaskContext| async move {
+            let saved: Option<String> = context.checkpoints.load("object/a").await?;
+            well(json!({"saved": saved, "attempt": context.task.attempt}))
+        });
+        let done = bench.until_done(execute, &id).await;
+        assert_eq!(done.task.result, Some(json!({"saved": "done", "attempt": 2})));
+    });
+}
+
+#[tokio::test]
+async fn an_orderly_stop_gives_the_claim_back_and_counts_no_attempt() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let execute = Does(move |context: TaskContext| {
+        stop.cancel();
+        async move {
+            context.cancel.cancelled().await;
+            Err(Failure::cancelled())
+        }
+    });
+    Runner::new(bench.tasks.clone(), Arc::new(execute), config()).run(shutdown).await.unwrap();
+    let left = bench.tasks.get(&task.id).await.unwrap().unwrap().task;
+    assert_eq!((left.state, left.attempt), (State::Queued, 0));
+    assert!(bench.coordinator.list("claim/", 1, None).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn checkpoints_of_tasks_that_are_done_are_swept() {
+    let bench = bench();
+    let orphan = format!("{}0123/part#0000", keys::CHECKPOINTS);
+    bench.coordinator.txn(vec![], vec![Op::put(&orphan, "1")], vec![]).await.unwrap();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    bench.until_done(Does(|_| async { well(json!({})) }), &task.id).await;
+    assert_eq!(bench.coordinator.get(&orphan).await.unwrap(), None);
+}

@@ -1,0 +1,73 @@
+//! The task that reads and proves everything a version names.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidemark_catalog::{
+    entry::{Entry, ObjectLine},
+    pages,
+};
+
+use crate::{
+    executors::{Executors, read_document, spec},
+    protect::Driver,
+    stores::OpenStore,
+    tasks::{Completion, Failure, TaskContext},
+};
+
+/// What a verify task needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifySpec {
+    /// The version.
+    pub version: String,
+}
+
+/// Verifies a version: its manifest and link, its pages, and each object that it holds. All damage is found, not only the
+/// first.
+pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
+    let VerifySpec { version } = spec(&context)?;
+    let (store, manifest) = with.version(&version).await?;
+    let driver = with.driver(&manifest.kind)?;
+    let lines = pages::read_lines(&store.objects, &manifest).await?;
+    let (mut records, mut damaged) = (0, Vec::new());
+    for line in &lines {
+        if context.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        match verify_line(&driver, &store, line, &context).await {
+            Ok(found) => records += found,
+            Err(failure) if failure.retryable || failure.cancelled => return Err(failure),
+            Err(failure) => damaged.push(format!("{}: {failure}", line.object)),
+        }
+    }
+    if !damaged.is_empty() {
+        let words = format!("version {version} is damaged; {}", damaged.join("; "));
+        return Err(Failure::permanent("TM-VER-0001", words)
+            .with_hint("other versions and objects are not touched by it: verify and restore those"));
+    }
+    let missing = lines.iter().filter(|line| line.entry.is_none()).count();
+    let result = json!({"version": version, "objects": lines.len(), "missing": missing, "records": records});
+    Ok(Completion { result, warnings: missing > 0 })
+}
+
+/// Records of one object; 0 for one that the version does not hold.
+async fn verify_line(
+    driver: &Driver,
+    store: &OpenStore,
+    line: &ObjectLine,
+    context: &TaskContext,
+) -> Result<u64, Failure> {
+    let Some(reference) = &line.entry else { return Ok(0) };
+    let entry: Entry = read_document(&store.objects, reference).await?;
+    if entry.object != line.object {
+        let words = format!("its entry {} is of {}", reference.key, entry.object);
+        return Err(Failure::permanent("TM-VER-0002", words));
+    }
+    let verified = driver.verify(&store.objects, &entry, Arc::clone(&context.progress));
+    tokio::select! {
+        verified = verified => Ok(verified?),
+        () = context.cancel.cancelled() => Err(Failure::cancelled()),
+    }
+}
