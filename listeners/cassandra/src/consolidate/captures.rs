@@ -14,7 +14,7 @@ const AT_A_TIME: usize = 8;
 
 /// The description in each slice, in the slices' order.
 pub(super) async fn read(store: &Arc<dyn ObjectStore>, slices: &[SliceManifest]) -> Result<Vec<NodeCapture>, Failure> {
-    let reads = slices.iter().map(|slice| read_one(store, slice));
+    let reads: Vec<_> = slices.iter().map(|slice| read_one(store, slice)).collect();
     stream::iter(reads).buffered(AT_A_TIME).try_collect().await
 }
 

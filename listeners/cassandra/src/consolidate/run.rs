@@ -105,7 +105,7 @@ async fn open(
     replica: &Replica,
     options: &staged::ReadOptions,
 ) -> Result<Vec<OpenedSsTable>, Failure> {
-    let opens = replica.sstables.iter().map(|table| staged::open(&job.store, table, options));
+    let opens: Vec<_> = replica.sstables.iter().map(|table| staged::open(&job.store, table, options)).collect();
     let opened = tokio::select! {
         opened = stream::iter(opens).buffered(OPEN_AT_A_TIME).try_collect() => opened,
         () = job.cancel.cancelled() => return Err(Failure::Cancelled),

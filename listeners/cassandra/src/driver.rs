@@ -1,0 +1,200 @@
+//! Cassandra behind the seam [`SourceDriver`].
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use serde_json::Value;
+use tidemark_catalog::{
+    entry::{Entry, ObjectLine},
+    ids::ObjectName,
+    slice::SliceManifest,
+};
+use tidemark_gateway::Env;
+use tidemark_listener_core::{
+    chain::chain,
+    check::Line,
+    driver::{
+        ConsolidateJob, Error, ListenerSpec, LiveObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport,
+        SourceDriver,
+    },
+    progress::ProgressSink,
+};
+
+use crate::{
+    connect, describe,
+    restore::{
+        self, execute,
+        observe::{Observed, connect_any, observe},
+    },
+    spec::{self, CassandraSpec},
+};
+
+/// Cassandra 4.0 to 5.0.
+#[derive(Clone, Debug)]
+pub struct CassandraDriver {
+    env: Env,
+}
+
+impl CassandraDriver {
+    /// A driver that measures clocks by this environment.
+    pub fn new(env: Env) -> Self {
+        Self { env }
+    }
+}
+
+fn parse(spec: &Value) -> Result<CassandraSpec, Error> {
+    CassandraSpec::parse(spec).map_err(|source| Error::new("TM-CASS-0101", chain(&source)))
+}
+
+fn describe_error(source: &describe::Error) -> Error {
+    Error { retryable: source.is_retryable(), ..Error::new("TM-CASS-0103", chain(source)) }
+}
+
+#[async_trait]
+impl SourceDriver for CassandraDriver {
+    fn kind(&self) -> &'static str {
+        "cassandra"
+    }
+
+    fn validate(&self, spec: &Value) -> Result<(), Error> {
+        parse(spec).map(drop)
+    }
+
+    async fn check(&self, spec: &Value) -> Vec<Line> {
+        match parse(spec) {
+            Ok(spec) => check(&spec, &self.env).await,
+            Err(error) => vec![Line::fail("specification", "source", error.message, "correct the named field")],
+        }
+    }
+
+    async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Error> {
+        let spec = parse(spec)?;
+        let session = connect_any(&spec).await.map_err(|why| Error::retryable("TM-CASS-0102", why))?;
+        describe::live_objects(&session).await.map_err(|e| describe_error(&e))
+    }
+
+    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
+        spec::listener_specs(&parse(spec)?).map_err(|source| Error::new("TM-CASS-0104", chain(&source)))
+    }
+
+    async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {
+        crate::consolidate::consolidate(job).await
+    }
+
+    async fn captured_objects(
+        &self,
+        _: &Arc<dyn ObjectStore>,
+        slices: &[SliceManifest],
+    ) -> Result<Vec<ObjectName>, Error> {
+        Ok(crate::consolidate::captured_objects(slices))
+    }
+
+    async fn verify(&self, store: &Arc<dyn ObjectStore>, entry: &Entry, progress: ProgressSink) -> Result<u64, Error> {
+        crate::verify::verify(store, entry, progress).await
+    }
+
+    async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
+        restore::plan_job(job).await
+    }
+
+    async fn restore(
+        &self,
+        job: &RestoreJob,
+        plan: &RestorePlan,
+        control: RestoreControl,
+    ) -> Result<RestoreReport, Error> {
+        execute::run(job, plan, control).await
+    }
+}
+
+/// Preflight of a source: the cluster, then each node that is to be captured.
+async fn check(spec: &CassandraSpec, env: &Env) -> Vec<Line> {
+    let contact = spec.contact.join(", ");
+    let seen = observe(spec, &BTreeSet::new(), &BTreeSet::new(), env).await;
+    let mut lines = match &seen {
+        Ok(seen) => check_cluster(seen, &contact),
+        Err(why) => {
+            vec![Line::fail("connect", &contact, why.clone(), "check contact points, credentials and firewall")]
+        }
+    };
+    if seen.is_ok() {
+        lines.extend(check_keyspaces(spec, &contact).await);
+    }
+    for node in &spec.nodes {
+        lines.push(check_node(spec, &node.address).await);
+    }
+    lines
+}
+
+fn check_cluster(seen: &Observed, contact: &str) -> Vec<Line> {
+    let mut lines = vec![Line::ok("connect", contact, format!("cluster {:?}", seen.cluster))];
+    let supported = ["4.0", "4.1", "5.0"].iter().any(|v| seen.release.starts_with(v));
+    lines.push(match supported {
+        true => Line::ok("version", contact, seen.release.clone()),
+        false => Line::fail("version", contact, seen.release.clone(), "Cassandra 4.0, 4.1 and 5.0 are supported"),
+    });
+    lines.push(match seen.partitioner.ends_with("Murmur3Partitioner") {
+        true => Line::ok("partitioner", contact, seen.partitioner.clone()),
+        false => Line::fail("partitioner", contact, seen.partitioner.clone(), "only Murmur3Partitioner is supported"),
+    });
+    lines.push(match seen.schema_versions.len() {
+        0 | 1 => Line::ok("schema-agreement", contact, "all nodes have one schema"),
+        n => {
+            let hint = "see nodetool describecluster: captures of nodes that disagree are refused";
+            Line::warn("schema-agreement", contact, format!("{n} versions of the schema"), hint)
+        }
+    });
+    let down: Vec<&str> = seen.nodes.iter().filter(|n| !n.up).map(|n| n.address.as_str()).collect();
+    lines.push(match down.is_empty() {
+        true => Line::ok("ring", contact, format!("{} nodes, all up", seen.nodes.len())),
+        false => {
+            Line::warn("ring", contact, format!("down: {}", down.join(", ")), "start them, or see what quality remains")
+        }
+    });
+    lines
+}
+
+/// Replication strategies that consolidation can judge.
+async fn check_keyspaces(spec: &CassandraSpec, contact: &str) -> Vec<Line> {
+    let failed = |why: String| vec![Line::fail("keyspaces", contact, why, "check the role's right to read the schema")];
+    let session = match connect_any(spec).await {
+        Ok(session) => session,
+        Err(why) => return failed(why),
+    };
+    let names = match describe::keyspace_names(&session).await {
+        Ok(names) => names,
+        Err(error) => return failed(chain(&error)),
+    };
+    let mut lines = Vec::new();
+    for name in names.iter().filter(|name| !describe::is_system_keyspace(name)) {
+        lines.push(match describe::keyspace_schema(&session, name).await {
+            Ok(keyspace) => check_strategy(name, keyspace.replication.get("class").map_or("", String::as_str)),
+            Err(error) => Line::fail("keyspace", name, chain(&error), "check the role's right to read the schema"),
+        });
+    }
+    lines
+}
+
+fn check_strategy(name: &str, class: &str) -> Line {
+    let short = class.rsplit('.').next().unwrap_or(class);
+    match short {
+        "SimpleStrategy" | "NetworkTopologyStrategy" => Line::ok("strategy", name, short),
+        _ => {
+            let hint = "only SimpleStrategy and NetworkTopologyStrategy can be captured; leave the keyspace out";
+            Line::warn("strategy", name, format!("{short} is not supported"), hint)
+        }
+    }
+}
+
+async fn check_node(spec: &CassandraSpec, address: &str) -> Line {
+    let hint = "check the address, and that the node is up";
+    let credentials = match connect::Credentials::of(spec) {
+        Ok(credentials) => credentials,
+        Err(error) => return Line::fail("node", address, chain(&error), hint),
+    };
+    match connect::connect_node(address, credentials.as_ref()).await {
+        Ok(_) => Line::ok("node", address, "reachable"),
+        Err(error) => Line::fail("node", address, chain(&error), hint),
+    }
+}

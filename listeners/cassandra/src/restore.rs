@@ -1,0 +1,57 @@
+//! Restore by CQL: the rows of a version, live now, into a keyspace and topology of any shape.
+
+pub mod checkpoint;
+pub mod cql;
+pub mod execute;
+pub mod feed;
+pub mod fit;
+mod lists;
+mod load;
+pub mod objects;
+pub mod observe;
+pub mod pipeline;
+pub mod plan;
+mod raw;
+pub mod schema;
+pub mod shapes;
+pub mod target;
+mod verify;
+pub mod writes;
+
+use std::collections::BTreeSet;
+
+use tidemark_listener_core::{
+    chain::chain,
+    driver::{Error, RestoreJob, RestorePlan},
+};
+
+use crate::spec::CassandraSpec;
+use observe::observe;
+use plan::{Wanted, target_of};
+
+#[cfg(test)]
+mod samples;
+
+/// Looks at what is asked for and at the destination, and decides.
+///
+/// # Errors
+/// `TM-REST-0101` where the destination's specification is wrong. Whatever else is wrong is a check of the plan.
+pub async fn plan_job(job: &RestoreJob) -> Result<RestorePlan, Error> {
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let mut wanted = Vec::new();
+    for line in &job.lines {
+        let schema = match &line.entry {
+            Some(reference) => objects::entry(&job.store, reference).await.map_err(|e| e.message),
+            None => Err("the version holds no entry of it".to_owned()),
+        };
+        wanted.push(Wanted {
+            line,
+            schema: schema.and_then(|entry| objects::schema_of(&entry)).map(|schema| schema.keyspace),
+        });
+    }
+    let targets: BTreeSet<(String, String)> =
+        job.lines.iter().filter_map(|line| target_of(&line.object, &job.options)).collect();
+    let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
+    let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
+    Ok(plan::decide(&wanted, &job.options, &spec.contact.join(", "), &seen))
+}

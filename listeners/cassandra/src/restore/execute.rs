@@ -1,0 +1,320 @@
+//! Runs a plan: schema, then object by object rows and their verification, then indexes.
+//!
+//! A crash leaves the checkpoint: schema statements are `IF NOT EXISTS` and run again, rows after the mark are written again
+//! with the same times, indexes are made again if they are missing.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU32, atomic::Ordering},
+};
+
+use scylla::client::session::Session;
+use tidemark_cassandra_format::model::PartitionReader;
+use tidemark_catalog::entry::{Entry, SegmentRef};
+use tidemark_listener_core::{
+    chain::chain,
+    driver::{Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    connect::{self, Retryable},
+    consolidate::{EntrySchema, view_seconds},
+    restore::{
+        checkpoint::{Checkpoint, Mark, Stage},
+        feed::{Piece, feed},
+        objects,
+        observe::{Contents, Observed, observe},
+        pipeline::{Bounds, Pipeline},
+        plan,
+        schema::is_index,
+        target::{Level, Target, TargetSettings, parse_level},
+    },
+    segment::Layout,
+    spec::CassandraSpec,
+};
+
+/// Pieces between the reading thread and the writers.
+const CHANNEL_PIECES: usize = 64;
+
+/// Runs a plan from its checkpoint on.
+///
+/// # Errors
+/// `TM-REST-0201` where a check of the plan fails or a target is no longer empty; else as its parts.
+pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Error> {
+    refuse_failed(plan)?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let targets = targets(plan);
+    let keyspaces: BTreeSet<String> = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
+    let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
+    let seen = seen.map_err(|why| Error::retryable("TM-REST-0202", format!("look at the destination: {why}")))?;
+    let checkpoint = match &control.checkpoint {
+        Some(saved) => Checkpoint::parse(saved, plan)?,
+        None => begin(job, plan, &seen, &control).await?,
+    };
+    let session = connect::connect(&spec, &keyspaces).await;
+    let session =
+        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
+    let bounds = Bounds::for_nodes(seen.nodes.len());
+    let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows);
+    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline)?;
+    run.all().await
+}
+
+/// A plan with failed checks is not run.
+fn refuse_failed(plan: &RestorePlan) -> Result<(), Error> {
+    let failed = plan::refusals(plan);
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = failed.iter().map(|l| format!("{} {}: {}", l.name, l.subject, l.detail)).collect();
+    let hint = failed.iter().find_map(|l| l.hint.clone()).unwrap_or_default();
+    Err(Error::new("TM-REST-0201", format!("the plan is refused: {}", lines.join("; "))).with_hint(hint))
+}
+
+fn targets(plan: &RestorePlan) -> BTreeSet<(String, String)> {
+    let parts = |o: &PlannedObject| match o.target.parts() {
+        [keyspace, table] => Some((keyspace.clone(), table.clone())),
+        _ => None,
+    };
+    plan.objects.iter().filter_map(parts).collect()
+}
+
+/// The first checkpoint, saved before anything is written: from then on rows in the targets are ours.
+async fn begin(
+    job: &RestoreJob,
+    plan: &RestorePlan,
+    seen: &Observed,
+    control: &RestoreControl,
+) -> Result<Checkpoint, Error> {
+    for object in &plan.objects {
+        let [keyspace, table] = object.target.parts() else { continue };
+        let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
+        if rows && !job.options.into_non_empty.contains(&object.target.to_string()) {
+            return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
+        }
+    }
+    let checkpoint = Checkpoint::start(plan);
+    control.save.save(checkpoint.to_value()).await?;
+    Ok(checkpoint)
+}
+
+/// A restore in progress.
+struct Run<'a> {
+    job: &'a RestoreJob,
+    plan: &'a RestorePlan,
+    seen: Observed,
+    session: Arc<Session>,
+    keyspaces: BTreeSet<String>,
+    pipeline: Pipeline<'a>,
+    level: Arc<Level>,
+    slowest: Arc<AtomicU32>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        job: &'a RestoreJob,
+        plan: &'a RestorePlan,
+        seen: Observed,
+        session: Arc<Session>,
+        keyspaces: BTreeSet<String>,
+        pipeline: Pipeline<'a>,
+    ) -> Result<Self, Error> {
+        let unknown =
+            || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
+        let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
+        let declared = job.options.write_level.as_deref().and_then(parse_level);
+        let slowest = Arc::new(AtomicU32::new(pipeline.checkpoint.slowest_write_seconds));
+        let level = Arc::new(Level::new(wanted, declared));
+        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, slowest })
+    }
+
+    async fn all(mut self) -> Result<RestoreReport, Error> {
+        self.statements(|statement| !is_index(statement)).await?;
+        let refreshed = connect::refresh(&self.session, &self.keyspaces).await;
+        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })?;
+        while self.pipeline.checkpoint.object < self.plan.objects.len() {
+            let worked = self.object().await;
+            self.pipeline.checkpoint.slowest_write_seconds = self.slowest.load(Ordering::Relaxed);
+            if let Err(error) = worked {
+                return Err(self.stopped(error).await);
+            }
+        }
+        self.statements(is_index).await?;
+        Ok(self.report())
+    }
+
+    /// Saves how far it came; the error that stopped it.
+    async fn stopped(&mut self, error: Error) -> Error {
+        if let Err(unsaved) = self.pipeline.save().await {
+            // The last saved checkpoint stands: work after it is done again.
+            tracing::warn!(error = %unsaved, "checkpoint of a stopped restore not saved");
+        }
+        error
+    }
+
+    /// Runs the plan's schema statements that are chosen.
+    async fn statements(&self, chosen: impl Fn(&str) -> bool) -> Result<(), Error> {
+        for statement in self.plan.schema.iter().filter(|s| chosen(s)) {
+            let made = self.session.query_unpaged(statement.as_str(), ()).await;
+            made.map_err(|source| Error {
+                retryable: source.is_retryable(),
+                ..Error::new("TM-REST-0203", format!("{statement}: {}", chain(&source)))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Does what is left of the object in work and moves on to the next.
+    async fn object(&mut self) -> Result<(), Error> {
+        let planned = &self.plan.objects[self.pipeline.checkpoint.object];
+        let entry = objects::entry(&self.job.store, &planned.entry).await?;
+        let segments = objects::segments(&self.job.store, &entry).await?;
+        let (target, layout) = self.target(planned, &entry).await?;
+        let suspect = self.pipeline.checkpoint.reach;
+        if self.pipeline.checkpoint.stage == Stage::Load {
+            if suspect > self.pipeline.checkpoint.mark && target.has_lists() {
+                // Appends sent before the restart may still land: not before they are over is a list looked at.
+                tokio::time::sleep(target.write_timeout * 2).await;
+            }
+            self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
+            self.next_stage(Stage::Verify, 0).await?;
+        }
+        self.stage(&segments, &layout, &target, suspect, &format!("verify {}", planned.target)).await?;
+        self.next_stage(Stage::Load, 1).await
+    }
+
+    async fn next_stage(&mut self, stage: Stage, objects: usize) -> Result<(), Error> {
+        let checkpoint = &mut self.pipeline.checkpoint;
+        (checkpoint.stage, checkpoint.mark, checkpoint.reach) = (stage, Mark::default(), Mark::default());
+        checkpoint.object += objects;
+        checkpoint.slowest_write_seconds = self.slowest.load(Ordering::Relaxed);
+        self.pipeline.save().await
+    }
+
+    async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Error> {
+        let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", planned.object));
+        let [to_keyspace, to_table] = planned.target.parts() else {
+            return Err(refuse("its name is not keyspace/table".to_owned()));
+        };
+        let layout = EntrySchema::layout(entry).map_err(|e| refuse(chain(&e)))?;
+        let schema = layout.table().clone();
+        let settings = TargetSettings {
+            name: (to_keyspace.clone(), to_table.clone()),
+            level: self.level.clone(),
+            env: self.job.env.clone(),
+            cut: view_seconds(&entry.cut),
+            write_timeout: self.seen.write_timeout,
+            element_times: tells_element_times(&self.seen.release),
+            shared: self.job.options.into_non_empty.contains(&planned.target.to_string()),
+            slowest_write_seconds: self.slowest.clone(),
+        };
+        let target = Target::prepare(self.session.clone(), schema, settings).await?;
+        Ok((Arc::new(target), layout))
+    }
+
+    /// Runs one stage over the segments that are left.
+    async fn stage(
+        &mut self,
+        segments: &[SegmentRef],
+        layout: &Arc<Layout>,
+        target: &Arc<Target>,
+        suspect: Mark,
+        phase: &str,
+    ) -> Result<(), Error> {
+        let stage = self.pipeline.checkpoint.stage;
+        while let Some(segment) =
+            segments.get(usize::try_from(self.pipeline.checkpoint.mark.segment).unwrap_or(usize::MAX))
+        {
+            let from = self.pipeline.checkpoint.mark;
+            let proven = objects::prove(&self.job.store, segment).await?;
+            let layout = layout.clone();
+            let open = move || objects::open(&proven, &layout);
+            drive(&mut self.pipeline, target, stage, from, suspect, phase, open).await?;
+            self.pipeline.checkpoint.mark = Mark { segment: from.segment + 1, ..Mark::default() };
+        }
+        Ok(())
+    }
+
+    fn report(self) -> RestoreReport {
+        let counts = self.pipeline.checkpoint.counts;
+        let mut warnings = self.pipeline.checkpoint.warnings;
+        if self.level.has_fallen() {
+            warnings.push(format!(
+                "a replica went away: from then on rows were written at {:?}; repair the restored tables",
+                self.level.now()
+            ));
+        }
+        if counts.verified < counts.written {
+            let fewer = counts.written - counts.verified;
+            warnings.push(format!("{fewer} rows were written but not found equal: expired since, or under newer data"));
+        }
+        RestoreReport {
+            rows_written: counts.written,
+            rows_expired: counts.expired,
+            rows_verified: counts.verified,
+            warnings,
+        }
+    }
+}
+
+/// True from Cassandra 5.0 on: `WRITETIME` of a collection.
+fn tells_element_times(release: &str) -> bool {
+    release.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 5)
+}
+
+/// Runs one stage over one segment, which is opened and decoded on a thread of its own.
+///
+/// # Errors
+/// Of the stream, of a piece, or cancellation.
+pub(super) async fn drive<R>(
+    pipeline: &mut Pipeline<'_>,
+    target: &Arc<Target>,
+    stage: Stage,
+    from: Mark,
+    suspect: Mark,
+    phase: &str,
+    open: impl FnOnce() -> Result<R, Error> + Send + 'static,
+) -> Result<(), Error>
+where
+    R: PartitionReader,
+    R::Error: std::error::Error + 'static,
+{
+    let (sender, receiver) = mpsc::channel(CHANNEL_PIECES);
+    let schema = target.schema.clone();
+    let reading = tokio::task::spawn_blocking(move || read(open, &schema, from, &sender));
+    let work = |piece: Piece| {
+        let target = target.clone();
+        async move {
+            match stage {
+                Stage::Load => target.load(&piece, piece.at < suspect).await,
+                Stage::Verify => target.verify(&piece).await,
+            }
+        }
+    };
+    let guarded = stage == Stage::Load && target.has_lists();
+    let driven = pipeline.drive(receiver, phase, guarded, work).await;
+    // The receiver is gone, so that the thread ends at its next piece.
+    let read = reading.await.map_err(|e| Error::new("TM-REST-0103", format!("the reading thread ended: {e}")));
+    driven.and(read)
+}
+
+/// Sends the segment's pieces, or why it cannot be read, until nobody listens.
+fn read<R>(
+    open: impl FnOnce() -> Result<R, Error>,
+    schema: &tidemark_cassandra_format::schema::TableSchema,
+    from: Mark,
+    sender: &mpsc::Sender<Result<Piece, Error>>,
+) where
+    R: PartitionReader,
+    R::Error: std::error::Error + 'static,
+{
+    let fed = open().and_then(|mut reader| {
+        feed(&mut reader, schema, from, |piece| sender.blocking_send(Ok(piece)).is_ok())
+            .map_err(|source| Error::new("TM-REST-0103", chain(&source)))
+    });
+    if let Err(error) = fed {
+        // Nobody listens any more where the other side has failed or was cancelled: it says so itself.
+        sender.blocking_send(Err(error)).ok();
+    }
+}

@@ -1,0 +1,199 @@
+//! What a restore's plan looks at: the destination as it is now. All input and output of planning is here.
+
+use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+
+use futures::TryStreamExt;
+use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
+use tidemark_gateway::Env;
+use tidemark_listener_core::chain::chain;
+
+use crate::{
+    cluster::KeyspaceSchema,
+    connect::{self, Credentials, Out},
+    describe,
+    restore::cql::quote,
+    spec::CassandraSpec,
+};
+
+/// Write timeout that is assumed where the destination does not tell its own.
+const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The destination as it was seen.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Cluster name.
+    pub cluster: String,
+    /// Server version.
+    pub release: String,
+    /// Partitioner class.
+    pub partitioner: String,
+    /// Its nodes.
+    pub nodes: Vec<ObservedNode>,
+    /// Versions of the schema, each with the nodes that have it.
+    pub schema_versions: BTreeMap<String, Vec<String>>,
+    /// Its write timeout.
+    pub write_timeout: Duration,
+    /// Our clock minus the destination's, ms.
+    pub clock_offset_millis: i64,
+    /// Keyspaces that exist among those asked for.
+    pub keyspaces: Vec<KeyspaceSchema>,
+    /// What the tables asked for hold, those that exist.
+    pub contents: BTreeMap<(String, String), Contents>,
+}
+
+/// A node of the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedNode {
+    /// Its address.
+    pub address: String,
+    /// Its data centre.
+    pub dc: String,
+    /// True where the driver has a connection with it.
+    pub up: bool,
+}
+
+/// What a table holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// Nothing, read at ALL.
+    Empty,
+    /// Nothing, read at QUORUM because a replica is away.
+    EmptyAtQuorum,
+    /// At least one row.
+    Rows,
+    /// Could not be read.
+    Unknown(String),
+}
+
+/// Looks at the destination: its nodes, the keyspaces of these names, and whether these tables hold rows.
+///
+/// # Errors
+/// In words, where the destination cannot be reached or described.
+pub async fn observe(
+    spec: &CassandraSpec,
+    keyspaces: &BTreeSet<String>,
+    tables: &BTreeSet<(String, String)>,
+    env: &Env,
+) -> Result<Observed, String> {
+    let node = connect_any(spec).await?;
+    let told = |error: &(dyn std::error::Error + 'static)| chain(error);
+    let local = describe::local(&node).await.map_err(|e| told(&e))?;
+    let ring = describe::ring(&node, &local).await.map_err(|e| told(&e))?;
+    let schema_versions = describe::schema_versions(&node, &local).await.map_err(|e| told(&e))?;
+    let settings = describe::settings(&node).await.map_err(|e| told(&e))?;
+    let clock_offset_millis = describe::clock_offset_millis(&node, env).await.map_err(|e| told(&e))?;
+    let known = describe::keyspace_names(&node).await.map_err(|e| told(&e))?;
+    let mut found = Vec::new();
+    for keyspace in keyspaces.iter().filter(|k| known.contains(k)) {
+        found.push(describe::keyspace_schema(&node, keyspace).await.map_err(|e| told(&e))?);
+    }
+    let session = connect::connect(spec, keyspaces).await.map_err(|e| told(&e))?;
+    let up = connected(&session);
+    let nodes = ring.into_iter().map(|n| {
+        let up = up.contains(&n.host_id);
+        ObservedNode { address: n.address, dc: n.dc, up }
+    });
+    let contents = contents(&session, &found, tables).await;
+    Ok(Observed {
+        cluster: local.cluster,
+        release: local.release,
+        partitioner: local.partitioner,
+        nodes: nodes.collect(),
+        schema_versions,
+        write_timeout: write_timeout(&settings),
+        clock_offset_millis,
+        keyspaces: found,
+        contents,
+    })
+}
+
+/// A session with the first contact point that lets us in.
+///
+/// # Errors
+/// In words, all reasons.
+pub async fn connect_any(spec: &CassandraSpec) -> Result<Session, String> {
+    let credentials = Credentials::of(spec).map_err(|e| chain(&e))?;
+    let mut reasons = Vec::new();
+    for address in &spec.contact {
+        match connect::connect_node(address, credentials.as_ref()).await {
+            Ok(session) => return Ok(session),
+            Err(error) => reasons.push(chain(&error)),
+        }
+    }
+    Err(reasons.join("; "))
+}
+
+/// Host ids of the nodes that the driver is connected with.
+fn connected(session: &Session) -> BTreeSet<String> {
+    let state = session.get_cluster_state();
+    state.get_nodes_info().iter().filter(|n| n.is_connected()).map(|n| n.host_id.to_string()).collect()
+}
+
+async fn contents(
+    session: &Session,
+    keyspaces: &[KeyspaceSchema],
+    tables: &BTreeSet<(String, String)>,
+) -> BTreeMap<(String, String), Contents> {
+    let mut found = BTreeMap::new();
+    for (keyspace, table) in tables {
+        let schema = keyspaces.iter().find(|k| k.name == *keyspace);
+        if schema.is_some_and(|k| k.tables.iter().any(|t| t.name == *table)) {
+            found.insert((keyspace.clone(), table.clone()), content(session, keyspace, table).await);
+        }
+    }
+    found
+}
+
+async fn content(session: &Session, keyspace: &str, table: &str) -> Contents {
+    match first_row(session, keyspace, table, Consistency::All).await {
+        Ok(true) => return Contents::Rows,
+        Ok(false) => return Contents::Empty,
+        Err(_) => {}
+    }
+    match first_row(session, keyspace, table, Consistency::Quorum).await {
+        Ok(true) => Contents::Rows,
+        Ok(false) => Contents::EmptyAtQuorum,
+        Err(why) => Contents::Unknown(why),
+    }
+}
+
+/// True where a table holds a row. One row is asked for, but the answer may come late where there are many tombstones.
+async fn first_row(session: &Session, keyspace: &str, table: &str, level: Consistency) -> Result<bool, String> {
+    let mut query = Statement::new(format!("SELECT * FROM {}.{} LIMIT 1", quote(keyspace), quote(table)));
+    query.set_consistency(level);
+    let pager = session.query_iter(query, ()).await.map_err(|e| chain(&e))?;
+    let mut rows = pager.rows_stream::<Out>().map_err(|e| chain(&e))?;
+    rows.try_next().await.map(|row| row.is_some()).map_err(|e| chain(&e))
+}
+
+/// The write timeout among settings: `2000ms`, `2s`, or milliseconds in 4.0.
+fn write_timeout(settings: &BTreeMap<String, String>) -> Duration {
+    let told = settings.get("write_request_timeout").or_else(|| settings.get("write_request_timeout_in_ms"));
+    told.and_then(|text| parse_duration(text)).unwrap_or(ASSUMED_WRITE_TIMEOUT)
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    match text[digits..].trim() {
+        "" | "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn write_timeouts_are_read_as_each_version_tells_them() {
+        let of = |name: &str, value: &str| write_timeout(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        assert_eq!(of("write_request_timeout", "2000ms"), Duration::from_secs(2));
+        assert_eq!(of("write_request_timeout", "3s"), Duration::from_secs(3));
+        assert_eq!(of("write_request_timeout_in_ms", "2500"), Duration::from_millis(2500));
+        assert_eq!(of("other", "1s"), ASSUMED_WRITE_TIMEOUT);
+        assert_eq!(of("write_request_timeout", "soon"), ASSUMED_WRITE_TIMEOUT);
+    }
+}

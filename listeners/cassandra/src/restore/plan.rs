@@ -1,0 +1,320 @@
+//! The plan of a restore: a pure function of what is asked for and what was seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidemark_catalog::{
+    entry::{ObjectLine, Quality},
+    ids::ObjectName,
+};
+use tidemark_listener_core::{
+    chain::chain,
+    check::{Line, Status},
+    driver::{PlannedObject, RestoreOptions, RestorePlan},
+};
+
+use crate::{
+    cluster::KeyspaceSchema,
+    describe::is_system_keyspace,
+    restore::{
+        fit,
+        observe::{Contents, Observed},
+        schema,
+        target::parse_level,
+    },
+};
+
+/// Greatest difference of clocks that passes without a word, ms.
+const CLOCK_MILLIS: i64 = 1_000;
+
+/// An object to restore, with the schema in its entry; the error says why there is none.
+pub struct Wanted<'a> {
+    /// Its line in the version.
+    pub line: &'a ObjectLine,
+    /// Its keyspace as captured.
+    pub schema: Result<KeyspaceSchema, String>,
+}
+
+/// Decides what a restore does. Nothing but its arguments goes in.
+pub fn decide(
+    wanted: &[Wanted<'_>],
+    options: &RestoreOptions,
+    contact: &str,
+    seen: &Result<Observed, String>,
+) -> RestorePlan {
+    let mut planner =
+        Planner { wanted, options, checks: Vec::new(), schema: Vec::new(), indexes: Vec::new(), objects: Vec::new() };
+    planner.options();
+    planner.objects();
+    let write_level = match seen {
+        Ok(seen) => planner.at(seen, contact),
+        Err(why) => {
+            let hint = "check the contact points and the credentials of the destination";
+            planner.checks.push(Line::fail("connect", contact, why.clone(), hint));
+            options.write_level.clone().unwrap_or_else(|| "all".to_owned())
+        }
+    };
+    planner.finish(write_level, contact, seen)
+}
+
+/// Name of an object at the destination.
+pub fn target_of(object: &ObjectName, options: &RestoreOptions) -> Option<(String, String)> {
+    let [keyspace, table] = object.parts() else { return None };
+    let renamed = options.rename.get(keyspace).unwrap_or(keyspace);
+    (!renamed.is_empty()).then(|| (renamed.clone(), table.clone()))
+}
+
+struct Planner<'a> {
+    wanted: &'a [Wanted<'a>],
+    options: &'a RestoreOptions,
+    checks: Vec<Line>,
+    schema: Vec<String>,
+    indexes: Vec<String>,
+    objects: Vec<PlannedObject>,
+}
+
+impl Planner<'_> {
+    fn fail(&mut self, name: &str, subject: &str, detail: impl Into<String>, hint: &str) {
+        self.checks.push(Line::fail(name, subject, detail, hint));
+    }
+
+    /// Options that fit to nothing.
+    fn options(&mut self) {
+        let sources: BTreeSet<&str> =
+            self.wanted.iter().filter_map(|w| Some(w.line.object.parts().first()?.as_str())).collect();
+        let unknown: Vec<&String> = self.options.rename.keys().filter(|k| !sources.contains(k.as_str())).collect();
+        for keyspace in unknown {
+            self.fail("rename", keyspace, "no object of this keyspace is restored", "name a keyspace of the version");
+        }
+        if let Some(level) = self.options.write_level.clone().filter(|l| parse_level(l).is_none()) {
+            self.fail("write-level", &level, "not a level that a restore writes at", "use all, quorum or local_quorum");
+        }
+        if self.wanted.is_empty() {
+            self.fail("objects", "restore", "there is nothing to restore", "name objects of the version");
+        }
+    }
+
+    /// What can be said of the objects without the destination.
+    fn objects(&mut self) {
+        let wanted = self.wanted;
+        let mut targets = BTreeSet::new();
+        for item in wanted {
+            let subject = item.line.object.to_string();
+            self.quality(&item.line.quality, &subject);
+            let Some(target) = target_of(&item.line.object, self.options) else {
+                self.fail("object", &subject, "its name is not keyspace/table", "restore tables");
+                continue;
+            };
+            if !targets.insert(target.clone()) {
+                self.fail("target", &subject, "two objects go to one table", "rename their keyspaces apart");
+            }
+            if is_system_keyspace(&target.0) {
+                self.fail("target", &subject, format!("{} belongs to Cassandra", target.0), "rename the keyspace");
+            }
+            self.planned(item, &target, &subject);
+        }
+    }
+
+    fn planned(&mut self, item: &Wanted<'_>, target: &(String, String), subject: &str) {
+        let Some(entry) = &item.line.entry else {
+            self.fail("object", subject, "the version holds no data of it", "leave it out of the restore");
+            return;
+        };
+        match &item.schema {
+            Err(why) => self.fail("entry", subject, why.clone(), "verify the version"),
+            Ok(keyspace) => self.restorable(keyspace, &target.1, subject),
+        }
+        let Ok(name) = ObjectName::new([target.0.clone(), target.1.clone()]) else { return };
+        let totals = item.line.totals;
+        self.objects.push(PlannedObject {
+            object: item.line.object.clone(),
+            target: name,
+            entry: entry.clone(),
+            rows: totals.rows + totals.static_rows,
+            stored_bytes: totals.kept_bytes,
+        });
+    }
+
+    fn quality(&mut self, quality: &Quality, subject: &str) {
+        let Quality::Degraded { ranges } = quality else { return };
+        let reason = ranges.first().map_or("", |r| r.reason.as_str());
+        let detail = format!("not proven complete in {} ranges: {reason}", ranges.len());
+        let hint = "accept degraded objects, or choose a version in which it is complete";
+        let line = if self.options.accept_degraded { Line::warn } else { Line::fail };
+        self.checks.push(line("complete", subject, detail, hint));
+    }
+
+    /// Whether CQL can make the table's rows again.
+    fn restorable(&mut self, keyspace: &KeyspaceSchema, table: &str, subject: &str) {
+        let Some(rows) = keyspace.tables.iter().find(|t| t.name == table) else {
+            return self.fail("schema", subject, "the entry does not hold the table's schema", "verify the version");
+        };
+        for why in fit::not_restorable(rows) {
+            self.fail("restorable", subject, why, "export it instead, or leave it out");
+        }
+    }
+
+    /// Everything that depends on the destination; the level to write at.
+    fn at(&mut self, seen: &Observed, contact: &str) -> String {
+        self.checks.push(Line::ok(
+            "connect",
+            contact,
+            format!("cluster {:?}, {} nodes", seen.cluster, seen.nodes.len()),
+        ));
+        self.cluster(seen, contact);
+        self.keyspaces(seen);
+        self.contents(seen);
+        self.level(seen, contact)
+    }
+
+    fn cluster(&mut self, seen: &Observed, contact: &str) {
+        let major: u32 = seen.release.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
+        match major {
+            4.. => self.checks.push(Line::ok("version", contact, seen.release.clone())),
+            _ => self.fail("version", contact, format!("Cassandra {}", seen.release), "restore into 4.0 or later"),
+        }
+        if !seen.partitioner.ends_with("Murmur3Partitioner") {
+            self.fail(
+                "partitioner",
+                contact,
+                seen.partitioner.clone(),
+                "restore into a cluster with Murmur3Partitioner",
+            );
+        }
+        if seen.schema_versions.len() > 1 {
+            let hint = "wait until the nodes agree, or see nodetool describecluster";
+            self.fail("schema-agreement", contact, "the nodes do not agree about the schema", hint);
+        }
+        if seen.clock_offset_millis.abs() > CLOCK_MILLIS {
+            let detail = format!("our clock and the destination's are {} ms apart", seen.clock_offset_millis);
+            self.checks.push(Line::warn(
+                "clock",
+                contact,
+                detail,
+                "expiring data will expire by as much earlier or later",
+            ));
+        }
+    }
+
+    /// Schema statements, keyspace by keyspace, checked against what exists.
+    fn keyspaces(&mut self, seen: &Observed) {
+        let mut groups: BTreeMap<(String, String), (KeyspaceSchema, Vec<String>)> = BTreeMap::new();
+        for item in self.wanted {
+            let (Ok(schema), Some(target)) = (&item.schema, target_of(&item.line.object, self.options)) else {
+                continue;
+            };
+            let group = groups.entry((schema.name.clone(), target.0)).or_insert_with(|| (schema.clone(), Vec::new()));
+            if schema.tables.iter().any(|t| t.name == target.1) {
+                // Each entry is sure of its own table only.
+                fit::adopt(&mut group.0, schema, &target.1);
+                group.1.push(target.1);
+            }
+        }
+        for ((_, target), (schema, tables)) in groups {
+            self.keyspace(&schema, &tables, &target, seen);
+        }
+    }
+
+    fn keyspace(&mut self, captured: &KeyspaceSchema, tables: &[String], target: &str, seen: &Observed) {
+        let replication = self.options.replication.as_ref().unwrap_or(&captured.replication);
+        let exists = seen.keyspaces.iter().find(|k| k.name == target);
+        let lines = match exists {
+            Some(exists) => fit::existing(captured, tables, exists),
+            None => fit::replication(target, replication, &seen.nodes),
+        };
+        self.checks.extend(lines);
+        let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        match schema::statements(captured, &tables, target, replication) {
+            Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
+            Ok(made) => {
+                self.schema.extend(exists.is_none().then_some(made.keyspace));
+                self.schema.extend(made.types.into_iter().chain(made.tables));
+                self.indexes.extend(made.indexes);
+                let hint = "make it again by hand after the restore";
+                self.checks.extend(made.warnings.into_iter().map(|w| Line::warn("schema", target, w, hint)));
+            }
+        }
+    }
+
+    /// Whether the target tables are empty.
+    fn contents(&mut self, seen: &Observed) {
+        let objects: Vec<ObjectName> = self.objects.iter().map(|o| o.target.clone()).collect();
+        for target in objects {
+            let subject = target.to_string();
+            let [keyspace, table] = target.parts() else { continue };
+            let line = match seen.contents.get(&(keyspace.clone(), table.clone())) {
+                None => Line::ok("empty", &subject, "the table will be made"),
+                Some(Contents::Empty) => Line::ok("empty", &subject, "the table is there and empty"),
+                Some(Contents::EmptyAtQuorum) => {
+                    let detail = "the table is empty as far as a quorum knows: a replica is away";
+                    Line::warn("empty", &subject, detail, "start all nodes of the destination")
+                }
+                Some(Contents::Rows) if self.options.into_non_empty.contains(&subject) => {
+                    let detail = "the table holds rows: newer ones stay, and rows that are not in the version stay too";
+                    Line::warn("empty", &subject, detail, "restore into an empty table to get the version as it was")
+                }
+                Some(Contents::Rows) => {
+                    let hint = "rename the keyspace, empty the table, or name it among those that may be non-empty";
+                    Line::fail("empty", &subject, "the table holds rows", hint)
+                }
+                Some(Contents::Unknown(why)) => Line::fail(
+                    "empty",
+                    &subject,
+                    format!("cannot be read: {why}"),
+                    "start the nodes of the destination",
+                ),
+            };
+            self.checks.push(line);
+        }
+    }
+
+    /// ALL while every node is up, else the level that the caller declared.
+    fn level(&mut self, seen: &Observed, contact: &str) -> String {
+        let down: Vec<&str> = seen.nodes.iter().filter(|n| !n.up).map(|n| n.address.as_str()).collect();
+        let declared = self.options.write_level.clone().map(|l| l.to_ascii_lowercase());
+        if down.is_empty() {
+            let fallback = match declared.as_deref().filter(|l| *l != "all") {
+                Some(level) => format!("; {level} should a replica go away"),
+                None => String::new(),
+            };
+            self.checks.push(Line::ok("write-level", contact, format!("all{fallback}")));
+            return "all".to_owned();
+        }
+        let detail = format!("nodes are down: {}", down.join(", "));
+        match declared.filter(|l| l != "all") {
+            Some(level) => {
+                let detail = format!("{detail}; writes at {level}");
+                self.checks.push(Line::warn("write-level", contact, detail, "repair the restored tables afterwards"));
+                level
+            }
+            None => {
+                self.fail("write-level", contact, detail, "start them, or declare another level to write at");
+                "all".to_owned()
+            }
+        }
+    }
+
+    fn finish(mut self, write_level: String, contact: &str, seen: &Result<Observed, String>) -> RestorePlan {
+        self.schema.append(&mut self.indexes);
+        let destination = match seen {
+            Ok(seen) => format!("{} ({contact}), {} nodes, Cassandra {}", seen.cluster, seen.nodes.len(), seen.release),
+            Err(_) => contact.to_owned(),
+        };
+        RestorePlan {
+            rows: self.objects.iter().map(|o| o.rows).sum(),
+            stored_bytes: self.objects.iter().map(|o| o.stored_bytes).sum(),
+            objects: self.objects,
+            schema: self.schema,
+            checks: self.checks,
+            write_level,
+            destination,
+        }
+    }
+}
+
+/// The checks that refuse the run.
+pub fn refusals(plan: &RestorePlan) -> Vec<&Line> {
+    plan.checks.iter().filter(|line| line.status == Status::Fail).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The plan as a table: one thing changes, one check fails.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tidemark_catalog::{
+    entry::{Cut, DegradedRange, Totals},
+    stored::StoredRef,
+};
+use tidemark_gateway::Digest;
+
+use super::*;
+use crate::{
+    cluster::{ColumnRow, CreateStatement, TableRows},
+    restore::observe::ObservedNode,
+};
+
+fn keyspace(name: &str) -> KeyspaceSchema {
+    let column = |name: &str, kind: &str| ColumnRow {
+        name: name.into(),
+        kind: kind.into(),
+        position: if kind == "regular" { -1 } else { 0 },
+        clustering_order: "none".into(),
+        cql_type: "int".into(),
+    };
+    KeyspaceSchema {
+        name: name.into(),
+        replication: [("class", "SimpleStrategy"), ("replication_factor", "2")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into(),
+        durable_writes: true,
+        types: vec![],
+        tables: vec![TableRows {
+            name: "t".into(),
+            id: "0".repeat(32),
+            flags: vec!["compound".into()],
+            gc_grace_seconds: 864_000,
+            default_time_to_live: 0,
+            columns: vec![column("k", "partition_key"), column("v", "regular")],
+            dropped: vec![],
+        }],
+        statements: vec![
+            CreateStatement {
+                kind: "table".into(),
+                name: "t".into(),
+                statement: format!("CREATE TABLE {name}.t (k int PRIMARY KEY, v int);"),
+            },
+            CreateStatement {
+                kind: "index".into(),
+                name: "i".into(),
+                statement: format!("CREATE INDEX i ON {name}.t (v);"),
+            },
+        ],
+    }
+}
+
+fn line() -> ObjectLine {
+    ObjectLine {
+        object: "ks/t".parse().unwrap(),
+        entry: Some(StoredRef { key: "e".into(), size: 1, digest: Digest::of(b"e") }),
+        cut: Cut { from: Timestamp::UNIX_EPOCH, through: Timestamp::UNIX_EPOCH, partitions: vec![] },
+        quality: Quality::Cut,
+        topology: None,
+        totals: Totals { rows: 7, static_rows: 1, kept_bytes: 100, ..Totals::default() },
+    }
+}
+
+fn seen() -> Observed {
+    let node = |n: u8| ObservedNode { address: format!("10.0.0.{n}"), dc: "dc1".into(), up: true };
+    Observed {
+        cluster: "c".into(),
+        release: "5.0.9".into(),
+        partitioner: "org.apache.cassandra.dht.Murmur3Partitioner".into(),
+        nodes: vec![node(1), node(2)],
+        schema_versions: BTreeMap::from([("v".to_owned(), vec![])]),
+        write_timeout: Duration::from_secs(2),
+        clock_offset_millis: 0,
+        keyspaces: vec![],
+        contents: BTreeMap::new(),
+    }
+}
+
+/// The plan, and its failed checks' names.
+fn plan(
+    line: &ObjectLine,
+    schema: KeyspaceSchema,
+    options: &RestoreOptions,
+    seen: Observed,
+) -> (RestorePlan, Vec<String>) {
+    let wanted = [Wanted { line, schema: Ok(schema) }];
+    let plan = decide(&wanted, options, "10.0.0.1:9042", &Ok(seen));
+    let failed = refusals(&plan).iter().map(|l| l.name.clone()).collect();
+    (plan, failed)
+}
+
+fn options() -> RestoreOptions {
+    RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "to".to_owned())]), ..RestoreOptions::default() }
+}
+
+#[test]
+fn a_good_plan_makes_keyspace_table_and_then_the_index() {
+    let (plan, failed) = plan(&line(), keyspace("ks"), &options(), seen());
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!((plan.rows, plan.stored_bytes, plan.write_level.as_str()), (8, 100, "all"));
+    assert_eq!(plan.objects[0].target.to_string(), "to/t");
+    let starts = [
+        "CREATE KEYSPACE IF NOT EXISTS \"to\"",
+        "CREATE TABLE IF NOT EXISTS \"to\".t",
+        "CREATE INDEX IF NOT EXISTS i ON \"to\".t",
+    ];
+    assert_eq!(plan.schema.len(), starts.len());
+    assert!(plan.schema.iter().zip(starts).all(|(s, start)| s.starts_with(start)), "{:?}", plan.schema);
+}
+
+#[test]
+fn what_is_asked_for_is_checked() {
+    let degraded =
+        DegradedRange { after: "0".into(), through: "1".into(), replicas: 3, captured: 1, reason: "x".into() };
+    let mut counters = keyspace("ks");
+    counters.tables[0].flags.push("counter".into());
+    let of_degraded = ObjectLine { quality: Quality::Degraded { ranges: vec![degraded] }, ..line() };
+    let accepted = RestoreOptions { accept_degraded: true, ..options() };
+    let missing = ObjectLine { entry: None, ..line() };
+    let to_system = RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "system".to_owned())]), ..options() };
+    let any = RestoreOptions { write_level: Some("any".into()), ..options() };
+    let unknown = RestoreOptions { rename: BTreeMap::from([("x".to_owned(), "y".to_owned())]), ..options() };
+    let table = [
+        (of_degraded.clone(), keyspace("ks"), options(), vec!["complete"]),
+        (of_degraded, keyspace("ks"), accepted, vec![]),
+        (missing, keyspace("ks"), options(), vec!["object"]),
+        (line(), counters, options(), vec!["restorable"]),
+        (line(), keyspace("ks"), to_system, vec!["target"]),
+        (line(), keyspace("ks"), any, vec!["write-level"]),
+        (line(), keyspace("ks"), unknown, vec!["rename"]),
+    ];
+    for (line, schema, options, expected) in table {
+        assert_eq!(plan(&line, schema, &options, seen()).1, expected, "{options:?} {:?}", line.quality);
+    }
+}
+
+#[test]
+fn the_destination_is_checked() {
+    type Change = fn(&mut Observed);
+    let table: [(Change, &[&str]); 6] = [
+        (|s| s.release = "3.11.4".into(), &["version"]),
+        (|s| s.partitioner = "ByteOrderedPartitioner".into(), &["partitioner"]),
+        (|s| drop(s.schema_versions.insert("w".into(), vec![])), &["schema-agreement"]),
+        (|s| s.nodes.truncate(1), &["keyspace"]),
+        (|s| s.nodes[1].up = false, &["write-level"]),
+        (|s| drop(s.contents.insert(("to".into(), "t".into()), Contents::Rows)), &["empty"]),
+    ];
+    for (change, expected) in table {
+        let mut seen = seen();
+        change(&mut seen);
+        assert_eq!(plan(&line(), keyspace("ks"), &options(), seen).1, expected);
+    }
+}
+
+#[test]
+fn a_full_table_is_taken_only_if_it_is_named() {
+    let mut seen = seen();
+    seen.contents.insert(("to".into(), "t".into()), Contents::Rows);
+    let named = RestoreOptions { into_non_empty: vec!["to/t".into()], ..options() };
+    assert!(plan(&line(), keyspace("ks"), &named, seen.clone()).1.is_empty());
+    let other = RestoreOptions { into_non_empty: vec!["ks/t".into()], ..options() };
+    assert_eq!(plan(&line(), keyspace("ks"), &other, seen).1, vec!["empty"]);
+}
+
+#[test]
+fn a_node_that_is_down_needs_a_declared_level() {
+    let mut seen = seen();
+    seen.nodes[0].up = false;
+    let declared = RestoreOptions { write_level: Some("QUORUM".into()), ..options() };
+    let (made, failed) = plan(&line(), keyspace("ks"), &declared, seen);
+    assert_eq!((made.write_level.as_str(), failed.len()), ("quorum", 0));
+    assert!(made.checks.iter().any(|l| l.name == "write-level" && l.status == Status::Warn));
+    let (made, _) = plan(&line(), keyspace("ks"), &declared, super::tests::seen());
+    assert_eq!(made.write_level, "all");
+}
+
+#[test]
+fn a_table_that_exists_must_have_the_same_columns() {
+    let mut there = keyspace("to");
+    let mut same = seen();
+    same.keyspaces.push(there.clone());
+    let (made, failed) = plan(&line(), keyspace("ks"), &options(), same);
+    assert!(failed.is_empty() && !made.schema[0].starts_with("CREATE KEYSPACE"), "{:?}", made.schema);
+    there.tables[0].columns[1].cql_type = "text".into();
+    let mut other = seen();
+    other.keyspaces.push(there);
+    assert_eq!(plan(&line(), keyspace("ks"), &options(), other).1, vec!["schema"]);
+}
+
+#[test]
+fn an_unreachable_destination_fails_the_plan_but_still_shows_it() {
+    let line = line();
+    let wanted = [Wanted { line: &line, schema: Ok(keyspace("ks")) }];
+    let plan = decide(&wanted, &options(), "10.0.0.1:9042", &Err("refused".into()));
+    assert_eq!(refusals(&plan)[0].name, "connect");
+    assert_eq!(plan.rows, 8);
+}

@@ -1,0 +1,407 @@
+//! Reads restored rows back and compares them, cell by cell, with what the segment holds: values byte by byte, write times,
+//! expiries within 1 s of the slowest write.
+//!
+//! CQL cannot show INSERT markers, tombstones and the ids of list elements: of a marker only that the row is there is proven.
+//! What expires around the moment of reading may be there or not.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use tidemark_cassandra_format::{
+    model::{Cell, ColumnData, Expiry, PathCell, Row},
+    schema::Column,
+    types::CqlType,
+};
+use tidemark_listener_core::{chain::chain, driver::Error};
+
+use crate::{
+    connect::{Out, Raw, Retryable},
+    restore::{
+        checkpoint::Counts,
+        cql::quote,
+        feed::Piece,
+        raw::{self, Element},
+        target::{Failure, Target},
+        writes::{clustering, value_expiry},
+    },
+};
+
+/// Atoms that expire within this time around the reading may be there or not, s.
+const EXPIRY_SLACK: u32 = 5;
+
+/// An atom as it should be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Expected {
+    key: Bytes,
+    value: Bytes,
+    ts: i64,
+    expiry: Option<Expiry>,
+    /// False where it expires about now.
+    certain: bool,
+}
+
+/// The clock around a reading, s since 1970, and how late an expiry may be.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    before: u32,
+    after: u32,
+    late: u32,
+}
+
+impl Target {
+    /// Reads the rows of a piece back and compares them.
+    ///
+    /// # Errors
+    /// `TM-REST-0601` names the first row and column that differ; `TM-REST-0602` where they cannot be read. In a table that
+    /// was allowed to hold rows before, rows that differ are left out of the count instead.
+    pub async fn verify(&self, piece: &Piece) -> Result<Counts, Error> {
+        let mut tries = 0;
+        loop {
+            match self.try_verify(piece).await {
+                Ok(verified) => return Ok(Counts { verified, ..Counts::default() }),
+                Err(failure) => self.wait_to_retry(failure, tries, false).await?,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn try_verify(&self, piece: &Piece) -> Result<u64, Failure> {
+        let mut verified = 0;
+        if let Some(row) = &piece.static_row {
+            let (found, reading) = self.read(piece, true).await?;
+            verified += self.compare_rows(piece, std::slice::from_ref(row), found, reading, true)?;
+        }
+        if !piece.rows.is_empty() {
+            let (found, reading) = self.read(piece, false).await?;
+            verified += self.compare_rows(piece, &piece.rows, found, reading, false)?;
+        }
+        Ok(verified)
+    }
+
+    /// All rows of the piece as the destination has them, in clustering order.
+    async fn read(&self, piece: &Piece, is_static: bool) -> Result<(Vec<Out>, Reading), Failure> {
+        let before = self.now();
+        let mut found = Vec::new();
+        for (condition, values) in self.conditions(piece, is_static)? {
+            let cql = self.select(is_static, &condition);
+            found.extend(self.read_all(piece, &cql, values).await?);
+        }
+        let late = self.slowest_write_seconds.load(Ordering::Relaxed);
+        Ok((found, Reading { before, after: self.now(), late }))
+    }
+
+    async fn read_all(&self, piece: &Piece, cql: &str, values: Vec<Raw>) -> Result<Vec<Out>, Failure> {
+        let failed = |source: &(dyn std::error::Error + 'static), retryable| {
+            let text = format!("read back {}: {}", self.place(&piece.key, &[]), chain(source));
+            Failure::from(Error { retryable, ..Error::new("TM-REST-0602", text) })
+        };
+        let statement = self.extra(cql).await?;
+        let pager = self.session.execute_iter(statement, values).await;
+        let pager = pager.map_err(|source| failed(&source, source.is_retryable()))?;
+        let rows = pager.rows_stream::<Out>().map_err(|source| failed(&source, false))?;
+        // A page that breaks off is worth another look: reading changes nothing.
+        rows.try_collect().await.map_err(|source| failed(&source, true))
+    }
+
+    /// The conditions that select the rows of a piece, with their values, in clustering order.
+    fn conditions(&self, piece: &Piece, is_static: bool) -> Result<Vec<(String, Vec<Raw>)>, Error> {
+        let raw = |values: &[Bytes]| values.iter().cloned().map(Raw::Bytes).collect::<Vec<_>>();
+        let partition = self.row_condition(true);
+        if is_static || (piece.after.is_none() && piece.last) || self.schema.clustering.is_empty() {
+            return Ok(vec![(partition, raw(&piece.key))]);
+        }
+        let reversed = self.schema.clustering.iter().filter(|c| c.reversed).count();
+        if reversed != 0 && reversed != self.schema.clustering.len() {
+            // A slice over columns of both directions is not a run of rows.
+            let one = |row: &Row| {
+                Ok((self.row_condition(false), [raw(&piece.key), raw(&self.row_key(piece, row)?)].concat()))
+            };
+            return piece.rows.iter().map(one).collect();
+        }
+        let (above, up_to) = if reversed == 0 { (">", "<=") } else { ("<", ">=") };
+        let (mut condition, mut values) = (partition, raw(&piece.key));
+        let after = piece.after.clone().map(|clustering| Row { clustering, ..Row::default() });
+        let ends = [(after.as_ref(), above), (piece.rows.last().filter(|_| !piece.last), up_to)];
+        for (row, comparison) in ends.into_iter().filter_map(|(row, c)| Some((row?, c))) {
+            condition.push_str(&format!(" AND {}", self.slice(comparison)));
+            values.extend(raw(&self.row_key(piece, row)?));
+        }
+        Ok(vec![(condition, values)])
+    }
+
+    /// `("c1", "c2") > (?, ?)`
+    fn slice(&self, comparison: &str) -> String {
+        let names: Vec<String> = self.schema.clustering.iter().map(|c| quote(&c.column.name)).collect();
+        format!("({}) {comparison} ({})", names.join(", "), vec!["?"; names.len()].join(", "))
+    }
+
+    fn row_key(&self, piece: &Piece, row: &Row) -> Result<Vec<Bytes>, Error> {
+        clustering(&self.schema, row).map_err(|source| {
+            Error::new("TM-REST-0602", format!("{}: {}", self.place(&piece.key, &[]), chain(&source)))
+        })
+    }
+
+    /// SELECT of the first key column, the clustering and, per column, value, write time and time to live.
+    fn select(&self, is_static: bool, condition: &str) -> String {
+        let columns = if is_static { &self.schema.statics } else { &self.schema.regulars };
+        let first = quote(&self.schema.partition_key[0].name);
+        let keys = self.schema.partition_key.iter().map(|c| quote(&c.name)).filter(|_| is_static);
+        let clustering = self.schema.clustering.iter().map(|c| quote(&c.column.name)).filter(|_| !is_static);
+        let keys: Vec<String> =
+            if is_static { keys.collect() } else { std::iter::once(first).chain(clustering).collect() };
+        let values = columns.iter().map(|c| self.selected(c));
+        let distinct = if is_static { "DISTINCT " } else { "" };
+        let all: Vec<String> = keys.into_iter().chain(values).collect();
+        format!("SELECT {distinct}{} FROM {} WHERE {condition}", all.join(", "), self.quoted())
+    }
+
+    fn selected(&self, column: &Column) -> String {
+        let name = quote(&column.name);
+        match self.is_timed(column) {
+            true => format!("{name}, WRITETIME({name}), TTL({name})"),
+            false => name,
+        }
+    }
+
+    /// True where the destination can tell the column's times.
+    fn is_timed(&self, column: &Column) -> bool {
+        self.element_times || !column.cql_type.is_multi_cell()
+    }
+
+    /// Compares rows in order; how many are equal.
+    fn compare_rows(
+        &self,
+        piece: &Piece,
+        rows: &[Row],
+        found: Vec<Out>,
+        reading: Reading,
+        is_static: bool,
+    ) -> Result<u64, Error> {
+        let columns = if is_static { &self.schema.statics } else { &self.schema.regulars };
+        let keys = if is_static { self.schema.partition_key.len() } else { 1 + self.schema.clustering.len() };
+        let mut found =
+            found.into_iter().filter(|row| is_static || row.0[1..keys].iter().all(Option::is_some)).peekable();
+        let mut equal = 0;
+        for row in rows {
+            let key = if is_static { Vec::new() } else { self.row_key(piece, row)? };
+            let presence = presence(row, reading);
+            while self.shared && presence != Presence::None && !is_static {
+                // Rows that are not ours stand between ours.
+                let Some(other) = found.next_if(|f| !same_key(f, &key)) else { break };
+                drop(other);
+            }
+            let here = found.next_if(|f| presence != Presence::None && (is_static || same_key(f, &key)));
+            match (here, presence) {
+                (None, Presence::None | Presence::Perhaps) => {}
+                (None, Presence::Certain) if is_static => self.mismatch(piece, &key, "the static row is not there")?,
+                (None, Presence::Certain) => self.mismatch(piece, &key, "the row is not there")?,
+                (Some(here), _) => match self.compare_row(columns, row, &here.0[keys..], reading) {
+                    Ok(()) => equal += 1,
+                    Err(why) => self.mismatch(piece, &key, &why)?,
+                },
+            }
+        }
+        match found.next().filter(|_| !self.shared && !is_static) {
+            Some(extra) => {
+                let key: Vec<Bytes> = extra.0[1..keys].iter().flatten().cloned().collect();
+                self.mismatch(piece, &key, "the row is not in the version").map(|()| equal)
+            }
+            None => Ok(equal),
+        }
+    }
+
+    /// An error, unless the table may hold other data.
+    fn mismatch(&self, piece: &Piece, key: &[Bytes], why: &str) -> Result<(), Error> {
+        if self.shared {
+            return Ok(());
+        }
+        Err(Error::new("TM-REST-0601", format!("{} was not restored as it was: {why}", self.place(&piece.key, key))))
+    }
+
+    /// Compares one row's columns with what was read; the error names the column.
+    fn compare_row(
+        &self,
+        columns: &[Column],
+        row: &Row,
+        read: &[Option<Bytes>],
+        reading: Reading,
+    ) -> Result<(), String> {
+        let mut at = read.iter();
+        for (index, column) in (0_u16..).zip(columns) {
+            let value = at.next().and_then(Option::as_ref);
+            let timed = self.is_timed(column);
+            let times = if timed { [at.next(), at.next()].map(|v| v.and_then(Option::as_ref)) } else { [None, None] };
+            let data = row.columns.iter().find(|(i, _)| *i == index).map(|(_, data)| data);
+            let found = elements(&column.cql_type, value, times[0], times[1])
+                .ok_or_else(|| format!("column {:?}: its bytes are not of its type", column.name))?;
+            compare(&expected(&column.cql_type, data, reading), &found, timed, reading)
+                .map_err(|why| format!("column {:?}: {why}", column.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a row must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    None,
+    Perhaps,
+    Certain,
+}
+
+fn same_key(found: &Out, key: &[Bytes]) -> bool {
+    found.0[1..=key.len()].iter().flatten().eq(key)
+}
+
+/// Whether an atom with this expiry is there when read: `None` no, else whether it is certain.
+fn life(expiry: Option<Expiry>, reading: Reading) -> Option<bool> {
+    let Some(expiry) = expiry else { return Some(true) };
+    let gone = expiry.at.saturating_add(EXPIRY_SLACK + reading.late) < reading.before;
+    (!gone).then_some(expiry.at > reading.after.saturating_add(EXPIRY_SLACK))
+}
+
+fn presence(row: &Row, reading: Reading) -> Presence {
+    let marker = row.liveness.and_then(|l| life(l.expiry, reading));
+    let cell = |cell: &Cell| value_expiry(cell).and_then(|e| life(e, reading));
+    let cells = row.columns.iter().flat_map(|(_, data)| match data {
+        ColumnData::Simple(one) => vec![cell(one)],
+        ColumnData::Complex { cells, .. } => cells.iter().map(|c| cell(&c.cell)).collect(),
+    });
+    let mut best = Presence::None;
+    for certain in cells.chain([marker]).flatten() {
+        best = if certain || best == Presence::Certain { Presence::Certain } else { Presence::Perhaps };
+    }
+    best
+}
+
+/// The atoms of a column that should be found, in the order in which CQL shows them.
+fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> Vec<Expected> {
+    let of = |key: Bytes, value: Bytes, cell: &Cell| {
+        let expiry = value_expiry(cell)?;
+        let certain = life(expiry, reading)?;
+        Some(Expected { key, value, ts: cell.ts, expiry, certain })
+    };
+    let element = |c: &PathCell| match cql_type {
+        CqlType::List { .. } => of(Bytes::new(), c.cell.value.clone(), &c.cell),
+        CqlType::Set { .. } => of(c.path.clone(), Bytes::new(), &c.cell),
+        _ => of(c.path.clone(), c.cell.value.clone(), &c.cell),
+    };
+    match data {
+        None => Vec::new(),
+        Some(ColumnData::Simple(cell)) => of(Bytes::new(), cell.value.clone(), cell).into_iter().collect(),
+        Some(ColumnData::Complex { cells, .. }) => cells.iter().filter_map(element).collect(),
+    }
+}
+
+/// What was read of a column, as elements; one for a simple column.
+fn elements(
+    cql_type: &CqlType,
+    value: Option<&Bytes>,
+    times: Option<&Bytes>,
+    ttls: Option<&Bytes>,
+) -> Option<Vec<Element>> {
+    match cql_type {
+        CqlType::List { frozen: false, .. } => raw::list_with_ttls(value, times, ttls),
+        CqlType::Set { frozen: false, .. } => raw::set(value, times, ttls),
+        CqlType::Map { frozen: false, .. } => raw::map(value, times, ttls),
+        CqlType::Udt { frozen: false, .. } => raw::fields(value, times, ttls),
+        _ => {
+            let Some(value) = value else { return Some(Vec::new()) };
+            let ts = times.map(|b| Some(i64::from_be_bytes(b.as_ref().try_into().ok()?)));
+            let ttl = ttls.map(|b| Some(i32::from_be_bytes(b.as_ref().try_into().ok()?)));
+            let (ts, ttl) = (
+                ts.map_or(Some(None), |v: Option<i64>| v.map(Some))?,
+                ttl.map_or(Some(None), |v: Option<i32>| v.map(Some))?,
+            );
+            Some(vec![Element { key: Bytes::new(), value: value.clone(), ts, ttl }])
+        }
+    }
+}
+
+/// Compares in order; what expires about now may be missing.
+fn compare(expected: &[Expected], found: &[Element], timed: bool, reading: Reading) -> Result<(), String> {
+    let mut found = found.iter().peekable();
+    for (n, atom) in expected.iter().enumerate() {
+        let Some(here) = found.next_if(|e| e.key == atom.key && e.value == atom.value) else {
+            match atom.certain {
+                true => return Err(format!("value {n} of {} is not as it was", expected.len())),
+                false => continue,
+            }
+        };
+        if timed && here.ts != Some(atom.ts) {
+            return Err(format!("value {n}: write time {:?} instead of {}", here.ts, atom.ts));
+        }
+        if timed && !expires_right(atom.expiry, here.ttl, reading) {
+            return Err(format!("value {n}: it lives for {:?} s instead of until {:?}", here.ttl, atom.expiry));
+        }
+    }
+    if found.next().is_some() { Err("there is a value that is not in the version".to_owned()) } else { Ok(()) }
+}
+
+/// True where the remaining time leads to the expiry: at most 1 s early, at most 1 s and the slowest write late.
+fn expires_right(expiry: Option<Expiry>, ttl: Option<i32>, reading: Reading) -> bool {
+    match (expiry, ttl) {
+        (None, None) => true,
+        (Some(expiry), Some(ttl)) => {
+            let at = i64::from(expiry.at);
+            let earliest = i64::from(reading.before) + i64::from(ttl) - 1 - i64::from(reading.late);
+            let latest = i64::from(reading.after) + i64::from(ttl) + 1;
+            (earliest..=latest).contains(&at)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::samples::{self, complex, expiring, int, live};
+
+    const READING: Reading = Reading { before: 1_000, after: 1_000, late: 1 };
+
+    fn element(value: i32, ts: i64, ttl: Option<i32>) -> Element {
+        Element { key: Bytes::new(), value: int(value), ts: Some(ts), ttl }
+    }
+
+    fn check(cell: Cell, found: &[Element]) -> Result<(), String> {
+        compare(&expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING), found, true, READING)
+    }
+
+    #[test]
+    fn value_write_time_and_expiry_must_be_right() {
+        assert_eq!(check(live(5, int(1)), &[element(1, 5, None)]), Ok(()));
+        for wrong in [element(2, 5, None), element(1, 6, None), element(1, 5, Some(9))] {
+            assert!(check(live(5, int(1)), std::slice::from_ref(&wrong)).is_err(), "{wrong:?}");
+        }
+        assert!(check(live(5, int(1)), &[]).is_err());
+        for (ttl, good) in [(97, false), (99, true), (100, true), (101, true), (102, true), (103, false)] {
+            assert_eq!(check(expiring(5, 1_100, int(1)), &[element(1, 5, Some(ttl))]).is_ok(), good, "{ttl}");
+        }
+        assert!(check(expiring(5, 1_100, int(1)), &[element(1, 5, None)]).is_err());
+    }
+
+    #[test]
+    fn what_expires_about_now_may_be_missing_but_not_different() {
+        assert_eq!(check(expiring(5, 1_001, int(1)), &[]), Ok(()));
+        assert_eq!(check(expiring(5, 1_001, int(1)), &[element(1, 5, Some(1))]), Ok(()));
+        assert!(check(expiring(5, 1_001, int(1)), &[element(2, 5, Some(1))]).is_err());
+        assert!(check(expiring(5, 900, int(1)), &[element(1, 5, Some(1))]).is_err());
+    }
+
+    #[test]
+    fn a_value_too_many_is_found() {
+        let nothing = expected(&CqlType::Int, None, READING);
+        assert!(compare(&nothing, &[element(1, 5, None)], true, READING).is_err());
+    }
+
+    #[test]
+    fn rows_are_certain_by_their_longest_atom() {
+        let row = |marker, cell| samples::row(1, marker, vec![(0, ColumnData::Simple(cell))]);
+        assert_eq!(presence(&row(None, expiring(5, 900, int(1))), READING), Presence::None);
+        assert_eq!(presence(&row(None, expiring(5, 1_001, int(1))), READING), Presence::Perhaps);
+        assert_eq!(presence(&row(Some(5), expiring(5, 900, int(1))), READING), Presence::Certain);
+        let list = samples::row(1, None, vec![(2, complex(vec![(Bytes::new(), live(5, int(1)))]))]);
+        assert_eq!(presence(&list, READING), Presence::Certain);
+    }
+}
