@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 
 use crate::{
@@ -63,9 +63,20 @@ pub async fn write_pages(
     if let Some(pair) = lines.windows(2).find(|pair| pair[0].object == pair[1].object) {
         return Err(Error::Twice { object: pair[0].object.to_string() });
     }
-    let pages = lines.chunks(PAGE_LINES).map(|lines| ObjectPage { format: ENTRY_FORMAT, lines: lines.to_vec() });
-    let writes = pages.map(|page| async move { page_io::write(store, &names.page(), &page).await });
+    // Boxed in a loop, as in `read_lines`.
+    let mut writes = Vec::with_capacity(lines.len().div_ceil(PAGE_LINES));
+    for lines in lines.chunks(PAGE_LINES) {
+        writes.push(write_page(store, names, lines).boxed());
+    }
     Ok(stream::iter(writes).buffered(PAGES_AT_A_TIME).try_collect().await?)
+}
+
+async fn write_page(
+    store: &Arc<dyn ObjectStore>,
+    names: &Names,
+    lines: &[ObjectLine],
+) -> Result<StoredRef, page_io::Error> {
+    page_io::write(store, &names.page(), &ObjectPage { format: ENTRY_FORMAT, lines: lines.to_vec() }).await
 }
 
 /// All object lines of a version, in order.
@@ -74,7 +85,11 @@ pub async fn write_pages(
 /// [`Error::Page`] where a page is absent or damaged; [`Error::Shape`] and [`Error::Count`] where pages and manifest do not
 /// agree.
 pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Result<Vec<ObjectLine>, Error> {
-    let reads = manifest.pages.iter().map(|page| async move { read_page(store, page).await });
+    // Boxed in a loop: of a stream over a borrowing closure the compiler cannot tell that it is Send.
+    let mut reads = Vec::with_capacity(manifest.pages.len());
+    for page in &manifest.pages {
+        reads.push(read_page(store, page).boxed());
+    }
     let mut pages = stream::iter(reads).buffered(PAGES_AT_A_TIME);
     let mut lines: Vec<ObjectLine> = Vec::new();
     while let Some((key, page)) = pages.try_next().await? {

@@ -17,6 +17,7 @@ pub(crate) mod seal;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidemark_catalog::{
@@ -71,16 +72,17 @@ struct Job<'a> {
     names: Arc<TaskNames>,
 }
 
-/// Makes a version.
+/// Makes a version. The steps are boxed: of the unboxed whole the compiler cannot tell that it is Send.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let job = Job::new(with, &context).await?;
-    let captured = job.captured().await?;
-    let slices = Arc::new(job.read_slices(&captured).await?);
-    let objects = job.objects(&slices).await?;
-    job.adopt_roots(&captured).await?;
-    let lines = job.consolidate_all(&objects, slices, Arc::new(captured.absent.clone())).await?;
+    let captured = job.captured().boxed().await?;
+    let slices = Arc::new(job.read_slices(&captured).boxed().await?);
+    let objects = job.objects(&slices).boxed().await?;
+    job.adopt_roots(&captured).boxed().await?;
+    let absent = Arc::new(captured.absent.clone());
+    let lines = job.consolidate_all(&objects, slices, absent).boxed().await?;
     require_some(&lines)?;
-    let (manifest, quality) = job.seal(lines).await?;
+    let (manifest, quality) = job.seal(lines).boxed().await?;
     let version = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
     let result = json!({
         "version": version,

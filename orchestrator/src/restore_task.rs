@@ -63,7 +63,8 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
     let (lines, left_out) = choose(lines, restore)?;
     let (destination, driver) = with.source(&restore.to).await?;
     if destination.kind != manifest.kind {
-        let words = format!("version {} is of kind {}, {} is {}", restore.version, manifest.kind, restore.to, destination.kind);
+        let words =
+            format!("version {} is of kind {}, {} is {}", restore.version, manifest.kind, restore.to, destination.kind);
         return Err(Failure::permanent("TM-REST-0103", words));
     }
     let job = RestoreJob {
@@ -93,7 +94,9 @@ fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>,
     let (mut held, mut left_out) = (Vec::new(), Vec::new());
     for line in lines.into_iter().filter(asked) {
         match &line.quality {
-            Quality::Missing { reason } => left_out.push(format!("{} is missing in the version: {reason}", line.object)),
+            Quality::Missing { reason } => {
+                left_out.push(format!("{} is missing in the version: {reason}", line.object))
+            }
             _ => held.push(line),
         }
     }

@@ -53,10 +53,8 @@ fn check(policy: &Policy) -> Result<(), Problem> {
     let bad = policy.objects.iter().find(|pattern| pattern.split('/').any(str::is_empty));
     match bad {
         _ if policy.objects.is_empty() => Err(Problem::bad_request("TM-POL-0400", "objects is empty")),
-        Some(pattern) => {
-            Err(Problem::bad_request("TM-POL-0400", format!("objects: {pattern:?} has an empty part"))
-                .with_hint("patterns are part/part, with * for any text within a part"))
-        }
+        Some(pattern) => Err(Problem::bad_request("TM-POL-0400", format!("objects: {pattern:?} has an empty part"))
+            .with_hint("patterns are part/part, with * for any text within a part")),
         None => Ok(()),
     }
 }

@@ -112,7 +112,8 @@ pub(super) fn show_line(line: check::Line) -> CheckLine {
 pub(super) async fn objects(api: &Api, name: &str) -> Result<Vec<Object>, Problem> {
     let (record, driver) = api.with.source(name).await.map_err(answer)?;
     let live = driver.objects(&record.spec).await.map_err(answer)?;
-    let mut objects: BTreeMap<String, Object> = live.into_iter().map(|o| (o.object.to_string(), show_live(o))).collect();
+    let mut objects: BTreeMap<String, Object> =
+        live.into_iter().map(|o| (o.object.to_string(), show_live(o))).collect();
     for (store, id, manifest) in versions::verified(api, &source_id(name).map_err(answer)?).await? {
         for line in pages::read_lines(&store.objects, &manifest).await.map_err(answer)? {
             if line.entry.is_some() {

@@ -40,8 +40,7 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
 
 fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
     let AddStore { name, url, credentials } = request;
-    let record =
-        StoreRecord { name, url, credentials, repository: String::new(), commit_mode: "a".to_owned() };
+    let record = StoreRecord { name, url, credentials, repository: String::new(), commit_mode: "a".to_owned() };
     api.with.stores.open(record).map_err(|error| match &error {
         crate::stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
             .with_hint("file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r, or memory:"),
@@ -148,7 +147,13 @@ fn failed(store: &str, error: &preflight::Error) -> CheckLine {
 /// The lines with their worst status.
 pub(super) fn checklist(lines: Vec<CheckLine>) -> Checklist {
     let has = |status: &str| lines.iter().any(|line| line.status == status);
-    let status = if has("fail") { "fail" } else if has("warn") { "warn" } else { "ok" };
+    let status = if has("fail") {
+        "fail"
+    } else if has("warn") {
+        "warn"
+    } else {
+        "ok"
+    };
     Checklist { status: status.to_owned(), lines }
 }
 

@@ -25,9 +25,8 @@ pub(super) async fn list(api: &Api, source: Option<&str>, set: Option<&str>) -> 
         let survey = survey(&store).await?;
         let good = survey.versions.iter().map(|(id, manifest)| (id, show(&store, id, manifest)));
         let bad = survey.damaged.iter().map(|(id, error)| (id, damaged(&store, id, error)));
-        let wanted = |id: &VersionId| {
-            source.is_none_or(|s| s == id.source.as_str()) && set.is_none_or(|s| s == id.set.as_str())
-        };
+        let wanted =
+            |id: &VersionId| source.is_none_or(|s| s == id.source.as_str()) && set.is_none_or(|s| s == id.set.as_str());
         versions.extend(good.chain(bad).filter(|(id, _)| wanted(id)).map(|(id, version)| (id.clone(), version)));
     }
     versions.sort_by(|(a, va), (b, vb)| (&va.committed, a).cmp(&(&vb.committed, b)));
@@ -53,10 +52,7 @@ fn damaged(store: &OpenStore, id: &VersionId, error: &tidemark_catalog::chain::E
 }
 
 /// Versions of a source that verify, oldest first within a set.
-pub(super) async fn verified(
-    api: &Api,
-    source: &SourceId,
-) -> Result<Vec<(OpenStore, VersionId, Manifest)>, Problem> {
+pub(super) async fn verified(api: &Api, source: &SourceId) -> Result<Vec<(OpenStore, VersionId, Manifest)>, Problem> {
     let mut found = Vec::new();
     for store in api.with.stores.all().await.map_err(answer)? {
         let versions = survey(&store).await?.versions.into_iter().filter(|(id, _)| id.source == *source);
@@ -70,8 +66,7 @@ pub(super) async fn verified(
 pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
     let (store, manifest) = api.with.version(id).await.map_err(answer)?;
     let lines = pages::read_lines(&store.objects, &manifest).await.map_err(answer)?;
-    let id =
-        VersionId { source: manifest.source.clone(), set: manifest.set.clone(), number: manifest.number };
+    let id = VersionId { source: manifest.source.clone(), set: manifest.set.clone(), number: manifest.number };
     Ok(VersionDetail { version: show(&store, &id, &manifest), contents: lines.into_iter().map(show_object).collect() })
 }
 

@@ -94,7 +94,8 @@ impl Listener for Node {
 }
 
 fn slice(assignment: &Assignment, node: &str) -> SliceManifest {
-    let object = |object: ObjectName| SliceObject { object, object_id: "1".to_owned(), unreadable: None, files: vec![] };
+    let object =
+        |object: ObjectName| SliceObject { object, object_id: "1".to_owned(), unreadable: None, files: vec![] };
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     SliceManifest {
         format: SLICE_FORMAT,

@@ -12,12 +12,7 @@ use tidemark_web::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, ConfigError, RawConfig, fake};
-use crate::{
-    control_api::Api,
-    coordinator::embedded::Embedded,
-    listeners::ListenerConfig,
-    tasks::RunnerConfig,
-};
+use crate::{control_api::Api, coordinator::embedded::Embedded, listeners::ListenerConfig, tasks::RunnerConfig};
 
 fn raw(state: &Path) -> RawConfig {
     RawConfig {
@@ -34,7 +29,11 @@ fn raw(state: &Path) -> RawConfig {
 fn config(state: &Path) -> Config {
     let backoff = Duration::from_millis(1);
     let listeners = ListenerConfig { backoff, stop_timeout: Duration::from_secs(2), ..ListenerConfig::default() };
-    raw(state).validate().unwrap().with_listeners(listeners).with_runner(RunnerConfig { backoff, ..RunnerConfig::default() })
+    raw(state)
+        .validate()
+        .unwrap()
+        .with_listeners(listeners)
+        .with_runner(RunnerConfig { backoff, ..RunnerConfig::default() })
 }
 
 /// Runs `work` against the API of a daemon on `state`, then stops the daemon in order.
@@ -286,7 +285,8 @@ async fn what_cannot_be_registered_is_refused_with_a_code() {
         assert_eq!(api.add_policy(store).await.unwrap_err().status, 404);
         let store = AddStore { name: "t".to_owned(), url: "ftp://x".to_owned(), credentials: None };
         assert_eq!(api.add_store(store).await.unwrap_err().status, 400);
-        let twice = AddStore { name: "t".to_owned(), url: format!("file://{}", bucket.path().display()), credentials: None };
+        let twice =
+            AddStore { name: "t".to_owned(), url: format!("file://{}", bucket.path().display()), credentials: None };
         assert_eq!(api.add_store(twice).await.unwrap_err().status, 409);
     })
     .await;

@@ -91,10 +91,7 @@ struct Service {
 impl Control for Service {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<ToListener, Status>> + Send>>;
 
-    async fn attach(
-        &self,
-        request: Request<Streaming<FromListener>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(&self, request: Request<Streaming<FromListener>>) -> Result<Response<Self::AttachStream>, Status> {
         self.authenticate(&request)?;
         let mut incoming = request.into_inner();
         let hello = hello(&mut incoming).await?;

@@ -149,12 +149,7 @@ async fn send(
     if session.send(message).await { Ok((session, replies)) } else { Err(detached(key)) }
 }
 
-async fn next(
-    config: &ListenerConfig,
-    key: &Key,
-    session: &Session,
-    replies: &mut Replies,
-) -> Result<Reply, Failure> {
+async fn next(config: &ListenerConfig, key: &Key, session: &Session, replies: &mut Replies) -> Result<Reply, Failure> {
     let gone = session.gone();
     tokio::select! {
         biased;

@@ -1,11 +1,6 @@
 //! Starting listeners as local processes.
 
-use std::{
-    ffi::OsString,
-    io,
-    path::PathBuf,
-    process::Stdio,
-};
+use std::{ffi::OsString, io, path::PathBuf, process::Stdio};
 
 use async_trait::async_trait;
 use tidemark_catalog::ids::SourceId;
@@ -17,8 +12,20 @@ pub const TOKEN_VARIABLE: &str = "TIDEMARK_LISTENER_TOKEN";
 /// Variables of the daemon's environment that its listeners get too. All others stay here: a listener knows the
 /// credentials of its own source and store only.
 const INHERITED: [&str; 14] = [
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "JAVA_HOME", "CASSANDRA_HOME", "RUST_LOG", "RUST_BACKTRACE",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "TIDEMARK_PAUSE_AT",
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "JAVA_HOME",
+    "CASSANDRA_HOME",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "TIDEMARK_PAUSE_AT",
 ];
 
 /// A listener process to start.
@@ -110,7 +117,7 @@ mod tests {
             arguments: vec![],
             secrets: vec![("SECRET".to_owned(), "s3".to_owned())],
         };
-        let mut command = processes.command(&launch);
+        let command = processes.command(&launch);
         let arguments: Vec<_> = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned()).collect();
         assert_eq!(arguments, ["--control", "http://127.0.0.1:1", "--listener", "n1", "--source", "src"]);
         // The same environment, for a program that shows it.
@@ -121,7 +128,6 @@ mod tests {
         let seen = std::fs::read_to_string(seen).unwrap();
         assert!(seen.contains("SECRET=s3") && seen.contains(TOKEN_VARIABLE), "{seen}");
         assert!(!seen.contains("CARGO"), "{seen}");
-        drop(command.kill_on_drop(true));
     }
 
     #[tokio::test]

@@ -98,7 +98,8 @@ impl Registry {
         let session = Session { serial: state.serial, version: version.to_owned(), outbox, gone };
         if let Some(old) = state.attached.insert(key.clone(), session.clone()) {
             // Best effort: a full outbox is that of a stream nobody reads.
-            let _ = old.outbox.try_send(Err(Status::failed_precondition("replaced by a newer stream of this listener")));
+            let _ =
+                old.outbox.try_send(Err(Status::failed_precondition("replaced by a newer stream of this listener")));
             old.gone.cancel();
         }
         drop(state);
@@ -177,6 +178,10 @@ impl Drop for Expected {
             *count -= 1;
             if *count == 0 {
                 state.expected.remove(&self.key);
+                // Its process is gone or told to go; the next use waits for a stream of its own.
+                if let Some(session) = state.attached.remove(&self.key) {
+                    session.gone.cancel();
+                }
             }
         }
     }

@@ -105,7 +105,8 @@ fn slice() -> StoredRef {
 }
 
 fn target() -> Target {
-    let spec = ListenerSpec { id: "n1".to_owned(), program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
+    let spec =
+        ListenerSpec { id: "n1".to_owned(), program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
     Target { source: "src".parse().unwrap(), spec, store_secrets: vec![] }
 }
 
@@ -210,12 +211,8 @@ async fn a_listener_without_the_token_or_without_being_expected_is_refused() {
     let listener: Arc<dyn Listener> =
         Arc::new(Fake { captures: Box::new(|_| Ok(slice())), hangs: AtomicU32::new(0), working });
     for token in [token, ListenerToken::generate(&Env::system())] {
-        let run = InProcess {
-            control: control.clone(),
-            token,
-            listener: Arc::clone(&listener),
-            deaths: AtomicU32::new(0),
-        };
+        let run =
+            InProcess { control: control.clone(), token, listener: Arc::clone(&listener), deaths: AtomicU32::new(0) };
         let ended = run.run(&target().launch()).await.unwrap();
         assert!(ended.contains("Refused"), "{ended}");
     }

@@ -33,8 +33,11 @@ impl Job<'_> {
     async fn capture_all(&self) -> Result<Captured, Failure> {
         let specs = self.driver.listeners(&self.source.spec).await?;
         if specs.is_empty() {
-            return Err(Failure::permanent("TM-PROT-0005", format!("source {} names no listeners", self.policy.source))
-                .with_hint("a source that is only a destination cannot be protected"));
+            return Err(Failure::permanent(
+                "TM-PROT-0005",
+                format!("source {} names no listeners", self.policy.source),
+            )
+            .with_hint("a source that is only a destination cannot be protected"));
         }
         let secrets = stores::listener_secrets(&self.store.record)?;
         let total = Arc::new(Sum::new(Arc::clone(&self.context.progress)));

@@ -81,10 +81,7 @@ impl Job<'_> {
             store: Arc::clone(&self.store.objects),
             names: Arc::clone(&self.names) as Arc<dyn NameSource>,
             token: self.context.token,
-            declared: Declared {
-                write_level: self.policy.write_level.clone(),
-                repaired: self.policy.repaired,
-            },
+            declared: Declared { write_level: self.policy.write_level.clone(), repaired: self.policy.repaired },
             limits: self.with.consolidate_limits.clone(),
             env: self.with.env.clone(),
             progress: Arc::clone(&self.context.progress),
