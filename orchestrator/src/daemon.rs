@@ -181,10 +181,13 @@ pub struct Parts {
     pub launcher: Box<dyn FnOnce(String, ListenerToken) -> Arc<dyn Launcher> + Send>,
 }
 
-impl Default for Parts {
+impl Parts {
     /// All kinds of sources, listeners as processes of this host.
-    fn default() -> Self {
-        Self { drivers: Drivers::all(), launcher: Box::new(|control, token| Arc::new(Processes::new(control, token))) }
+    pub fn real(env: &Env) -> Self {
+        Self {
+            drivers: Drivers::all(env),
+            launcher: Box::new(|control, token| Arc::new(Processes::new(control, token))),
+        }
     }
 }
 

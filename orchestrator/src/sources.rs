@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-//TMP use tidemark_listener_cassandra::driver::CassandraDriver;
+use tidemark_gateway::Env;
+use tidemark_listener_cassandra::driver::CassandraDriver;
 use tidemark_listener_core::driver::SourceDriver;
 
 /// Drivers by kind; a cheap handle.
@@ -13,8 +14,8 @@ pub struct Drivers {
 
 impl Drivers {
     /// All kinds that this program knows.
-    pub fn all() -> Self {
-        Self::of([] as [Arc<dyn SourceDriver>; 0])
+    pub fn all(env: &Env) -> Self {
+        Self::of([Arc::new(CassandraDriver::new(env.clone())) as Arc<dyn SourceDriver>])
     }
 
     /// These drivers.

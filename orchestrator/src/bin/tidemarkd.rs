@@ -71,9 +71,11 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let stop = wait_for_stop(shutdown.clone())?;
+        let env = Env::system();
+        let parts = Parts::real(&env);
         let ready = |address| println!("ready on http://{address}");
         tokio::select! {
-            outcome = daemon::run(config, Env::system(), Parts::default(), ready, shutdown) => Ok(outcome?),
+            outcome = daemon::run(config, env, parts, ready, shutdown) => Ok(outcome?),
             never = stop => never,
         }
     })

@@ -11,7 +11,7 @@ pub const TOKEN_VARIABLE: &str = "TIDEMARK_LISTENER_TOKEN";
 
 /// Variables of the daemon's environment that its listeners get too. All others stay here: a listener knows the
 /// credentials of its own source and store only.
-const INHERITED: [&str; 14] = [
+const INHERITED: [&str; 16] = [
     "PATH",
     "HOME",
     "USER",
@@ -21,6 +21,8 @@ const INHERITED: [&str; 14] = [
     "TMPDIR",
     "JAVA_HOME",
     "CASSANDRA_HOME",
+    "CASSANDRA_CONF",
+    "CASSANDRA_INCLUDE",
     "RUST_LOG",
     "RUST_BACKTRACE",
     "SSL_CERT_FILE",
