@@ -17,8 +17,34 @@ pub struct StoredRef {
 }
 
 impl StoredRef {
-    /// The name as a path of the store.
+    /// The name as a path of the store; of a hostile key, a path that stays within the store.
     pub fn path(&self) -> Path {
-        Path::from(self.key.as_str())
+        // A key is a path already: encoding it again would name another object wherever it holds a '%'.
+        Path::parse(&self.key).unwrap_or_else(|_| Path::from(self.key.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path_of(key: &str) -> Path {
+        StoredRef { key: key.to_owned(), size: 0, digest: Digest::of(b"") }.path()
+    }
+
+    #[test]
+    fn the_path_of_a_written_object_is_found_again_from_its_key() {
+        for name in ["sources/s/pages/1-2", "staged/a file#1", "staged/50%", "staged/ä", "staged/a*b"] {
+            let written = Path::from(name);
+            assert_eq!(path_of(written.as_ref()), written, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_key_stays_within_the_store() {
+        for key in ["../../etc/passwd", "/etc/passwd", "a/../../b", "a//b", ".", "..", "a/./b"] {
+            let path = path_of(key);
+            assert!(path.parts().all(|part| !matches!(part.as_ref(), "" | "." | "..")), "{key}: {path}");
+        }
     }
 }

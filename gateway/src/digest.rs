@@ -66,3 +66,34 @@ impl<'de> Deserialize<'de> for Digest {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_blake3() {
+        // Test vector of the BLAKE3 reference for no input.
+        let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(Digest::of(b"").to_string(), empty);
+    }
+
+    #[test]
+    fn text_and_json_round_trip() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, format!("\"{digest}\""));
+        assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
+    }
+
+    #[test]
+    fn anything_but_64_hexadecimal_digits_is_refused() {
+        let digits = "0".repeat(64);
+        for text in ["", "00", &digits[1..], &format!("{digits}0"), &digits.replace("00", "0g"), &"ä".repeat(32)] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+        let long = "x".repeat(10_000).parse::<Digest>().unwrap_err().to_string();
+        assert!(long.len() < 200, "an error never repeats all of a long text");
+    }
+}

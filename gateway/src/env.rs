@@ -116,3 +116,37 @@ impl Source for Seeded {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_gives_one_run() {
+        let run = |seed| {
+            let env = Env::seeded(seed, Timestamp::UNIX_EPOCH);
+            (env.random::<16>(), env.id(), env.random::<16>(), env.now(), env.monotonic())
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1).0, run(2).0);
+        assert_ne!(run(1).0, run(1).2);
+    }
+
+    #[test]
+    fn ids_are_version_7_and_carry_the_time() {
+        let env = Env::seeded(1, Timestamp::from_millisecond(1_800_000_000_123).unwrap());
+        let id = env.id();
+        assert_eq!(id.get_version_num(), 7);
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        assert_eq!((seconds, nanos / 1_000_000), (1_800_000_000, 123));
+    }
+
+    #[test]
+    fn the_system_clock_moves_and_randomness_differs() {
+        let env = Env::system();
+        let before = env.monotonic();
+        assert!(env.monotonic() >= before);
+        assert!(env.now_micros() <= env.now().as_microsecond());
+        assert_ne!(env.random::<16>(), env.random::<16>());
+    }
+}

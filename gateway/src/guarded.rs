@@ -180,3 +180,6 @@ impl RetryPolicy for PartRetry {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

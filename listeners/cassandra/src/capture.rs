@@ -9,7 +9,8 @@
 //! | `info.json` | the node's words, for consolidation | the same |
 //! | `slice.json` | everything above is stored | the same; after it the task is done |
 //!
-//! The node's snapshot goes when the slice is stored, or when the task is cancelled; nothing else on the node is touched.
+//! The node's snapshot goes when the slice is stored, and when the task is cancelled or fails for good; nothing else on the
+//! node is touched.
 
 use std::sync::Arc;
 
@@ -94,13 +95,11 @@ impl Listener for CassandraListener {
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
         let run = Run { listener: self, assignment, progress, tag: names::tag(&assignment.task) };
-        match cancel.run_until_cancelled(run.capture()).await {
-            Some(outcome) => Ok(outcome?),
-            None => {
-                run.give_back().await;
-                Err(Error::Cancelled.into())
-            }
+        let outcome = cancel.run_until_cancelled(run.capture()).await.unwrap_or(Err(Error::Cancelled));
+        if outcome.as_ref().is_err_and(Error::ends_task) {
+            run.give_back().await;
         }
+        Ok(outcome?)
     }
 }
 

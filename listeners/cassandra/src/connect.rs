@@ -162,7 +162,7 @@ pub async fn connect(spec: &CassandraSpec, keyspaces: &BTreeSet<String>) -> Resu
     let builder = builder(credentials.as_ref(), Consistency::LocalQuorum).known_nodes(&spec.contact);
     let builder = match keyspaces.is_empty() {
         // To the driver an empty list means every keyspace, and one unreadable keyspace would then hide all others.
-        true => builder.fetch_schema_metadata(false),
+        true => builder.fetch_schema_metadata(false).fetch_full_schema_metadata(false),
         false => builder.keyspaces_to_fetch(keyspaces.iter().map(String::as_str)),
     };
     let address = spec.contact.join(", ");
@@ -191,7 +191,8 @@ pub async fn connect_node(address: &str, credentials: Option<&Credentials>) -> R
     let builder = builder(credentials, Consistency::One)
         .known_nodes_addr(addresses.iter().copied())
         .host_filter(Arc::new(OnlyNode { addresses }))
-        .fetch_schema_metadata(false);
+        .fetch_schema_metadata(false)
+        .fetch_full_schema_metadata(false);
     builder.build().await.map_err(|source| Error::Connect { address: address.to_owned(), source: Box::new(source) })
 }
 

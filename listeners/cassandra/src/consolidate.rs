@@ -74,7 +74,9 @@ fn missing(job: &ConsolidateJob, reason: String) -> ObjectLine {
 }
 
 async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> {
+    stop_if_cancelled(job)?;
     let outcome = run::run(job, &plan).await?;
+    stop_if_cancelled(job)?;
     let kept_bytes = outcome.segments.iter().map(|segment| segment.stored.size).sum();
     let totals = Totals {
         kept_bytes,
@@ -108,6 +110,10 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> 
         topology: Some(plan.topology),
         totals,
     })
+}
+
+fn stop_if_cancelled(job: &ConsolidateJob) -> Result<(), Failure> {
+    if job.cancel.is_cancelled() { Err(Failure::Cancelled) } else { Ok(()) }
 }
 
 async fn write_ranges(job: &ConsolidateJob, segments: Vec<SegmentRef>) -> Result<Vec<StoredRef>, Failure> {

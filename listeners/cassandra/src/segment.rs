@@ -26,6 +26,8 @@ mod values;
 mod writer;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,8 @@ pub struct Assignment {
 pub struct CaptureLimits {
     /// Uploads at the same time.
     pub uploads: usize,
-    /// Size of one part of a large upload, bytes; `uploads * part_bytes` bounds the listener's buffers.
+    /// Size of one part of a large upload, bytes; `uploads * part_bytes`, and at least three parts, bounds the listener's
+    /// buffers.
     pub part_bytes: usize,
 }
 

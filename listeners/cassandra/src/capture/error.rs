@@ -163,6 +163,11 @@ impl Error {
         }
     }
 
+    /// True where no later run of the task can use its snapshot. Where nodetool itself fails there is no use in calling it.
+    pub(super) fn ends_task(&self) -> bool {
+        !self.is_retryable() && !matches!(self, Self::Nodetool(_))
+    }
+
     /// True where one table's files are at fault, not the capture.
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Self::ReadFile { .. } | Self::FileSize { .. })
@@ -172,5 +177,25 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { code: error.code(), message: chain(&error), retryable: error.is_retryable() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_kept_for_what_may_still_succeed() {
+        let taken = upload::Error::Taken { path: Path::from("a") };
+        assert!(Error::Cancelled.ends_task() && Error::Pattern("x".into()).ends_task());
+        assert!(!Error::WriteStage(taken).ends_task() && !Error::SchemaMoves { tries: 5 }.ends_task());
+    }
+
+    #[test]
+    fn a_failure_carries_code_and_causes() {
+        let source = std::io::Error::other("disk fell out");
+        let failure = Failure::from(Error::ReadFile { path: "/data/f".into(), source });
+        assert_eq!((failure.code, failure.message.as_str()), ("TM-CASS-0111", "read /data/f: disk fell out"));
+        assert!(!failure.retryable);
     }
 }

@@ -22,7 +22,7 @@ use tidemark_listener_core::{
     chain::chain,
     progress::{Progress, ProgressSink},
 };
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::Semaphore};
 
 use super::{
     Error, Stage,
@@ -35,6 +35,9 @@ use super::{
 
 /// Bytes that are hashed at a time.
 const HASH_BYTES: usize = 64 << 10;
+
+/// Parts that one long upload holds: one that is sent, one that waits, one that is read.
+const HELD_PARTS: usize = 3;
 
 /// Counts the bytes of files that were read, and tells.
 pub(super) struct Meter {
@@ -55,11 +58,36 @@ impl Meter {
     }
 }
 
+/// The bound on the parts that all uploads hold together, counted in KiB: long uploads wait for each other, short ones run
+/// side by side.
+struct Buffers {
+    free: Semaphore,
+    total: u32,
+}
+
+impl Buffers {
+    /// As much as `uploads` parts, and at least what one long upload holds.
+    fn new(uploads: usize, part_bytes: usize) -> Self {
+        let bytes = part_bytes.saturating_mul(uploads.max(HELD_PARTS));
+        let total = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(1 << 28);
+        Self { free: Semaphore::new(total as usize), total }
+    }
+
+    /// Waits until a file of `size` bytes may be read; it may until the answer is dropped.
+    async fn hold(&self, size: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let most = u64::from(self.total);
+        let wanted = u32::try_from(size.div_ceil(1024).clamp(1, most)).unwrap_or(self.total);
+        // The semaphore is never closed.
+        self.free.acquire_many(wanted).await.ok()
+    }
+}
+
 /// Ships one capture.
 pub(super) struct Shipper<'a> {
     stage: &'a Stage,
     uploads: usize,
     options: UploadOptions,
+    buffers: Buffers,
     meter: Arc<Meter>,
     /// The point at which tests kill a listener has been passed.
     pause_passed: AtomicBool,
@@ -74,9 +102,10 @@ struct Parcel {
 
 impl<'a> Shipper<'a> {
     pub(super) fn new(stage: &'a Stage, limits: &CaptureLimits, meter: Arc<Meter>) -> Self {
-        // Each upload holds the part that is sent and the one that is read.
         let options = UploadOptions { part_bytes: limits.part_bytes.max(1), in_flight: 1 };
-        Self { stage, uploads: limits.uploads.max(1), options, meter, pause_passed: AtomicBool::new(false) }
+        let uploads = limits.uploads.max(1);
+        let buffers = Buffers::new(uploads, options.part_bytes);
+        Self { stage, uploads, options, buffers, meter, pause_passed: AtomicBool::new(false) }
     }
 
     /// Ships the files of one table; a table that cannot be read is an answer, not an error.
@@ -107,6 +136,7 @@ impl<'a> Shipper<'a> {
 
     async fn parcel(&self, parcel: Parcel, stored: &BTreeMap<String, u64>) -> Result<StagedFile, Error> {
         let found = stored.get(parcel.path.as_ref()).copied();
+        let _held = self.buffers.hold(parcel.file.size).await;
         let (mut stream, reading) = source::open(parcel.file.path.clone(), parcel.encoding, Arc::clone(&self.meter));
         let outcome = match found {
             Some(size) => again(&parcel, &mut stream, size).await,

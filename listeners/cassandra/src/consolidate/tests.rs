@@ -1,1 +1,234 @@
-//! Tests.
+//! Tables captured from real servers (the format crate's `testdata`) are consolidated from an in-memory store.
+
+mod bench;
+
+use std::sync::{Arc, Mutex};
+
+use tidemark_cassandra_format::model::{PartitionReader, Unfiltered};
+use tidemark_catalog::entry::{Entry, ObjectLine, Quality};
+use tidemark_listener_core::progress;
+
+use super::*;
+use crate::{
+    consolidate::EntrySchema,
+    segment::{SegmentReader, StoredSegment},
+    verify::verify,
+};
+use bench::Bench;
+
+/// Everything that an entry's segments hold.
+async fn content(bench: &Bench, entry: &Entry) -> Vec<(tidemark_cassandra_format::model::Partition, Vec<Unfiltered>)> {
+    let layout = EntrySchema::layout(entry).unwrap();
+    let mut found = Vec::new();
+    for range in bench.ranges(entry).await {
+        let segment = StoredSegment::new(&bench.store, range, tokio::runtime::Handle::current());
+        let layout = layout.clone();
+        let read = move || all(&mut segment.open(&layout).unwrap());
+        found.extend(tokio::task::spawn_blocking(read).await.unwrap());
+    }
+    found
+}
+
+fn all(reader: &mut SegmentReader) -> Vec<(tidemark_cassandra_format::model::Partition, Vec<Unfiltered>)> {
+    let mut found = Vec::new();
+    while let Some(partition) = reader.next_partition().unwrap() {
+        let mut unfiltereds = Vec::new();
+        while let Some(unfiltered) = reader.next_unfiltered().unwrap() {
+            unfiltereds.push(unfiltered);
+        }
+        found.push((partition, unfiltereds));
+    }
+    found
+}
+
+async fn consolidated(bench: &Bench) -> (ObjectLine, Entry) {
+    let line = consolidate(bench.job()).await.unwrap();
+    let entry = page_io::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
+    (line, entry)
+}
+
+#[tokio::test]
+async fn three_equal_replicas_become_one_copy() {
+    for table in ["kv", "kv_plain", "types", "types_plain", "deletes", "wide", "orders", "paths", "small", "dropped"] {
+        let bench = Bench::of(table, 3).await;
+        let (line, entry) = consolidated(&bench).await;
+        assert_eq!(line.quality, Quality::Cut, "{table}");
+        assert!(content(&bench, &entry).await == bench.merged().await, "{table} came back other than it was read");
+        let records = verify(&bench.store, &entry, progress::silent()).await.unwrap();
+        assert!(records >= line.totals.rows && records > 0, "{table}");
+        assert_eq!((line.totals.disagreeing_rows, line.totals.not_owned_partitions), (0, 0), "{table}");
+        assert_eq!(entry.replicas.iter().map(|r| r.state.as_str()).collect::<Vec<_>>(), ["captured"; 3]);
+        assert!(line.totals.shipped_bytes > 0 && line.totals.kept_bytes > 0);
+    }
+}
+
+#[tokio::test]
+async fn small_segments_are_ranges_in_order() {
+    let bench = Bench::of("kv", 1).await;
+    let mut job = bench.job();
+    job.limits.segment_bytes = 1;
+    let line = consolidate(job).await.unwrap();
+    let entry: Entry = page_io::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
+    let ranges = bench.ranges(&entry).await;
+    assert!(ranges.len() > 1 && ranges.iter().all(|range| range.first == range.last));
+    assert!(content(&bench, &entry).await == bench.merged().await);
+    verify(&bench.store, &entry, progress::silent()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_node_does_not_own_is_dropped_and_counted() {
+    let mut bench = Bench::of("kv", 2).await;
+    bench.replicate(1).await;
+    let (line, entry) = consolidated(&bench).await;
+    let partitions = bench.merged().await.len() as u64;
+    assert_eq!(line.totals.not_owned_partitions, partitions);
+    assert!(content(&bench, &entry).await == bench.merged().await);
+    assert_eq!(line.quality, Quality::Cut);
+}
+
+#[tokio::test]
+async fn a_node_that_could_not_read_lowers_the_quality_unless_quorum_proves_it() {
+    let mut bench = Bench::of("kv", 3).await;
+    bench.make_unreadable(2, "a file is gone");
+    let (line, entry) = consolidated(&bench).await;
+    assert!(matches!(line.quality, Quality::Degraded { .. }));
+    assert!(entry.replicas.iter().any(|r| r.state == "unreadable: a file is gone"));
+    bench.declared.repaired = true;
+    assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
+}
+
+#[tokio::test]
+async fn an_absent_node_is_recorded() {
+    let mut bench = Bench::of("kv", 3).await;
+    bench.remove(1, "no listener");
+    let (line, entry) = consolidated(&bench).await;
+    assert!(matches!(&line.quality, Quality::Degraded { ranges } if ranges[0].captured == 2));
+    assert!(entry.replicas.iter().any(|r| r.state == "absent: no listener"));
+    assert_eq!(line.cut.partitions.len(), 2);
+}
+
+#[tokio::test]
+async fn a_table_that_nobody_could_read_is_missing_with_the_reasons() {
+    let mut bench = Bench::of("kv", 2).await;
+    bench.make_unreadable(0, "broken disk");
+    bench.make_unreadable(1, "format me");
+    let line = consolidate(bench.job()).await.unwrap();
+    let Quality::Missing { reason } = &line.quality else { panic!("{line:?}") };
+    assert!(reason.contains("broken disk") && reason.contains("format me"), "{reason}");
+    assert_eq!(line.entry, None);
+}
+
+#[tokio::test]
+async fn counters_are_missing_by_name() {
+    let bench = Bench::of("counters", 1).await;
+    let line = consolidate(bench.job()).await.unwrap();
+    assert_eq!(line.quality, Quality::Missing { reason: "counter tables are not protected".to_owned() });
+}
+
+#[tokio::test]
+async fn damage_names_host_and_file_and_makes_no_smaller_state() {
+    let mut bench = Bench::of("kv", 3).await;
+    bench.damage(1, "nb-1-big-Data.db").await;
+    let error = consolidate(bench.job()).await.unwrap_err();
+    assert_eq!((error.code, error.retryable, error.cancelled), ("TM-CASS-0406", false, false));
+    let host = bench.host(1);
+    assert!(error.message.contains(&host) && error.message.contains("nb-1-big-Data.db"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_component_other_than_staged_is_an_error() {
+    let mut bench = Bench::of("kv", 2).await;
+    bench.damage(0, "nb-1-big-Statistics.db").await;
+    let error = consolidate(bench.job()).await.unwrap_err();
+    assert_eq!(error.code, "TM-CASS-0404");
+    assert!(error.message.contains(&bench.host(0)), "{}", error.message);
+}
+
+#[tokio::test]
+async fn nodes_that_see_another_ring_are_an_error() {
+    let mut bench = Bench::of("kv", 3).await;
+    bench.captures[2].ring.pop();
+    bench.store_captures().await;
+    let error = consolidate(bench.job()).await.unwrap_err();
+    assert_eq!(error.code, "TM-CASS-0402");
+    assert!(error.hint.is_some());
+}
+
+#[tokio::test]
+async fn a_schema_that_changed_meanwhile_makes_the_table_missing() {
+    let mut bench = Bench::of("kv", 2).await;
+    bench.captures[1].keyspaces[0].tables[0].id = "0f".repeat(16);
+    bench.store_captures().await;
+    let line = consolidate(bench.job()).await.unwrap();
+    assert!(matches!(&line.quality, Quality::Missing { reason } if reason.contains("schema changed")));
+}
+
+#[tokio::test]
+async fn an_empty_table_has_an_entry_without_ranges() {
+    let mut bench = Bench::of("kv", 1).await;
+    bench.slices[0].objects[0].files.clear();
+    let (line, entry) = consolidated(&bench).await;
+    assert_eq!((line.quality, entry.baseline.len(), entry.totals.rows), (Quality::Cut, 0, 0));
+    assert_eq!(verify(&bench.store, &entry, progress::silent()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn cancelled_work_says_so() {
+    let bench = Bench::of("kv", 1).await;
+    let job = bench.job();
+    job.cancel.cancel();
+    assert!(consolidate(job).await.unwrap_err().cancelled);
+}
+
+#[tokio::test]
+async fn work_is_cancelled_in_the_middle() {
+    let bench = Bench::of("kv", 1).await;
+    let mut job = bench.job();
+    let cancel = job.cancel.clone();
+    // Reported while the merge runs and when it is through, before anything names its segments.
+    job.progress = Arc::new(move |_| cancel.cancel());
+    assert!(consolidate(job).await.unwrap_err().cancelled);
+}
+
+#[tokio::test]
+async fn progress_ends_at_the_bytes_of_data() {
+    let bench = Bench::of("kv", 2).await;
+    let last = Arc::new(Mutex::new(None));
+    let sink = last.clone();
+    let mut job = bench.job();
+    job.progress = Arc::new(move |progress| *sink.lock().unwrap() = Some(progress));
+    consolidate(job).await.unwrap();
+    let last = last.lock().unwrap().clone().unwrap();
+    assert_eq!((last.done, last.total, last.phase.as_str()), (last.total, 2 * 69_676, "consolidate fx/kv"));
+}
+
+#[tokio::test]
+async fn an_entry_is_not_proven_by_damaged_segments_or_other_figures() {
+    let mut bench = Bench::of("kv", 1).await;
+    let (_, entry) = consolidated(&bench).await;
+    let mut other = entry.clone();
+    other.totals.rows += 1;
+    let error = verify(&bench.store, &other, progress::silent()).await.unwrap_err();
+    assert!(error.code == "TM-CASS-0420" && error.message.contains("rows"), "{}", error.message);
+    let segment = bench.ranges(&entry).await.remove(0);
+    bench.damage_object(&segment.stored.key).await;
+    let error = verify(&bench.store, &entry, progress::silent()).await.unwrap_err();
+    assert!(error.message.contains(&segment.stored.key) && error.message.contains("BLAKE3"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn captured_objects_are_the_union_of_the_slices() {
+    let bench = Bench::of("kv", 3).await;
+    assert_eq!(captured_objects(&bench.slices), [bench.object.clone()]);
+    assert!(captured_objects(&[]).is_empty());
+}
+
+#[test]
+fn statements_of_other_tables_are_left_out() {
+    let schema = bench::capture_of("kv", 1, 0);
+    let entry = EntrySchema::of(&schema, "fx", "kv").unwrap();
+    let names: Vec<_> = entry.keyspace.statements.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["fx", "kv", "kv_by_v"]);
+    assert_eq!(entry.rows().unwrap().name, "kv");
+    assert!(EntrySchema::of(&schema, "fx", "nothing").is_none());
+}

@@ -31,7 +31,11 @@ pub(super) fn set(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&By
 }
 
 /// The elements of a list with times to live.
-pub(super) fn list_with_ttls(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
+pub(super) fn list_with_ttls(
+    value: Option<&Bytes>,
+    times: Option<&Bytes>,
+    ttls: Option<&Bytes>,
+) -> Option<Vec<Element>> {
     let values = sequence(value)?;
     let elements = values.into_iter().map(|v| Some((Bytes::new(), v?))).collect::<Option<Vec<_>>>()?;
     timed(elements, times, ttls)
