@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
         if self.pipeline.checkpoint.stage == Stage::Load {
             if suspect > self.pipeline.checkpoint.mark && target.has_lists() {
                 // Appends sent before the restart may still land: not before they are over is a list looked at.
-                tokio::time::sleep(target.write_timeout * 2).await;
+                self.pipeline.pause(target.write_timeout * 2).await?;
             }
             self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
             self.next_stage(Stage::Verify, 0).await?;

@@ -82,6 +82,17 @@ impl<'a> Pipeline<'a> {
         self.control.save.save(self.checkpoint.to_value()).await
     }
 
+    /// Waits, unless the work is cancelled.
+    ///
+    /// # Errors
+    /// [`Error::cancelled`].
+    pub async fn pause(&self, time: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = self.control.cancel.cancelled() => Err(Error::cancelled()),
+            () = tokio::time::sleep(time) => Ok(()),
+        }
+    }
+
     /// Runs all pieces; `guarded` where they append to lists. At its end, error or not, the checkpoint covers what is done
     /// without a hole (it may not be saved yet).
     ///
@@ -185,3 +196,6 @@ impl<'a> Pipeline<'a> {
         self.save().await
     }
 }
+
+#[cfg(test)]
+mod tests;
