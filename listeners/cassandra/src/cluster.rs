@@ -142,3 +142,10 @@ pub struct CreateStatement {
     /// CQL, possibly several statements separated by `;`.
     pub statement: String,
 }
+
+impl CreateStatement {
+    /// True where the statement is about the thing of this name: DESCRIBE quotes names that CQL has to quote.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.name == crate::restore::cql::quote(name)
+    }
+}

@@ -128,7 +128,7 @@ pub(super) fn fresh_ids(table: &TableSchema) -> Vec<ColumnId> {
 
 fn of_one_table(keyspace: &KeyspaceSchema, rows: &TableRows) -> KeyspaceSchema {
     let concerns = |statement: &&crate::cluster::CreateStatement| match statement.kind.as_str() {
-        "table" => statement.name == rows.name,
+        "table" => statement.is_named(&rows.name),
         "index" | "view" | "materialized view" | "materialized_view" => mentions(&statement.statement, &rows.name),
         _ => true,
     };

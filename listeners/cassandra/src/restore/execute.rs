@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::AtomicU32, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use scylla::client::session::Session;
@@ -36,6 +36,9 @@ use crate::{
 
 /// Pieces between the reading thread and the writers.
 const CHANNEL_PIECES: usize = 64;
+
+/// Slowest write that goes without a warning, s.
+const SLOW_SECONDS: u32 = 5;
 
 /// Runs a plan from its checkpoint on.
 ///
@@ -108,7 +111,7 @@ struct Run<'a> {
     keyspaces: BTreeSet<String>,
     pipeline: Pipeline<'a>,
     level: Arc<Level>,
-    slowest: Arc<AtomicU32>,
+    resumed: bool,
 }
 
 impl<'a> Run<'a> {
@@ -124,9 +127,9 @@ impl<'a> Run<'a> {
             || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
         let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
         let declared = job.options.write_level.as_deref().and_then(parse_level);
-        let slowest = Arc::new(AtomicU32::new(pipeline.checkpoint.slowest_write_seconds));
         let level = Arc::new(Level::new(wanted, declared));
-        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, slowest })
+        let resumed = pipeline.checkpoint != Checkpoint::start(plan);
+        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed })
     }
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
@@ -134,9 +137,7 @@ impl<'a> Run<'a> {
         let refreshed = connect::refresh(&self.session, &self.keyspaces).await;
         refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })?;
         while self.pipeline.checkpoint.object < self.plan.objects.len() {
-            let worked = self.object().await;
-            self.pipeline.checkpoint.slowest_write_seconds = self.slowest.load(Ordering::Relaxed);
-            if let Err(error) = worked {
+            if let Err(error) = self.object().await {
                 return Err(self.stopped(error).await);
             }
         }
@@ -146,6 +147,7 @@ impl<'a> Run<'a> {
 
     /// Saves how far it came; the error that stopped it.
     async fn stopped(&mut self, error: Error) -> Error {
+        self.note_warnings();
         if let Err(unsaved) = self.pipeline.save().await {
             // The last saved checkpoint stands: work after it is done again.
             tracing::warn!(error = %unsaved, "checkpoint of a stopped restore not saved");
@@ -173,9 +175,10 @@ impl<'a> Run<'a> {
         let (target, layout) = self.target(planned, &entry).await?;
         let suspect = self.pipeline.checkpoint.reach;
         if self.pipeline.checkpoint.stage == Stage::Load {
+            self.assume_slow_writes();
             if suspect > self.pipeline.checkpoint.mark && target.has_lists() {
                 // Appends sent before the restart may still land: not before they are over is a list looked at.
-                tokio::time::sleep(target.write_timeout * 2).await;
+                self.pipeline.pause(target.write_timeout * 2).await?;
             }
             self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
             self.next_stage(Stage::Verify, 0).await?;
@@ -184,11 +187,31 @@ impl<'a> Run<'a> {
         self.next_stage(Stage::Load, 1).await
     }
 
+    /// Writes that were in flight when a run was interrupted may have been as slow as the destination allows: nobody saw
+    /// their answers.
+    fn assume_slow_writes(&self) {
+        let allowed = u32::try_from(self.seen.write_timeout.as_secs()).unwrap_or(u32::MAX).saturating_mul(2);
+        if self.resumed {
+            self.pipeline.slowest_write_seconds.fetch_max(allowed, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps in the checkpoint what the report has to say, however often the run is interrupted.
+    fn note_warnings(&mut self) {
+        let level = self.level.now();
+        let text =
+            format!("a replica went away: from then on rows were written at {level:?}; repair the restored tables");
+        let warnings = &mut self.pipeline.checkpoint.warnings;
+        if self.level.has_fallen() && !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
     async fn next_stage(&mut self, stage: Stage, objects: usize) -> Result<(), Error> {
+        self.note_warnings();
         let checkpoint = &mut self.pipeline.checkpoint;
         (checkpoint.stage, checkpoint.mark, checkpoint.reach) = (stage, Mark::default(), Mark::default());
         checkpoint.object += objects;
-        checkpoint.slowest_write_seconds = self.slowest.load(Ordering::Relaxed);
         self.pipeline.save().await
     }
 
@@ -207,7 +230,7 @@ impl<'a> Run<'a> {
             write_timeout: self.seen.write_timeout,
             element_times: tells_element_times(&self.seen.release),
             shared: self.job.options.into_non_empty.contains(&planned.target.to_string()),
-            slowest_write_seconds: self.slowest.clone(),
+            slowest_write_seconds: self.pipeline.slowest_write_seconds.clone(),
         };
         let target = Target::prepare(self.session.clone(), schema, settings).await?;
         Ok((Arc::new(target), layout))
@@ -239,11 +262,9 @@ impl<'a> Run<'a> {
     fn report(self) -> RestoreReport {
         let counts = self.pipeline.checkpoint.counts;
         let mut warnings = self.pipeline.checkpoint.warnings;
-        if self.level.has_fallen() {
-            warnings.push(format!(
-                "a replica went away: from then on rows were written at {:?}; repair the restored tables",
-                self.level.now()
-            ));
+        let slow = self.pipeline.slowest_write_seconds.load(Ordering::Relaxed);
+        if slow > SLOW_SECONDS {
+            warnings.push(format!("writes may have taken up to {slow} s: expiring data may live that much longer"));
         }
         if counts.verified < counts.written {
             let fewer = counts.written - counts.verified;

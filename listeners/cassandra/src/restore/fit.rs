@@ -26,6 +26,11 @@ pub fn not_restorable(table: &TableRows) -> Vec<String> {
     reasons
 }
 
+/// True for names that Cassandra takes for keyspaces: 1 to 48 letters, digits and underscores.
+pub fn is_keyspace_name(name: &str) -> bool {
+    (1..=48).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// Takes one table, its statement and its types from another capture of the same keyspace.
 pub fn adopt(into: &mut KeyspaceSchema, from: &KeyspaceSchema, table: &str) {
     if !into.tables.iter().any(|t| t.name == table) {

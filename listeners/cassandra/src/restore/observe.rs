@@ -18,6 +18,12 @@ use crate::{
 /// Write timeout that is assumed where the destination does not tell its own.
 const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Looks at the versions of the schema until they agree.
+const AGREEMENT_TRIES: u32 = 20;
+
+/// Time between two such looks.
+const AGREEMENT_WAIT: Duration = Duration::from_millis(500);
+
 /// The destination as it was seen.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -29,7 +35,7 @@ pub struct Observed {
     pub partitioner: String,
     /// Its nodes.
     pub nodes: Vec<ObservedNode>,
-    /// Versions of the schema, each with the nodes that have it.
+    /// Versions of the schema among the nodes that are up, each with the host ids that have it.
     pub schema_versions: BTreeMap<String, Vec<String>>,
     /// Its write timeout.
     pub write_timeout: Duration,
@@ -79,7 +85,6 @@ pub async fn observe(
     let told = |error: &(dyn std::error::Error + 'static)| chain(error);
     let local = describe::local(&node).await.map_err(|e| told(&e))?;
     let ring = describe::ring(&node, &local).await.map_err(|e| told(&e))?;
-    let schema_versions = describe::schema_versions(&node, &local).await.map_err(|e| told(&e))?;
     let settings = describe::settings(&node).await.map_err(|e| told(&e))?;
     let clock_offset_millis = describe::clock_offset_millis(&node, env).await.map_err(|e| told(&e))?;
     let known = describe::keyspace_names(&node).await.map_err(|e| told(&e))?;
@@ -89,6 +94,7 @@ pub async fn observe(
     }
     let session = connect::connect(spec, keyspaces).await.map_err(|e| told(&e))?;
     let up = connected(&session);
+    let schema_versions = schema_versions(&node, &up).await.map_err(|e| told(&e))?;
     let nodes = ring.into_iter().map(|n| {
         let up = up.contains(&n.host_id);
         ObservedNode { address: n.address, dc: n.dc, up }
@@ -105,6 +111,25 @@ pub async fn observe(
         keyspaces: found,
         contents,
     })
+}
+
+/// Versions of the schema among the nodes that are up. A change that was just made is given time to spread; what a node
+/// had when it went down says nothing.
+async fn schema_versions(
+    node: &Session,
+    up: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Vec<String>>, describe::Error> {
+    let mut tries = 0;
+    loop {
+        let local = describe::local(node).await?;
+        let mut versions = describe::schema_versions(node, &local).await?;
+        versions.retain(|_, hosts| hosts.iter().any(|host| up.contains(host)));
+        tries += 1;
+        if versions.len() <= 1 || tries == AGREEMENT_TRIES {
+            return Ok(versions);
+        }
+        tokio::time::sleep(AGREEMENT_WAIT).await;
+    }
 }
 
 /// A session with the first contact point that lets us in.

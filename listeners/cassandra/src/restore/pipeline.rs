@@ -3,7 +3,15 @@
 //! A crash at any step leaves the last saved checkpoint: pieces after its mark are done again. Pieces with appends to lists
 //! start only within the checkpoint's saved reach, so that a restore that goes on knows which lists it has to look at.
 
-use std::{collections::VecDeque, future::Future, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tidemark_gateway::Env;
@@ -58,6 +66,8 @@ pub struct Pipeline<'a> {
     bounds: Bounds,
     /// Where the work stands.
     pub checkpoint: Checkpoint,
+    /// Longest time until a write was answered, s, rounded up; saved with each checkpoint.
+    pub slowest_write_seconds: Arc<AtomicU32>,
     saved_at: Option<Duration>,
     total_rows: u64,
 }
@@ -71,7 +81,8 @@ impl<'a> Pipeline<'a> {
         checkpoint: Checkpoint,
         total_rows: u64,
     ) -> Self {
-        Self { control, env, bounds, checkpoint, saved_at: None, total_rows }
+        let slowest_write_seconds = Arc::new(AtomicU32::new(checkpoint.slowest_write_seconds));
+        Self { control, env, bounds, checkpoint, slowest_write_seconds, saved_at: None, total_rows }
     }
 
     /// Saves the checkpoint.
@@ -79,7 +90,19 @@ impl<'a> Pipeline<'a> {
     /// # Errors
     /// That of the saver.
     pub async fn save(&mut self) -> Result<(), Error> {
+        self.checkpoint.slowest_write_seconds = self.slowest_write_seconds.load(Ordering::Relaxed);
         self.control.save.save(self.checkpoint.to_value()).await
+    }
+
+    /// Waits, unless the work is cancelled.
+    ///
+    /// # Errors
+    /// [`Error::cancelled`].
+    pub async fn pause(&self, time: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = self.control.cancel.cancelled() => Err(Error::cancelled()),
+            () = tokio::time::sleep(time) => Ok(()),
+        }
     }
 
     /// Runs all pieces; `guarded` where they append to lists. At its end, error or not, the checkpoint covers what is done
@@ -185,3 +208,6 @@ impl<'a> Pipeline<'a> {
         self.save().await
     }
 }
+
+#[cfg(test)]
+mod tests;

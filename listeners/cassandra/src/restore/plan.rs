@@ -107,6 +107,10 @@ impl Planner<'_> {
             if !targets.insert(target.clone()) {
                 self.fail("target", &subject, "two objects go to one table", "rename their keyspaces apart");
             }
+            if !fit::is_keyspace_name(&target.0) {
+                let hint = "use 1 to 48 letters, digits and underscores";
+                self.fail("target", &subject, format!("{:?} cannot be the name of a keyspace", target.0), hint);
+            }
             if is_system_keyspace(&target.0) {
                 self.fail("target", &subject, format!("{} belongs to Cassandra", target.0), "rename the keyspace");
             }

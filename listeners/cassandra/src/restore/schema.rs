@@ -156,7 +156,7 @@ fn if_not_exists(tokens: &[Token], word: &str, item: &CreateStatement) -> Result
 fn type_statements(captured: &KeyspaceSchema, rename: &Rename<'_>) -> Result<Vec<String>, Error> {
     let mut made = Vec::new();
     for name in type_order(&captured.types) {
-        let item = captured.statements.iter().find(|s| is_kind(s, "type") && names(s, name));
+        let item = captured.statements.iter().find(|s| is_kind(s, "type") && s.is_named(name));
         made.push(match item {
             Some(item) => if_not_exists(parse(item, rename)?.first().ok_or_else(|| shape(item))?, "TYPE", item)?,
             None => type_from_rows(captured.types.iter().find(|t| t.name == name), rename.to),
@@ -167,11 +167,6 @@ fn type_statements(captured: &KeyspaceSchema, rename: &Rename<'_>) -> Result<Vec
 
 fn is_kind(item: &CreateStatement, kind: &str) -> bool {
     item.kind.eq_ignore_ascii_case(kind)
-}
-
-/// True iff the item has this name; DESCRIBE quotes names that need it.
-fn names(item: &CreateStatement, name: &str) -> bool {
-    item.name == name || item.name == cql::quote(name)
 }
 
 /// `CREATE TYPE` from the rows of `system_schema.types`.
@@ -206,7 +201,7 @@ fn uses(udt: &UdtSchema, types: &[UdtSchema]) -> Vec<String> {
 /// The statement that makes a table as it was, without its id and its dropped columns.
 fn table_of(captured: &KeyspaceSchema, table: &str, rename: &Rename<'_>) -> Result<String, Error> {
     let no_table = || Error::NoTable(table.to_owned());
-    let item = captured.statements.iter().find(|s| is_kind(s, "table") && names(s, table)).ok_or_else(no_table)?;
+    let item = captured.statements.iter().find(|s| is_kind(s, "table") && s.is_named(table)).ok_or_else(no_table)?;
     let rows = captured.tables.iter().find(|t| t.name == table).ok_or_else(no_table)?;
     let parts = parse(item, rename)?;
     let (create, alters) = parts.split_first().ok_or_else(|| shape(item))?;

@@ -122,6 +122,7 @@ fn what_is_asked_for_is_checked() {
     let accepted = RestoreOptions { accept_degraded: true, ..options() };
     let missing = ObjectLine { entry: None, ..line() };
     let to_system = RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "system".to_owned())]), ..options() };
+    let odd = RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "a b".to_owned())]), ..options() };
     let any = RestoreOptions { write_level: Some("any".into()), ..options() };
     let unknown = RestoreOptions { rename: BTreeMap::from([("x".to_owned(), "y".to_owned())]), ..options() };
     let table = [
@@ -130,6 +131,7 @@ fn what_is_asked_for_is_checked() {
         (missing, keyspace("ks"), options(), vec!["object"]),
         (line(), counters, options(), vec!["restorable"]),
         (line(), keyspace("ks"), to_system, vec!["target"]),
+        (line(), keyspace("ks"), odd, vec!["target"]),
         (line(), keyspace("ks"), any, vec!["write-level"]),
         (line(), keyspace("ks"), unknown, vec!["rename"]),
     ];
