@@ -19,13 +19,11 @@ MAKEFLAGS += --no-print-directory
 
 CARGO := cargo
 LOCKED := --locked
-# Tests that start servers share two processors: one at a time.
-SERVERS := $(patsubst integration/tests/%.rs,%,$(wildcard integration/tests/*.rs))
-# Tests of other crates that are files of their own.
-OTHERS := $(notdir $(basename $(filter-out integration/%,$(wildcard */tests/*.rs listeners/*/tests/*.rs))))
+# Test executables of the last build, a line each.
+TESTS_BUILT := $(CARGO_TARGET_DIR)/tests-built
 # Where the minutes of `make test` are noted.
 TIMES := $(TIDEMARK_CACHE)/times
-timed = integration/install/timed.sh $(TIMES) $(1)
+timed = $(CURDIR)/integration/install/timed.sh $(TIMES) $(1)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -45,21 +43,27 @@ setup-stores:
 	@if [ -x integration/install/stores.sh ]; then integration/install/stores.sh; fi
 
 build: ## build every binary and test
-	@$(CARGO) build $(LOCKED) --workspace --bins
-	$(CARGO) test $(LOCKED) --workspace --no-run --quiet
+	@mkdir -p "$(CARGO_TARGET_DIR)"
+	$(CARGO) build $(LOCKED) --workspace --all-targets --message-format=json-render-diagnostics >"$(TESTS_BUILT).json"
+	integration/install/executables.py <"$(TESTS_BUILT).json" >"$(TESTS_BUILT)"
 
 lint: setup-rust ## formatting, clippy and documentation, warnings as errors
 	@$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(LOCKED) --workspace --no-deps --quiet
 
-unit: ## tests without servers
-	@$(CARGO) test $(LOCKED) --workspace --lib --bins $(addprefix --test ,$(OTHERS)) --quiet
+unit: build ## tests without servers
+	@while read -r area name executable directory; do
+	  [ "$$area" = unit ] || continue
+	  (cd "$$directory" && "$$executable" --quiet)
+	done <"$(TESTS_BUILT)"
 
-servers: setup ## tests against real servers, one after another; TESTS="kills ownership" for some of them
-	@for name in $(or $(TESTS),$(SERVERS)); do
-	  $(call timed,"servers: $$name") $(CARGO) test $(LOCKED) --workspace --test "$$name" -- --test-threads=1 --nocapture
-	done
+servers: setup build ## tests against real servers, one after another; TESTS="kills ownership" for some of them
+	@while read -r area name executable directory <&3; do
+	  [ "$$area" = server ] || continue
+	  case " $(or $(TESTS),$$name) " in *" $$name "*) ;; *) continue ;; esac
+	  (cd "$$directory" && $(call timed,"servers: $$name") "$$executable" --test-threads=1 --nocapture 3<&-)
+	done 3<"$(TESTS_BUILT)"
 
 test: ## everything that CI runs
 	@rm -f "$(TIMES)"
