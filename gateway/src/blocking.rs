@@ -48,8 +48,8 @@ impl ObjectReader {
         if len == 0 {
             return Ok(Bytes::new());
         }
-        let ranges = [offset..end];
-        let found = self.runtime.block_on(self.store.get_ranges(&self.path, &ranges));
+        let range = offset..end;
+        let found = self.runtime.block_on(self.store.get_ranges(&self.path, std::slice::from_ref(&range)));
         let bytes = found.map_err(|source| self.failed(offset, len, source))?.pop().unwrap_or_default();
         if bytes.len() == len { Ok(bytes) } else { Err(self.short(offset, len, bytes.len() as u64)) }
     }

@@ -189,7 +189,8 @@ impl Cluster {
     /// As [`Cluster::nodetool`].
     pub fn nodetool_everywhere(&self, arguments: &[&str]) -> Result<()> {
         let running = (0..self.nodes.len()).filter(|index| self.nodes[*index].pid().is_some());
-        running.map(|index| self.nodetool(index, arguments).map(drop)).collect()
+        let mut running = running;
+        running.try_for_each(|index| self.nodetool(index, arguments).map(drop))
     }
 
     /// Runs one of `sstabledump`, `sstablemetadata` or `sstableverify` with the configuration of a node.

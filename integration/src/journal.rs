@@ -8,7 +8,7 @@ pub mod model;
 pub mod statement;
 pub mod write;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -195,11 +195,11 @@ async fn prepare(
     let mut prepared = HashMap::new();
     for write in writes {
         let Statement { text, idempotent, .. } = statement::of(keyspace, table, write);
-        if !prepared.contains_key(&text) {
-            let mut statement = session.prepare(text.as_str()).await.with_context(|| text.clone())?;
+        if let hash_map::Entry::Vacant(place) = prepared.entry(text) {
+            let mut statement = session.prepare(place.key().as_str()).await.with_context(|| place.key().clone())?;
             statement.set_consistency(level);
             statement.set_is_idempotent(idempotent);
-            prepared.insert(text, statement);
+            place.insert(statement);
         }
     }
     Ok(prepared)

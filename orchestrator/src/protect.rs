@@ -1,10 +1,10 @@
 //! The task that makes a version: capture, consolidation, commit.
 //!
-//! 1. Every listener of the source captures at the same time ([`capture`]); the slices are checkpointed, so that all objects
+//! 1. Every listener of the source captures at the same time (`capture`); the slices are checkpointed, so that all objects
 //!    of a version are made of the same captures, whatever happens in between.
-//! 2. Each object is consolidated ([`consolidate`]); its line is checkpointed, and a work root in the store names what was
+//! 2. Each object is consolidated (`consolidate`); its line is checkpointed, and a work root in the store names what was
 //!    written for it.
-//! 3. The manifest is created ([`seal`]). A task commits at most once: a run that finds its own manifest is done.
+//! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
 //!
 //! Killed anywhere, the next run starts from the checkpoints; what is written again gets new names. Partitions that cannot
 //! be captured are absent, with the reason, and each object's quality says what that means for it. An object that is damaged

@@ -75,6 +75,9 @@ impl Cell {
     }
 }
 
+/// A column of a row by its name.
+type Named<'a> = (&'a String, &'a Vec<Cell>);
+
 /// Cells of a row by column name, in the order of the server; columns without a value are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowImage {
@@ -85,10 +88,10 @@ pub struct RowImage {
 impl RowImage {
     /// True where every value and write time is the same and expiries are within a second.
     pub fn agrees(&self, other: &Self) -> bool {
-        let same = |(left, right): ((&String, &Vec<Cell>), (&String, &Vec<Cell>))| {
-            left.0 == right.0
-                && left.1.len() == right.1.len()
-                && left.1.iter().zip(right.1).all(|(left, right)| left.agrees(right))
+        let same = |((left_name, left), (right_name, right)): (Named<'_>, Named<'_>)| {
+            left_name == right_name
+                && left.len() == right.len()
+                && left.iter().zip(right).all(|(left, right)| left.agrees(right))
         };
         self.columns.len() == other.columns.len() && self.columns.iter().zip(&other.columns).all(same)
     }

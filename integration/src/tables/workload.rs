@@ -11,6 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use super::{Column, Kind, Table, values};
 use crate::journal::write::{Change, Data, Element, Key, Place, Range, Ttl, Write};
 
+/// One end of a range of clustering values: the value and whether it is inside; none for no bound.
+type End = Option<(Bytes, bool)>;
+
 /// First write time, µs: 2025-06-15.
 const EPOCH_MICROS: i64 = 1_750_000_000_000_000;
 /// How far, in writes, the time of a write may be from its turn.
@@ -200,7 +203,7 @@ impl<'a> Workload<'a> {
         Change::DeleteRange(Range { prefix, lower, upper })
     }
 
-    fn bounds(&mut self, rows: &[Key], column: usize) -> (Option<(Bytes, bool)>, Option<(Bytes, bool)>) {
+    fn bounds(&mut self, rows: &[Key], column: usize) -> (End, End) {
         let mut bound = || {
             let row = rows.choose(&mut self.rng)?;
             let included = self.rng.random();

@@ -124,7 +124,7 @@ fn a_purged_tombstone_is_no_disagreement() {
     assert_eq!(disagreeing([live_and(row(1, 1).deleted(deletion(5))), live_and(row(1, 1))]), 0);
     assert_eq!(disagreeing([rows([row(1, 1).deleted(deletion(5))]), vec![]]), 0);
     assert_eq!(disagreeing([rows([row(1, 1).cell(A, expiring(5, 10, 99, "v"))]), vec![]]), 0);
-    let range = vec![marker(InclStart, &[1], None, Some(6)), marker(InclEnd, &[1], Some(6), None)];
+    let range = [marker(InclStart, &[1], None, Some(6)), marker(InclEnd, &[1], Some(6), None)];
     let fresh = rows([row(1, 1).marker(7)]);
     let covered = [&range[..1], &fresh, &range[1..]].concat();
     assert_eq!(disagreeing([covered, fresh]), 0);

@@ -293,12 +293,12 @@ fn deletions_of(content: &[Content], points: &[Point]) -> Vec<Deletion> {
     let (partition, rest) = &content[0];
     let open_at = |point: &Point| {
         let markers = rest.iter().filter_map(|next| if let Unfiltered::Marker(of) = next { Some(of) } else { None });
-        let before = markers.filter(|of| {
+        let mut before = markers.filter(|of| {
             let prefix = of.prefix.iter().map(number).collect();
             let after = matches!(of.kind, BoundKind::InclEndExclStart | BoundKind::InclEnd | BoundKind::ExclStart);
             Side { prefix, after }.point() < *point
         });
-        before.last().and_then(|of| of.open).unwrap_or(Deletion::LIVE)
+        before.next_back().and_then(|of| of.open).unwrap_or(Deletion::LIVE)
     };
     points.iter().map(|point| stronger(open_at(point), partition.deletion)).collect()
 }

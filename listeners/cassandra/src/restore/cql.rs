@@ -214,11 +214,14 @@ fn step(depth: usize, token: &Token) -> Option<usize> {
     }
 }
 
+/// What stands before the first bracket of a statement, inside it and after it.
+type Body<'a> = (&'a [Token], &'a [Token], &'a [Token]);
+
 /// Cuts a statement into what stands before its first `(`, inside the matching brackets, and after them.
 ///
 /// # Errors
 /// [`Error::Brackets`] where there are none or they do not match.
-pub fn split_body(tokens: &[Token]) -> Result<(&[Token], &[Token], &[Token]), Error> {
+pub fn split_body(tokens: &[Token]) -> Result<Body<'_>, Error> {
     let refuse = || Error::Brackets(text(tokens));
     let open = tokens.iter().position(|t| t.is_sign('(')).ok_or_else(refuse)?;
     let mut depth = 0;

@@ -186,10 +186,9 @@ impl Target {
         for row in rows {
             let key = if is_static { Vec::new() } else { self.row_key(piece, row)? };
             let presence = presence(row, reading);
-            while self.shared && presence != Presence::None && !is_static {
+            if self.shared && presence != Presence::None && !is_static {
                 // Rows that are not ours stand between ours.
-                let Some(other) = found.next_if(|f| !same_key(f, &key)) else { break };
-                drop(other);
+                while found.next_if(|f| !same_key(f, &key)).is_some() {}
             }
             let here = found.next_if(|f| presence != Presence::None && (is_static || same_key(f, &key)));
             match (here, presence) {

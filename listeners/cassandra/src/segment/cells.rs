@@ -214,6 +214,7 @@ pub(super) struct ColumnBuilder {
     inner: Inner,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a few per table, and the large one is the common one")]
 enum Inner {
     Simple(CellBuilder),
     Complex(Box<ComplexBuilder>),

@@ -292,6 +292,7 @@ impl MarkerArrays {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "a few per table, and the large one is the common one")]
 enum ColumnArrays {
     Simple(CellArrays),
     Complex { list: ListArray, cells: Box<PathArrays>, deletion: DeletionArrays },
