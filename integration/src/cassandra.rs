@@ -7,6 +7,7 @@
 mod config;
 mod node;
 mod tokens;
+mod view;
 
 use std::{
     path::{Path, PathBuf},
@@ -102,6 +103,7 @@ impl Cluster {
             cluster.launch(index)?;
         }
         cluster.ready(&(0..count).collect::<Vec<_>>()).await?;
+        cluster.agreed().await?;
         Ok(cluster)
     }
 
@@ -116,6 +118,7 @@ impl Cluster {
         let index = self.nodes.len() - 1;
         self.launch(index)?;
         self.ready(&[index]).await?;
+        self.agreed().await?;
         Ok(index)
     }
 
@@ -145,7 +148,8 @@ impl Cluster {
         let marks = self.log_lengths();
         self.launch(index)?;
         self.ready(&[index]).await?;
-        self.seen_by_others(index, &marks, "is now UP").await
+        self.seen_by_others(index, &marks, "is now UP").await?;
+        self.agreed().await
     }
 
     /// The nodes, running or not, in the order of their addresses.
@@ -223,6 +227,15 @@ impl Cluster {
             Ok(Look::when(missing.is_empty(), || missing.join(", ")))
         })
         .await
+    }
+
+    /// Waits until every running node knows the tokens and has the schema of every other.
+    async fn agreed(&self) -> Result<()> {
+        let up: Vec<String> = self.running().map(|node| node.address.clone()).collect();
+        for address in &up {
+            wait::until(&format!("ring of {}", self.spec.name), READY, async || view::of(address, &up).await).await?;
+        }
+        Ok(())
     }
 
     async fn seen_by_others(&self, index: usize, marks: &[usize], event: &str) -> Result<()> {

@@ -65,6 +65,8 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     command.args(["-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0"]);
     command.args(["-Dcassandra.consistent.rangemovement=false", "-Dcassandra.shutdown_announce_in_ms=100"]);
     command.arg("-Dcassandra.available_processors=2");
+    // The commit log keeps schema changes; flushing eight tables for each of them takes most of a test's time.
+    command.arg("-Dcassandra.test.flush_local_schema_changes=false");
     command.args(common(&node.dir, "logback.xml"));
     command.args([format!("-Dcassandra.storagedir={dir}"), format!("-Dcassandra.logdir={dir}/log")]);
     command.args(["-cp", &class_path(), "org.apache.cassandra.service.CassandraDaemon"]);
