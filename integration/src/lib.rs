@@ -1,7 +1,7 @@
 //! Real servers, the test's own truth about them, and the whole system around them.
 //!
 //! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
-//! - [`cql`] speaks CQL in raw bytes, [`tables`] and [`journal`] write data whose outcome is known without any code of the
+//! - [`cql`] speaks CQL in raw bytes, [`tables`], [`journal`] and [`ties`] write data whose outcome is known without any code of the
 //!   system under test, [`compare`] reads tables back and finds every difference;
 //! - [`stores`] installs, starts and kills real object stores.
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
@@ -19,4 +19,5 @@ pub mod paths;
 pub mod stores;
 pub mod system;
 pub mod tables;
+pub mod ties;
 pub mod wait;
