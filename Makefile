@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers demo clean-cache
+.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers soak demo clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -58,11 +58,11 @@ unit: build ## tests without servers
 	  (cd "$$directory" && "$$executable" --quiet)
 	done <"$(TESTS_BUILT)"
 
-servers: setup build ## tests against real servers, one after another; TESTS="kills ownership" for some of them
+servers: setup build ## tests against real servers, one after another; TESTS="kills ownership" for some of them, ONLY=name for tests in them
 	@while read -r area name executable directory <&3; do
 	  [ "$$area" = server ] || continue
 	  case " $(or $(TESTS),$$name) " in *" $$name "*) ;; *) continue ;; esac
-	  (cd "$$directory" && $(call timed,"servers: $$name") "$$executable" --test-threads=1 --nocapture 3<&-)
+	  (cd "$$directory" && $(call timed,"servers: $$name") "$$executable" $(ONLY) --test-threads=1 --nocapture 3<&-)
 	done 3<"$(TESTS_BUILT)"
 
 test: ## everything that CI runs
@@ -73,6 +73,10 @@ test: ## everything that CI runs
 	$(call timed,"lint") $(MAKE) lint
 	$(call timed,"unit tests") $(MAKE) unit
 	$(MAKE) servers
+
+soak: ## ten times the damage that CI does to files, from another seed each time; SEED=… for the same again
+	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_SEED="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom))"
+	$(MAKE) servers TESTS=damage ONLY=damaged_files
 
 demo: setup-cassandra ## protect, break, restore and compare a real cluster
 	@$(CARGO) build $(LOCKED) --workspace --bins

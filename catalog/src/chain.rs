@@ -71,6 +71,18 @@ pub enum Error {
         /// Digest of the stored bytes of the version before, or `none`.
         expected: String,
     },
+    /// The version after it knows it with other bytes.
+    #[error("manifest {path} is damaged, or {next} is: that one says its BLAKE3 is {link}, it is {found}")]
+    Successor {
+        /// The manifest.
+        path: Path,
+        /// The one after it.
+        next: Path,
+        /// Digest that the one after it carries, or `none`.
+        link: String,
+        /// Digest of the stored bytes.
+        found: String,
+    },
     /// The chain has a hole.
     #[error("version {missing} of set {set} of source {source_id} is missing: a manifest was deleted")]
     Hole {
@@ -151,6 +163,22 @@ impl VersionSet {
     /// [`Error::Read`], [`Error::Decode`], [`Error::Identity`], [`Error::Link`], each naming the manifest.
     pub async fn read(&self, number: VersionNumber) -> Result<Manifest, Error> {
         Ok(self.load(number).await?.manifest)
+    }
+
+    /// As [`read`](Self::read), and proven by the link of the version after it, where there is one. Nothing proves the newest
+    /// one but what it names.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::Successor`].
+    pub async fn prove(&self, number: VersionNumber) -> Result<Manifest, Error> {
+        let loaded = self.load(number).await?;
+        let next = VersionNumber(number.0 + 1);
+        match self.bytes(next).await {
+            Ok(bytes) => self.verify_successor(&loaded, &self.parse(next, bytes)?.manifest)?,
+            Err(Error::Read { source, .. }) if source.is_absent() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(loaded.manifest)
     }
 
     /// The newest version; `None` where there is none yet.
@@ -287,6 +315,15 @@ impl VersionSet {
         let text = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
         let (link, expected) = (text(manifest.previous), text(previous));
         Err(Error::Link { path: self.path(manifest.number), link, expected })
+    }
+
+    fn verify_successor(&self, loaded: &Loaded, next: &Manifest) -> Result<(), Error> {
+        if next.previous == Some(loaded.stored.digest) {
+            return Ok(());
+        }
+        let link = next.previous.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+        let found = loaded.stored.digest.to_string();
+        Err(Error::Successor { path: self.path(loaded.manifest.number), next: self.path(next.number), link, found })
     }
 
     fn refuse_rolled_back(&self, newest: Option<VersionNumber>) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use tokio::runtime::Handle;
 
 /// One object, read in ranges by decoders that run outside the async runtime. Cheap to clone; reads nothing ahead.
@@ -50,8 +50,15 @@ impl ObjectReader {
         }
         let range = offset..end;
         let found = self.runtime.block_on(self.store.get_ranges(&self.path, std::slice::from_ref(&range)));
-        let bytes = found.map_err(|source| self.failed(offset, len, source))?.pop().unwrap_or_default();
+        let failed = |source| self.cut(offset, len).unwrap_or_else(|| self.failed(offset, len, source));
+        let bytes = found.map_err(failed)?.pop().unwrap_or_default();
         if bytes.len() == len { Ok(bytes) } else { Err(self.short(offset, len, bytes.len() as u64)) }
+    }
+
+    /// The error of a range that ends behind the object's end. Each store words that in its own way, so its size is asked for.
+    fn cut(&self, offset: u64, len: usize) -> Option<Error> {
+        let stored = self.runtime.block_on(self.store.head(&self.path)).ok()?.size;
+        (stored < offset + len as u64).then(|| self.short(offset, len, stored.saturating_sub(offset)))
     }
 
     fn short(&self, offset: u64, len: usize, found: u64) -> Error {
@@ -79,7 +86,7 @@ struct ReadAt {
 
 #[cfg(test)]
 mod tests {
-    use object_store::{ObjectStoreExt, memory::InMemory};
+    use object_store::{local::LocalFileSystem, memory::InMemory};
 
     use super::*;
 
@@ -102,6 +109,19 @@ mod tests {
         for (size, offset, len) in [(10, 8, 3), (10, 11, 0), (10, u64::MAX, 2), (20, 5, 10)] {
             let error = read(size, offset, len).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{offset}+{len}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_on_disk_that_was_cut_is_too_short_and_not_unreachable() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalFileSystem::new_with_prefix(directory.path()).unwrap());
+        std::fs::write(directory.path().join("o"), "0123456789").unwrap();
+        let reader = ObjectReader::new(store, Path::from("o"), 20, Handle::current());
+        for (offset, len) in [(0, 20), (5, 10), (15, 3)] {
+            let reader = reader.clone();
+            let read = tokio::task::spawn_blocking(move || reader.read_at(offset, len)).await.unwrap();
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::UnexpectedEof, "{offset}+{len}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! Real servers, the test's own truth about them, and the whole system around them.
 //!
 //! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
-//! - [`cql`] speaks CQL in raw bytes, [`tables`] and [`journal`] write data whose outcome is known without any code of the
+//! - [`cql`] speaks CQL in raw bytes, [`tables`], [`journal`] and [`ties`] write data whose outcome is known without any code of the
 //!   system under test, [`compare`] reads tables back and finds every difference;
-//! - [`stores`] installs, starts and kills real object stores.
+//! - [`stores`] installs, starts and kills real object stores;
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
+//! - [`damage`] harms files of real snapshots and sees what comes of them;
 //! - [`demo`] is what `make demo` shows.
 //!
 //! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
@@ -13,10 +14,12 @@ pub mod cassandra;
 pub mod compare;
 pub mod cql;
 pub mod daemon;
+pub mod damage;
 pub mod demo;
 pub mod journal;
 pub mod paths;
 pub mod stores;
 pub mod system;
 pub mod tables;
+pub mod ties;
 pub mod wait;

@@ -10,6 +10,7 @@ use tidemark_integration::{
     paths,
     system::{Restore, System},
     tables::{self, workload::Workload},
+    ties,
 };
 use tidemark_web::api::VersionDetail;
 
@@ -34,6 +35,7 @@ async fn replicas_that_disagree_become_one_copy_that_restores_to_any_topology() 
     let version = system.protect("source", "ks/*", "all", &["--write-level", "quorum"]).await?;
     ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
     expect_figures(&version, &journal, &session, &source.nodes()[LAGGING].address)?;
+    let tied = system.protect("source", "tied/*", "tied", &["--write-level", "quorum"]).await?;
 
     let single = Cluster::start(ClusterSpec::new("single", SINGLE, 1).with_tokens(7)).await?;
     system.add_source("single", &single).await?;
@@ -44,6 +46,11 @@ async fn replicas_that_disagree_become_one_copy_that_restores_to_any_topology() 
     system.restore(&to_three).await?;
 
     let other = cql::connect(&single.contact_points()).await?;
+    let tied = Restore { version: &tied.version.id, from: ties::KEYSPACE, into: "untied", ..to_one };
+    system.restore(&tied).await?;
+    let now = compare::read(&session, ties::KEYSPACE, ties::TABLE).await?;
+    ties::expect("Cassandra itself", &now)?;
+    now.expect("equal write times", &compare::read(&other, "untied", ties::TABLE).await?)?;
     for table in journal.tables() {
         let now = compare::read(&session, "ks", table).await?;
         journal.image(table)?.expect(&format!("{table} at the source"), &now)?;
@@ -67,6 +74,8 @@ async fn write_with_a_lagging_replica(source: &mut Cluster, session: &Session) -
     for (table, workload) in &mut workloads {
         journal.write(session, table, workload.load()).await?;
     }
+    ties::write_first(session).await?;
+    source.nodetool_everywhere(&["flush", ties::KEYSPACE])?;
     // Some of what later writes delete is in older files, and one replica has compacted them.
     source.nodetool_everywhere(&["flush", "ks"])?;
     for (table, workload) in &mut workloads {
@@ -79,6 +88,7 @@ async fn write_with_a_lagging_replica(source: &mut Cluster, session: &Session) -
     for (table, workload) in &mut workloads {
         journal.write_missed_by(session, table, workload.changes(150), &address).await?;
     }
+    ties::write_second(session).await?;
     source.restart(LAGGING).await?;
     for (table, workload) in &mut workloads {
         journal.write(session, table, workload.changes(50)).await?;

@@ -27,10 +27,13 @@ use crate::{
     executors::Executors,
     registrations::Registrations,
     restore_task::{self, RestoreSpec},
-    tasks::{Kind, Submit, Tasks},
+    tasks::{Failure, Kind, Submit, Tasks},
     verify_task::VerifySpec,
 };
 use problems::answer;
+
+/// Code of a version whose manifest, or the one before it, is damaged.
+const CHAIN_UNREADABLE: &str = "TM-CAT-0001";
 
 /// Longest wait of one request for an operation, s.
 const MAX_WAIT_SECONDS: u64 = 300;
@@ -75,6 +78,10 @@ impl Api {
         }
         self.submit(submit, key).await
     }
+}
+
+fn is_damage(failure: &Failure) -> bool {
+    failure.code == CHAIN_UNREADABLE && !failure.retryable
 }
 
 #[async_trait]
@@ -139,7 +146,9 @@ impl ControlApi for Api {
     }
 
     async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem> {
-        self.with.version(id).await.map_err(answer)?;
+        let found = self.with.version(id).await.map(drop);
+        // Damage is what the operation is there to find.
+        found.or_else(|failure| if is_damage(&failure) { Ok(()) } else { Err(answer(failure)) })?;
         let submit = Submit {
             kind: Kind::Verify,
             subject: id.to_owned(),

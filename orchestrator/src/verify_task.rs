@@ -5,13 +5,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidemark_catalog::{
+    chain::VersionSet,
     entry::{Entry, ObjectLine},
+    layout,
+    manifest::Manifest,
     pages,
 };
 
 use crate::{
     executors::{Executors, read_document, spec},
-    protect::Driver,
+    protect::{Driver, seal},
     stores::OpenStore,
     tasks::{Completion, Failure, TaskContext},
 };
@@ -30,7 +33,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let VerifySpec { version } = spec(&context)?;
     let (store, manifest) = with.version(&version).await?;
     let driver = with.driver(&manifest.kind)?;
-    let lines = pages::read_lines(&store.objects, &manifest).await?;
+    let lines = verify_manifest(&store, &manifest).await?;
     let (mut records, mut damaged) = (0, Vec::new());
     for line in &lines {
         if context.cancel.is_cancelled() {
@@ -50,6 +53,19 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let missing = lines.iter().filter(|line| line.entry.is_none()).count();
     let result = json!({"version": version, "objects": lines.len(), "missing": missing, "records": records});
     Ok(Completion { result, warnings: missing > 0 })
+}
+
+/// The lines of a manifest that is proven by its neighbours in the chain and says of its lines what they are.
+async fn verify_manifest(store: &OpenStore, manifest: &Manifest) -> Result<Vec<ObjectLine>, Failure> {
+    let set = VersionSet::new(Arc::clone(&store.objects), manifest.source.clone(), manifest.set.clone());
+    set.prove(manifest.number).await?;
+    let lines = pages::read_lines(&store.objects, manifest).await?;
+    if seal::tells(manifest, &lines) {
+        return Ok(lines);
+    }
+    let path = layout::manifest(&manifest.source, &manifest.set, manifest.number);
+    let words = format!("manifest {path} is damaged: its cut, figures or quality are not those of its objects");
+    Err(Failure::permanent("TM-VER-0003", words))
 }
 
 /// Records of one object; 0 for one that the version does not hold.

@@ -29,6 +29,9 @@ async fn versions_are_numbered_from_one_and_linked() {
     assert_eq!(set.newest().await.unwrap().unwrap().number, VersionNumber(3));
     assert_eq!(set.read(VersionNumber(1)).await.unwrap().previous, None);
     assert_eq!(set.verify_chain().await.unwrap().len(), 3);
+    for number in [1, 2, 3].map(VersionNumber) {
+        assert_eq!(set.prove(number).await.unwrap(), set.read(number).await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -48,6 +51,8 @@ async fn a_changed_version_breaks_its_link_to_the_next() {
     let text = String::from_utf8(fetch::get_unchecked(&store, &path).await.unwrap().to_vec()).unwrap();
     store.put(&path, text.replace("\"node\":\"n1\"", "\"node\":\"n2\"").into()).await.unwrap();
     assert!(set.read(VersionNumber(2)).await.is_ok(), "only the next version tells");
+    let error = set.prove(VersionNumber(2)).await.unwrap_err();
+    assert!(matches!(&error, Error::Successor { path: damaged, .. } if *damaged == path), "{error}");
     assert!(matches!(set.read(VersionNumber(3)).await, Err(Error::Link { .. })));
     assert!(matches!(set.verify_chain().await, Err(Error::Link { .. })));
 }

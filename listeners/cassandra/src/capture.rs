@@ -20,7 +20,7 @@ use serde::Serialize;
 use tidemark_catalog::{
     ids::SourceId,
     layout,
-    slice::{SLICE_FORMAT, SliceManifest, SliceObject},
+    slice::{SLICE_FORMAT, SliceManifest},
     stored::StoredRef,
 };
 use tidemark_gateway::{Env, Stored, credentials, fetch, open, store_url::StoreUrl, upload};
@@ -40,13 +40,15 @@ mod files;
 mod names;
 mod nodetool;
 mod ship;
+mod shipment;
 mod snapshot;
 mod source;
 
 pub use error::Error;
 use names::Patterns;
 use nodetool::Nodetool;
-use ship::{Meter, Shipper};
+use shipment::Shipment;
+pub use shipment::{TakenSnapshot, ship_taken};
 use snapshot::SnapshotRecord;
 
 /// The node that a listener captures, and what opens it and the store.
@@ -160,7 +162,7 @@ impl Run<'_> {
                 let record = self.snapshot(&stage, &session, &patterns).await?;
                 // The driver's buffers are not needed while files are shipped.
                 drop(session);
-                self.ship(&stage, record).await?
+                self.shipment().run(&stage, record).await?
             }
         };
         self.give_back().await;
@@ -207,32 +209,9 @@ impl Run<'_> {
         Ok(record)
     }
 
-    async fn ship(&self, stage: &Stage, record: SnapshotRecord) -> Result<StoredRef, Error> {
-        let total = record.tables.iter().flat_map(|table| &table.files).map(|file| file.size).sum();
-        let meter = Meter::new(Arc::clone(&self.progress), total);
-        let shipper = Shipper::new(stage, &self.assignment.limits, meter);
-        let mut objects = Vec::with_capacity(record.tables.len());
-        for table in &record.tables {
-            let listed = snapshot::list(&self.listener.config.node.data_directories, &self.tag, table).await;
-            objects.push(shipper.table(table, listed).await?);
-        }
-        let info = stage.create("info.json", &record.node).await?;
-        stage.create("slice.json", &self.slice(&record, objects, info)).await
-    }
-
-    fn slice(&self, record: &SnapshotRecord, mut objects: Vec<SliceObject>, info: StoredRef) -> SliceManifest {
-        objects.sort_by(|a, b| a.object.cmp(&b.object));
-        SliceManifest {
-            format: SLICE_FORMAT,
-            source: self.assignment.source.clone(),
-            task: self.assignment.task.clone(),
-            token: self.assignment.token,
-            partition: record.node.host_id.clone(),
-            started: record.started,
-            finished: record.finished,
-            objects,
-            info,
-        }
+    fn shipment(&self) -> Shipment<'_> {
+        let data_directories = &self.listener.config.node.data_directories;
+        Shipment { assignment: self.assignment, data_directories, progress: Arc::clone(&self.progress) }
     }
 
     /// Removes the task's own snapshot from the node. A failure costs disk on the node, not data: it is logged and shown by

@@ -64,6 +64,12 @@ impl Job<'_> {
     }
 }
 
+/// True where a manifest says of its lines what they are: their cut, figures and worst quality.
+pub(crate) fn tells(manifest: &Manifest, lines: &[ObjectLine]) -> bool {
+    let totals = lines.iter().fold(Totals::default(), |sum, line| sum.plus(line.totals));
+    manifest.cut == union(lines) && manifest.totals == totals && manifest.worst == worst(lines)
+}
+
 /// The union of the lines' cuts.
 fn union(lines: &[ObjectLine]) -> Option<Cut> {
     let from = lines.iter().map(|line| line.cut.from).min()?;

@@ -26,6 +26,9 @@ pub const VERIFICATION: u8 = 9;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
+/// Code of a restore whose rows were read back other than they were written.
+const READ_BACK_DIFFERS: &str = "TM-REST-0601";
+
 /// The code of a command that failed.
 pub(super) fn of_error(error: &Error) -> u8 {
     match error {
@@ -47,13 +50,18 @@ fn of_status(status: u16) -> u8 {
     }
 }
 
+/// True where what a restore read back is not what it wrote.
+fn differs(operation: &Operation) -> bool {
+    operation.error.as_ref().is_some_and(|problem| problem.code == READ_BACK_DIFFERS)
+}
+
 /// The code of an operation that is done, or of one that still runs when the wait timed out.
 pub(super) fn of_operation(operation: &Operation) -> u8 {
     match operation.state.as_str() {
         "succeeded" => OK,
         "warnings" => WARNINGS,
         "cancelled" => INTERRUPTED,
-        "failed" if operation.kind == "verify" => VERIFICATION,
+        "failed" if operation.kind == "verify" || differs(operation) => VERIFICATION,
         "failed" => FAILED,
         _ => TIMED_OUT,
     }

@@ -65,9 +65,10 @@ impl Error {
         matches!(self, Self::Corrupt { .. })
     }
 
-    /// True where reading the same file again may succeed.
+    /// True where reading the same file again may succeed: not where its bytes are too few, gone or no longer themselves.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Read { source, .. } if source.kind() != io::ErrorKind::UnexpectedEof)
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        matches!(self, Self::Read { source, .. } if !matches!(source.kind(), UnexpectedEof | InvalidData | NotFound))
     }
 
     pub(super) fn corrupt(file: &str, offset: u64, reason: impl Into<String>) -> Self {

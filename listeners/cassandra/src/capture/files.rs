@@ -63,10 +63,18 @@ pub(super) fn snapshot(data: &[PathBuf], table: TableOnDisk<'_>, tag: &str) -> R
             listed.get_or_insert_default().extend(manifest.files);
         }
     }
-    let listed = listed.ok_or_else(|| format!("no snapshot {tag} of the table in the node's data directories"))?;
+    let listed = listed.ok_or_else(|| unlisted(&directories, tag))?;
     complete(&files, &listed)?;
     files.sort_by_cached_key(|file| order(&file.name));
     Ok(files)
+}
+
+/// Why it is not known what a snapshot holds.
+fn unlisted(directories: &[PathBuf], tag: &str) -> String {
+    match directories.iter().find(|directory| directory.is_dir()) {
+        Some(directory) => format!("manifest.json is missing in {}", directory.display()),
+        None => format!("no snapshot {tag} of the table in the node's data directories"),
+    }
 }
 
 fn reason(verb: &str, path: &Path, error: &dyn std::fmt::Display) -> String {
@@ -231,6 +239,13 @@ mod tests {
     fn a_table_without_a_snapshot_is_unreadable() {
         let reason = Disk::new().list().unwrap_err();
         assert!(reason.contains("no snapshot tidemark-t"), "{reason}");
+    }
+
+    #[test]
+    fn a_snapshot_without_a_manifest_is_unreadable() {
+        let disk = Disk::new();
+        disk.snapshot("a", &["nb-1-big-Data.db", "nb-1-big-Statistics.db"]);
+        assert!(disk.list().unwrap_err().starts_with("manifest.json is missing in "));
     }
 
     #[test]

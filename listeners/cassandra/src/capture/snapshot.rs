@@ -14,6 +14,7 @@ use super::{
     files::{self, LocalFile, TableOnDisk},
     names::Patterns,
     nodetool::Nodetool,
+    shipment::TakenSnapshot,
 };
 use crate::{
     cluster::{KeyspaceSchema, NodeCapture},
@@ -96,7 +97,7 @@ pub(super) async fn take(place: &Place<'_>, patterns: &Patterns) -> Result<Snaps
     for _ in 0..TRIES {
         place.nodetool.clear_snapshot(place.tag).await.map_err(Error::Nodetool)?;
         let before = schemas(place.session, patterns).await?;
-        let mut tables = choose(&before, patterns);
+        let tables = choose(&before, patterns);
         let started = place.env.now();
         let taken = place.nodetool.snapshot(place.tag, &wanted(&tables)).await;
         let finished = place.env.now();
@@ -110,19 +111,19 @@ pub(super) async fn take(place: &Place<'_>, patterns: &Patterns) -> Result<Snaps
         if node.keyspaces != before {
             continue;
         }
-        for table in tables.iter_mut().filter(|table| table.unreadable.is_none()) {
-            enlist(table, list(place.data_directories, place.tag, table).await);
-        }
-        return Ok(SnapshotRecord {
-            format: SNAPSHOT_FORMAT,
-            tag: place.tag.to_owned(),
-            started,
-            finished,
-            tables,
-            node,
-        });
+        let taken = TakenSnapshot { tag: place.tag.to_owned(), started, finished, node };
+        return Ok(record(place.data_directories, taken, tables).await);
     }
     Err(Error::SchemaMoves { tries: TRIES })
+}
+
+/// The record of a snapshot of these tables that is on disk. A table whose files cannot be listed is unreadable.
+pub(super) async fn record(data: &[PathBuf], taken: TakenSnapshot, mut tables: Vec<TableRecord>) -> SnapshotRecord {
+    let TakenSnapshot { tag, started, finished, node } = taken;
+    for table in tables.iter_mut().filter(|table| table.unreadable.is_none()) {
+        enlist(table, list(data, &tag, table).await);
+    }
+    SnapshotRecord { format: SNAPSHOT_FORMAT, tag, started, finished, tables, node }
 }
 
 /// The schema of every keyspace with a table that matches, sorted.
@@ -141,7 +142,7 @@ pub(super) async fn schemas(session: &Session, patterns: &Patterns) -> Result<Ve
 }
 
 /// The tables that match, sorted; those that cannot be protected are unreadable from the start.
-fn choose(schemas: &[KeyspaceSchema], patterns: &Patterns) -> Vec<TableRecord> {
+pub(super) fn choose(schemas: &[KeyspaceSchema], patterns: &Patterns) -> Vec<TableRecord> {
     let mut chosen = Vec::new();
     for keyspace in schemas {
         for table in keyspace.tables.iter().filter(|table| patterns.matches(&keyspace.name, &table.name)) {

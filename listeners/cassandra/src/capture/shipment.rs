@@ -1,0 +1,93 @@
+//! From a recorded snapshot to a stored slice: the part of a capture that asks nothing of the node.
+
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use object_store::ObjectStore;
+use tidemark_catalog::{
+    layout,
+    slice::{SLICE_FORMAT, SliceManifest, SliceObject},
+    stored::StoredRef,
+};
+use tidemark_listener_core::{assignment::Assignment, progress::ProgressSink};
+
+use super::{
+    Error, Stage,
+    names::Patterns,
+    ship::{Meter, Shipper},
+    snapshot::{self, SnapshotRecord},
+};
+use crate::cluster::NodeCapture;
+
+/// A snapshot on disk, and what its node said when it was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TakenSnapshot {
+    /// Its tag: the name of the directories below `snapshots`.
+    pub tag: String,
+    /// Host clock right before it was asked for.
+    pub started: Timestamp,
+    /// Host clock right after it was taken.
+    pub finished: Timestamp,
+    /// What the node said right after it.
+    pub node: NodeCapture,
+}
+
+/// Ships a snapshot that is on disk already: a copy of a node's data directories is enough, no node is asked for anything. The
+/// tables that match the assignment go to `store` exactly as a capture ships its own snapshot; what is on disk stays as it is.
+/// The assignment's own store is not opened.
+///
+/// # Errors
+/// As [`CassandraListener`](super::CassandraListener) fails after its snapshot. A table whose files cannot be read is no error
+/// but a line of the slice that says so.
+pub async fn ship_taken(
+    store: Arc<dyn ObjectStore>,
+    data_directories: &[PathBuf],
+    taken: TakenSnapshot,
+    assignment: &Assignment,
+    progress: ProgressSink,
+) -> Result<StoredRef, Error> {
+    let patterns = Patterns::parse(&assignment.objects)?;
+    let tables = snapshot::choose(&taken.node.keyspaces, &patterns);
+    let prefix = layout::staged(&assignment.source, &assignment.task, &taken.node.host_id);
+    let stage = Stage { store, prefix };
+    let record = snapshot::record(data_directories, taken, tables).await;
+    Shipment { assignment, data_directories, progress }.run(&stage, record).await
+}
+
+/// What is shipped for an assignment, and from where.
+pub(super) struct Shipment<'a> {
+    pub(super) assignment: &'a Assignment,
+    pub(super) data_directories: &'a [PathBuf],
+    pub(super) progress: ProgressSink,
+}
+
+impl Shipment<'_> {
+    /// Ships what the record names, then the node's words, then the slice manifest.
+    pub(super) async fn run(&self, stage: &Stage, record: SnapshotRecord) -> Result<StoredRef, Error> {
+        let total = record.tables.iter().flat_map(|table| &table.files).map(|file| file.size).sum();
+        let meter = Meter::new(Arc::clone(&self.progress), total);
+        let shipper = Shipper::new(stage, &self.assignment.limits, meter);
+        let mut objects = Vec::with_capacity(record.tables.len());
+        for table in &record.tables {
+            let listed = snapshot::list(self.data_directories, &record.tag, table).await;
+            objects.push(shipper.table(table, listed).await?);
+        }
+        let info = stage.create("info.json", &record.node).await?;
+        stage.create("slice.json", &self.slice(&record, objects, info)).await
+    }
+
+    fn slice(&self, record: &SnapshotRecord, mut objects: Vec<SliceObject>, info: StoredRef) -> SliceManifest {
+        objects.sort_by(|a, b| a.object.cmp(&b.object));
+        SliceManifest {
+            format: SLICE_FORMAT,
+            source: self.assignment.source.clone(),
+            task: self.assignment.task.clone(),
+            token: self.assignment.token,
+            partition: record.node.host_id.clone(),
+            started: record.started,
+            finished: record.finished,
+            objects,
+            info,
+        }
+    }
+}
