@@ -92,6 +92,43 @@ fn bytes_that_no_checksum_covers_never_panic() {
     }
 }
 
+/// In `oa` and `da` the first byte of a partition's deletion is 0x80, or the highest byte of a positive time.
+#[test]
+fn other_flags_of_a_partition_s_deletion_are_an_error() {
+    for path in ["oa/small_plain", "da/small_plain"] {
+        let fixture = Fixture::load(path);
+        let (data, statistics) = (fixture.component("Data.db").unwrap(), fixture.component("Statistics.db").unwrap());
+        let flags = 2 + usize::from(u16::from_be_bytes([data[0], data[1]]));
+        assert_eq!(data[flags], 0x80, "{path}");
+        for mask in [0x01, 0x7f] {
+            let (data, schema) = (flipped(&data, flags, mask), fixture.schema.clone());
+            let mut reader =
+                components::data(fixture.version(), &statistics, data, schema, ReadOptions::default()).unwrap();
+            let error = reader.next_partition().unwrap_err();
+            assert!(error.is_corruption() && error.to_string().contains("flags of a partition"), "{path}: {error}");
+        }
+    }
+}
+
+/// Cassandra counts the statistics of 5.0 longer than it writes them; zeros fill the rest.
+#[test]
+fn only_zeros_may_fill_the_statistics() {
+    for path in ["oa/small_plain", "da/small_plain"] {
+        let fixture = Fixture::load(path);
+        let mut bytes = fixture.component("Statistics.db").unwrap().to_vec();
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        // The third entry of the table of contents is the statistics', the fourth the header's.
+        assert_eq!((number(24), number(32)), (2, 3), "{path}");
+        let (start, end) = (number(28) as usize, number(36) as usize - 4);
+        assert!(bytes[end - 4..end] == [0; 4], "{path}: no time of a deletion, no padding");
+        bytes[end - 1] = 1;
+        let checksum = crc32fast::hash(&bytes[start..end]).to_be_bytes();
+        bytes[end..end + 4].copy_from_slice(&checksum);
+        let error = components::statistics("Statistics.db", &bytes.into(), fixture.version()).unwrap_err();
+        assert!(error.to_string().contains("bytes after the statistics"), "{path}: {error}");
+    }
+}
+
 fn drain(version: Version, statistics: &Bytes, data: Bytes, fixture: &Fixture) {
     let reader = components::data(version, statistics, data, fixture.schema.clone(), ReadOptions::default());
     let Ok(mut reader) = reader else { return };
