@@ -79,7 +79,7 @@ fn put_row(out: &mut Vec<u8>, clustering: i32, previous: usize, random: &mut u64
     put_uvint(&mut body, 1_000_000 + u64::from(clustering as u32));
     let words: Vec<&str> = (0..18).map(|_| WORDS[(next(random) >> 61) as usize]).collect();
     let noise: Vec<u8> = (0..3).flat_map(|_| next(random).to_be_bytes()).collect();
-    for value in [&noise, words.join(" ").as_bytes()] {
+    for value in [&noise[..], words.join(" ").as_bytes()] {
         body.push(0x08);
         put_uvint(&mut body, value.len() as u64);
         body.extend(value);

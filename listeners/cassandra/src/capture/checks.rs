@@ -267,7 +267,12 @@ impl Found {
         };
         add(Status::Fail, "table-directory", self.absent, "the tables have no directory in the data directories named");
         add(Status::Fail, "table-directory", self.unreadable, "let the listener's user read the data directories");
-        add(Status::Warn, "format", self.formats, "nodetool upgradesstables makes files that can be decoded");
+        add(
+            Status::Warn,
+            "format",
+            self.formats,
+            "files of this format cannot be decoded; nodetool upgradesstables rewrites old ones",
+        );
         let tags = self.tags.into_iter().collect();
         add(
             Status::Warn,

@@ -125,7 +125,7 @@ fn order(name: &str) -> (String, usize) {
     (file.stem.to_owned(), rank.unwrap_or(SHIPPED.len()))
 }
 
-/// Formats of the SSTables that lie in the table's directories now and that are not read, and tags of our own snapshots there. Blocking.
+/// What lies in the table's directories now: formats of SSTables that are not read, and tags of our own snapshots. Blocking.
 ///
 /// # Errors
 /// The first directory that exists but cannot be listed.
