@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers soak demo clean-cache
+.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers soak demo bench-decode clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -81,6 +81,9 @@ soak: ## ten times the damage that CI does to files, from another seed each time
 demo: setup-cassandra ## protect, break, restore and compare a real cluster
 	@$(CARGO) build $(LOCKED) --workspace --bins
 	exec "$(CARGO_TARGET_DIR)/debug/demo"
+
+bench-decode: ## how fast SSTables are decoded: name, MB of content per second of a core, goal
+	@$(CARGO) run $(LOCKED) --quiet --release -p tidemark-cassandra-format --example bench_decode
 
 clean-cache: ## remove everything that was installed and built
 	rm -rf "$(TIDEMARK_CACHE)"

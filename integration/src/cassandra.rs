@@ -152,6 +152,11 @@ impl Cluster {
         self.agreed().await
     }
 
+    /// Sets a line of `cassandra.yaml`, which nodes that are started from now on have.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.spec.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The nodes, running or not, in the order of their addresses.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

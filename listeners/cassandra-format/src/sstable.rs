@@ -1,15 +1,18 @@
-//! Reading SSTables of format `nb` (big): whole files, once, in order, with bounded memory.
+//! Reading SSTables of Cassandra 4.0 to 5.0 (`nb-big`, `oa-big`, `da-bti`): whole files, once, in order, with bounded memory.
 //!
 //! A backup must not take damage for data, so whatever was read is verified: every checksum that Cassandra wrote (of
 //! Statistics.db, of each chunk, of the whole Data.db), lengths against file sizes, the order of partitions, rows,
 //! bounds and cells, sizes of rows, flags without meaning. A damaged file is an error, at the latest when the last
 //! partition has been read: what was read before an error must be discarded.
 //!
-//! Format: Apache Cassandra 5.0, `BigFormat` version `nb`. Indexes, filters and summaries are not needed.
+//! Indexes, filters and summaries are not needed: a scan of Data.db meets everything. The formats differ in Statistics.db and
+//! in how a partition's deletion is written, and nowhere else. They are described in `docs/format-cassandra.md`, with the
+//! class of Apache Cassandra that settles each point.
 
 mod cell;
-mod components;
+pub mod components;
 mod compression;
+mod compressor;
 mod cursor;
 mod data;
 mod descriptor;
@@ -39,13 +42,14 @@ use crate::model::{Deletion, Partition, PartitionReader, Row, Unfiltered};
 use crate::schema::TableSchema;
 use crate::token;
 
-pub use descriptor::Descriptor;
+pub use compressor::Compressor;
+pub use descriptor::{Descriptor, Version};
 pub use error::Error;
-pub use stats::{CommitLogPosition, Stats};
+pub use stats::{CommitLogPosition, Extent, Stats};
 
 /// The components of one SSTable.
 pub struct SsTableFiles {
-    /// Name of any of its files, or their common part: `nb-1-big-Data.db`, `nb-1-big`.
+    /// Name of any of its files, or their common part: `nb-1-big-Data.db`, `da-3h5q_0cq5_1jnk12s5evlnm3a29l-bti`.
     pub name: String,
     /// `Data.db`.
     pub data: Box<dyn ReadAt>,
@@ -77,8 +81,12 @@ impl Default for ReadOptions {
     }
 }
 
+/// Stands for "no deletion" in the head of a partition.
+const NO_DELETION: u8 = 0x80;
+
 /// A reader of one SSTable. After an error it only returns errors.
 pub struct SsTableReader {
+    version: Version,
     schema: Arc<TableSchema>,
     layout: Layout,
     stats: Stats,
@@ -103,18 +111,30 @@ impl SsTableReader {
     /// or a column is unknown and was not dropped, [`Error::Corrupt`] for damage and missing components.
     pub fn open(files: SsTableFiles, schema: Arc<TableSchema>, options: ReadOptions) -> Result<Self, Error> {
         let descriptor = components::describe(&files.name)?;
-        descriptor.check_supported()?;
+        let version = descriptor.supported()?;
         components::check_listed(&descriptor, &files)?;
         let statistics_file = descriptor.file_name("Statistics.db");
-        let Statistics { header, stats } = Statistics::parse(&statistics_file, &files.statistics)?;
-        let layout = Layout::new(&statistics_file, header, &schema)?;
+        let statistics = Statistics::parse(&statistics_file, &files.statistics, version)?;
         let chunking = components::chunking(&descriptor, &files)?;
-        let digest = components::digest(&descriptor, files.digest.as_ref())?;
+        let digest = components::expected_digest(&descriptor, files.digest.as_ref())?;
         let data_file = descriptor.file_name("Data.db");
         let data = DataReader::new(data_file, files.data, chunking, digest, options.window_bytes);
+        Self::new(version, &statistics_file, statistics, data, schema, options)
+    }
+
+    fn new(
+        version: Version,
+        statistics_file: &str,
+        statistics: Statistics,
+        data: DataReader,
+        schema: Arc<TableSchema>,
+        options: ReadOptions,
+    ) -> Result<Self, Error> {
+        let Statistics { header, stats } = statistics;
+        let layout = Layout::new(statistics_file, header, &schema)?;
         let window = Window::new(data, options.window_bytes, options.max_row_bytes);
-        let (sequence, state) = (Sequence::default(), State::BetweenPartitions);
-        Ok(Self { schema, layout, stats, window, sequence, state })
+        let (sequence, state) = (Sequence::new(stats.extent.clone()), State::BetweenPartitions);
+        Ok(Self { version, schema, layout, stats, window, sequence, state })
     }
 
     /// What Cassandra wrote about the content.
@@ -143,6 +163,7 @@ impl SsTableReader {
         }
         if self.window.is_at_end() {
             self.window.finish()?;
+            self.sequence.finish().map_err(|reason| self.window.corrupt(self.window.offset(), reason))?;
             self.state = State::Finished;
             return Ok(None);
         }
@@ -151,7 +172,8 @@ impl SsTableReader {
 
     fn read_head(&mut self) -> Result<Partition, Error> {
         let offset = self.window.offset();
-        let (key, deletion) = self.window.decode(read_key_and_deletion)?;
+        let version = self.version;
+        let (key, deletion) = self.window.decode(|c| read_key_and_deletion(c, version))?;
         let has_statics = !self.layout.statics.is_empty();
         let layout = &self.layout;
         let row = if has_statics { Some(self.window.decode(|c| row::read_static_row(c, layout))?) } else { None };
@@ -194,10 +216,30 @@ impl PartitionReader for SsTableReader {
     }
 }
 
-/// The head of a partition: u16 length and key, i32 local deletion time, i64 time of the deletion.
-fn read_key_and_deletion(c: &mut Cursor<'_>) -> Decoded<(Bytes, Deletion)> {
+/// The head of a partition: u16 length, key, deletion.
+fn read_key_and_deletion(c: &mut Cursor<'_>, version: Version) -> Decoded<(Bytes, Deletion)> {
     let key = c.short_bytes()?;
-    let (local_time, marked_at) = (c.u32()?, c.i64()?);
-    let deletion = Deletion { marked_at, local_time };
+    let deletion = if version.is_of_five() { read_deletion_of_five(c)? } else { read_deletion(c)? };
     Ok((key, if deletion.is_live() { Deletion::LIVE } else { deletion }))
+}
+
+/// i32 local deletion time, i64 write time of the deletion.
+fn read_deletion(c: &mut Cursor<'_>) -> Decoded<Deletion> {
+    let (local_time, marked_at) = (c.u32()?, c.i64()?);
+    Ok(Deletion { marked_at, local_time })
+}
+
+/// A byte 0x80 for none, else i64 write time and u32 local deletion time. Cassandra takes the sign of the write time for
+/// that flag: what it writes for deletions before 1970 it cannot read, and neither is it read here.
+fn read_deletion_of_five(c: &mut Cursor<'_>) -> Decoded<Deletion> {
+    let flags = c.peek()?;
+    if flags == NO_DELETION {
+        c.u8()?;
+        return Ok(Deletion::LIVE);
+    }
+    if flags & NO_DELETION != 0 {
+        return c.corrupt("unknown flags of a partition's deletion");
+    }
+    let (marked_at, local_time) = (c.i64()?, c.u32()?);
+    Ok(Deletion { marked_at, local_time })
 }

@@ -1,8 +1,9 @@
-//! CompressionInfo.db: where the chunks of a compressed Data.db are (format `nb`).
+//! CompressionInfo.db: how Data.db is compressed and where its chunks are. The same in all versions that are read.
 
 use bytes::Bytes;
 
 use super::Error;
+use super::compressor::Compressor;
 use super::cursor::{Cursor, Decoded, Fault};
 use super::statistics::damage;
 
@@ -12,6 +13,7 @@ const MAX_CHUNK_BYTES: i32 = 64 << 20;
 /// The map of a compressed Data.db.
 #[derive(Debug)]
 pub(super) struct CompressionInfo {
+    pub(super) compressor: Compressor,
     /// Uncompressed length of each chunk but the last.
     pub(super) chunk_bytes: usize,
     /// Chunks at least this long are stored as they are.
@@ -27,12 +29,9 @@ pub(super) struct CompressionInfo {
 impl CompressionInfo {
     /// Parses the file and compares it with the length of Data.db.
     pub(super) fn parse(file: &str, bytes: &Bytes, file_bytes: u64) -> Result<Self, Error> {
-        let (compressor, info) = parse(bytes, file_bytes).map_err(|fault| damage(file, fault))?;
-        // Cassandra writes the simple name of its own compressors.
-        if compressor != "LZ4Compressor" && compressor != "org.apache.cassandra.io.compress.LZ4Compressor" {
-            let name = String::from_utf8_lossy(&compressor).into_owned();
-            return Err(Error::unsupported(file, format!("compressor {name}; only LZ4Compressor is supported")));
-        }
+        let class = Cursor::new(bytes, 0).short_bytes().map_err(|fault| damage(file, fault))?;
+        let compressor = Compressor::of_class(&class).ok_or_else(|| unsupported(file, &class))?;
+        let info = parse(bytes, compressor, file_bytes).map_err(|fault| damage(file, fault))?;
         info.check_offsets(bytes.len()).map_err(|fault| damage(file, fault))?;
         Ok(info)
     }
@@ -59,7 +58,8 @@ impl CompressionInfo {
         self.data_bytes.saturating_sub(before).min(self.chunk_bytes as u64) as usize
     }
 
-    /// The number of chunks fits the data, and their offsets ascend from 0 with room for a checksum each.
+    /// The number of chunks fits the data, and their offsets ascend from 0 with room for a checksum each. Only a chunk
+    /// without content may have no bytes.
     fn check_offsets(&self, info_bytes: usize) -> Decoded<()> {
         let table = info_bytes - self.offsets.len();
         let whole = self.data_bytes.div_ceil(self.chunk_bytes as u64);
@@ -68,7 +68,8 @@ impl CompressionInfo {
         }
         for chunk in 0..self.chunks() {
             let start = self.offset(chunk);
-            let ascends = start.checked_add(4).is_some_and(|least| self.offset(chunk + 1) > least);
+            let least_bytes = 4 + u64::from(self.raw_bytes(chunk) > 0);
+            let ascends = start.checked_add(least_bytes).is_some_and(|least| self.offset(chunk + 1) >= least);
             if !ascends || (chunk == 0 && start != 0) {
                 return Err(Fault::Corrupt(table + chunk * 8, "offsets of chunks do not fit"));
             }
@@ -77,9 +78,15 @@ impl CompressionInfo {
     }
 }
 
-fn parse(bytes: &Bytes, file_bytes: u64) -> Decoded<(Bytes, CompressionInfo)> {
+/// Encrypted and other SSTables of products beside Cassandra have compressors of their own, and so may anybody.
+fn unsupported(file: &str, class: &[u8]) -> Error {
+    let known = Compressor::ALL.map(Compressor::class).join(", ");
+    Error::unsupported(file, format!("compressor {}; supported are {known}", String::from_utf8_lossy(class)))
+}
+
+fn parse(bytes: &Bytes, compressor: Compressor, file_bytes: u64) -> Decoded<CompressionInfo> {
     let c = &mut Cursor::new(bytes, 0);
-    let compressor = c.short_bytes()?;
+    c.short_bytes()?; // the compressor's class
     let options = c.i32()?;
     if !(0..=64).contains(&options) {
         return c.corrupt("the number of compression options");
@@ -100,7 +107,7 @@ fn parse(bytes: &Bytes, file_bytes: u64) -> Decoded<(Bytes, CompressionInfo)> {
         return c.corrupt("bytes after the last offset");
     }
     let chunk_bytes = chunk as usize;
-    Ok((compressor, CompressionInfo { chunk_bytes, max_compressed_bytes, data_bytes, file_bytes, offsets }))
+    Ok(CompressionInfo { compressor, chunk_bytes, max_compressed_bytes, data_bytes, file_bytes, offsets })
 }
 
 #[cfg(test)]
@@ -128,8 +135,10 @@ mod tests {
 
     #[test]
     fn an_empty_last_chunk_is_known() {
-        let info = CompressionInfo::parse("f", &info("LZ4Compressor", 4096, 4096, &[0, 100]), 109).unwrap();
-        assert_eq!(info.raw_bytes(1), 0);
+        for file_bytes in [104, 109] {
+            let info = CompressionInfo::parse("f", &info("LZ4Compressor", 4096, 4096, &[0, 100]), file_bytes).unwrap();
+            assert_eq!((info.raw_bytes(1), info.stored_bytes(1)), (0, file_bytes - 104));
+        }
     }
 
     #[test]
@@ -140,6 +149,7 @@ mod tests {
             (info("LZ4Compressor", 4096, 5000, &[1, 100]), 150),
             (info("LZ4Compressor", 4096, 5000, &[0, 4]), 150),
             (info("LZ4Compressor", 4096, 5000, &[0, 146]), 150),
+            (info("DeflateCompressor", 4096, 4096, &[0, 147]), 150),
             (info("LZ4Compressor", 4096, 5000, &[0, -1]), 150),
             (info("LZ4Compressor", 4095, 5000, &[0, 100]), 150),
             (info("LZ4Compressor", 0, 5000, &[0, 100]), 150),
@@ -148,7 +158,15 @@ mod tests {
         ] {
             assert!(CompressionInfo::parse("f", &bytes, file_bytes).unwrap_err().is_corruption());
         }
-        let error = CompressionInfo::parse("f", &info("ZstdCompressor", 4096, 5000, &[0, 100]), 150).unwrap_err();
-        assert!(error.to_string().contains("ZstdCompressor"));
+    }
+
+    #[test]
+    fn compressors_of_others_are_refused_by_name() {
+        for class in ["com.example.EncryptingLZ4Compressor", "EncryptingLZ4Compressor", "ZstdDictionaryCompressor", ""]
+        {
+            let error = CompressionInfo::parse("f", &info(class, 4096, 5000, &[0, 100]), 150).unwrap_err();
+            let names = error.to_string().contains(&format!("compressor {class};"));
+            assert!(names && !error.is_corruption(), "{error}");
+        }
     }
 }

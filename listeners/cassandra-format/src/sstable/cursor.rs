@@ -34,6 +34,11 @@ impl<'a> Cursor<'a> {
         self.at == self.bytes.len()
     }
 
+    /// What has not been decoded.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// A fault at the current position.
     pub(super) fn corrupt<T>(&self, reason: &'static str) -> Decoded<T> {
         Err(Fault::Corrupt(self.at, reason))
@@ -63,6 +68,11 @@ impl<'a> Cursor<'a> {
         let mut array = [0; N];
         array.copy_from_slice(self.advance(N)?);
         Ok(array)
+    }
+
+    /// The next byte, without consuming it.
+    pub(super) fn peek(&self) -> Decoded<u8> {
+        self.bytes.get(self.at).copied().ok_or(Fault::Incomplete(self.at + 1))
     }
 
     pub(super) fn u8(&mut self) -> Decoded<u8> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Error;
 use super::compression::CompressionInfo;
+use super::compressor::{Decompressor, max_stored_bytes};
 use crate::io::ReadAt;
 
 /// Data.db read once from its start, in windows.
@@ -59,7 +60,12 @@ impl Raw {
 /// How Data.db is cut into chunks.
 pub(super) enum Chunking {
     /// Compressed, with checksums between the chunks.
-    Compressed(CompressionInfo),
+    Compressed {
+        /// Where the chunks are.
+        info: CompressionInfo,
+        /// What decompresses them.
+        decompressor: Decompressor,
+    },
     /// Plain; CRC.db has the chunks' length and checksums.
     Plain {
         /// Length of each chunk but the last.
@@ -72,7 +78,7 @@ pub(super) enum Chunking {
 impl Chunking {
     fn chunks(&self) -> usize {
         match self {
-            Self::Compressed(info) => info.chunks(),
+            Self::Compressed { info, .. } => info.chunks(),
             Self::Plain { checksums, .. } => checksums.len() / 4,
         }
     }
@@ -106,7 +112,7 @@ impl DataReader {
     /// Length of the uncompressed content.
     pub(super) fn data_bytes(&self) -> u64 {
         match &self.chunking {
-            Chunking::Compressed(info) => info.data_bytes,
+            Chunking::Compressed { info, .. } => info.data_bytes,
             Chunking::Plain { .. } => self.raw.data.size(),
         }
     }
@@ -116,54 +122,18 @@ impl DataReader {
         if self.next_chunk == self.chunking.chunks() {
             return Ok(false);
         }
-        match &self.chunking {
-            Chunking::Compressed(info) => {
-                let (stored, raw) = (info.stored_bytes(self.next_chunk), info.raw_bytes(self.next_chunk));
-                let is_plain = stored >= info.max_compressed_bytes as u64;
-                let allowed = max_stored_bytes(raw, info);
-                self.append_compressed(stored, raw, is_plain, allowed, out)?;
+        match &mut self.chunking {
+            Chunking::Compressed { info, decompressor } => {
+                let chunk = Chunk::of(info, self.next_chunk);
+                append_compressed(&mut self.raw, &chunk, decompressor, out)?;
             }
             Chunking::Plain { chunk_bytes, checksums } => {
                 let expected = checksums.slice(self.next_chunk * 4..self.next_chunk * 4 + 4);
-                let chunk_bytes = *chunk_bytes;
-                self.append_plain(chunk_bytes, &expected, out)?;
+                append_plain(&mut self.raw, *chunk_bytes, &expected, out)?;
             }
         }
         self.next_chunk += 1;
         Ok(true)
-    }
-
-    fn append_compressed(
-        &mut self,
-        stored: u64,
-        raw: usize,
-        is_plain: bool,
-        allowed: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let offset = self.raw.position();
-        let corrupt = |reason: &str| Error::corrupt(self.raw.file.as_str(), offset, reason);
-        let length = usize::try_from(stored).ok().filter(|length| *length <= allowed);
-        let length = length.ok_or_else(|| corrupt("a chunk is longer than its content can be"))?;
-        let chunk = self.raw.take(length + 4)?;
-        let (content, checksum) = chunk.split_at(length);
-        let corrupt = |reason: &str| Error::corrupt(self.raw.file.as_str(), offset, reason);
-        if crc32fast::hash(content).to_be_bytes() != checksum {
-            return Err(corrupt("checksum of a chunk"));
-        }
-        let unpacked = if is_plain { unpad(content, raw, out) } else { decompress(content, raw, out) };
-        unpacked.ok_or_else(|| corrupt("a chunk does not decompress to its length"))
-    }
-
-    fn append_plain(&mut self, chunk_bytes: usize, expected: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let offset = self.raw.position();
-        let length = (self.raw.data.size() - offset).min(chunk_bytes as u64) as usize;
-        let chunk = self.raw.take(length)?;
-        if crc32fast::hash(&chunk).to_be_bytes() != expected {
-            return Err(Error::corrupt(&self.raw.file, offset, "checksum of a chunk"));
-        }
-        out.extend_from_slice(&chunk);
-        Ok(())
     }
 
     /// Verifies that all of the file was read and that it is what its digest says.
@@ -182,10 +152,56 @@ impl DataReader {
     }
 }
 
-/// Bound of a chunk's stored length, before it is allocated: LZ4's worst case, or a plain chunk with its padding.
-fn max_stored_bytes(raw: usize, info: &CompressionInfo) -> usize {
-    let plain = if info.max_compressed_bytes <= info.chunk_bytes { info.chunk_bytes } else { 0 };
-    (raw + raw / 255 + 64).max(plain)
+/// One chunk of a compressed file.
+struct Chunk {
+    /// Length in the file, without the checksum.
+    stored: u64,
+    /// Length of the content.
+    raw: usize,
+    /// True where it is stored as it is.
+    is_plain: bool,
+    /// Bound of the stored length, before it is allocated: the compressor's worst case, or a plain chunk with its padding.
+    most_stored: usize,
+}
+
+impl Chunk {
+    fn of(info: &CompressionInfo, index: usize) -> Self {
+        let (stored, raw) = (info.stored_bytes(index), info.raw_bytes(index));
+        let plain = if info.max_compressed_bytes <= info.chunk_bytes { info.chunk_bytes } else { 0 };
+        let is_plain = stored >= info.max_compressed_bytes as u64;
+        Self { stored, raw, is_plain, most_stored: max_stored_bytes(raw).max(plain) }
+    }
+}
+
+fn append_compressed(
+    data: &mut Raw,
+    chunk: &Chunk,
+    decompressor: &mut Decompressor,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let offset = data.position();
+    let corrupt = |data: &Raw, reason: &str| Error::corrupt(&data.file, offset, reason);
+    let length = usize::try_from(chunk.stored).ok().filter(|length| *length <= chunk.most_stored);
+    let length = length.ok_or_else(|| corrupt(data, "a chunk is longer than its content can be"))?;
+    let bytes = data.take(length + 4)?;
+    let (stored, checksum) = bytes.split_at(length);
+    if crc32fast::hash(stored).to_be_bytes() != checksum {
+        return Err(corrupt(data, "checksum of a chunk"));
+    }
+    let unpacked =
+        if chunk.is_plain { unpad(stored, chunk.raw, out) } else { unpack(stored, chunk.raw, decompressor, out) };
+    unpacked.ok_or_else(|| corrupt(data, "a chunk does not decompress to its length"))
+}
+
+fn append_plain(data: &mut Raw, chunk_bytes: usize, expected: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let offset = data.position();
+    let length = (data.data.size() - offset).min(chunk_bytes as u64) as usize;
+    let chunk = data.take(length)?;
+    if crc32fast::hash(&chunk).to_be_bytes() != expected {
+        return Err(Error::corrupt(&data.file, offset, "checksum of a chunk"));
+    }
+    out.extend_from_slice(&chunk);
+    Ok(())
 }
 
 /// A plain chunk: the content, followed by zeros up to the length from which on chunks are plain.
@@ -195,14 +211,8 @@ fn unpad(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Option<()> {
     padding.iter().all(|byte| *byte == 0).then_some(())
 }
 
-/// LZ4 as Cassandra stores it: u32 little-endian length of the content, then one block.
-fn decompress(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Option<()> {
-    let (length, block) = stored.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*length) as usize != raw {
-        return None;
-    }
+fn unpack(stored: &[u8], raw: usize, decompressor: &mut Decompressor, out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
     out.resize(start + raw, 0);
-    let written = if raw == 0 { 0 } else { lz4_flex::block::decompress_into(block, &mut out[start..]).ok()? };
-    (written == raw).then_some(())
+    decompressor.decompress(stored, &mut out[start..])
 }

@@ -2,6 +2,37 @@
 
 use super::Error;
 
+/// The versions that are read. Letters are compared within one format only: `da` came after `oa`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `nb` of `big`: Cassandra 4.0 and 4.1, and 5.0 in its default mode.
+    Nb,
+    /// `oa` of `big`: Cassandra 5.0.
+    Oa,
+    /// `da` of `bti`: Cassandra 5.0; of what is read here it has everything that `oa` brought.
+    Da,
+}
+
+impl Version {
+    /// All versions.
+    pub const ALL: [Self; 3] = [Self::Nb, Self::Oa, Self::Da];
+
+    /// Version and format as file names have them.
+    pub const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Nb => ("nb", "big"),
+            Self::Oa => ("oa", "big"),
+            Self::Da => ("da", "bti"),
+        }
+    }
+
+    /// True for the formats of 5.0: deletion times are unsigned, partitions without a deletion say so in one byte, and the
+    /// statistics have a slice of clusterings, the range of keys and the token space that is covered.
+    pub(super) const fn is_of_five(self) -> bool {
+        !matches!(self, Self::Nb)
+    }
+}
+
 /// What the name of an SSTable's file says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Descriptor {
@@ -22,8 +53,7 @@ impl Descriptor {
         let parts: Vec<&str> = file_name.splitn(4, '-').collect();
         let [version, id, format, component] = parts[..] else { return Err(not_a_name(file_name)) };
         let is_version = version.len() == 2 && version.bytes().all(|b| b.is_ascii_lowercase());
-        let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if !is_version || !is_id || !matches!(format, "big" | "bti") || component.is_empty() {
+        if !is_version || !is_id(id) || !matches!(format, "big" | "bti") || component.is_empty() {
             return Err(not_a_name(file_name));
         }
         let descriptor = Self { version: version.into(), id: id.into(), format: format.into() };
@@ -35,16 +65,29 @@ impl Descriptor {
         format!("{}-{}-{}-{component}", self.version, self.id, self.format)
     }
 
-    /// Refuses what is not read: everything but `nb` of the `big` format, which Cassandra 4.0 to 5.0 write by default.
+    /// The version, where it is one of those that are read.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] naming the version.
-    pub fn check_supported(&self) -> Result<(), Error> {
-        if self.version == "nb" && self.format == "big" {
-            return Ok(());
+    /// [`Error::Unsupported`] naming the version and the format.
+    pub fn supported(&self) -> Result<Version, Error> {
+        let names = (self.version.as_str(), self.format.as_str());
+        Version::ALL.into_iter().find(|version| version.names() == names).ok_or_else(|| {
+            let reason = format!("SSTable format {}-{}; nb-big, oa-big and da-bti are supported", names.0, names.1);
+            Error::unsupported(&self.file_name("Data.db"), reason)
+        })
+    }
+}
+
+/// True for a number, and for a UUID as Cassandra prints it: days, seconds, ticks and the low half in base 36.
+fn is_id(id: &str) -> bool {
+    let base36 = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let groups: Vec<&str> = id.split('_').collect();
+    match groups[..] {
+        [number] => !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()),
+        [days, seconds, rest] => {
+            (days.len(), seconds.len(), rest.len()) == (4, 4, 18) && groups.iter().all(|group| base36(group))
         }
-        let reason = format!("SSTable format {}-{}; only nb-big is supported", self.version, self.format);
-        Err(Error::unsupported(&self.file_name("Data.db"), reason))
+        _ => false,
     }
 }
 
@@ -71,15 +114,32 @@ mod tests {
 
     #[test]
     fn other_names_and_versions_are_refused() {
-        for name in
-            ["", "Data.db", "ks-t-ka-1-Data.db", "nb-1-big-", "nb--big-Data.db", "n1-1-big-Data.db", "nb-1-x-Data.db"]
-        {
+        for name in [
+            "",
+            "Data.db",
+            "ks-t-ka-1-Data.db",
+            "nb-1-big-",
+            "nb--big-Data.db",
+            "n1-1-big-Data.db",
+            "nb-1-x-Data.db",
+            "nb-x1-big-Data.db",
+            "nb-3h5q_0cq5_1jnk12s5evlnm3a29-big-Data.db",
+            "nb-3H5Q_0cq5_1jnk12s5evlnm3a29l-big-Data.db",
+        ] {
             assert!(Descriptor::parse(name).is_err(), "{name}");
         }
-        for name in ["me-1-big-Data.db", "na-1-big-Data.db", "oa-1-big-Data.db", "da-1-bti-Data.db", "nb-1-bti-Data.db"]
-        {
-            let (descriptor, _) = Descriptor::parse(name).unwrap();
-            assert!(descriptor.check_supported().unwrap_err().to_string().contains(name.split('-').next().unwrap()));
+        for name in ["me-1-big", "na-1-big", "ob-1-big", "pa-1-big", "nb-1-bti", "da-1-big", "oa-1-bti", "ea-1-bti"] {
+            let file = format!("{name}-Data.db");
+            let error = Descriptor::parse(&file).unwrap().0.supported().unwrap_err().to_string();
+            assert!(error.contains(&name.replace("-1-", "-")), "{error}");
         }
+    }
+
+    #[test]
+    fn letters_are_compared_within_a_format_only() {
+        let version = |name: &str| Descriptor::parse(name).unwrap().0.supported().unwrap();
+        let of_five =
+            ["nb-1-big-Data.db", "oa-1-big-Data.db", "da-1-bti-Data.db"].map(|name| version(name).is_of_five());
+        assert_eq!(of_five, [false, true, true]);
     }
 }

@@ -82,7 +82,7 @@ impl Flags {
 }
 
 /// Values in batches of 32, each with two bits before: 0 a value follows, 1 it is empty, 2 it is null.
-fn read_clustering(c: &mut Cursor<'_>, lengths: &[Option<usize>]) -> Decoded<Clustering> {
+pub(super) fn read_clustering(c: &mut Cursor<'_>, lengths: &[Option<usize>]) -> Decoded<Clustering> {
     let mut clustering = Clustering::with_capacity(lengths.len());
     for batch in lengths.chunks(32) {
         let mut states = c.uvint()?;
@@ -255,7 +255,7 @@ fn read_marker(c: &mut Cursor<'_>, layout: &Layout) -> Decoded<(Marker, Previous
     Ok((Marker { kind, prefix, close, open }, previous))
 }
 
-fn read_kind(c: &mut Cursor<'_>) -> Decoded<BoundKind> {
+pub(super) fn read_kind(c: &mut Cursor<'_>) -> Decoded<BoundKind> {
     Ok(match c.u8()? {
         0 => BoundKind::ExclEnd,
         1 => BoundKind::InclStart,

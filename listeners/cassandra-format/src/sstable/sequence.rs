@@ -1,8 +1,10 @@
-//! The order that a file promises: partitions, rows and bounds ascend strictly, range tombstones end as they started.
+//! The order that a file promises: partitions, rows and bounds ascend strictly, range tombstones end as they started; and
+//! where the statistics name the first and the last partition, it is these.
 
 use bytes::Bytes;
 
 use super::row::PreviousSize;
+use super::stats::Extent;
 use crate::model::{BoundKind, Clustering, Deletion, Marker, Unfiltered};
 use crate::order::Position;
 use crate::schema::TableSchema;
@@ -10,6 +12,7 @@ use crate::schema::TableSchema;
 /// Where a reader is; an error is the reason.
 #[derive(Default)]
 pub(super) struct Sequence {
+    extent: Option<Extent>,
     partition: Option<(i64, Bytes)>,
     /// The last row's clustering (no kind) or the last marker's prefix.
     last: Option<(Option<BoundKind>, Clustering)>,
@@ -20,13 +23,31 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
+    pub(super) fn new(extent: Option<Extent>) -> Self {
+        Self { extent, ..Self::default() }
+    }
+
     pub(super) fn start_partition(&mut self, token: i64, key: &Bytes) -> Result<(), &'static str> {
-        let ascends = match &self.partition {
-            None => true,
-            Some((last_token, last_key)) => (*last_token, last_key) < (token, key),
-        };
-        *self = Self { partition: Some((token, key.clone())), ..Self::default() };
-        if ascends { Ok(()) } else { Err("partitions are not in order") }
+        match &self.partition {
+            None if self.extent.as_ref().is_some_and(|extent| extent.first_key != key) => {
+                return Err("the statistics name another first partition");
+            }
+            Some((last_token, last_key)) if (*last_token, last_key) >= (token, key) => {
+                return Err("partitions are not in order");
+            }
+            _ => {}
+        }
+        *self = Self { extent: self.extent.take(), partition: Some((token, key.clone())), ..Self::default() };
+        Ok(())
+    }
+
+    /// Judges the end of the file.
+    pub(super) fn finish(&self) -> Result<(), &'static str> {
+        let last = self.partition.as_ref().map(|(_, key)| key);
+        match &self.extent {
+            Some(extent) if last != Some(&extent.last_key) => Err("the statistics name another last partition"),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn check(
@@ -74,5 +95,31 @@ impl Sequence {
 
     pub(super) fn end_partition(&mut self) -> Result<(), &'static str> {
         if self.open.is_none() { Ok(()) } else { Err("a range tombstone does not end") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(first: &'static str, last: &'static str) -> Sequence {
+        Sequence::new(Some(Extent { first_key: first.into(), last_key: last.into() }))
+    }
+
+    #[test]
+    fn the_range_of_keys_is_that_of_the_statistics() {
+        let mut whole = sequence("a", "b");
+        assert!(whole.start_partition(1, &"a".into()).is_ok() && whole.finish().is_err());
+        assert!(whole.start_partition(2, &"b".into()).is_ok() && whole.finish().is_ok());
+        assert!(sequence("a", "b").start_partition(2, &"b".into()).is_err());
+        assert!(sequence("a", "a").finish().is_err());
+    }
+
+    #[test]
+    fn without_a_range_any_partition_may_come_but_in_order() {
+        let mut any = Sequence::new(None);
+        assert!(any.finish().is_ok() && any.start_partition(1, &"x".into()).is_ok());
+        assert!(any.start_partition(1, &"x".into()).is_err());
+        assert!(any.start_partition(0, &"y".into()).is_err());
     }
 }

@@ -1,16 +1,18 @@
-//! Statistics.db: a table of contents, then components, each with a CRC32 (format `nb`).
+//! Statistics.db: a table of contents, then components, each with a CRC32.
+//!
+//! Source: `MetadataSerializer` and `ValidationMetadata` of `org.apache.cassandra.io.sstable.metadata`, 5.0.9.
 
 use bytes::Bytes;
 
-use super::Error;
 use super::cursor::{Cursor, Decoded, Fault};
 use super::header::Header;
 use super::stats::Stats;
+use super::{Error, Version};
 
 /// The partitioner whose tokens this crate computes.
 const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 
-/// Kinds of components, by their ordinals; there are no others in `nb`.
+/// Kinds of components, by their ordinals; there are no others.
 const VALIDATION: i32 = 0;
 const COMPACTION: i32 = 1;
 const STATS: i32 = 2;
@@ -24,13 +26,13 @@ pub(super) struct Statistics {
 
 impl Statistics {
     /// Parses the file and verifies every checksum in it.
-    pub(super) fn parse(file: &str, bytes: &Bytes) -> Result<Self, Error> {
+    pub(super) fn parse(file: &str, bytes: &Bytes, version: Version) -> Result<Self, Error> {
         let components = components(bytes).map_err(|fault| damage(file, fault))?;
         check_partitioner(file, component(file, &components, VALIDATION)?)?;
         // Not used, but a file without it was not written by Cassandra.
         component(file, &components, COMPACTION)?;
         let stats = component(file, &components, STATS)?;
-        let stats = Stats::parse(&stats.bytes).map_err(|fault| damage(file, shifted(fault, stats.offset)))?;
+        let stats = Stats::parse(&stats.bytes, version).map_err(|fault| damage(file, shifted(fault, stats.offset)))?;
         let header = component(file, &components, HEADER)?;
         let header = Header::parse(file, &header.bytes, header.offset)?;
         Ok(Self { header, stats })

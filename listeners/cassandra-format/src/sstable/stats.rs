@@ -1,8 +1,13 @@
-//! The STATS component of Statistics.db: ranges of times, commit-log positions, origin (format `nb`).
+//! The STATS component of Statistics.db: ranges of times, of clusterings and of keys, commit-log positions, origin.
+//!
+//! Source: `StatsMetadata.StatsMetadataSerializer` of `org.apache.cassandra.io.sstable.metadata`, 5.0.9.
 
 use bytes::Bytes;
 
+use super::Version;
 use super::cursor::{Cursor, Decoded};
+use super::row::{read_clustering, read_kind};
+use crate::types::MarshalType;
 
 /// A position in a node's commit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,10 +26,10 @@ pub struct Stats {
     pub min_timestamp: i64,
     /// Greatest write time, µs.
     pub max_timestamp: i64,
-    /// Smallest local deletion time or expiry, s; `i32::MAX` where there is none.
-    pub min_local_deletion_time: i32,
-    /// Greatest local deletion time or expiry, s.
-    pub max_local_deletion_time: i32,
+    /// Smallest local deletion time or expiry, s; `None` where there is none.
+    pub min_local_deletion_time: Option<u32>,
+    /// Greatest local deletion time or expiry, s; `None` where anything has none.
+    pub max_local_deletion_time: Option<u32>,
     /// Smallest TTL, s.
     pub min_ttl: i32,
     /// Greatest TTL, s.
@@ -45,28 +50,34 @@ pub struct Stats {
     pub is_transient: bool,
     /// Host id of the node whose commit log the intervals are of.
     pub originating_host: Option<u128>,
+    /// The range of keys, which only the formats of 5.0 say.
+    pub extent: Option<Extent>,
+}
+
+/// Where an SSTable's content lies, as the formats of 5.0 (`oa`, `da`) say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Raw key of the first partition.
+    pub first_key: Bytes,
+    /// Raw key of the last partition.
+    pub last_key: Bytes,
 }
 
 impl Stats {
-    pub(super) fn parse(bytes: &Bytes) -> Decoded<Self> {
+    pub(super) fn parse(bytes: &Bytes, version: Version) -> Decoded<Self> {
         let c = &mut Cursor::new(bytes, 0);
         skip_estimates(c)?;
         position(c)?; // upper bound of the intervals below
         let (min_timestamp, max_timestamp) = (c.i64()?, c.i64()?);
-        let (min_local_deletion_time, max_local_deletion_time) = (c.i32()?, c.i32()?);
+        let (min_local_deletion_time, max_local_deletion_time) = (local_time(c, version)?, local_time(c, version)?);
         let (min_ttl, max_ttl) = (c.i32()?, c.i32()?);
         c.u64()?; // compression ratio
-        skip_tombstone_histogram(c)?;
+        let padding = skip_tombstone_histogram(c, version)?;
         let (level, repaired_at) = (c.i32()?, c.i64()?);
-        skip_clustering_values(c)?;
-        skip_clustering_values(c)?;
+        skip_clusterings(c, version)?;
         flag(c)?; // legacy counter shards
         let (total_columns, total_rows) = (c.i64()?, c.i64()?);
         position(c)?; // lower bound
-        let commit_log_intervals = intervals(c)?;
-        let pending_repair = optional_uuid(c)?;
-        let is_transient = flag(c)?;
-        let originating_host = optional_uuid(c)?;
         let stats = Self {
             min_timestamp,
             max_timestamp,
@@ -78,13 +89,21 @@ impl Stats {
             repaired_at,
             total_columns,
             total_rows,
-            commit_log_intervals,
-            pending_repair,
-            is_transient,
-            originating_host,
+            commit_log_intervals: intervals(c)?,
+            pending_repair: optional_uuid(c)?,
+            is_transient: flag(c)?,
+            originating_host: optional_uuid(c)?,
+            extent: if version.is_of_five() { Some(extent(c)?) } else { None },
         };
-        if c.is_at_end() { Ok(stats) } else { c.corrupt("bytes after the statistics") }
+        check_padding(c, padding)?;
+        Ok(stats)
     }
+}
+
+/// A local deletion time; the greatest value stands for "none".
+fn local_time(c: &mut Cursor<'_>, version: Version) -> Decoded<Option<u32>> {
+    let none = if version.is_of_five() { u32::MAX } else { i32::MAX as u32 };
+    Ok(Some(c.u32()?).filter(|time| *time != none))
 }
 
 /// A count of things of `size` bytes each, all of which must be there.
@@ -103,18 +122,60 @@ fn skip_estimates(c: &mut Cursor<'_>) -> Decoded<()> {
     Ok(())
 }
 
-/// Maximum and actual number of points, then a double and a long each.
-fn skip_tombstone_histogram(c: &mut Cursor<'_>) -> Decoded<()> {
+/// Maximum and actual number of points, then a double and a long each; since 5.0 a long and an int. Returns how many
+/// zeros may follow the component: Cassandra sizes it as if the points were as large as before.
+fn skip_tombstone_histogram(c: &mut Cursor<'_>, version: Version) -> Decoded<usize> {
     c.i32()?;
-    let points = count(c, 16)?;
-    c.take(points * 16).map(drop)
+    let size = if version.is_of_five() { 12 } else { 16 };
+    let points = count(c, size)?;
+    c.take(points * size)?;
+    Ok(points * (16 - size))
 }
 
-fn skip_clustering_values(c: &mut Cursor<'_>) -> Decoded<()> {
-    for _ in 0..count(c, 2)? {
-        c.short_bytes()?;
+fn check_padding(c: &mut Cursor<'_>, most: usize) -> Decoded<()> {
+    let rest = c.rest();
+    let is_padding = rest.is_empty() || rest.len() == most && rest.iter().all(|byte| *byte == 0);
+    if is_padding { Ok(()) } else { c.corrupt("bytes after the statistics") }
+}
+
+/// Least and greatest clustering values; since 5.0 the clusterings' types and a slice with its bounds.
+fn skip_clusterings(c: &mut Cursor<'_>, version: Version) -> Decoded<()> {
+    if version.is_of_five() {
+        return skip_slice(c);
+    }
+    for _ in 0..2 {
+        for _ in 0..count(c, 2)? {
+            c.short_bytes()?;
+        }
     }
     Ok(())
+}
+
+fn skip_slice(c: &mut Cursor<'_>) -> Decoded<()> {
+    let types = c.length()?;
+    c.require(types)?;
+    let lengths = (0..types).map(|_| type_length(c)).collect::<Decoded<Vec<_>>>()?;
+    for _ in 0..2 {
+        read_kind(c)?;
+        let size = usize::from(c.u16()?);
+        let Some(lengths) = lengths.get(..size) else { return c.corrupt("a bound longer than the clustering") };
+        read_clustering(c, lengths)?;
+    }
+    Ok(())
+}
+
+/// The length of a type's values where it is fixed.
+fn type_length(c: &mut Cursor<'_>) -> Decoded<Option<usize>> {
+    let text = c.vbytes()?;
+    let parsed = std::str::from_utf8(&text).ok().and_then(|text| MarshalType::parse(text).ok());
+    parsed.map_or_else(|| c.corrupt("the type of a clustering"), |parsed| Ok(parsed.cql_type.fixed_length()))
+}
+
+fn extent(c: &mut Cursor<'_>) -> Decoded<Extent> {
+    flag(c)?; // some partition has a deletion
+    let (first_key, last_key) = (c.vbytes()?, c.vbytes()?);
+    c.u64()?; // share of the token space that is covered
+    Ok(Extent { first_key, last_key })
 }
 
 fn position(c: &mut Cursor<'_>) -> Decoded<CommitLogPosition> {

@@ -20,9 +20,6 @@ use crate::{
 /// Clocks further apart than this are worth a look, ms.
 const CLOCK_MILLIS: i64 = 500;
 
-/// Versions of SSTables that Cassandra 4.0 to 5.0 write by default.
-const KNOWN_FORMAT: &str = "nb";
-
 /// Most names in one line.
 const NAMED: usize = 10;
 
@@ -252,8 +249,7 @@ impl Found {
                 Err(error) => found.unreadable.push(format!("{name} ({error})")),
                 Ok(survey) if !survey.found => found.absent.push(name),
                 Ok(survey) => {
-                    let others = survey.versions.iter().filter(|version| *version != KNOWN_FORMAT);
-                    found.formats.extend(others.map(|version| format!("{name} ({version})")));
+                    found.formats.extend(survey.unread.iter().map(|format| format!("{name} ({format})")));
                     found.tags.extend(survey.tags);
                 }
             }
@@ -271,7 +267,12 @@ impl Found {
         };
         add(Status::Fail, "table-directory", self.absent, "the tables have no directory in the data directories named");
         add(Status::Fail, "table-directory", self.unreadable, "let the listener's user read the data directories");
-        add(Status::Warn, "format", self.formats, "files of this format are captured, but may not be decoded yet");
+        add(
+            Status::Warn,
+            "format",
+            self.formats,
+            "files of this format cannot be decoded; nodetool upgradesstables rewrites old ones",
+        );
         let tags = self.tags.into_iter().collect();
         add(
             Status::Warn,

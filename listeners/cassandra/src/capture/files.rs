@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use tidemark_cassandra_format::sstable::Descriptor;
 
 use super::names::{SHIPPED, SstableFile, is_plain};
 
@@ -132,7 +133,7 @@ fn order(name: &str) -> (String, usize) {
     (file.stem.to_owned(), rank.unwrap_or(SHIPPED.len()))
 }
 
-/// Versions of the SSTables that lie in the table's directories now, and tags of our own snapshots there. Blocking.
+/// What lies in the table's directories now: formats of SSTables that are not read, and tags of our own snapshots. Blocking.
 ///
 /// # Errors
 /// The first directory that exists but cannot be listed.
@@ -145,7 +146,8 @@ pub(super) fn survey(data: &[PathBuf], table: TableOnDisk<'_>) -> io::Result<Sur
         survey.found = true;
         for name in names(&directory)? {
             let data_file = SstableFile::parse(&name).filter(|file| file.component == "Data.db");
-            survey.versions.extend(data_file.map(|file| file.version.to_owned()));
+            let unread = data_file.filter(|_| !is_read(&name));
+            survey.unread.extend(unread.map(|file| format!("{}-{}", file.version, file.format)));
         }
         let snapshots = directory.join("snapshots");
         let tags = if snapshots.is_dir() { names(&snapshots)? } else { Vec::new() };
@@ -154,13 +156,19 @@ pub(super) fn survey(data: &[PathBuf], table: TableOnDisk<'_>) -> io::Result<Sur
     Ok(survey)
 }
 
+/// Whether an SSTable's format can be decoded, by what its file is called. What the server's version is says nothing: 5.0
+/// writes three formats, and a table keeps files of older ones until they are compacted.
+fn is_read(name: &str) -> bool {
+    Descriptor::parse(name).is_ok_and(|(descriptor, _)| descriptor.supported().is_ok())
+}
+
 /// What lies in a table's directories.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     /// A directory of the table exists.
     pub(super) found: bool,
-    /// Versions of SSTables.
-    pub(super) versions: BTreeSet<String>,
+    /// Versions and formats of SSTables that cannot be decoded, for example `me-big`.
+    pub(super) unread: BTreeSet<String>,
     /// Tags of our own snapshots.
     pub(super) tags: BTreeSet<String>,
 }
@@ -279,11 +287,31 @@ mod tests {
     }
 
     #[test]
-    fn a_survey_names_versions_and_our_snapshots() {
+    fn a_survey_names_formats_that_are_not_read_and_our_snapshots() {
         let disk = Disk::new();
         disk.snapshot("a", &[]);
-        fs::write(disk.data()[0].join("shop/orders-00ff/me-1-big-Data.db"), "x").unwrap();
+        let names = ["nb-1-big", "oa-2-big", "da-3h5t_19io_3q6962n8ijzo7awcgn-bti", "me-4-big", "ea-5-bti"];
+        for name in names {
+            fs::write(disk.data()[0].join(format!("shop/orders-00ff/{name}-Data.db")), "x").unwrap();
+        }
         let survey = survey(&disk.data(), TABLE).unwrap();
-        assert!(survey.found && survey.versions.contains("me") && survey.tags.contains("tidemark-t"));
+        assert!(survey.found && survey.tags.contains("tidemark-t"));
+        assert_eq!(survey.unread.into_iter().collect::<Vec<_>>(), ["ea-bti", "me-big"]);
+    }
+
+    #[test]
+    fn the_files_of_both_formats_are_shipped_without_their_indexes() {
+        let disk = Disk::new();
+        let bti = "da-3h5t_19io_3q6962n8ijzo7awcgn-bti";
+        let of = |stem: &str, components: &[&str]| components.iter().map(|c| format!("{stem}-{c}")).collect::<Vec<_>>();
+        let shipped = ["Data.db", "Statistics.db", "CompressionInfo.db", "Digest.crc32", "TOC.txt"];
+        let left_out =
+            [of(bti, &["Partitions.db", "Rows.db", "Filter.db"]), of("oa-7-big", &["Index.db", "Summary.db"])];
+        let expected = [of(bti, &shipped), of("oa-7-big", &shipped)].concat();
+        for name in left_out.iter().flatten().chain(&expected) {
+            disk.snapshot("a", &[name.as_str()]);
+        }
+        disk.manifest("a", &[&format!("{bti}-Data.db"), "oa-7-big-Data.db"]);
+        assert_eq!(disk.list().unwrap(), expected);
     }
 }

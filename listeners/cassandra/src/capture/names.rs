@@ -4,8 +4,9 @@ use tidemark_catalog::ids::TaskId;
 
 use super::Error;
 
-/// Components that are shipped, in shipping order. Index, summary and filter can be made again from the data, and nothing
-/// that is decoded needs them.
+/// Components that are shipped, in shipping order, the same for both formats. Indexes (`Index.db` and `Summary.db` of
+/// `big`, the tries `Partitions.db` and `Rows.db` of `bti`) and filters can be made again from the data, and a scan of it
+/// meets everything without them.
 pub(super) const SHIPPED: [&str; 6] =
     ["Data.db", "Statistics.db", "CompressionInfo.db", "CRC.db", "Digest.crc32", "TOC.txt"];
 
@@ -71,6 +72,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 pub(super) struct SstableFile<'a> {
     /// Two letters, for example `nb`.
     pub(super) version: &'a str,
+    /// `big` or `bti`, or what a later Cassandra calls its own.
+    pub(super) format: &'a str,
     /// `<version>-<id>-<format>`: what the components of one SSTable have in common.
     pub(super) stem: &'a str,
     /// For example `Data.db`.
@@ -86,7 +89,7 @@ impl<'a> SstableFile<'a> {
         let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let known = lower(version, 2) && plain(id) && lower(format, 3) && !component.is_empty();
         let stem = &name[..name.len() - component.len() - 1];
-        known.then_some(Self { version, stem, component })
+        known.then_some(Self { version, format, stem, component })
     }
 }
 
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!((big.version, big.stem, big.component), ("nb", "nb-12-big", "Data.db"));
         let bti = SstableFile::parse("da-3gto_1bxq_1wpv52uj-bti-CompressionInfo.db").unwrap();
         assert_eq!((bti.stem, bti.component), ("da-3gto_1bxq_1wpv52uj-bti", "CompressionInfo.db"));
+        assert_eq!((bti.version, bti.format), ("da", "bti"));
         let sai = SstableFile::parse("nb-1-big-SAI+ba+idx+Meta.db").unwrap();
         assert_eq!(sai.component, "SAI+ba+idx+Meta.db");
     }

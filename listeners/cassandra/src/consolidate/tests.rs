@@ -62,6 +62,27 @@ async fn three_equal_replicas_become_one_copy() {
     }
 }
 
+/// The tables have the same statements behind them; only local times and paths of lists, which a server makes, differ.
+#[tokio::test]
+async fn files_of_several_formats_in_one_table_become_one_copy() {
+    let directories = ["nb/types_zstd", "oa/types_deflate", "da/types_snappy", "nb-4.1/types_lz4"];
+    // That of 4.1 has no vectors and another number than the other `nb`.
+    let mixed = Bench::mixed(&directories[..3], 1).await;
+    let (line, entry) = consolidated(&mixed).await;
+    let found = content(&mixed, &entry).await;
+    assert!(found == mixed.merged().await, "mixed files came back other than they were read");
+    assert_eq!(line.totals.disagreeing_rows, 0);
+    for directory in directories {
+        let alone = Bench::of(directory, 1).await.merged().await;
+        assert_eq!(shape(&alone), shape(&found), "{directory}");
+    }
+}
+
+/// Tokens of partitions, and the number of rows of each.
+fn shape(content: &[(tidemark_cassandra_format::model::Partition, Vec<Unfiltered>)]) -> Vec<(i64, usize)> {
+    content.iter().map(|(partition, rows)| (partition.token, rows.len())).collect()
+}
+
 #[tokio::test]
 async fn small_segments_are_ranges_in_order() {
     let bench = Bench::of("kv", 1).await;

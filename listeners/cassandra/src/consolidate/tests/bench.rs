@@ -46,6 +46,8 @@ pub(crate) struct Bench {
     pub(crate) slices: Vec<SliceManifest>,
     pub(crate) absent: Vec<(String, String)>,
     pub(crate) declared: Declared,
+    /// Directories of the table's files below the fixtures.
+    directories: Vec<String>,
     counter: Arc<Counter>,
 }
 
@@ -74,11 +76,18 @@ impl NameSource for Counter {
 impl Bench {
     /// `nodes` nodes of one ring, replication on all of them, each with the table's files.
     pub(crate) async fn of(table: &str, nodes: usize) -> Self {
+        Self::mixed(&[table], nodes).await
+    }
+
+    /// The same with the files of several fixtures, whose tables have the same columns: it has the name of the first.
+    pub(crate) async fn mixed(directories: &[&str], nodes: usize) -> Self {
+        let (_, table) = run_and_table(directories[0]);
         let mut bench = Self {
             store: Arc::new(InMemory::new()),
             table: table.to_owned(),
             object: ObjectName::new(["fx", table]).unwrap(),
-            captures: (0..nodes).map(|node| capture_of(table, nodes, node)).collect(),
+            captures: (0..nodes).map(|node| capture_of(directories[0], nodes, node)).collect(),
+            directories: directories.iter().map(|directory| (*directory).to_owned()).collect(),
             slices: Vec::new(),
             absent: Vec::new(),
             declared: Declared { write_level: "quorum".to_owned(), repaired: false },
@@ -168,9 +177,9 @@ impl Bench {
     pub(crate) async fn merged(&self) -> Vec<(Partition, Vec<Unfiltered>)> {
         let schema = EntrySchema::of(&self.captures[0], "fx", &self.table).unwrap();
         let schema = Arc::new(schema.table().unwrap());
-        let files = local_files(&self.table);
-        let sstable = SsTableReader::open(files, schema.clone(), ReadOptions::default()).unwrap();
-        let mut reader = MergeReader::new(schema, vec![sstable]);
+        let open = |files| SsTableReader::open(files, schema.clone(), ReadOptions::default()).unwrap();
+        let sstables = self.directories.iter().map(|directory| open(local_files(directory))).collect();
+        let mut reader = MergeReader::new(schema.clone(), sstables);
         let mut found = Vec::new();
         while let Some(partition) = reader.next_partition().unwrap() {
             let mut unfiltereds = Vec::new();
@@ -186,7 +195,7 @@ impl Bench {
     async fn slice(&self, node: usize) -> SliceManifest {
         let encoding = if node.is_multiple_of(2) { Encoding::Zstd } else { Encoding::Plain };
         let mut files = Vec::new();
-        for (name, bytes) in components(&self.table) {
+        for (name, bytes) in self.directories.iter().flat_map(|directory| components(directory)) {
             files.push(self.stage(node, &name, bytes, encoding).await);
         }
         let object = self.object.clone();
@@ -230,19 +239,25 @@ fn testdata() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "cassandra-format", "testdata"].iter().collect()
 }
 
-/// Components of the table's SSTable by name.
-fn components(table: &str) -> BTreeMap<String, Vec<u8>> {
-    let files = std::fs::read_dir(testdata().join(table)).unwrap().map(Result::unwrap);
+/// The directory of a fixture's schema, and its table.
+fn run_and_table(directory: &str) -> (&str, &str) {
+    directory.split_once('/').unwrap_or((".", directory))
+}
+
+/// Components of a directory's only SSTable by name.
+fn components(directory: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(testdata().join(directory)).unwrap().map(Result::unwrap);
     let named = files.map(|file| (file.file_name().into_string().unwrap(), file.path()));
-    let components = named.filter(|(name, _)| name.starts_with("nb-"));
+    let components = named.filter(|(name, _)| !name.ends_with(".jsonl"));
     components.map(|(name, path)| (name, std::fs::read(path).unwrap())).collect()
 }
 
-fn local_files(table: &str) -> SsTableFiles {
-    let mut files = components(table);
-    let mut take = |component: &str| files.remove(&format!("nb-1-big-{component}")).map(bytes::Bytes::from);
+fn local_files(directory: &str) -> SsTableFiles {
+    let mut files = components(directory);
+    let name = files.keys().find_map(|name| name.strip_suffix("-Data.db")).unwrap().to_owned();
+    let mut take = |component: &str| files.remove(&format!("{name}-{component}")).map(bytes::Bytes::from);
     SsTableFiles {
-        name: "nb-1-big".to_owned(),
+        name: name.clone(),
         data: Box::new(take("Data.db").unwrap()),
         statistics: take("Statistics.db").unwrap(),
         compression_info: take("CompressionInfo.db"),
@@ -260,7 +275,7 @@ fn replication(factor: usize) -> BTreeMap<String, String> {
 }
 
 /// What node `node` of `nodes` says; the schema is that of the format crate's `schema.tsv`.
-pub(crate) fn capture_of(table: &str, nodes: usize, node: usize) -> NodeCapture {
+pub(crate) fn capture_of(directory: &str, nodes: usize, node: usize) -> NodeCapture {
     let host = |node: usize| format!("00000000-0000-0000-0000-00000000000{node}");
     let token = |node: usize| i64::MIN / 2 + i64::try_from(node).unwrap() * (i64::MAX / i64::try_from(nodes).unwrap());
     let member = |node: usize| RingNode {
@@ -278,15 +293,16 @@ pub(crate) fn capture_of(table: &str, nodes: usize, node: usize) -> NodeCapture 
         partitioner: "org.apache.cassandra.dht.Murmur3Partitioner".to_owned(),
         schema_version: "v".to_owned(),
         ring: (0..nodes).map(member).collect(),
-        keyspaces: vec![keyspace(table, nodes)],
+        keyspaces: vec![keyspace(directory, nodes)],
         settings: BTreeMap::new(),
         clock_offset_millis: 0,
         truncated_at: BTreeMap::new(),
     }
 }
 
-fn keyspace(table: &str, nodes: usize) -> KeyspaceSchema {
-    let text = std::fs::read_to_string(testdata().join("schema.tsv")).unwrap();
+fn keyspace(directory: &str, nodes: usize) -> KeyspaceSchema {
+    let (run, table) = run_and_table(directory);
+    let text = std::fs::read_to_string(testdata().join(run).join("schema.tsv")).unwrap();
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     let rows = |kind: &'static str| lines.iter().filter(move |line| line[0] == kind).map(|line| &line[1..]);
     let list = |text: &str| text.split('\u{1}').map(str::to_owned).collect::<Vec<_>>();
