@@ -24,6 +24,9 @@ pub struct StoreRecord {
     pub url: String,
     /// `env:PREFIX` or `file:/path`.
     pub credentials: Option<String>,
+    /// The same for listeners, where they have credentials of their own.
+    #[serde(default)]
+    pub listener_credentials: Option<String>,
     /// Id of the repository in it.
     pub repository: String,
     /// Commit mode.

@@ -15,15 +15,18 @@ use super::{
 use crate::{
     generation,
     registrations::{POLICIES, SOURCES, STORES, SourceRecord, StoreRecord},
-    stores::OpenStore,
+    stores::{self, OpenStore},
 };
 
 /// Registers a store. Each step is safe to do again; the registration comes last.
 pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> {
     check_name("store", &request.name)?;
     if let Some(known) = api.registrations().get::<StoreRecord>(STORES, &request.name).await.map_err(answer)? {
-        let same = known.url == request.url && known.credentials == request.credentials;
-        return if same { Ok(show(known)) } else { Err(taken("TM-STORE-0409", "store", &request.name)) };
+        return if is(&known, &request) {
+            Ok(show(known))
+        } else {
+            Err(taken("TM-STORE-0409", "store", &request.name))
+        };
     }
     let opened = open(api, request)?;
     let report = preflight::run(&opened.objects, &api.with.env).await;
@@ -38,11 +41,21 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     }
 }
 
+/// Whether a registration is what is asked for.
+fn is(known: &StoreRecord, request: &AddStore) -> bool {
+    (&known.url, &known.credentials, &known.listener_credentials)
+        == (&request.url, &request.credentials, &request.listener_credentials)
+}
+
 fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
-    let AddStore { name, url, credentials } = request;
-    let record = StoreRecord { name, url, credentials, repository: String::new(), commit_mode: "a".to_owned() };
+    let AddStore { name, url, credentials, listener_credentials } = request;
+    let (repository, commit_mode) = (String::new(), "a".to_owned());
+    let record =
+        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode };
+    // A reference that leads nowhere shows now and not in the first capture.
+    stores::listener_secrets(&record).map_err(answer)?;
     api.with.stores.open(record).map_err(|error| match &error {
-        crate::stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
+        stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
             .with_hint("file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r, or memory:"),
         _ => answer(error),
     })
