@@ -176,7 +176,9 @@ impl RetryPolicy for PartRetry {
         }
         let failures = u32::try_from(context.attempt).unwrap_or(u32::MAX).saturating_sub(1);
         let noise = u64::from_le_bytes(self.env.random());
-        tokio::time::sleep(jittered(self.retry.first, self.retry.longest, failures, noise)).await;
+        let wait = jittered(self.retry.first, self.retry.longest, failures, noise);
+        tracing::debug!(operation = "part", failures, wait_millis = wait.as_millis() as u64, "try again");
+        tokio::time::sleep(wait).await;
         true
     }
 }
