@@ -2,8 +2,8 @@
 //!
 //! A conditional create is never tried again here: a failed answer may hide a success, and only the caller knows the bytes
 //! to compare ([`crate::upload::put_new`]). Permits are held for the time of a request, not while waiting to try again and
-//! not while a body is read. A bandwidth limit and request metrics belong into [`Guarded::attempt`], through which every
-//! request passes.
+//! not while a body is read. A bandwidth limit and request metrics have their place in [`Guarded::attempt`] and
+//! [`GuardedUpload`], through which whole objects and parts pass; listings are the client's own.
 
 use std::{fmt, ops::Range, sync::Arc};
 

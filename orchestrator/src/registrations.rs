@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidemark_gateway::open::Checksums;
 
 use crate::coordinator::{self, Cmp, Coordinator, Kv, Op, list_all};
 
@@ -31,6 +32,16 @@ pub struct StoreRecord {
     pub repository: String,
     /// Commit mode.
     pub commit_mode: String,
+    /// It has shown that it verifies checksums.
+    #[serde(default)]
+    pub checksums: bool,
+}
+
+impl StoreRecord {
+    /// What its checksums are worth.
+    pub fn checksums(&self) -> Checksums {
+        if self.checksums { Checksums::Told } else { Checksums::Unproven }
+    }
 }
 
 /// A registered source.

@@ -11,7 +11,7 @@ use tidemark_catalog::{chain, chain::VersionSet, manifest::Manifest};
 use tidemark_gateway::{
     Env,
     credentials::{self, Credentials},
-    open,
+    open, preflight,
     store_url::{self, StoreUrl},
 };
 
@@ -72,8 +72,8 @@ pub struct Stores {
     opened: Arc<Mutex<HashMap<StoreRecordKey, Arc<dyn ObjectStore>>>>,
 }
 
-/// What makes two registrations the same client: URL and reference to credentials.
-type StoreRecordKey = (String, Option<String>);
+/// What makes two registrations the same client: URL, reference to credentials, what checksums are worth.
+type StoreRecordKey = (String, Option<String>, bool);
 
 impl Stores {
     /// Stores registered in `registrations`.
@@ -86,16 +86,28 @@ impl Stores {
     /// # Errors
     /// [`Error::Url`], [`Error::Credentials`], [`Error::Open`].
     pub fn open(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        let key = (record.url.clone(), record.credentials.clone());
+        let key = (record.url.clone(), record.credentials.clone(), record.checksums);
         if let Some(objects) = self.lock().get(&key) {
             return Ok(OpenStore { record, objects: Arc::clone(objects) });
         }
         let url = parse_url(&record)?;
         let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
-        let opened = open::open(&url, credentials.as_ref(), &open::OpenOptions::default(), &self.env);
+        let options = open::OpenOptions { checksums: record.checksums(), ..open::OpenOptions::default() };
+        let opened = open::open(&url, credentials.as_ref(), &options, &self.env);
         let objects = opened.map_err(|source| Error::Open { name: record.name.clone(), source })?;
         self.lock().insert(key, Arc::clone(&objects));
         Ok(OpenStore { record, objects })
+    }
+
+    /// Whether a store verifies checksums; `None` where that does not matter.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub async fn prove_checksums(&self, record: &StoreRecord) -> Result<Option<preflight::Line>, Error> {
+        let url = parse_url(record)?;
+        let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
+        let line = preflight::checksums(&url, credentials.as_ref(), &self.env).await;
+        line.map_err(|source| Error::Open { name: record.name.clone(), source })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StoreRecordKey, Arc<dyn ObjectStore>>> {
@@ -176,7 +188,7 @@ mod tests {
 
     fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
         let [name, url, repository, commit_mode] = ["s", "s3://backups", "", "a"].map(str::to_owned);
-        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode }
+        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false }
     }
 
     #[test]

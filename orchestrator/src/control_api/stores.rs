@@ -32,7 +32,9 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let report = preflight::run(&opened.objects, &api.with.env).await;
     report.map_err(|error| unsafe_store(&opened.record.name, &error))?;
     let record = with_repository(api, opened.record, &opened.objects).await?;
-    let store = OpenStore { record, objects: opened.objects };
+    let proven = api.with.stores.prove_checksums(&record).await.map_err(answer)?;
+    let checksums = proven.is_some_and(|line| line.outcome == preflight::Outcome::Passed);
+    let store = OpenStore { record: StoreRecord { checksums, ..record }, objects: opened.objects };
     attach(api, &store).await?;
     take_over(api, &store).await?;
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
@@ -51,7 +53,7 @@ fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
     let AddStore { name, url, credentials, listener_credentials } = request;
     let (repository, commit_mode) = (String::new(), "a".to_owned());
     let record =
-        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode };
+        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false };
     // A reference that leads nowhere shows now and not in the first capture.
     stores::listener_secrets(&record).map_err(answer)?;
     api.with.stores.open(record).map_err(|error| match &error {
@@ -127,7 +129,10 @@ pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
 pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
     let store = api.with.stores.get(name).await.map_err(answer)?;
     let lines = match preflight::run(&store.objects, &api.with.env).await {
-        Ok(report) => report.lines.into_iter().map(|line| show_line(name, line)).collect(),
+        Ok(report) => {
+            let checksums = api.with.stores.prove_checksums(&store.record).await.map_err(answer)?;
+            report.lines.into_iter().chain(checksums).map(|line| show_line(name, line)).collect()
+        }
         Err(error) => vec![failed(name, &error)],
     };
     Ok(checklist(lines))

@@ -26,7 +26,7 @@ const HINT: &str = "see that the store is reachable from this host, and that the
 /// A line for writing and reading, one for listing, one for the rights.
 pub(super) async fn run(listener: &CassandraListener, url: &str) -> Vec<Line> {
     let subject = format!("{} store", listener.config.node.address);
-    let store = match listener.open_store(url) {
+    let store = match listener.open_store(url, false) {
         Ok(store) => store,
         Err(error) => return vec![Line::fail("store", &subject, chain(&error), HINT)],
     };
