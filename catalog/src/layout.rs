@@ -64,6 +64,21 @@ pub fn segment(source: &SourceId, token: FencingToken, sequence: u64) -> Path {
     Path::from(format!("sources/{source}/segments/{token}-{sequence:010}.parquet"))
 }
 
+/// Where everything lives that the listeners of a source write; nothing of theirs is elsewhere.
+pub fn staged_root(source: &SourceId) -> Path {
+    Path::from(format!("sources/{source}/staged"))
+}
+
+/// Where the preflights of a source's listeners write.
+pub fn staged_checks(source: &SourceId) -> Path {
+    Path::from(format!("sources/{source}/staged/check"))
+}
+
+/// Written by the preflight of every listener of a source, always with the same bytes.
+pub fn staged_check(source: &SourceId) -> Path {
+    Path::from(format!("sources/{source}/staged/check/listener"))
+}
+
 /// Prefix of everything that one partition (for Cassandra: one host id) stages within a task. `partition` must be a safe
 /// path part (lower-case letters, digits, `-`).
 pub fn staged(source: &SourceId, task: &TaskId, partition: &str) -> Path {

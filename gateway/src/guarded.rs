@@ -2,8 +2,8 @@
 //!
 //! A conditional create is never tried again here: a failed answer may hide a success, and only the caller knows the bytes
 //! to compare ([`crate::upload::put_new`]). Permits are held for the time of a request, not while waiting to try again and
-//! not while a body is read. A bandwidth limit and request metrics belong into [`Guarded::attempt`], through which every
-//! request passes.
+//! not while a body is read. A bandwidth limit and request metrics have their place in [`Guarded::attempt`] and
+//! [`GuardedUpload`], through which whole objects and parts pass; listings are the client's own.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -176,7 +176,9 @@ impl RetryPolicy for PartRetry {
         }
         let failures = u32::try_from(context.attempt).unwrap_or(u32::MAX).saturating_sub(1);
         let noise = u64::from_le_bytes(self.env.random());
-        tokio::time::sleep(jittered(self.retry.first, self.retry.longest, failures, noise)).await;
+        let wait = jittered(self.retry.first, self.retry.longest, failures, noise);
+        tracing::debug!(operation = "part", failures, wait_millis = wait.as_millis() as u64, "try again");
+        tokio::time::sleep(wait).await;
         true
     }
 }

@@ -5,6 +5,7 @@
 //! no meaning of the bytes.
 
 pub mod blocking;
+mod checksums;
 pub mod credentials;
 pub mod digest;
 pub mod env;

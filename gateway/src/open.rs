@@ -17,6 +17,7 @@ use object_store::{
 
 use crate::{
     Env,
+    checksums::{self, Connector},
     credentials::Credentials,
     guarded::Guarded,
     retry::Retry,
@@ -35,16 +36,31 @@ pub struct OpenOptions {
     pub request_timeout: Duration,
     /// Longest time to connect.
     pub connect_timeout: Duration,
+    /// What the store's checksums are worth; only S3 stores.
+    pub checksums: Checksums,
+}
+
+/// What the checksums that a store tells are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// Nothing: it has not been shown that the store verifies them. Large uploads are read back.
+    #[default]
+    Unproven,
+    /// As much as reading back: [`crate::preflight::checksums()`] has shown it. The store is asked for them.
+    Told,
+    /// For that preflight: other bytes than those that were hashed are sent.
+    Tampered,
 }
 
 impl Default for OpenOptions {
-    /// 64 requests at a time, the default [`Retry`], 2 min a request, 5 s to connect.
+    /// 64 requests at a time, the default [`Retry`], 2 min a request, 5 s to connect, checksums unproven.
     fn default() -> Self {
         Self {
             requests: 64,
             retry: Retry::default(),
             request_timeout: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
+            checksums: Checksums::Unproven,
         }
     }
 }
@@ -123,6 +139,7 @@ fn remote(
         .with_timeout(options.request_timeout)
         .with_connect_timeout(options.connect_timeout)
         .with_allow_http(plain);
+    let client = if options.checksums == Checksums::Told { checksums::asking(client) } else { client };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&s3.bucket)
         .with_region(&s3.region)
@@ -131,6 +148,7 @@ fn remote(
         .with_secret_access_key(credentials.secret_access_key())
         .with_checksum_algorithm(Checksum::SHA256)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_http_connector(Connector { tampers: options.checksums == Checksums::Tampered })
         .with_client_options(client)
         .with_retry(own_retry(options));
     if let Some(endpoint) = &s3.endpoint {

@@ -1,9 +1,10 @@
-//! Named points at which a test can hold a process, to kill it exactly there.
+//! Named points at which a test can hold a process, to kill it exactly there or to change the world around it.
 //!
-//! With the cargo feature `fault-points`, a process started with `TIDEMARK_PAUSE_AT=name=/path/file` creates that file and
-//! stops for ever when the point `name` is reached. Without the feature the calls compile to nothing.
+//! With the cargo feature `fault-points`, of the processes that are started with `TIDEMARK_PAUSE_AT=name=/path/file` the
+//! first that reaches the point `name` creates that file with its own id in it, and is held for as long as the file holds
+//! that. Whoever finds the file there goes on. Without the feature the calls compile to nothing.
 
-/// Holds the calling thread for ever if the environment asks for it at `name`; else does nothing.
+/// Holds the calling thread if the environment asks for it at `name`; else does nothing.
 ///
 /// # Panics
 /// Only with the feature: where the file that announces the pause cannot be created, because the test that waits for it
@@ -11,15 +12,24 @@
 #[cfg(feature = "fault-points")]
 pub fn point(name: &str) {
     let Ok(asked) = std::env::var("TIDEMARK_PAUSE_AT") else { return };
-    let Some((at, file)) = asked.split_once('=') else { return };
-    if at != name {
-        return;
+    match asked.split_once('=') {
+        Some((at, file)) if at == name => hold(name, std::path::Path::new(file)),
+        _ => {}
     }
-    if let Err(error) = std::fs::File::create(file) {
-        panic!("create {file} to announce the pause at {name}: {error}");
+}
+
+#[cfg(feature = "fault-points")]
+fn hold(name: &str, file: &std::path::Path) {
+    use std::{fs, io::Write, time::Duration};
+
+    let own = format!("{}\n", std::process::id());
+    match fs::File::create_new(file).and_then(|mut created| created.write_all(own.as_bytes())) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return,
+        Err(error) => panic!("create {} to announce the pause at {name}: {error}", file.display()),
     }
-    loop {
-        std::thread::park();
+    while fs::read_to_string(file).is_ok_and(|text| text == own) {
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 

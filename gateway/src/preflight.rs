@@ -4,6 +4,7 @@
 //! one name both win, and one version silently replaces another. Such a store is refused by the property it breaks. All
 //! probe objects live under `.tidemark-probe/<nonce>/` and are removed at the end; what a crash leaves there is harmless.
 
+mod checksums;
 mod probe;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use object_store::{ObjectStore, path::Path};
 
 use crate::Env;
 
+pub use checksums::run as checksums;
 use probe::Probe;
 
 /// Rounds of the create race.

@@ -106,6 +106,11 @@ impl Daemon {
         self.child.as_ref().map(Child::id)
     }
 
+    /// How often it was started.
+    pub fn runs(&self) -> u32 {
+        self.runs
+    }
+
     /// Everything the daemon and its listeners logged in this run.
     pub fn log(&self) -> String {
         read(&self.log_path("err"))

@@ -4,6 +4,7 @@
 //! replica that missed it. What a table must hold, and on how many rows its replicas must disagree, follows from that
 //! memory alone.
 
+pub mod lagging;
 pub mod model;
 pub mod statement;
 pub mod write;

@@ -4,8 +4,10 @@
 //! process of its own on a port that the test names, keeps its data in a temporary directory, and is killed by its id when
 //! its [`StoreServer`] is dropped.
 
+pub mod log;
 mod process;
 mod servers;
+pub mod users;
 
 use std::{
     path::{Path, PathBuf},
@@ -30,6 +32,9 @@ pub use servers::{moto, s3mock, versitygw};
 /// The bucket that every server is started with.
 pub const BUCKET: &str = "tidemark";
 
+/// The region that every server believes in.
+const REGION: &str = "us-east-1";
+
 /// A running object store.
 #[derive(Debug)]
 pub struct StoreServer {
@@ -40,12 +45,17 @@ pub struct StoreServer {
 }
 
 impl StoreServer {
+    /// URL of the server.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// URL of the bucket, or of a prefix in it.
     ///
     /// # Panics
     /// Where `prefix` is not one.
     pub fn url(&self, prefix: &str) -> StoreUrl {
-        let url = format!("s3://{BUCKET}/{prefix}?endpoint=http://127.0.0.1:{}&region=us-east-1", self.port);
+        let url = format!("s3://{BUCKET}/{prefix}?endpoint={}&region={REGION}", self.endpoint());
         url.parse().expect("bucket, port and region are fixed")
     }
 
@@ -62,9 +72,20 @@ impl StoreServer {
         Ok(open::open(&self.url(prefix), Some(&self.credentials()), options, &Env::system())?)
     }
 
-    /// Id of the process, for tests that stop or kill it.
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
+    /// Kills the server at once, as a crash would; what it keeps on disk stays.
+    ///
+    /// # Errors
+    /// Where it cannot be killed.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again on the same port and the same data.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.restart().await
     }
 
     /// Where the server keeps its data.

@@ -1,5 +1,7 @@
 //! A daemon with a store, and the steps that every end-to-end test makes.
 
+mod held;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -18,7 +20,20 @@ use crate::{
 /// Name of the store that [`System::start`] registers.
 pub const STORE: &str = "main";
 
-/// A daemon with one store on local disk.
+pub use self::held::Held;
+
+/// How a store is registered, and what opens it.
+#[derive(Clone, Debug)]
+pub struct StoreAccess {
+    /// Its URL.
+    pub url: String,
+    /// Arguments that say where its credentials are.
+    pub arguments: Vec<String>,
+    /// The daemon's environment that holds them.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A daemon with one store.
 #[derive(Debug)]
 pub struct System {
     /// The daemon.
@@ -26,35 +41,51 @@ pub struct System {
     /// A command line that talks to it.
     pub cli: Cli,
     home: PathBuf,
+    store: StoreAccess,
     // Dropped after the daemon, which uses it.
     _directory: Option<TempDir>,
 }
 
 impl System {
-    /// Starts a daemon on 127.0.`group`.100 and registers the store [`STORE`].
+    /// Starts a daemon on 127.0.`group`.100 and registers the store [`STORE`], a local directory.
     ///
     /// # Errors
     /// Where the binaries were not built or do not come up.
     pub async fn start(group: u8) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("tidemark-system-").tempdir()?;
-        let home = directory.path().to_owned();
-        Self::start_in(group, home, Some(directory), false).await
+        let directory = home()?;
+        Self::start_in(group, directory.path().to_owned(), Some(directory), None).await
     }
 
-    /// The same with everything left running and in place when the value is dropped.
+    /// The same with this store.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_on(group: u8, store: StoreAccess) -> Result<Self> {
+        let directory = home()?;
+        Self::start_in(group, directory.path().to_owned(), Some(directory), Some(store)).await
+    }
+
+    /// As [`System::start`], with everything left running and in place when the value is dropped.
     ///
     /// # Errors
     /// As [`System::start`].
     pub async fn start_to_keep(group: u8) -> Result<Self> {
-        let home = tempfile::Builder::new().prefix("tidemark-system-").tempdir()?.keep();
-        Self::start_in(group, home, None, true).await
+        Self::start_in(group, home()?.keep(), None, None).await
     }
 
-    async fn start_in(group: u8, home: PathBuf, directory: Option<TempDir>, keep: bool) -> Result<Self> {
+    /// Keeps everything where there is no directory to go with the value.
+    async fn start_in(
+        group: u8,
+        home: PathBuf,
+        directory: Option<TempDir>,
+        store: Option<StoreAccess>,
+    ) -> Result<Self> {
+        let store = store.unwrap_or_else(|| local(&home));
         let listen = format!("127.0.{group}.100:8480");
-        let spec = DaemonSpec { dir: home.join("daemon"), listen, environment: vec![], keep };
-        let daemon = Daemon::start(spec).await?;
-        let system = Self { cli: daemon.cli()?, daemon, home, _directory: directory };
+        let (environment, keep) = (store.environment.clone(), directory.is_none());
+        let daemon = Daemon::start(DaemonSpec { dir: home.join("daemon"), listen, environment, keep }).await?;
+        let system = Self { cli: daemon.cli()?, daemon, home, store, _directory: directory };
+        fs::create_dir_all(system.store_dir())?;
         system.add_store().await?;
         Ok(system)
     }
@@ -64,12 +95,12 @@ impl System {
     /// # Errors
     /// Where the store is refused.
     pub async fn add_store(&self) -> Result<Store> {
-        fs::create_dir_all(self.store_dir())?;
-        let url = format!("file://{}", self.store_dir().display());
-        self.cli.json(&["store", "add", STORE, &url]).await
+        let arguments = ["store", "add", STORE, &self.store.url].into_iter();
+        let arguments: Vec<&str> = arguments.chain(self.store.arguments.iter().map(String::as_str)).collect();
+        self.cli.json(&arguments).await
     }
 
-    /// Directory of the store.
+    /// Directory of the store, where it is a local one.
     pub fn store_dir(&self) -> PathBuf {
         self.home.join("store")
     }
@@ -141,6 +172,17 @@ impl System {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.cli.json(&arguments).await
     }
+}
+
+/// A directory for all that a daemon keeps.
+fn home() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("tidemark-system-").tempdir()?)
+}
+
+/// A directory in `home` as a store.
+fn local(home: &Path) -> StoreAccess {
+    let url = format!("file://{}", home.join("store").display());
+    StoreAccess { url, arguments: vec![], environment: vec![] }
 }
 
 /// A restore under another name.

@@ -1,9 +1,7 @@
 //! Crashes at the worst moments: the daemon and its listeners are killed at named points and started again; nothing is
 //! lost, nothing is there twice, nothing is left behind.
 
-use std::{fs, time::Duration};
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use scylla::client::session::Session;
 use tidemark_integration::{
@@ -11,7 +9,6 @@ use tidemark_integration::{
     compare::{self, TableImage},
     cql, paths,
     system::{Restore, STORE, System},
-    wait::{self, Look},
 };
 use tidemark_web::api::{Operation, Version};
 
@@ -64,8 +61,8 @@ async fn create_and_fill(session: &Session) -> Result<()> {
 
 async fn protect_survives(system: &mut System, point: &str) -> Result<()> {
     let protect = ["protect", "source", "--object", "ks/*", "--to", STORE, "--policy", point, "--wait"];
-    crash_at(system, point, &protect.map(str::to_owned)).await?;
-    let operation = newest_done(system).await?;
+    system.crash_at(point, &protect.map(str::to_owned)).await?;
+    let operation = system.newest_done().await?;
     ensure!(operation.state == "succeeded", "{operation:?}");
     let versions: Vec<Version> =
         system.versions().await?.into_iter().filter(|version| version.id.contains(point)).collect();
@@ -84,8 +81,8 @@ async fn restore_survives(
     expected: &TableImage,
 ) -> Result<()> {
     let restore = restore(&version.id, "killed");
-    crash_at(system, "mid-restore", &restore.arguments()).await?;
-    let operation = newest_done(system).await?;
+    system.crash_at("mid-restore", &restore.arguments()).await?;
+    let operation = system.newest_done().await?;
     ensure!(matches!(operation.state.as_str(), "succeeded" | "warnings"), "{operation:?}");
     let restored = compare::read(session, "killed", "lists").await?;
     ensure!(elements(&restored) == 3 * ROWS as usize, "{} list elements instead of {}", elements(&restored), 3 * ROWS);
@@ -94,39 +91,11 @@ async fn restore_survives(
 
 /// All state but the store is lost; registering the store brings every version back.
 async fn the_bucket_alone_restores(system: &mut System, session: &Session, expected: &TableImage) -> Result<()> {
-    let before = system.versions().await?;
-    system.daemon.kill()?;
-    fs::remove_dir_all(system.daemon.state_dir())?;
-    system.daemon.restart(&[]).await?;
-    ensure!(system.versions().await?.is_empty(), "versions without a store");
-    system.add_store().await?;
+    system.lose_state().await?;
     let after = system.versions().await?;
-    ensure!(before == after, "versions were {before:?}, are {after:?}");
     let newest = after.last().context("no version")?;
     system.restore(&restore(&newest.id, "revived")).await?;
     expected.expect("the table restored from the bucket alone", &compare::read(session, "revived", "lists").await?)
-}
-
-/// Starts the daemon such that it halts at a point, runs a command until then, kills all, and starts the daemon again.
-async fn crash_at(system: &mut System, point: &str, arguments: &[String]) -> Result<()> {
-    let reached = system.scratch(&format!("reached-{point}"));
-    system.daemon.restart(&[("TIDEMARK_PAUSE_AT", format!("{point}={}", reached.display()))]).await?;
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let bound = Duration::from_secs(120);
-    let halted = wait::until(point, bound, async || Ok(Look::when(reached.exists(), || "not reached".to_owned())));
-    tokio::select! {
-        halted = halted => halted?,
-        outcome = system.cli.outcome(&arguments) => bail!("the command ended before the point: {outcome:?}"),
-    }
-    system.daemon.kill()?;
-    system.daemon.restart(&[]).await
-}
-
-/// The newest operation, once it is done.
-async fn newest_done(system: &System) -> Result<Operation> {
-    let newest = system.operations().await?.into_iter().next().context("no operation")?;
-    let outcome = system.cli.outcome(&["op", "watch", &newest.id]).await?;
-    serde_json::from_value(outcome.answer.clone()).with_context(|| format!("{outcome:?}"))
 }
 
 fn restore<'a>(version: &'a str, into: &'a str) -> Restore<'a> {

@@ -27,13 +27,13 @@ use tidemark_gateway::{
     blocking::ObjectReader,
     credentials::Credentials,
     fetch,
-    open::{self, OpenOptions},
+    open::{self, Checksums, OpenOptions},
     preflight::{self, Outcome},
     retry::{self, Retry},
     store_url::StoreUrl,
     upload::{self, UploadOptions},
 };
-use tidemark_integration::stores;
+use tidemark_integration::stores::{self, StoreServer};
 
 /// Failures show within seconds instead of the quarter of an hour of production.
 fn options() -> OpenOptions {
@@ -102,6 +102,24 @@ async fn uploads_come_back(store: &Arc<dyn ObjectStore>) {
     assert_eq!(read, bytes[5 << 20..][..1000]);
 }
 
+/// A large upload to a store that has shown that it verifies checksums is not read back.
+async fn large_uploads_are_proven_by_checksum(server: &StoreServer) {
+    let (env, url, keys) = (Env::system(), server.url("proven"), server.credentials());
+    let line = preflight::checksums(&url, Some(&keys), &env).await.unwrap().unwrap();
+    assert_eq!(line.outcome, Outcome::Passed, "{line:?}");
+    let store = open::open(&url, Some(&keys), &OpenOptions { checksums: Checksums::Told, ..options() }, &env).unwrap();
+    uploads_come_back(&store).await;
+    let before = server.requests().unwrap().len();
+    let (bytes, path) = (vec![7; 6 << 20], Path::from("large"));
+    let parts = UploadOptions { part_bytes: 5 << 20, in_flight: 2 };
+    let stored = upload::put_reader_new(&store, &path, &bytes[..], &parts, |_| {}).await.unwrap();
+    assert_eq!(stored, Stored::of(&bytes));
+    let requests = server.requests().unwrap().split_off(before);
+    let asked: Vec<&str> = requests.iter().map(|request| request.operation.as_str()).collect();
+    assert!(asked.contains(&"s3_CompleteMultipartUpload") && !asked.contains(&"s3_GetObject"), "{asked:?}");
+    assert_eq!(asked.last(), Some(&"s3_HeadObject"), "{asked:?}");
+}
+
 async fn creators_of_a_repository_agree(store: &Arc<dyn ObjectStore>) {
     let env = Env::system();
     let opened = join_all((0..8).map(|_| repository::create_or_open(store, &env))).await;
@@ -137,6 +155,7 @@ async fn memory_conforms() {
 async fn versitygw_conforms_and_refuses_a_wrong_secret_at_once() {
     let server = stores::versitygw(17070).await.unwrap();
     conforms(server.open("a/prefix", &options()).unwrap()).await;
+    large_uploads_are_proven_by_checksum(&server).await;
 
     let wrong = Credentials::new(server.credentials().access_key_id(), "wrong");
     let store = open::open(&server.url(""), Some(&wrong), &options(), &Env::system()).unwrap();
@@ -152,6 +171,10 @@ async fn versitygw_conforms_and_refuses_a_wrong_secret_at_once() {
 async fn moto_conforms() {
     let server = stores::moto(17071).await.unwrap();
     conforms(server.open("", &options()).unwrap()).await;
+    // It takes any checksum: what it tells proves nothing.
+    let line =
+        preflight::checksums(&server.url(""), Some(&server.credentials()), &Env::system()).await.unwrap().unwrap();
+    assert!(line.outcome == Outcome::Warned && line.detail.contains("another checksum is taken"), "{line:?}");
 }
 
 /// Runs this very test again in a network namespace of its own, because s3mock listens on every interface.

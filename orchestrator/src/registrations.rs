@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidemark_gateway::open::Checksums;
 
 use crate::coordinator::{self, Cmp, Coordinator, Kv, Op, list_all};
 
@@ -24,10 +25,23 @@ pub struct StoreRecord {
     pub url: String,
     /// `env:PREFIX` or `file:/path`.
     pub credentials: Option<String>,
+    /// The same for listeners, where they have credentials of their own.
+    #[serde(default)]
+    pub listener_credentials: Option<String>,
     /// Id of the repository in it.
     pub repository: String,
     /// Commit mode.
     pub commit_mode: String,
+    /// It has shown that it verifies checksums.
+    #[serde(default)]
+    pub checksums: bool,
+}
+
+impl StoreRecord {
+    /// What its checksums are worth.
+    pub fn checksums(&self) -> Checksums {
+        if self.checksums { Checksums::Told } else { Checksums::Unproven }
+    }
 }
 
 /// A registered source.

@@ -11,7 +11,7 @@ use tidemark_catalog::{chain, chain::VersionSet, manifest::Manifest};
 use tidemark_gateway::{
     Env,
     credentials::{self, Credentials},
-    open,
+    open, preflight,
     store_url::{self, StoreUrl},
 };
 
@@ -72,8 +72,8 @@ pub struct Stores {
     opened: Arc<Mutex<HashMap<StoreRecordKey, Arc<dyn ObjectStore>>>>,
 }
 
-/// What makes two registrations the same client: URL and reference to credentials.
-type StoreRecordKey = (String, Option<String>);
+/// What makes two registrations the same client: URL, reference to credentials, what checksums are worth.
+type StoreRecordKey = (String, Option<String>, bool);
 
 impl Stores {
     /// Stores registered in `registrations`.
@@ -86,16 +86,28 @@ impl Stores {
     /// # Errors
     /// [`Error::Url`], [`Error::Credentials`], [`Error::Open`].
     pub fn open(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        let key = (record.url.clone(), record.credentials.clone());
+        let key = (record.url.clone(), record.credentials.clone(), record.checksums);
         if let Some(objects) = self.lock().get(&key) {
             return Ok(OpenStore { record, objects: Arc::clone(objects) });
         }
         let url = parse_url(&record)?;
-        let credentials = load_credentials(&record)?;
-        let opened = open::open(&url, credentials.as_ref(), &open::OpenOptions::default(), &self.env);
+        let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
+        let options = open::OpenOptions { checksums: record.checksums(), ..open::OpenOptions::default() };
+        let opened = open::open(&url, credentials.as_ref(), &options, &self.env);
         let objects = opened.map_err(|source| Error::Open { name: record.name.clone(), source })?;
         self.lock().insert(key, Arc::clone(&objects));
         Ok(OpenStore { record, objects })
+    }
+
+    /// Whether a store verifies checksums; `None` where that does not matter.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub async fn prove_checksums(&self, record: &StoreRecord) -> Result<Option<preflight::Line>, Error> {
+        let url = parse_url(record)?;
+        let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
+        let line = preflight::checksums(&url, credentials.as_ref(), &self.env).await;
+        line.map_err(|source| Error::Open { name: record.name.clone(), source })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StoreRecordKey, Arc<dyn ObjectStore>>> {
@@ -151,17 +163,48 @@ fn parse_url(record: &StoreRecord) -> Result<StoreUrl, Error> {
     record.url.parse().map_err(|source| Error::Url { name: record.name.clone(), source })
 }
 
-fn load_credentials(record: &StoreRecord) -> Result<Option<Credentials>, Error> {
-    let loaded = record.credentials.as_deref().map(Credentials::load).transpose();
-    loaded.map_err(|source| Error::Credentials { name: record.name.clone(), source })
+fn load_credentials(store: &str, reference: Option<&str>) -> Result<Option<Credentials>, Error> {
+    let loaded = reference.map(Credentials::load).transpose();
+    loaded.map_err(|source| Error::Credentials { name: store.to_owned(), source })
 }
 
-/// The store's keys as variables for a listener's environment; none for a store that has none.
+/// The keys with which a listener opens the store, as variables for its environment: those of listeners, or the daemon's
+/// where there are none; none for a store that has none.
 ///
 /// # Errors
 /// [`Error::Credentials`].
 pub fn listener_secrets(record: &StoreRecord) -> Result<Vec<(String, String)>, Error> {
-    let Some(credentials) = load_credentials(record)? else { return Ok(Vec::new()) };
+    let reference = record.listener_credentials.as_ref().or(record.credentials.as_ref());
+    let Some(credentials) = load_credentials(&record.name, reference.map(String::as_str))? else {
+        return Ok(Vec::new());
+    };
     let values = [credentials.access_key_id(), credentials.secret_access_key()];
     Ok(LISTENER_KEYS.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
+        let [name, url, repository, commit_mode] = ["s", "s3://backups", "", "a"].map(str::to_owned);
+        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false }
+    }
+
+    #[test]
+    fn listeners_get_their_own_keys_and_the_daemons_only_where_they_have_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = |name: &str| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, format!("access_key_id={name}\nsecret_access_key=secret-of-{name}\n")).unwrap();
+            Some(format!("file:{}", file.display()))
+        };
+        let ids = |record| {
+            let secrets = listener_secrets(&record).unwrap();
+            secrets.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(record(key("daemon"), key("listener"))), ["listener", "secret-of-listener"]);
+        assert_eq!(ids(record(key("daemon"), None)), ["daemon", "secret-of-daemon"]);
+        assert!(ids(record(None, None)).is_empty());
+    }
 }

@@ -18,6 +18,8 @@ pub struct AddStore {
     /// Where credentials are: `env:PREFIX` (PREFIX_ACCESS_KEY_ID, PREFIX_SECRET_ACCESS_KEY of the daemon's environment) or
     /// `file:/path` (two lines `access_key_id=…`, `secret_access_key=…`). Secrets themselves are never sent.
     pub credentials: Option<String>,
+    /// Where the lesser credentials of listeners are, in the same form; those of the daemon where there are none.
+    pub listener_credentials: Option<String>,
 }
 
 /// A registered store.

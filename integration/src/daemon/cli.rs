@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidemark_web::api::Operation;
 use tokio::process::Command;
 
 use crate::paths;
@@ -29,6 +30,16 @@ pub struct Outcome {
     pub answer: Value,
     /// Standard error.
     pub said: String,
+}
+
+impl Outcome {
+    /// The operation that the command followed to its end.
+    ///
+    /// # Errors
+    /// Where it printed none; with all that it said.
+    pub fn operation(&self) -> Result<Operation> {
+        serde_json::from_value(self.answer.clone()).with_context(|| format!("{self:?}"))
+    }
 }
 
 impl Cli {

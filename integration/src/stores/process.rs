@@ -15,32 +15,48 @@ use crate::wait::{self, Look};
 /// Longest time until a server takes connections; the slowest is a JVM on a busy machine.
 const READY: Duration = Duration::from_secs(120);
 
-/// A child process that is killed when dropped.
+/// A server that can be killed and started again; killed when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    command: Command,
+    child: Option<Child>,
     log: PathBuf,
+    port: u16,
 }
 
 impl Process {
     /// Starts `command` with its output in `directory/log` and waits until it takes connections on `port`.
-    pub(super) async fn start(mut command: Command, directory: &Path, port: u16) -> Result<Self> {
-        ensure!(!open(port), "port {port} is taken by another process");
-        let log = directory.join("log");
-        let output = File::create(&log)?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let child = command.spawn().with_context(|| format!("start {command:?}"))?;
-        let mut process = Self { child, log };
-        let name = format!("port {port} of {}", command.get_program().display());
-        wait::until(&name, READY, async || process.look(port)).await?;
+    pub(super) async fn start(command: Command, directory: &Path, port: u16) -> Result<Self> {
+        let mut process = Self { command, child: None, log: directory.join("log"), port };
+        process.restart().await?;
         Ok(process)
     }
 
-    fn look(&mut self, port: u16) -> Result<Look<()>> {
-        if let Some(status) = self.child.try_wait()? {
+    /// Starts the same command again, killed before if it runs.
+    pub(super) async fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        ensure!(!open(self.port), "port {} is taken by another process", self.port);
+        let output = File::create(&self.log)?;
+        self.command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        self.child = Some(self.command.spawn().with_context(|| format!("start {:?}", self.command))?);
+        let name = format!("port {} of {}", self.port, self.command.get_program().display());
+        wait::until(&name, READY, async || self.look()).await
+    }
+
+    /// Kills it at once, as a crash would.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().context("kill of a store")?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<Look<()>> {
+        if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
             bail!("the server ended with {status}: {}", self.said());
         }
-        Ok(Look::when(open(port), || format!("no connection; the server said: {}", self.said())))
+        Ok(Look::when(open(self.port), || format!("no connection; the server said: {}", self.said())))
     }
 
     /// The last lines of its output.
@@ -49,17 +65,13 @@ impl Process {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
-
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error only says that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Err(error) = self.kill() {
+            eprintln!("a store may be left running: {error:#}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tidemark_gateway::tls;
 
-use super::{BUCKET, StoreServer, install, process::Process};
+use super::{BUCKET, StoreServer, install, log, process::Process};
 use crate::wait::{self, Look};
 
 /// Access key of every server; they hold nothing but test data.
@@ -15,18 +15,21 @@ pub(super) const ACCESS_KEY: &str = "tidemark-test";
 /// Its secret.
 pub(super) const SECRET_KEY: &str = "tidemark-test-secret";
 
-/// versitygw 1.8.0 on a directory: conditions hold, also with several processes on one directory.
+/// versitygw 1.8.0 on a directory: conditions hold, also with several processes on one directory. It has users, and a log of
+/// every request.
 ///
 /// # Errors
 /// Where it cannot be installed or started; with its last output.
 pub async fn versitygw(port: u16) -> Result<StoreServer> {
     let program = install()?.join("bin/versitygw");
     let directory = TempDir::new()?;
-    let (data, versions) = (directory.path().join("data"), directory.path().join("versions"));
+    let [data, versions, users] = ["data", "versions", "users"].map(|name| directory.path().join(name));
     fs::create_dir_all(data.join(BUCKET))?;
     fs::create_dir_all(&versions)?;
+    fs::create_dir_all(&users)?;
     let mut command = Command::new(program);
     command.args(["--port", &format!("127.0.0.1:{port}"), "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--quiet"]);
+    command.arg("--iam-dir").arg(users).arg("--access-log").arg(log::path(directory.path()));
     command.args(["posix", "--versioning-dir"]).arg(versions).arg(data);
     let process = Process::start(command, directory.path(), port).await?;
     Ok(StoreServer { process, directory, port })

@@ -23,7 +23,7 @@ use tidemark_catalog::{
     slice::{SLICE_FORMAT, SliceManifest},
     stored::StoredRef,
 };
-use tidemark_gateway::{Env, Stored, credentials, fetch, open, store_url::StoreUrl, upload};
+use tidemark_gateway::{Env, Stored, credentials, fetch, open, pause, store_url::StoreUrl, upload};
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
@@ -77,10 +77,12 @@ impl CassandraListener {
         Self { nodetool: Nodetool::new(config.node.nodetool.clone()), config, env }
     }
 
-    fn open_store(&self, url: &str) -> Result<Arc<dyn ObjectStore>, Error> {
+    fn open_store(&self, url: &str, checksums: bool) -> Result<Arc<dyn ObjectStore>, Error> {
         let url: StoreUrl = url.parse().map_err(Error::StoreUrl)?;
         let credentials = self.config.store.as_ref();
-        open::open(&url, credentials, &open::OpenOptions::default(), &self.env).map_err(Error::OpenStore)
+        let checksums = if checksums { open::Checksums::Told } else { open::Checksums::Unproven };
+        let options = open::OpenOptions { checksums, ..open::OpenOptions::default() };
+        open::open(&url, credentials, &options, &self.env).map_err(Error::OpenStore)
     }
 }
 
@@ -150,7 +152,7 @@ impl Run<'_> {
     async fn capture(&self) -> Result<StoredRef, Error> {
         let patterns = Patterns::parse(&self.assignment.objects)?;
         self.tell("snapshot");
-        let store = self.listener.open_store(&self.assignment.store)?;
+        let store = self.listener.open_store(&self.assignment.store, self.assignment.store_checksums)?;
         let session = self.connect().await?;
         let local = describe::local(&session).await.map_err(Error::Describe)?;
         let host = local.node.host_id;
@@ -165,6 +167,7 @@ impl Run<'_> {
                 self.shipment().run(&stage, record).await?
             }
         };
+        pause::point("slice-stored");
         self.give_back().await;
         Ok(slice)
     }

@@ -19,6 +19,8 @@ pub struct Assignment {
     pub objects: Vec<String>,
     /// URL of the store; credentials come to the listener process through its own environment.
     pub store: String,
+    /// Whether the store has shown that it verifies checksums.
+    pub store_checksums: bool,
     /// Limits.
     pub limits: CaptureLimits,
 }

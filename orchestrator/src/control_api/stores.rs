@@ -15,21 +15,26 @@ use super::{
 use crate::{
     generation,
     registrations::{POLICIES, SOURCES, STORES, SourceRecord, StoreRecord},
-    stores::OpenStore,
+    stores::{self, OpenStore},
 };
 
 /// Registers a store. Each step is safe to do again; the registration comes last.
 pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> {
     check_name("store", &request.name)?;
     if let Some(known) = api.registrations().get::<StoreRecord>(STORES, &request.name).await.map_err(answer)? {
-        let same = known.url == request.url && known.credentials == request.credentials;
-        return if same { Ok(show(known)) } else { Err(taken("TM-STORE-0409", "store", &request.name)) };
+        return if is(&known, &request) {
+            Ok(show(known))
+        } else {
+            Err(taken("TM-STORE-0409", "store", &request.name))
+        };
     }
     let opened = open(api, request)?;
     let report = preflight::run(&opened.objects, &api.with.env).await;
     report.map_err(|error| unsafe_store(&opened.record.name, &error))?;
     let record = with_repository(api, opened.record, &opened.objects).await?;
-    let store = OpenStore { record, objects: opened.objects };
+    let proven = api.with.stores.prove_checksums(&record).await.map_err(answer)?;
+    let checksums = proven.is_some_and(|line| line.outcome == preflight::Outcome::Passed);
+    let store = OpenStore { record: StoreRecord { checksums, ..record }, objects: opened.objects };
     attach(api, &store).await?;
     take_over(api, &store).await?;
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
@@ -38,11 +43,21 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     }
 }
 
+/// Whether a registration is what is asked for.
+fn is(known: &StoreRecord, request: &AddStore) -> bool {
+    (&known.url, &known.credentials, &known.listener_credentials)
+        == (&request.url, &request.credentials, &request.listener_credentials)
+}
+
 fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
-    let AddStore { name, url, credentials } = request;
-    let record = StoreRecord { name, url, credentials, repository: String::new(), commit_mode: "a".to_owned() };
+    let AddStore { name, url, credentials, listener_credentials } = request;
+    let (repository, commit_mode) = (String::new(), "a".to_owned());
+    let record =
+        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false };
+    // A reference that leads nowhere shows now and not in the first capture.
+    stores::listener_secrets(&record).map_err(answer)?;
     api.with.stores.open(record).map_err(|error| match &error {
-        crate::stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
+        stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
             .with_hint("file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r, or memory:"),
         _ => answer(error),
     })
@@ -114,7 +129,10 @@ pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
 pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
     let store = api.with.stores.get(name).await.map_err(answer)?;
     let lines = match preflight::run(&store.objects, &api.with.env).await {
-        Ok(report) => report.lines.into_iter().map(|line| show_line(name, line)).collect(),
+        Ok(report) => {
+            let checksums = api.with.stores.prove_checksums(&store.record).await.map_err(answer)?;
+            report.lines.into_iter().chain(checksums).map(|line| show_line(name, line)).collect()
+        }
         Err(error) => vec![failed(name, &error)],
     };
     Ok(checklist(lines))

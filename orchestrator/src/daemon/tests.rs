@@ -61,7 +61,7 @@ fn policy() -> Policy {
 
 async fn add_store(api: &Api, directory: &Path) {
     let url = format!("file://{}", directory.display());
-    api.add_store(AddStore { name: "s".to_owned(), url, credentials: None }).await.unwrap();
+    api.add_store(AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None }).await.unwrap();
 }
 
 async fn set_up(api: &Api, directory: &Path) {
@@ -283,10 +283,15 @@ async fn what_cannot_be_registered_is_refused_with_a_code() {
         assert_eq!(api.add_policy(level).await.unwrap_err().status, 400);
         let store = Policy { store: "none".to_owned(), ..policy() };
         assert_eq!(api.add_policy(store).await.unwrap_err().status, 404);
-        let store = AddStore { name: "t".to_owned(), url: "ftp://x".to_owned(), credentials: None };
+        let store =
+            AddStore { name: "t".to_owned(), url: "ftp://x".to_owned(), credentials: None, listener_credentials: None };
         assert_eq!(api.add_store(store).await.unwrap_err().status, 400);
-        let twice =
-            AddStore { name: "t".to_owned(), url: format!("file://{}", bucket.path().display()), credentials: None };
+        let twice = AddStore {
+            name: "t".to_owned(),
+            url: format!("file://{}", bucket.path().display()),
+            credentials: None,
+            listener_credentials: None,
+        };
         assert_eq!(api.add_store(twice).await.unwrap_err().status, 409);
     })
     .await;

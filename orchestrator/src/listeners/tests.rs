@@ -118,6 +118,7 @@ fn assignment(n: u32) -> Assignment {
         token: FencingToken { generation: 1, revision: 2 },
         objects: vec!["a/*".to_owned()],
         store: "memory:".to_owned(),
+        store_checksums: false,
         limits: CaptureLimits::default(),
     }
 }

@@ -63,6 +63,7 @@ impl Job<'_> {
             token: self.context.token,
             objects: self.policy.objects.clone(),
             store: self.store.record.url.clone(),
+            store_checksums: self.store.record.checksums,
             limits: self.with.capture_limits.clone(),
         };
         let id = spec.id.clone();

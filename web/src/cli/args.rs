@@ -74,6 +74,9 @@ pub(super) enum StoreCommand {
         /// Where credentials are: `env:PREFIX` or `file:/path`, as the daemon sees it.
         #[arg(long)]
         credentials: Option<String>,
+        /// Where the lesser credentials of listeners are, in the same form; those of the daemon without it.
+        #[arg(long)]
+        listener_credentials: Option<String>,
     },
     /// List registered stores.
     List,

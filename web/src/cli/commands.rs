@@ -49,8 +49,13 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, env: &Env) -> Re
 impl Call<'_> {
     async fn store(&self, command: &StoreCommand) -> Result<u8, Error> {
         match command {
-            StoreCommand::Add { name, url, credentials } => {
-                let body = AddStore { name: name.clone(), url: url.clone(), credentials: credentials.clone() };
+            StoreCommand::Add { name, url, credentials, listener_credentials } => {
+                let body = AddStore {
+                    name: name.clone(),
+                    url: url.clone(),
+                    credentials: credentials.clone(),
+                    listener_credentials: listener_credentials.clone(),
+                };
                 let store: Store = self.client.post("/api/v1/stores", &body, None).await?;
                 self.print(&store)
             }

@@ -1,9 +1,10 @@
 //! The preflight of one node: what would keep a capture from being whole, before the first one.
 
+mod store;
+
 use std::path::PathBuf;
 
 use scylla::client::session::Session;
-use tidemark_gateway::preflight;
 use tidemark_listener_core::{
     assignment::CheckRequest,
     chain::chain,
@@ -37,7 +38,7 @@ pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) ->
         )),
     }
     if let Some(url) = &request.store {
-        lines.extend(store(listener, url).await);
+        lines.extend(store::run(listener, url).await);
     }
     lines
 }
@@ -281,29 +282,6 @@ impl Found {
             "if no capture is running: nodetool clearsnapshot -t TAG frees their disk space",
         );
         lines
-    }
-}
-
-async fn store(listener: &CassandraListener, url: &str) -> Vec<Line> {
-    let hint = "see that the store is reachable from this host with the listener's credentials";
-    let store = match listener.open_store(url) {
-        Ok(store) => store,
-        Err(error) => return vec![Line::fail("store", &listener.config.node.address, chain(&error), hint)],
-    };
-    let subject = format!("{} store", listener.config.node.address);
-    match preflight::run(&store, &listener.env).await {
-        Err(error) => vec![Line::fail(&format!("store-{}", error.property()), &subject, chain(&error), hint)],
-        Ok(report) => report.lines.into_iter().map(|line| store_line(&subject, line)).collect(),
-    }
-}
-
-fn store_line(subject: &str, line: preflight::Line) -> Line {
-    let name = format!("store-{}", line.name);
-    match line.outcome {
-        preflight::Outcome::Passed => Line::ok(&name, subject, line.detail),
-        preflight::Outcome::Warned => {
-            Line::warn(&name, subject, line.detail, "harmless; see the store's clean-up rules")
-        }
     }
 }
 

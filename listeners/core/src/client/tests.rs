@@ -159,6 +159,7 @@ fn assign(id: &str) -> to_listener::Message {
         token: "1-1".parse().unwrap(),
         objects: vec!["ks/*".into()],
         store: "memory:".into(),
+        store_checksums: false,
         limits: CaptureLimits::default(),
     };
     let json = serde_json::to_string(&assignment).unwrap();
