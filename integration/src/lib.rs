@@ -5,7 +5,8 @@
 //!   system under test, [`compare`] reads tables back and finds every difference;
 //! - [`stores`] installs, starts and kills real object stores.
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
-//! - [`demo`] is what `make demo` shows.
+//! - [`demo`] is what `make demo` shows;
+//! - [`opinions`] asks others what is stored: Cassandra's own tools, and readers of Parquet that know nothing of ours.
 //!
 //! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
 
@@ -15,6 +16,7 @@ pub mod cql;
 pub mod daemon;
 pub mod demo;
 pub mod journal;
+pub mod opinions;
 pub mod paths;
 pub mod stores;
 pub mod system;
