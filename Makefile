@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers soak demo bench-decode clean-cache
+.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers soak demo bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -28,7 +28,7 @@ timed = $(CURDIR)/integration/install/timed.sh $(TIMES) $(1)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: setup-rust setup-cassandra setup-stores ## install what builds and tests need, once
+setup: setup-rust setup-cassandra setup-stores setup-readers ## install what builds and tests need, once
 
 setup-rust:
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then
@@ -41,6 +41,9 @@ setup-cassandra:
 
 setup-stores:
 	@if [ -x integration/install/stores.sh ]; then integration/install/stores.sh; fi
+
+setup-readers:
+	@integration/install/readers.sh
 
 build: ## build every binary and test
 	@mkdir -p "$(CARGO_TARGET_DIR)"

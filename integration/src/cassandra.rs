@@ -40,6 +40,10 @@ pub struct ClusterSpec {
     pub heap: String,
     /// Lines of `cassandra.yaml` that replace or extend the template's: name, value.
     pub settings: Vec<(String, String)>,
+    /// Data centre and rack of each node; none where all are in one.
+    pub places: Vec<Place>,
+    /// Role and password that clients log in with; none where the cluster asks for none.
+    pub login: Option<Login>,
     /// True for the whole just-in-time compiler: faster after half a minute, slower before.
     pub full_jit: bool,
     /// Leaves nodes and directory behind when the cluster is dropped.
@@ -55,6 +59,8 @@ impl ClusterSpec {
             num_tokens: 4,
             heap: "256M".to_owned(),
             settings: Vec::new(),
+            places: Vec::new(),
+            login: None,
             full_jit: false,
             keep: false,
         }
@@ -73,6 +79,44 @@ impl ClusterSpec {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
+
+    /// The same with the data centre and rack of each node, which tell each other.
+    #[must_use]
+    pub fn with_places(mut self, places: &[(&str, &str)]) -> Self {
+        let place = |(dc, rack): &(&str, &str)| Place { dc: (*dc).to_owned(), rack: (*rack).to_owned() };
+        self.places = places.iter().map(place).collect();
+        self.with_setting("endpoint_snitch", "GossipingPropertyFileSnitch")
+    }
+
+    /// The same with passwords and rights of roles; the launcher logs in as Cassandra's first superuser.
+    #[must_use]
+    pub fn with_passwords(mut self) -> Self {
+        self.login = Some(Login { role: "cassandra".to_owned(), password: "cassandra".to_owned() });
+        self.with_setting("authenticator", "PasswordAuthenticator").with_setting("authorizer", "CassandraAuthorizer")
+    }
+
+    fn place_of(&self, address: &str) -> Option<&Place> {
+        let index = self.addresses.iter().position(|known| known == address)?;
+        self.places.get(index)
+    }
+}
+
+/// Where a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Data centre.
+    pub dc: String,
+    /// Rack.
+    pub rack: String,
+}
+
+/// A role and its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Name of the role.
+    pub role: String,
+    /// Password.
+    pub password: String,
 }
 
 /// A running cluster.
@@ -212,6 +256,15 @@ impl Cluster {
         run(&config::tool(&self.nodes[index], class), arguments)
     }
 
+    /// Runs a Java program of `opinions/`, which runs a tool of Cassandra many times in one process, with the configuration of
+    /// a node.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn java_program(&self, index: usize, source: &Path, arguments: &[&str]) -> Result<String> {
+        run(&config::program(&self.nodes[index], source), arguments)
+    }
+
     fn launch(&mut self, index: usize) -> Result<()> {
         let seeds = self.spec.addresses.join(",");
         config::write(&self.spec, &seeds, &self.nodes[index])?;
@@ -238,7 +291,10 @@ impl Cluster {
     async fn agreed(&self) -> Result<()> {
         let up: Vec<String> = self.running().map(|node| node.address.clone()).collect();
         for address in &up {
-            wait::until(&format!("ring of {}", self.spec.name), READY, async || view::of(address, &up).await).await?;
+            wait::until(&format!("ring of {}", self.spec.name), READY, async || {
+                view::of(address, &up, self.spec.login.as_ref()).await
+            })
+            .await?;
         }
         Ok(())
     }

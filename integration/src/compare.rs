@@ -11,5 +11,5 @@ pub mod read;
 pub use self::{
     digest::TableDigest,
     image::TableImage,
-    read::{read, read_each},
+    read::{read, read_at, read_each},
 };

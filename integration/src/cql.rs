@@ -20,6 +20,8 @@ use scylla::{
     statement::Consistency,
 };
 
+use crate::cassandra::Login;
+
 /// A bound value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Raw {
@@ -92,10 +94,19 @@ impl<'frame, 'metadata> DeserializeRow<'frame, 'metadata> for RawRow {
 /// # Errors
 /// Where no contact point answers.
 pub async fn connect(contact: &[String]) -> Result<Session> {
+    connect_as(contact, None).await
+}
+
+/// The same with a role and its password.
+///
+/// # Errors
+/// Where no contact point answers, or none lets the role in.
+pub async fn connect_as(contact: &[String], login: Option<&Login>) -> Result<Session> {
     let policy = DefaultPolicy::builder().token_aware(true).enable_shuffling_replicas(false).build();
     let profile = ExecutionProfile::builder().consistency(Consistency::All).load_balancing_policy(policy);
     let profile = profile.request_timeout(Some(std::time::Duration::from_secs(60))).build();
     let builder = SessionBuilder::new().known_nodes(contact).default_execution_profile_handle(profile.into_handle());
+    let builder = login.iter().fold(builder, |builder, login| builder.user(&login.role, &login.password));
     builder.build().await.with_context(|| format!("connect to {}", contact.join(", ")))
 }
 

@@ -6,7 +6,8 @@
 //! - [`stores`] installs, starts and kills real object stores;
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
 //! - [`damage`] harms files of real snapshots and sees what comes of them;
-//! - [`demo`] is what `make demo` shows.
+//! - [`demo`] is what `make demo` shows;
+//! - [`opinions`] asks others what is stored: Cassandra's own tools, and readers of Parquet that know nothing of ours.
 //!
 //! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
 
@@ -17,6 +18,7 @@ pub mod daemon;
 pub mod damage;
 pub mod demo;
 pub mod journal;
+pub mod opinions;
 pub mod paths;
 pub mod stores;
 pub mod system;

@@ -23,6 +23,19 @@ pub fn cassandra_jars() -> PathBuf {
     cache().join("cassandra").join(CASSANDRA_VERSION)
 }
 
+/// Directory of tools for tests: `TIDEMARK_TOOLS`, or `$HOME/.cache/tidemark-tools`. `make setup` fills it.
+pub fn tools() -> PathBuf {
+    match env::var_os("TIDEMARK_TOOLS") {
+        Some(dir) => dir.into(),
+        None => PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/tidemark-tools"),
+    }
+}
+
+/// Python with the readers of Parquet.
+pub fn readers_python() -> PathBuf {
+    tools().join("readers/bin/python")
+}
+
 /// Path of a built binary of the workspace, beside the running test or tool.
 ///
 /// # Errors
@@ -45,13 +58,35 @@ pub fn require_cassandra() -> Result<()> {
     Ok(())
 }
 
+/// Fails unless the readers of Parquet are installed.
+///
+/// # Errors
+/// Naming the program and the command that installs it.
+pub fn require_readers() -> Result<()> {
+    let python = readers_python();
+    ensure!(python.is_file(), "no {}; run make setup", python.display());
+    Ok(())
+}
+
 /// True where a test may use Cassandra. Where it may not, says loudly that `test` was skipped; with `CI=1` it panics
 /// instead, so that no run of CI passes by skipping.
 ///
 /// # Panics
 /// With `CI=1` and no jars.
 pub fn cassandra_or_skip(test: &str) -> bool {
-    let Err(missing) = require_cassandra() else { return true };
+    there_or_skip(test, require_cassandra())
+}
+
+/// The same for Cassandra and the readers of Parquet.
+///
+/// # Panics
+/// With `CI=1` where one of them is missing.
+pub fn cassandra_and_readers_or_skip(test: &str) -> bool {
+    there_or_skip(test, require_cassandra().and_then(|()| require_readers()))
+}
+
+fn there_or_skip(test: &str, there: Result<()>) -> bool {
+    let Err(missing) = there else { return true };
     assert!(env::var("CI").is_err(), "{test}: {missing}");
     eprintln!("SKIPPED {test}: {missing}");
     false

@@ -27,6 +27,8 @@ use tidemark_gateway::{
 
 use process::Process;
 
+use crate::paths;
+
 pub use servers::{moto, s3mock, versitygw};
 
 /// The bucket that every server is started with.
@@ -103,13 +105,5 @@ pub fn install() -> Result<PathBuf> {
     let run = Command::new(&script).output().with_context(|| format!("run {}", script.display()))?;
     let said = [run.stdout, run.stderr].concat();
     ensure!(run.status.success(), "{} failed: {}", script.display(), String::from_utf8_lossy(&said));
-    tools()
-}
-
-fn tools() -> Result<PathBuf> {
-    if let Some(tools) = std::env::var_os("TIDEMARK_TOOLS") {
-        return Ok(tools.into());
-    }
-    let home = std::env::var_os("HOME").context("HOME is not set")?;
-    Ok(Path::new(&home).join(".cache/tidemark-tools"))
+    Ok(paths::tools())
 }

@@ -11,6 +11,8 @@ const YAML: &str = include_str!("../../cassandra/cassandra.yaml");
 const JVM_OPTIONS: &str = include_str!("../../cassandra/jvm.options");
 const LOGBACK: &str = include_str!("../../cassandra/logback.xml");
 const LOGBACK_TOOLS: &str = include_str!("../../cassandra/logback-tools.xml");
+/// File that says where a node is.
+const RACKDC: &str = "cassandra-rackdc.properties";
 
 /// Writes the configuration of a node into its directory.
 pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> {
@@ -19,6 +21,9 @@ pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> 
     }
     let conf = node.dir.join("conf");
     fs::write(conf.join("cassandra.yaml"), yaml(spec, seeds, node))?;
+    if let Some(place) = spec.place_of(&node.address) {
+        fs::write(conf.join(RACKDC), format!("dc={}\nrack={}\n", place.dc, place.rack))?;
+    }
     fs::write(conf.join("logback.xml"), LOGBACK)?;
     fs::write(conf.join("logback-tools.xml"), LOGBACK_TOOLS)?;
     Ok(())
@@ -67,6 +72,9 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     command.arg("-Dcassandra.available_processors=2");
     // The commit log keeps schema changes; flushing eight tables for each of them takes most of a test's time.
     command.arg("-Dcassandra.test.flush_local_schema_changes=false");
+    if spec.place_of(&node.address).is_some() {
+        command.arg(format!("-D{RACKDC}=file://{dir}/conf/{RACKDC}"));
+    }
     command.args(common(&node.dir, "logback.xml"));
     command.args([format!("-Dcassandra.storagedir={dir}"), format!("-Dcassandra.logdir={dir}/log")]);
     command.args(["-cp", &class_path(), "org.apache.cassandra.service.CassandraDaemon"]);
@@ -75,12 +83,24 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
 
 /// Command line of one of Cassandra's tools (a class of `org.apache.cassandra.tools`) for a node, without its arguments.
 pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
+    java(node, &[], &format!("org.apache.cassandra.tools.{class}"))
+}
+
+/// Command line of a Java program that runs such tools many times; without its arguments.
+pub(super) fn program(node: &Node, source: &Path) -> Vec<String> {
+    // The tools end their process, which the program forbids; and cannot register with the JVM under its rules.
+    let more = ["-Djava.security.manager=allow", "-Dorg.apache.cassandra.disable_mbean_registration=true"];
+    java(node, &more, &source.display().to_string())
+}
+
+fn java(node: &Node, more: &[&str], main: &str) -> Vec<String> {
     let mut line = vec!["java".to_owned()];
     line.extend(jvm_options().map(str::to_owned));
     line.extend(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx192M"].map(str::to_owned));
+    line.extend(more.iter().map(ToString::to_string));
     line.extend(common(&node.dir, "logback-tools.xml"));
     line.push(format!("-Dcassandra.storagedir={}", node.dir.join("tmp").display()));
-    line.extend(["-cp".to_owned(), class_path(), format!("org.apache.cassandra.tools.{class}")]);
+    line.extend(["-cp".to_owned(), class_path(), main.to_owned()]);
     line
 }
 

@@ -13,6 +13,7 @@ use scylla::{
 };
 use uuid::Uuid;
 
+use super::Login;
 use crate::wait::Look;
 
 /// Columns of a peer: address, tokens, schema version.
@@ -22,8 +23,10 @@ type Peer = (IpAddr, Option<Vec<String>>, Option<Uuid>);
 ///
 /// # Errors
 /// Where an answer has another shape.
-pub(super) async fn of(address: &str, peers: &[String]) -> Result<Look<()>> {
-    let Ok(session) = connect(address).await else { return Ok(Look::Not(format!("{address} takes no clients"))) };
+pub(super) async fn of(address: &str, peers: &[String], login: Option<&Login>) -> Result<Look<()>> {
+    let Ok(session) = connect(address, login).await else {
+        return Ok(Look::Not(format!("{address} takes no clients")));
+    };
     let (own, known) = (schema_version(&session).await?, known(&session).await?);
     let mut missing = Vec::new();
     for peer in peers.iter().filter(|peer| *peer != address) {
@@ -40,10 +43,12 @@ pub(super) async fn of(address: &str, peers: &[String]) -> Result<Look<()>> {
 }
 
 /// A session with this node alone.
-async fn connect(address: &str) -> Result<Session> {
+async fn connect(address: &str, login: Option<&Login>) -> Result<Session> {
     let node = format!("{address}:9042");
     let filter = AllowListHostFilter::new([node.as_str()])?;
-    Ok(SessionBuilder::new().known_node(&node).host_filter(Arc::new(filter)).build().await?)
+    let builder = SessionBuilder::new().known_node(&node).host_filter(Arc::new(filter));
+    let builder = login.iter().fold(builder, |builder, login| builder.user(&login.role, &login.password));
+    Ok(builder.build().await?)
 }
 
 async fn schema_version(session: &Session) -> Result<Uuid> {

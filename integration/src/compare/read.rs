@@ -27,11 +27,19 @@ const PAGE_ROWS: i32 = 2000;
 /// # Errors
 /// Where the table is not known or a page cannot be read.
 pub async fn read(session: &Session, keyspace: &str, table: &str) -> Result<TableImage> {
+    read_at(session, keyspace, table, Consistency::All).await
+}
+
+/// Reads a whole table at another level than `ALL`.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_at(session: &Session, keyspace: &str, table: &str, level: Consistency) -> Result<TableImage> {
     let mut image = TableImage::default();
-    read_each(session, keyspace, table, |key, row| {
+    let sink = |key, row| {
         image.rows.insert(key, row);
-    })
-    .await?;
+    };
+    read_each_at(session, keyspace, table, level, sink).await?;
     Ok(image)
 }
 
@@ -43,6 +51,16 @@ pub async fn read_each(
     session: &Session,
     keyspace: &str,
     table: &str,
+    sink: impl FnMut(RowKey, RowImage),
+) -> Result<()> {
+    read_each_at(session, keyspace, table, Consistency::All, sink).await
+}
+
+async fn read_each_at(
+    session: &Session,
+    keyspace: &str,
+    table: &str,
+    level: Consistency,
     mut sink: impl FnMut(RowKey, RowImage),
 ) -> Result<()> {
     // A restored table may be younger than what the session knows.
@@ -53,7 +71,7 @@ pub async fn read_each(
     for select in
         [Select::rows(keyspace, table, schema), Select::statics(keyspace, table, schema)].into_iter().flatten()
     {
-        let prepared = select.prepare(session).await?;
+        let prepared = select.prepare(session, level).await?;
         let parts = stream::iter(ring_parts()).map(|part| select.read_part(session, &prepared, part));
         let mut pages = parts.buffer_unordered(PARTS).boxed();
         while let Some(rows) = pages.try_next().await? {
@@ -102,9 +120,9 @@ impl Select {
         format!("SELECT {distinct}{what} FROM {} WHERE token({key}) >= ? AND token({key}) <= ?", self.name)
     }
 
-    async fn prepare(&self, session: &Session) -> Result<PreparedStatement> {
+    async fn prepare(&self, session: &Session, level: Consistency) -> Result<PreparedStatement> {
         let mut prepared = session.prepare(self.text()).await.with_context(|| self.text())?;
-        prepared.set_consistency(Consistency::All);
+        prepared.set_consistency(level);
         prepared.set_page_size(PAGE_ROWS);
         prepared.set_is_idempotent(true);
         Ok(prepared)

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use scylla::client::session::Session;
+use scylla::{client::session::Session, statement::Consistency};
 use tidemark_cassandra_format::model::PartitionReader;
 use tidemark_catalog::entry::{Entry, SegmentRef};
 use tidemark_listener_core::{
@@ -28,7 +28,7 @@ use crate::{
         pipeline::{Bounds, Pipeline},
         plan,
         schema::is_index,
-        target::{Level, Target, TargetSettings, parse_level},
+        target::{Level, Target, TargetSettings, level_name, parse_level},
     },
     segment::Layout,
     spec::CassandraSpec,
@@ -199,10 +199,11 @@ impl<'a> Run<'a> {
     /// Keeps in the checkpoint what the report has to say, however often the run is interrupted.
     fn note_warnings(&mut self) {
         let level = self.level.now();
-        let text =
-            format!("a replica went away: from then on rows were written at {level:?}; repair the restored tables");
+        let since = if self.level.has_fallen() { "went away: from then on" } else { "was away:" };
+        let level_name = level_name(level);
+        let text = format!("a replica {since} rows were written at {level_name}; repair the restored tables");
         let warnings = &mut self.pipeline.checkpoint.warnings;
-        if self.level.has_fallen() && !warnings.contains(&text) {
+        if level != Consistency::All && !warnings.contains(&text) {
             warnings.push(text);
         }
     }

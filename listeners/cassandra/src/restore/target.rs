@@ -61,20 +61,28 @@ impl Level {
     }
 }
 
+/// Levels that writes can use, by name.
+const LEVELS: [(&str, Consistency); 8] = [
+    ("all", Consistency::All),
+    ("quorum", Consistency::Quorum),
+    ("each_quorum", Consistency::EachQuorum),
+    ("local_quorum", Consistency::LocalQuorum),
+    ("three", Consistency::Three),
+    ("two", Consistency::Two),
+    ("one", Consistency::One),
+    ("local_one", Consistency::LocalOne),
+];
+
 /// Parses the name of a level that writes can use, in any case.
 pub fn parse_level(name: &str) -> Option<Consistency> {
-    let levels = [
-        ("all", Consistency::All),
-        ("quorum", Consistency::Quorum),
-        ("each_quorum", Consistency::EachQuorum),
-        ("local_quorum", Consistency::LocalQuorum),
-        ("three", Consistency::Three),
-        ("two", Consistency::Two),
-        ("one", Consistency::One),
-        ("local_one", Consistency::LocalOne),
-    ];
     let name = name.to_ascii_lowercase().replace('-', "_");
-    levels.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
+    LEVELS.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
+}
+
+/// Name of a level as CQL writes it.
+pub fn level_name(level: Consistency) -> String {
+    let known = LEVELS.iter().find(|(_, known)| *known == level);
+    known.map_or_else(|| format!("{level:?}"), |(name, _)| name.to_ascii_uppercase())
 }
 
 /// A table of the destination, ready to be written and read back.
@@ -283,6 +291,7 @@ mod tests {
         assert_eq!(parse_level("local-quorum"), Some(Consistency::LocalQuorum));
         assert_eq!(parse_level("any"), None);
         assert_eq!(parse_level("serial"), None);
+        assert_eq!(level_name(Consistency::LocalQuorum), "LOCAL_QUORUM");
     }
 
     #[test]
