@@ -13,9 +13,10 @@
 mod capture;
 mod consolidate;
 mod names;
+mod previous;
 pub(crate) mod seal;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,15 @@ struct Captured {
     absent: Vec<(String, String)>,
 }
 
+/// What all objects of a version are made of.
+struct Inputs {
+    slices: Arc<Vec<SliceManifest>>,
+    /// Partitions that could not be captured, with the reason.
+    absent: Arc<Vec<(String, String)>>,
+    /// Entries of the objects in the set's earlier versions.
+    previous: BTreeMap<ObjectName, StoredRef>,
+}
+
 /// One run of a protect task.
 struct Job<'a> {
     with: &'a Executors,
@@ -79,8 +89,9 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let slices = Arc::new(job.read_slices(&captured).boxed().await?);
     let objects = job.objects(&slices).boxed().await?;
     job.adopt_roots(&captured).boxed().await?;
-    let absent = Arc::new(captured.absent.clone());
-    let lines = job.consolidate_all(&objects, slices, absent).boxed().await?;
+    let inputs =
+        Inputs { slices, absent: Arc::new(captured.absent.clone()), previous: job.previous(&objects).boxed().await? };
+    let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
     require_some(&lines)?;
     let (manifest, quality) = job.seal(lines).boxed().await?;
     let version = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);

@@ -9,6 +9,7 @@
 //! is missing.
 
 mod captures;
+mod columns;
 mod error;
 mod identity;
 mod plan;

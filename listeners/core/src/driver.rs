@@ -120,6 +120,8 @@ pub struct ConsolidateJob {
     pub slices: Arc<Vec<SliceManifest>>,
     /// Partitions that could not be captured, with the reason.
     pub absent: Arc<Vec<(String, String)>>,
+    /// The object's entry in the newest version of the set that has one, for what must be carried on (column ids).
+    pub previous: Option<Arc<Entry>>,
     /// Where everything is.
     pub store: Arc<dyn ObjectStore>,
     /// New names.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tidemark_catalog::{
-    entry::{Cut, ObjectLine, PartitionCut, Quality, Totals},
+    entry::{Cut, Entry, ObjectLine, PartitionCut, Quality, Totals},
     ids::ObjectName,
     slice::SliceManifest,
     work::{self, WORK_FORMAT, WorkRoot},
@@ -13,33 +13,24 @@ use tidemark_catalog::{
 use tidemark_gateway::pause;
 use tidemark_listener_core::driver::{self, ConsolidateJob, Declared, NameSource};
 
-use super::{Captured, Job};
+use super::{Captured, Inputs, Job};
 use crate::tasks::Failure;
-
-/// Partitions that could not be captured, with the reason.
-type Absent = Arc<Vec<(String, String)>>;
 
 impl Job<'_> {
     /// Lines of all objects, in their order; those of an earlier run are taken as they are.
     pub(super) async fn consolidate_all(
         &self,
         objects: &[ObjectName],
-        slices: Arc<Vec<SliceManifest>>,
-        absent: Absent,
+        inputs: &Inputs,
     ) -> Result<Vec<ObjectLine>, Failure> {
         let mut lines = Vec::with_capacity(objects.len());
         for object in objects {
-            lines.push(self.line(object, Arc::clone(&slices), Arc::clone(&absent)).boxed());
+            lines.push(self.line(object, inputs).boxed());
         }
         stream::iter(lines).buffered(self.with.consolidations.max(1)).try_collect().await
     }
 
-    async fn line(
-        &self,
-        object: &ObjectName,
-        slices: Arc<Vec<SliceManifest>>,
-        absent: Absent,
-    ) -> Result<ObjectLine, Failure> {
+    async fn line(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
         let part = format!("object/{object}");
         if let Some(line) = self.context.checkpoints.load(&part).await? {
             return Ok(line);
@@ -47,7 +38,7 @@ impl Job<'_> {
         if self.context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        let line = self.consolidate(object, slices, absent).await?;
+        let line = self.consolidate(object, inputs).await?;
         self.write_root().await?;
         self.context.checkpoints.save(&part, &line).await?;
         pause::point("mid-consolidation");
@@ -55,29 +46,29 @@ impl Job<'_> {
     }
 
     /// The line of an object; one that is damaged for good is missing, with the reason.
-    async fn consolidate(
-        &self,
-        object: &ObjectName,
-        slices: Arc<Vec<SliceManifest>>,
-        absent: Absent,
-    ) -> Result<ObjectLine, Failure> {
-        let job = self.consolidate_job(object, Arc::clone(&slices), absent);
+    async fn consolidate(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
+        let previous = match inputs.previous.get(object) {
+            Some(entry) => self.previous_entry(entry).await?,
+            None => None,
+        };
+        let job = self.consolidate_job(object, inputs, previous);
         match self.driver.consolidate(job).await {
             Ok(line) => Ok(line),
             Err(error) if error.retryable || error.cancelled => Err(error.into()),
             Err(error) => {
                 tracing::error!(source_id = %self.source_id, %object, code = error.code, %error, "object is missing from the version");
-                missing(object, &slices, &error)
+                missing(object, &inputs.slices, &error)
             }
         }
     }
 
-    fn consolidate_job(&self, object: &ObjectName, slices: Arc<Vec<SliceManifest>>, absent: Absent) -> ConsolidateJob {
+    fn consolidate_job(&self, object: &ObjectName, inputs: &Inputs, previous: Option<Arc<Entry>>) -> ConsolidateJob {
         ConsolidateJob {
             source: self.source_id.clone(),
             object: object.clone(),
-            slices,
-            absent,
+            slices: Arc::clone(&inputs.slices),
+            absent: Arc::clone(&inputs.absent),
+            previous,
             store: Arc::clone(&self.store.objects),
             names: Arc::clone(&self.names) as Arc<dyn NameSource>,
             token: self.context.token,

@@ -16,8 +16,9 @@ use tidemark_gateway::Digest;
 use tidemark_listener_core::driver::ConsolidateJob;
 
 use super::{
+    columns::{self, Columns},
     error::{Failure, chain},
-    schema::{EntrySchema, fresh_ids},
+    schema::EntrySchema,
 };
 use crate::{
     cluster::NodeCapture,
@@ -84,7 +85,7 @@ impl Plan {
     fn of(
         job: &ConsolidateJob,
         captures: &[NodeCapture],
-        schema: EntrySchema,
+        mut schema: EntrySchema,
         table: Arc<TableSchema>,
     ) -> Result<Verdict, Failure> {
         let name = format!("{}.{}", table.keyspace, table.table);
@@ -96,7 +97,8 @@ impl Plan {
         let placement = place(captures, &schema)?;
         let hosts: BTreeSet<String> = captured.iter().map(|(slice, _)| slice.partition.clone()).collect();
         let quality = coverage::judge(&placement, &hosts, &job.declared);
-        let columns = fresh_ids(&table);
+        let Columns { ids: columns, last } = given(job, &schema, &table);
+        schema.last_column_id = Some(last);
         let layout = match Layout::new(table.clone(), &columns) {
             Ok(layout) => Arc::new(layout),
             Err(error) => return Ok(Verdict::Missing(chain(&error))),
@@ -148,6 +150,17 @@ fn nobody(job: &ConsolidateJob) -> String {
 fn readable(schema: &EntrySchema) -> Result<TableSchema, String> {
     let table = schema.table().map_err(|error| chain(&error))?;
     if table.has_counters() { Err("counter tables are not protected".to_owned()) } else { Ok(table) }
+}
+
+/// Ids of the columns, carried on from the state before. One that cannot be understood is no reason to lose this state, whose
+/// segments are all its own.
+fn given(job: &ConsolidateJob, schema: &EntrySchema, table: &TableSchema) -> Columns {
+    let Ok(rows) = schema.rows() else { return Columns::default() };
+    columns::carried_on(rows, table, job.previous.as_deref()).unwrap_or_else(|error| {
+        tracing::warn!(source_id = %job.source, object = %job.object, error = %chain(&error),
+            "the state before cannot be understood, columns are numbered anew");
+        columns::fresh(rows, table)
+    })
 }
 
 /// Slices whose files are merged, and the partitions that give nothing.

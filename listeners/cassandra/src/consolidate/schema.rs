@@ -7,22 +7,25 @@ use tidemark_cassandra_format::{
     schema::{self, TableSchema},
     types::{UserTypeDefinition, UserTypeError, UserTypes},
 };
-use tidemark_catalog::entry::{ColumnId, Entry};
+use tidemark_catalog::entry::Entry;
 
 use crate::{
     cluster::{KeyspaceSchema, NodeCapture, TableRows, UdtSchema},
     segment::{Layout, LayoutError},
 };
 
-/// Format number of [`EntrySchema`].
-pub const ENTRY_SCHEMA_FORMAT: u32 = 1;
+/// Format number of [`EntrySchema`] as it is written. Format 1 had no `last_column_id`.
+pub const ENTRY_SCHEMA_FORMAT: u32 = 2;
 
 /// The `schema` of a Cassandra table's [`Entry`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntrySchema {
-    /// [`ENTRY_SCHEMA_FORMAT`].
+    /// 1 or [`ENTRY_SCHEMA_FORMAT`].
     pub format: u32,
+    /// Greatest id that a column of the object was ever given; from format 2 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_column_id: Option<u32>,
     /// Cluster name.
     pub cluster: String,
     /// Server version of the node that described the schema.
@@ -40,8 +43,11 @@ pub enum SchemaError {
     #[error("the entry's schema is not one of Cassandra")]
     Shape(#[from] serde_json::Error),
     /// It is of another format.
-    #[error("the entry's schema is of format {0}, this build reads {ENTRY_SCHEMA_FORMAT}")]
+    #[error("the entry's schema is of format {0}, this build reads 1 to {ENTRY_SCHEMA_FORMAT}")]
     Format(u32),
+    /// It says what its format does not have, or does not say what its format has.
+    #[error("the entry's schema is of format {0}, which has last_column_id from 2 on only")]
+    LastColumnId(u32),
     /// It has not exactly one table.
     #[error("the entry's schema has {0} tables, not one")]
     Tables(usize),
@@ -57,12 +63,13 @@ pub enum SchemaError {
 }
 
 impl EntrySchema {
-    /// The schema of one table as `capture` has it; `None` where it has no such table.
+    /// The schema of one table as `capture` has it, no ids given yet; `None` where it has no such table.
     pub fn of(capture: &NodeCapture, keyspace: &str, table: &str) -> Option<Self> {
         let keyspace = capture.keyspaces.iter().find(|k| k.name == keyspace)?;
         let rows = keyspace.tables.iter().find(|t| t.name == table)?;
         Some(Self {
             format: ENTRY_SCHEMA_FORMAT,
+            last_column_id: Some(0),
             cluster: capture.cluster.clone(),
             release: capture.release.clone(),
             schema_version: capture.schema_version.clone(),
@@ -73,10 +80,14 @@ impl EntrySchema {
     /// The schema that an entry keeps.
     ///
     /// # Errors
-    /// [`SchemaError::Shape`] and [`SchemaError::Format`].
+    /// [`SchemaError::Shape`], [`SchemaError::Format`] and [`SchemaError::LastColumnId`].
     pub fn of_entry(entry: &Entry) -> Result<Self, SchemaError> {
         let schema = Self::deserialize(&entry.schema)?;
-        if schema.format == ENTRY_SCHEMA_FORMAT { Ok(schema) } else { Err(SchemaError::Format(schema.format)) }
+        match (schema.format, schema.last_column_id) {
+            (1, None) | (ENTRY_SCHEMA_FORMAT, Some(_)) => Ok(schema),
+            (1 | ENTRY_SCHEMA_FORMAT, _) => Err(SchemaError::LastColumnId(schema.format)),
+            (format, _) => Err(SchemaError::Format(format)),
+        }
     }
 
     /// The table's rows of `system_schema`.
@@ -117,13 +128,6 @@ impl EntrySchema {
         let table = Arc::new(Self::of_entry(entry)?.table()?);
         Ok(Arc::new(Layout::new(table, &entry.columns)?))
     }
-}
-
-/// Ids of a fresh baseline: from 1 on, partition key, clustering, static and regular columns in the table's order.
-pub(super) fn fresh_ids(table: &TableSchema) -> Vec<ColumnId> {
-    let clustering = table.clustering.iter().map(|c| &c.column);
-    let columns = table.partition_key.iter().chain(clustering).chain(&table.statics).chain(&table.regulars);
-    (1..).zip(columns).map(|(id, column)| ColumnId { id, name: column.name.clone() }).collect()
 }
 
 fn of_one_table(keyspace: &KeyspaceSchema, rows: &TableRows) -> KeyspaceSchema {

@@ -111,6 +111,7 @@ impl Bench {
             object: self.object.clone(),
             slices: Arc::new(self.slices.clone()),
             absent: Arc::new(self.absent.clone()),
+            previous: None,
             store: self.store.clone(),
             names: self.counter.clone(),
             token: FencingToken { generation: 1, revision: 1 },
