@@ -75,12 +75,19 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
 
 /// Command line of one of Cassandra's tools (a class of `org.apache.cassandra.tools`) for a node, without its arguments.
 pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
+    let mut line = offline(node);
+    line.push(format!("org.apache.cassandra.tools.{class}"));
+    line
+}
+
+/// Command line of a program that uses Cassandra's classes with the configuration of a node, without the program.
+pub(super) fn offline(node: &Node) -> Vec<String> {
     let mut line = vec!["java".to_owned()];
     line.extend(jvm_options().map(str::to_owned));
     line.extend(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx192M"].map(str::to_owned));
     line.extend(common(&node.dir, "logback-tools.xml"));
     line.push(format!("-Dcassandra.storagedir={}", node.dir.join("tmp").display()));
-    line.extend(["-cp".to_owned(), class_path(), format!("org.apache.cassandra.tools.{class}")]);
+    line.extend(["-cp".to_owned(), class_path()]);
     line
 }
 
