@@ -6,10 +6,12 @@
 
 mod config;
 mod node;
+pub mod offline;
 mod tokens;
 mod view;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::Duration,
@@ -325,6 +327,25 @@ impl Drop for Cluster {
             self.nodes.iter_mut().for_each(Node::release);
             self.directory.take().map(TempDir::keep);
         }
+    }
+}
+
+impl Cluster {
+    /// Makes the SSTables in `directory` part of a table of a node, which exists; they stay where they are.
+    ///
+    /// # Errors
+    /// Where the node does not take them.
+    pub fn import(&self, index: usize, keyspace: &str, table: &str, directory: &Path) -> Result<()> {
+        let links = self.nodes[index].dir.join("import").join(table);
+        fs::create_dir_all(&links)?;
+        for file in fs::read_dir(directory)? {
+            let file = file?;
+            // Cassandra moves what it imports; files of SSTables are written once, so that a link will do.
+            let link = links.join(file.file_name());
+            fs::hard_link(file.path(), &link).or_else(|_| fs::copy(file.path(), &link).map(drop))?;
+        }
+        let links = links.display().to_string();
+        self.nodetool(index, &["import", "--no-verify", keyspace, table, &links]).map(drop)
     }
 }
 

@@ -83,24 +83,33 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
 
 /// Command line of one of Cassandra's tools (a class of `org.apache.cassandra.tools`) for a node, without its arguments.
 pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
-    java(node, &[], &format!("org.apache.cassandra.tools.{class}"))
+    let mut line = offline(node);
+    line.push(format!("org.apache.cassandra.tools.{class}"));
+    line
 }
 
 /// Command line of a Java program that runs such tools many times; without its arguments.
 pub(super) fn program(node: &Node, source: &Path) -> Vec<String> {
     // The tools end their process, which the program forbids; and cannot register with the JVM under its rules.
     let more = ["-Djava.security.manager=allow", "-Dorg.apache.cassandra.disable_mbean_registration=true"];
-    java(node, &more, &source.display().to_string())
+    let mut line = java(node, &more);
+    line.push(source.display().to_string());
+    line
 }
 
-fn java(node: &Node, more: &[&str], main: &str) -> Vec<String> {
+/// Command line of a program that uses Cassandra's classes with the configuration of a node, without the program.
+pub(super) fn offline(node: &Node) -> Vec<String> {
+    java(node, &[])
+}
+
+fn java(node: &Node, more: &[&str]) -> Vec<String> {
     let mut line = vec!["java".to_owned()];
     line.extend(jvm_options().map(str::to_owned));
     line.extend(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx192M"].map(str::to_owned));
     line.extend(more.iter().map(ToString::to_string));
     line.extend(common(&node.dir, "logback-tools.xml"));
     line.push(format!("-Dcassandra.storagedir={}", node.dir.join("tmp").display()));
-    line.extend(["-cp".to_owned(), class_path(), main.to_owned()]);
+    line.extend(["-cp".to_owned(), class_path()]);
     line
 }
 
