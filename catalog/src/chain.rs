@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectMeta, ObjectStore, path::Path};
 use tidemark_gateway::{Digest, Env, fetch};
 
 use crate::{
@@ -36,6 +36,15 @@ pub struct VersionSet {
     pub(crate) patience: commit::Patience,
 }
 
+/// A manifest as the store lists it, unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub number: VersionNumber,
+    /// Size, time and tag of the stored object: another where it was replaced, as far as the store tells.
+    pub stamp: String,
+}
+
 /// A manifest with the digest and size of its stored bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
@@ -61,6 +70,14 @@ impl VersionSet {
     /// [`Error::List`].
     pub async fn list(&self) -> Result<Vec<VersionNumber>, Error> {
         self.numbers(None).await
+    }
+
+    /// The same with what the store says about each, ascending.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub async fn listed(&self) -> Result<Vec<Listed>, Error> {
+        self.listed_from(None).await
     }
 
     /// The manifest of `number`, with its identity and its link to the version before verified.
@@ -177,6 +194,10 @@ impl VersionSet {
     }
 
     async fn numbers(&self, from: Option<VersionNumber>) -> Result<Vec<VersionNumber>, Error> {
+        Ok(self.listed_from(from).await?.into_iter().map(|listed| listed.number).collect())
+    }
+
+    async fn listed_from(&self, from: Option<VersionNumber>) -> Result<Vec<Listed>, Error> {
         let prefix = layout::versions(&self.source, &self.set);
         let listing = match from {
             // The offset is exclusive, and the name before `from` need not exist.
@@ -185,10 +206,10 @@ impl VersionSet {
             }
             None => self.store.list(Some(&prefix)),
         };
-        let numbers = listing.try_filter_map(|meta| async move { Ok(version_number(&meta.location)) });
-        let mut numbers: Vec<VersionNumber> = numbers.try_collect().await.map_err(|source| self.list_failed(source))?;
-        numbers.sort_unstable();
-        Ok(numbers)
+        let listed = listing.try_filter_map(|meta| async move { Ok(listed(&meta)) });
+        let mut listed: Vec<Listed> = listed.try_collect().await.map_err(|source| self.list_failed(source))?;
+        listed.sort_by_key(|listed| listed.number);
+        Ok(listed)
     }
 
     fn list_failed(&self, source: object_store::Error) -> Error {
@@ -241,6 +262,12 @@ impl VersionSet {
             _ => Ok(()),
         }
     }
+}
+
+fn listed(meta: &ObjectMeta) -> Option<Listed> {
+    let tag = meta.e_tag.as_deref().unwrap_or("-");
+    let stamp = format!("{} {} {tag}", meta.size, meta.last_modified.to_rfc3339());
+    version_number(&meta.location).map(|number| Listed { number, stamp })
 }
 
 /// The number in the name of a manifest; `None` for a name that is not 20 digits.

@@ -89,7 +89,6 @@ pub struct Daemon {
     registry: Arc<Registry>,
     executors: Executors,
     runner: RunnerConfig,
-    env: Env,
     address: SocketAddr,
 }
 
@@ -126,11 +125,12 @@ impl Daemon {
             registrations,
             drivers: parts.drivers,
             listeners,
+            tasks: Tasks::new(Arc::new(coordinator.clone()), env.clone()),
             capture_limits: CaptureLimits::default(),
             consolidate_limits: config.consolidate_limits,
             consolidations: config.consolidations,
             node: config.runner.node.clone(),
-            env: env.clone(),
+            env,
         };
         let address = local_address(&api_socket, config.listen)?;
         let runner = config.runner;
@@ -143,25 +143,20 @@ impl Daemon {
             registry,
             executors,
             runner,
-            env,
             address,
         })
     }
 
-    fn tasks(&self) -> Tasks {
-        Tasks::new(Arc::new(self.coordinator.clone()), self.env.clone())
-    }
-
     fn api(&self) -> Api {
         let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
-        Api::new(self.executors.clone(), self.tasks(), coordinator)
+        Api::new(self.executors.clone(), coordinator)
     }
 
     /// Serves until `shutdown`, or until a part fails: then the others are stopped too. Control goes last, because runs that
     /// are interrupted still stop their listeners.
     async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let api = Arc::new(self.api());
-        let tasks = self.tasks();
+        let tasks = self.executors.tasks.clone();
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
         let control = control::serve(self.control_socket, self.registry, self.listener_token, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());

@@ -11,7 +11,7 @@ mod sources;
 mod stores;
 mod versions;
 
-pub use list::List;
+pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
 pub use policies::{Policy, Protect};
 pub use problem::Problem;

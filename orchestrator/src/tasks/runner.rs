@@ -15,9 +15,9 @@ use tidemark_listener_core::progress::ProgressSink;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Checkpoints, Error, Failure, TaskRecord, Tasks, claim::Claim, keys};
+use super::{Checkpoints, Error, Failure, TaskRecord, Tasks, claim::Claim, keys, prune};
 use crate::coordinator::{Lease, Watch, WatchEvent, list_all};
-use run::{Run, delete_checkpoints};
+use run::Run;
 
 /// Does what tasks say.
 #[async_trait]
@@ -40,6 +40,9 @@ pub struct TaskContext {
     pub progress: ProgressSink,
     /// Stops the run.
     pub cancel: CancellationToken,
+    /// Fires before `cancel` where the task is over for good because a person asked; not where the run is only interrupted and
+    /// another one will go on.
+    pub over: CancellationToken,
     /// Where it stood, and where it stands.
     pub checkpoints: Checkpoints,
 }
@@ -132,9 +135,31 @@ impl Runner {
     /// [`Error::Coordinator`] where the coordinator cannot be used at all.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         self.delete_left_checkpoints().await?;
+        let pruning = self.prune_for_ever();
+        tokio::select! {
+            outcome = self.run_tasks(&shutdown) => outcome,
+            never = pruning => never,
+        }
+    }
+
+    /// Deletes what is no longer kept, now and every hour. A failure costs space until the next time.
+    async fn prune_for_ever(&self) -> Result<(), Error> {
+        loop {
+            match self.tasks.prune().await {
+                Ok((0, 0)) => {}
+                Ok((tasks, keys)) => tracing::info!(tasks, keys, "old tasks and idempotency keys deleted"),
+                Err(error) => {
+                    tracing::warn!(error = %crate::errors::chain(&error), "old tasks and idempotency keys not deleted");
+                }
+            }
+            tokio::time::sleep(prune::EVERY).await;
+        }
+    }
+
+    async fn run_tasks(&self, shutdown: &CancellationToken) -> Result<(), Error> {
         while !shutdown.is_cancelled() {
             let mut session = self.begin().await?;
-            let outcome = self.drive(&mut session, &shutdown).await;
+            let outcome = self.drive(&mut session, shutdown).await;
             session.interrupt_all().await;
             session.lease.revoke().await.map_err(Error::coordinator("revoke the lease"))?;
             outcome?;
@@ -251,7 +276,7 @@ impl Runner {
             let Some(id) = id.filter(|id| last.as_ref() != Some(id)) else { continue };
             let task = self.tasks.get(&id).await?;
             if task.is_none_or(|status| status.task.state.is_done()) {
-                delete_checkpoints(&self.tasks, &id).await?;
+                self.tasks.delete_checkpoints(&id).await?;
             }
             last = Some(id);
         }

@@ -19,4 +19,6 @@ pub struct Problem {
     pub detail: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Where this server explains the code: what happened, what is safe, what to do.
+    pub doc: Option<String>,
 }

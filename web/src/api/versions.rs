@@ -10,14 +10,17 @@ pub struct Version {
     pub id: String,
     /// Store it is in.
     pub store: String,
-    /// When it was committed.
+    /// When it was committed; empty where the version is `damaged`.
     pub committed: String,
     /// Lower bound of its cut: every write acknowledged before it is in.
     pub cut_from: Option<String>,
     /// Upper bound of its cut.
     pub cut_through: Option<String>,
-    /// Worst quality: `exact`, `cut`, `degraded` or `missing`.
+    /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
+    /// is known of the version.
     pub quality: String,
+    /// Why the manifest does not verify, where the version is `damaged`.
+    pub damage: Option<String>,
     /// Objects.
     pub objects: u64,
     /// Figures.

@@ -3,17 +3,15 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
-use tidemark_catalog::ids::TaskId;
 
 use super::{
     super::{
-        Checkpoints, Error, Failure, State, TaskRecord, Tasks,
+        Checkpoints, Error, Failure, State, TaskRecord,
         claim::{Claim, Leave},
-        keys, progress,
+        progress,
     },
     Completion, Execute, RunnerConfig, Stop, TaskContext,
 };
-use crate::coordinator::list_all;
 
 /// One run of a task under its claim.
 pub(super) struct Run {
@@ -53,6 +51,7 @@ impl Run {
             token: self.claim.token(),
             progress,
             cancel: self.stop.token.clone(),
+            over: self.stop.by_person.clone(),
             checkpoints: Checkpoints::new(self.claim.clone()),
         };
         let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
@@ -113,7 +112,7 @@ impl Run {
         let done = matches!(leave, Leave::Done);
         self.claim.leave(task, due_before, leave).await?;
         if done {
-            delete_checkpoints(self.claim.tasks(), &task.id).await?;
+            self.claim.tasks().delete_checkpoints(&task.id).await?;
         }
         Ok(())
     }
@@ -124,14 +123,4 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
     let words = words.unwrap_or("no message");
     Failure::permanent("TM-TASK-0008", format!("the program failed: {words}"))
         .with_hint("this is a fault of the program; please report it with the daemon's log")
-}
-
-/// Deletes all checkpoints of a task that is done.
-pub(super) async fn delete_checkpoints(tasks: &Tasks, id: &TaskId) -> Result<(), Error> {
-    let (found, _) = list_all(&*tasks.coordinator, &keys::checkpoints(id)).await.map_err(Error::coordinator("list"))?;
-    for keys in found.chunks(crate::coordinator::MAX_OPS) {
-        let ops = keys.iter().map(|kv| crate::coordinator::Op::delete(&kv.key)).collect();
-        tasks.txn(vec![], ops, vec![], "delete checkpoints").await?;
-    }
-    Ok(())
 }
