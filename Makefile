@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-cassandra setup-stores build lint test unit servers soak demo bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-deny setup-cassandra setup-stores build lint test unit servers soak demo bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -28,13 +28,16 @@ timed = $(CURDIR)/integration/install/timed.sh $(TIMES) $(1)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: setup-rust setup-cassandra setup-stores setup-readers ## install what builds and tests need, once
+setup: setup-rust setup-deny setup-cassandra setup-stores setup-readers ## install what builds and tests need, once
 
 setup-rust:
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then
 	  echo "installing rustfmt and clippy (rustup)"
 	  rustup component add rustfmt clippy
 	fi
+
+setup-deny:
+	@integration/install/cargo-deny.sh
 
 setup-cassandra:
 	@integration/install/cassandra.sh "$(TIDEMARK_CACHE)"
@@ -50,8 +53,9 @@ build: ## build every binary and test
 	$(CARGO) build $(LOCKED) --workspace --all-targets --message-format=json-render-diagnostics >"$(TESTS_BUILT).json"
 	integration/install/executables.py <"$(TESTS_BUILT).json" >"$(TESTS_BUILT)"
 
-lint: setup-rust ## formatting, clippy and documentation, warnings as errors
+lint: setup-rust setup-deny ## formatting, dependencies, clippy and documentation, warnings as errors
 	@$(CARGO) fmt --all --check
+	integration/install/deny.sh
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(LOCKED) --workspace --no-deps --quiet
 

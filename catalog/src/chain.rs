@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectMeta, ObjectStore, path::Path};
 use tidemark_gateway::{Digest, Env, fetch};
 
 use crate::{
@@ -19,106 +19,12 @@ use crate::{
     stored::StoredRef,
 };
 
+mod error;
+
+pub use error::Error;
+
 /// Manifests that are read at a time when searching back.
 const READS_AT_A_TIME: usize = 8;
-
-/// Why the chain cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The store cannot list the versions.
-    #[error("list versions of set {set} of source {source_id}")]
-    List {
-        /// The protected system.
-        source_id: SourceId,
-        /// The version set.
-        set: SetId,
-        /// Why.
-        source: object_store::Error,
-    },
-    /// A manifest cannot be read.
-    #[error("read manifest {path}")]
-    Read {
-        /// The manifest.
-        path: Path,
-        /// Why.
-        source: fetch::Error,
-    },
-    /// A manifest is not one.
-    #[error("manifest {path} is damaged")]
-    Decode {
-        /// The manifest.
-        path: Path,
-        /// Why.
-        source: page_io::Error,
-    },
-    /// A manifest is not what its name says.
-    #[error("manifest {path} is damaged: it says it is version {found}")]
-    Identity {
-        /// The manifest.
-        path: Path,
-        /// Source, set and number inside it.
-        found: String,
-    },
-    /// The hash link to the version before does not verify.
-    #[error(
-        "manifest {path} does not follow the version before it: its link is {link}, the version before has {expected}"
-    )]
-    Link {
-        /// The manifest.
-        path: Path,
-        /// Digest that it carries, or `none`.
-        link: String,
-        /// Digest of the stored bytes of the version before, or `none`.
-        expected: String,
-    },
-    /// The version after it knows it with other bytes.
-    #[error("manifest {path} is damaged, or {next} is: that one says its BLAKE3 is {link}, it is {found}")]
-    Successor {
-        /// The manifest.
-        path: Path,
-        /// The one after it.
-        next: Path,
-        /// Digest that the one after it carries, or `none`.
-        link: String,
-        /// Digest of the stored bytes.
-        found: String,
-    },
-    /// The chain has a hole.
-    #[error("version {missing} of set {set} of source {source_id} is missing: a manifest was deleted")]
-    Hole {
-        /// The protected system.
-        source_id: SourceId,
-        /// The version set.
-        set: SetId,
-        /// The first one that is not there.
-        missing: VersionNumber,
-    },
-    /// Versions that are known to exist are not there.
-    #[error(
-        "set {set} of source {source_id} ends at version {found}, but version {head} was committed: deleted or rolled back"
-    )]
-    RolledBack {
-        /// The protected system.
-        source_id: SourceId,
-        /// The version set.
-        set: SetId,
-        /// The newest version found; 0 for none.
-        found: u64,
-        /// The version that is known to exist.
-        head: VersionNumber,
-    },
-}
-
-impl Error {
-    /// Whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
-            Self::Read { source, .. } => source.is_retryable(),
-            _ => false,
-        }
-    }
-}
 
 /// One version set in a store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -128,6 +34,15 @@ pub struct VersionSet {
     pub(crate) set: SetId,
     head: Option<VersionNumber>,
     pub(crate) patience: commit::Patience,
+}
+
+/// A manifest as the store lists it, unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub number: VersionNumber,
+    /// Size, time and tag of the stored object: another where it was replaced, as far as the store tells.
+    pub stamp: String,
 }
 
 /// A manifest with the digest and size of its stored bytes.
@@ -155,6 +70,14 @@ impl VersionSet {
     /// [`Error::List`].
     pub async fn list(&self) -> Result<Vec<VersionNumber>, Error> {
         self.numbers(None).await
+    }
+
+    /// The same with what the store says about each, ascending.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub async fn listed(&self) -> Result<Vec<Listed>, Error> {
+        self.listed_from(None).await
     }
 
     /// The manifest of `number`, with its identity and its link to the version before verified.
@@ -271,6 +194,10 @@ impl VersionSet {
     }
 
     async fn numbers(&self, from: Option<VersionNumber>) -> Result<Vec<VersionNumber>, Error> {
+        Ok(self.listed_from(from).await?.into_iter().map(|listed| listed.number).collect())
+    }
+
+    async fn listed_from(&self, from: Option<VersionNumber>) -> Result<Vec<Listed>, Error> {
         let prefix = layout::versions(&self.source, &self.set);
         let listing = match from {
             // The offset is exclusive, and the name before `from` need not exist.
@@ -279,10 +206,10 @@ impl VersionSet {
             }
             None => self.store.list(Some(&prefix)),
         };
-        let numbers = listing.try_filter_map(|meta| async move { Ok(version_number(&meta.location)) });
-        let mut numbers: Vec<VersionNumber> = numbers.try_collect().await.map_err(|source| self.list_failed(source))?;
-        numbers.sort_unstable();
-        Ok(numbers)
+        let listed = listing.try_filter_map(|meta| async move { Ok(listed(&meta)) });
+        let mut listed: Vec<Listed> = listed.try_collect().await.map_err(|source| self.list_failed(source))?;
+        listed.sort_by_key(|listed| listed.number);
+        Ok(listed)
     }
 
     fn list_failed(&self, source: object_store::Error) -> Error {
@@ -335,6 +262,12 @@ impl VersionSet {
             _ => Ok(()),
         }
     }
+}
+
+fn listed(meta: &ObjectMeta) -> Option<Listed> {
+    let tag = meta.e_tag.as_deref().unwrap_or("-");
+    let stamp = format!("{} {} {tag}", meta.size, meta.last_modified.to_rfc3339());
+    version_number(&meta.location).map(|number| Listed { number, stamp })
 }
 
 /// The number in the name of a manifest; `None` for a name that is not 20 digits.

@@ -5,7 +5,7 @@ use std::{str::FromStr, sync::Arc};
 use object_store::{ObjectStore, path::Path};
 
 use crate::{
-    chain::{self, VersionSet},
+    chain::{self, Listed, VersionSet},
     ids::{SetId, SourceId, VersionId},
     layout,
     manifest::Manifest,
@@ -82,6 +82,26 @@ pub async fn survey(store: &Arc<dyn ObjectStore>) -> Result<Survey, Error> {
     for source in sources(store).await? {
         for set in sets(store, &source).await? {
             survey_set(store, &source, &set, &mut found).await?;
+        }
+    }
+    Ok(found)
+}
+
+/// Every version, unread, sorted by source, set and number; of one source or set where given.
+///
+/// # Errors
+/// [`Error::List`], [`Error::Chain`].
+pub async fn listed(
+    store: &Arc<dyn ObjectStore>,
+    source: Option<&str>,
+    set: Option<&str>,
+) -> Result<Vec<(VersionId, Listed)>, Error> {
+    let mut found = Vec::new();
+    for of in sources(store).await?.into_iter().filter(|of| source.is_none_or(|s| s == of.as_str())) {
+        for within in sets(store, &of).await?.into_iter().filter(|within| set.is_none_or(|s| s == within.as_str())) {
+            let chain = VersionSet::new(store.clone(), of.clone(), within.clone());
+            let id = |number| VersionId { source: of.clone(), set: within.clone(), number };
+            found.extend(chain.listed().await?.into_iter().map(|listed| (id(listed.number), listed)));
         }
     }
     Ok(found)

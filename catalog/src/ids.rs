@@ -76,7 +76,7 @@ name_type!(
     SetId
 );
 name_type!(
-    /// Id of a task; deterministic: the same work asked for twice has the same id.
+    /// Id of a task, new with each request that is not repeated; starts with the time it was made at.
     TaskId
 );
 

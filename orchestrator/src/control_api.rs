@@ -1,11 +1,14 @@
 //! Answers the REST API.
 //!
-//! Registrations and tasks are in the coordinator; versions are read from the stores alone, each time. Secrets never arrive
+//! Registrations and tasks are in the coordinator; versions are read from the stores alone. Secrets never arrive
 //! here: stores and sources name where their credentials are.
 
+mod in_flight;
+mod known;
 mod operations;
 mod policies;
 mod problems;
+mod restores;
 mod sources;
 mod stores;
 mod versions;
@@ -13,11 +16,11 @@ mod versions;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AddSource, AddStore, Checklist, Object, Operation, Policy, Problem, Protect, Restore, RestorePlan, Source,
-        Store, Version, VersionDetail,
+        AddSource, AddStore, Checklist, List, Object, Operation, Order, Page, Policy, Problem, Protect, Restore,
+        RestorePlan, Source, Store, Version, VersionDetail,
     },
     control::ControlApi,
 };
@@ -27,13 +30,12 @@ use crate::{
     executors::Executors,
     registrations::Registrations,
     restore_task::{self, RestoreSpec},
-    tasks::{Failure, Kind, Submit, Tasks},
+    tasks::{Kind, Submit, Tasks},
     verify_task::VerifySpec,
 };
+use in_flight::InFlight;
+use known::Known;
 use problems::answer;
-
-/// Code of a version whose manifest, or the one before it, is damaged.
-const CHAIN_UNREADABLE: &str = "TM-CAT-0001";
 
 /// Longest wait of one request for an operation, s.
 const MAX_WAIT_SECONDS: u64 = 300;
@@ -42,46 +44,72 @@ const MAX_WAIT_SECONDS: u64 = 300;
 #[derive(Clone)]
 pub struct Api {
     with: Executors,
-    tasks: Tasks,
     coordinator: Arc<dyn Coordinator>,
+    in_flight: InFlight,
+    known: Arc<Known>,
 }
 
 impl Api {
     /// Answers from these.
-    pub fn new(with: Executors, tasks: Tasks, coordinator: Arc<dyn Coordinator>) -> Self {
-        Self { with, tasks, coordinator }
+    pub fn new(with: Executors, coordinator: Arc<dyn Coordinator>) -> Self {
+        Self { with, coordinator, in_flight: InFlight::default(), known: Arc::default() }
     }
 
     fn registrations(&self) -> &Registrations {
         &self.with.registrations
     }
 
-    async fn submit(&self, submit: Submit, key: &str) -> Result<Operation, Problem> {
-        let task = self.tasks.submit(submit, key).await.map_err(answer)?;
-        let status = self.tasks.get(&task.id).await.map_err(answer)?;
-        status.map(operations::show).ok_or_else(|| problems::unknown_operation(task.id.as_str()))
+    fn tasks(&self) -> &Tasks {
+        &self.with.tasks
     }
 
-    /// Plans before it records anything: what is refused then leaves no operation behind. A key that was used before is not
-    /// planned again, because its own run may have begun to fill the destination.
-    async fn submit_restore(&self, restore: Restore, key: &str) -> Result<Operation, Problem> {
-        let submit = Submit {
+    /// Starts the work that `prepare` comes to, unless the key did before: then nothing is prepared anew, because what a first
+    /// request did may have changed what a second one would find.
+    async fn start<Fut>(&self, key: &str, body: Value, prepare: Fut) -> Result<Operation, Problem>
+    where
+        Fut: Future<Output = Result<Submit, Problem>> + Send,
+    {
+        let _entered = self.in_flight.enter(key, &body)?;
+        let task = match self.tasks().earlier(&body, key).await.map_err(answer)? {
+            Some(task) => task,
+            None => self.tasks().submit(Submit { body, ..prepare.await? }, key).await.map_err(answer)?,
+        };
+        let status = self.tasks().with_progress(task).await.map_err(answer)?;
+        Ok(operations::show(status))
+    }
+
+    async fn prepare_run(&self, name: &str) -> Result<Submit, Problem> {
+        Ok(policies::run(policies::one(self, name).await?))
+    }
+
+    async fn prepare_protect(&self, policy: Policy) -> Result<Submit, Problem> {
+        Ok(policies::run(policies::add(self, policy).await?))
+    }
+
+    /// Plans before it records anything: what is refused then leaves no operation behind.
+    async fn prepare_restore(&self, restore: Restore) -> Result<Submit, Problem> {
+        let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
+        restore_task::refuse_failed(&prepared.plan().await.map_err(answer)?).map_err(answer)?;
+        Ok(Submit {
             kind: Kind::Restore,
             subject: format!("{} to {}", restore.version, restore.to),
-            body: json!({"restore": restore}),
-            spec: json!(RestoreSpec { restore: restore.clone() }),
             exclusive: Some(format!("restore/{}", restore.to)),
-        };
-        if self.tasks.earlier(&submit, key).await.map_err(answer)?.is_none() {
-            let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
-            restore_task::refuse_failed(&prepared.plan().await.map_err(answer)?).map_err(answer)?;
-        }
-        self.submit(submit, key).await
+            body: Value::Null,
+            spec: json!(RestoreSpec { restore }),
+        })
     }
-}
 
-fn is_damage(failure: &Failure) -> bool {
-    failure.code == CHAIN_UNREADABLE && !failure.retryable
+    async fn prepare_verify(&self, id: &str) -> Result<Submit, Problem> {
+        // Only that it is there: what is wrong with it is for the verification to say.
+        self.with.version_place(id).await.map_err(answer)?;
+        Ok(Submit {
+            kind: Kind::Verify,
+            subject: id.to_owned(),
+            body: Value::Null,
+            spec: json!(VerifySpec { version: id.to_owned() }),
+            exclusive: None,
+        })
+    }
 }
 
 #[async_trait]
@@ -92,6 +120,10 @@ impl ControlApi for Api {
 
     async fn stores(&self) -> Result<Vec<Store>, Problem> {
         stores::list(self).await
+    }
+
+    async fn store(&self, name: &str) -> Result<Store, Problem> {
+        stores::one(self, name).await
     }
 
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem> {
@@ -114,8 +146,8 @@ impl ControlApi for Api {
         sources::test(self, name).await
     }
 
-    async fn objects(&self, source: &str) -> Result<Vec<Object>, Problem> {
-        sources::objects(self, source).await
+    async fn objects(&self, source: &str, page: &Page) -> Result<List<Object>, Problem> {
+        sources::objects(self, source, page).await
     }
 
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
@@ -127,18 +159,21 @@ impl ControlApi for Api {
     }
 
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem> {
-        let policy = policies::one(self, name).await?;
-        self.submit(policies::run(policy, json!({"run": name})), key).await
+        self.start(key, json!({"run": name}), self.prepare_run(name)).await
     }
 
     async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem> {
         let body = json!({"protect": request.policy});
-        let policy = policies::add(self, request.policy).await?;
-        self.submit(policies::run(policy, body), key).await
+        self.start(key, body, self.prepare_protect(request.policy)).await
     }
 
-    async fn versions(&self, source: Option<&str>, policy: Option<&str>) -> Result<Vec<Version>, Problem> {
-        versions::list(self, source, policy).await
+    async fn versions(
+        &self,
+        source: Option<&str>,
+        policy: Option<&str>,
+        page: &Page,
+    ) -> Result<List<Version>, Problem> {
+        versions::list(self, source, policy, page).await
     }
 
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem> {
@@ -146,43 +181,38 @@ impl ControlApi for Api {
     }
 
     async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem> {
-        let found = self.with.version(id).await.map(drop);
-        // Damage is what the operation is there to find.
-        found.or_else(|failure| if is_damage(&failure) { Ok(()) } else { Err(answer(failure)) })?;
-        let submit = Submit {
-            kind: Kind::Verify,
-            subject: id.to_owned(),
-            body: json!({"verify": id}),
-            spec: json!(VerifySpec { version: id.to_owned() }),
-            exclusive: None,
-        };
-        self.submit(submit, key).await
+        self.start(key, json!({"verify": id}), self.prepare_verify(id)).await
     }
 
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {
         let prepared = restore_task::prepare(&self.with, &request).await.map_err(answer)?;
         let plan = prepared.plan().await.map_err(answer)?;
-        Ok(versions::show_plan(&request.version, plan))
+        Ok(restores::show_plan(&request.version, plan))
     }
 
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem> {
-        self.submit_restore(request, key).await
+        self.start(key, json!({"restore": request}), self.prepare_restore(request.clone())).await
     }
 
-    async fn operations(&self) -> Result<Vec<Operation>, Problem> {
-        let tasks = self.tasks.list().await.map_err(answer)?;
-        Ok(tasks.into_iter().map(operations::show).collect())
+    async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem> {
+        let tasks = self.tasks().list().await.map_err(answer)?;
+        let List { items, next_page_token } = page.cut(tasks, Order::Descending, |task| task.id.to_string());
+        let mut operations = Vec::with_capacity(items.len());
+        for task in items {
+            operations.push(operations::show(self.tasks().with_progress(task).await.map_err(answer)?));
+        }
+        Ok(List { items: operations, next_page_token })
     }
 
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem> {
         let task = operations::parse_id(id)?;
         let bound = Duration::from_secs(wait_seconds.min(MAX_WAIT_SECONDS));
-        let found = if bound.is_zero() { self.tasks.get(&task).await } else { self.tasks.wait(&task, bound).await };
+        let found = if bound.is_zero() { self.tasks().get(&task).await } else { self.tasks().wait(&task, bound).await };
         found.map_err(answer)?.map(operations::show).ok_or_else(|| problems::unknown_operation(id))
     }
 
     async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem> {
-        let found = self.tasks.cancel(&operations::parse_id(id)?).await.map_err(answer)?;
+        let found = self.tasks().cancel(&operations::parse_id(id)?).await.map_err(answer)?;
         found.map(operations::show).ok_or_else(|| problems::unknown_operation(id))
     }
 }

@@ -3,12 +3,13 @@
 //! Start: state directory, control service for listeners, API, runner of tasks. Tasks that were running when the last run
 //! ended are claimed again at once. Stop: no new requests, running tasks are interrupted and their claims given back.
 
+mod config;
 mod control_port;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use tidemark_gateway::Env;
-use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
+use tidemark_listener_core::assignment::CaptureLimits;
 use tidemark_web::token::{self, ApiToken};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,7 @@ use crate::{
     },
     executors::Executors,
     listeners::{
-        ListenerConfig, Listeners, Registry,
+        Listeners, Registry,
         control::{self, ListenerToken},
         launch::{Launcher, Processes},
     },
@@ -30,71 +31,7 @@ use crate::{
     stores::Stores,
     tasks::{self, Runner, RunnerConfig, Tasks},
 };
-
-/// Settings as they are given.
-#[derive(Clone, Debug)]
-pub struct RawConfig {
-    /// State directory.
-    pub state: PathBuf,
-    /// Address of the API, `ip:port`.
-    pub listen: String,
-    /// File of the API's token; made where it is absent.
-    pub token_file: PathBuf,
-    /// Address of the control service for listeners, `ip:port`.
-    pub control_listen: String,
-    /// Name of this node.
-    pub node: String,
-    /// Objects consolidated at a time within a task.
-    pub consolidations: usize,
-    /// Bytes of buffers of one consolidation.
-    pub consolidation_memory_bytes: usize,
-}
-
-/// Settings that are sound.
-#[derive(Clone, Debug)]
-pub struct Config {
-    state: PathBuf,
-    listen: SocketAddr,
-    token_file: PathBuf,
-    control_listen: SocketAddr,
-    runner: RunnerConfig,
-    listeners: ListenerConfig,
-    consolidations: usize,
-    consolidate_limits: ConsolidateLimits,
-}
-
-/// What is wrong with the settings.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Not an address.
-    #[error("{name} {value:?} is not ip:port")]
-    Address {
-        /// The setting.
-        name: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// An address that other hosts can reach.
-    #[error("{name} {value} is not a loopback address; without TLS the daemon serves this host only")]
-    Remote {
-        /// The setting.
-        name: &'static str,
-        /// Its value.
-        value: SocketAddr,
-    },
-    /// A number out of its range.
-    #[error("{name} is {value}, it must be from {least} to {most}")]
-    Range {
-        /// The setting.
-        name: &'static str,
-        /// Its value.
-        value: usize,
-        /// Least value, inclusive.
-        least: usize,
-        /// Greatest value, inclusive.
-        most: usize,
-    },
-}
+pub use config::{Config, ConfigError, RawConfig};
 
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -122,55 +59,6 @@ pub enum Error {
     /// The runner of tasks ended.
     #[error("run tasks")]
     Tasks(#[source] tasks::Error),
-}
-
-impl RawConfig {
-    /// The settings, where they are sound.
-    ///
-    /// # Errors
-    /// [`ConfigError`] naming the setting.
-    pub fn validate(self) -> Result<Config, ConfigError> {
-        let listen = loopback("listen", &self.listen)?;
-        let control_listen = loopback("control-listen", &self.control_listen)?;
-        range("consolidations", self.consolidations, 1, 64)?;
-        range("consolidation-memory-bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
-        let memory_bytes = self.consolidation_memory_bytes;
-        Ok(Config {
-            state: self.state,
-            listen,
-            token_file: self.token_file,
-            control_listen,
-            runner: RunnerConfig { node: self.node, ..RunnerConfig::default() },
-            listeners: ListenerConfig::default(),
-            consolidations: self.consolidations,
-            consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
-        })
-    }
-}
-
-impl Config {
-    /// The same with other bounds on listeners.
-    #[must_use]
-    pub fn with_listeners(self, listeners: ListenerConfig) -> Self {
-        Self { listeners, ..self }
-    }
-
-    /// The same with other bounds on tasks; the node keeps its name.
-    #[must_use]
-    pub fn with_runner(self, runner: RunnerConfig) -> Self {
-        let node = self.runner.node;
-        Self { runner: RunnerConfig { node, ..runner }, ..self }
-    }
-}
-
-fn loopback(name: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
-    let value: SocketAddr =
-        text.parse().map_err(|_| ConfigError::Address { name, value: text.chars().take(80).collect() })?;
-    if value.ip().is_loopback() { Ok(value) } else { Err(ConfigError::Remote { name, value }) }
-}
-
-fn range(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(ConfigError::Range { name, value, least, most }) }
 }
 
 /// What the daemon is made of besides its settings; tests replace parts.
@@ -201,7 +89,6 @@ pub struct Daemon {
     registry: Arc<Registry>,
     executors: Executors,
     runner: RunnerConfig,
-    env: Env,
     address: SocketAddr,
 }
 
@@ -238,11 +125,12 @@ impl Daemon {
             registrations,
             drivers: parts.drivers,
             listeners,
+            tasks: Tasks::new(Arc::new(coordinator.clone()), env.clone()),
             capture_limits: CaptureLimits::default(),
             consolidate_limits: config.consolidate_limits,
             consolidations: config.consolidations,
             node: config.runner.node.clone(),
-            env: env.clone(),
+            env,
         };
         let address = local_address(&api_socket, config.listen)?;
         let runner = config.runner;
@@ -255,25 +143,20 @@ impl Daemon {
             registry,
             executors,
             runner,
-            env,
             address,
         })
     }
 
-    fn tasks(&self) -> Tasks {
-        Tasks::new(Arc::new(self.coordinator.clone()), self.env.clone())
-    }
-
     fn api(&self) -> Api {
         let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
-        Api::new(self.executors.clone(), self.tasks(), coordinator)
+        Api::new(self.executors.clone(), coordinator)
     }
 
     /// Serves until `shutdown`, or until a part fails: then the others are stopped too. Control goes last, because runs that
     /// are interrupted still stop their listeners.
     async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let api = Arc::new(self.api());
-        let tasks = self.tasks();
+        let tasks = self.executors.tasks.clone();
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
         let control = control::serve(self.control_socket, self.registry, self.listener_token, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());

@@ -6,7 +6,15 @@ use async_trait::async_trait;
 use futures::{FutureExt as _, future::BoxFuture};
 use object_store::ObjectStore;
 use serde::de::DeserializeOwned;
-use tidemark_catalog::{chain, commit, manifest::Manifest, page_io, pages, stored::StoredRef, work};
+use tidemark_catalog::{
+    chain::{self, VersionSet},
+    commit,
+    ids::VersionId,
+    manifest::Manifest,
+    page_io, pages,
+    stored::StoredRef,
+    work,
+};
 use tidemark_gateway::Env;
 use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
 
@@ -18,7 +26,7 @@ use crate::{
     restore_task,
     sources::Drivers,
     stores::{self, OpenStore, Stores},
-    tasks::{Completion, Execute, Failure, Kind, TaskContext},
+    tasks::{Completion, Execute, Failure, Kind, TaskContext, Tasks},
     verify_task,
 };
 
@@ -33,6 +41,8 @@ pub struct Executors {
     pub drivers: Drivers,
     /// Listeners.
     pub listeners: Listeners,
+    /// All tasks.
+    pub tasks: Tasks,
     /// Bounds of a capture, for each listener.
     pub capture_limits: CaptureLimits,
     /// Bounds of a consolidation.
@@ -75,10 +85,25 @@ impl Executors {
 
     /// A version by its printed id.
     pub(crate) async fn version(&self, id: &str) -> Result<(OpenStore, Manifest), Failure> {
-        let parsed = id.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))?;
-        let found = self.stores.find(&parsed).await?;
-        found.ok_or_else(|| Failure::permanent("TM-VER-0404", format!("no registered store holds version {id}")))
+        let found = self.stores.find(&version_id(id)?).await?;
+        found.ok_or_else(|| unknown_version(id))
     }
+
+    /// A version by its printed id, unread: it may be damaged.
+    pub(crate) async fn version_place(&self, id: &str) -> Result<(OpenStore, VersionSet, VersionId), Failure> {
+        let parsed = version_id(id)?;
+        let (store, set) = self.stores.place(&parsed).await?.ok_or_else(|| unknown_version(id))?;
+        Ok((store, set, parsed))
+    }
+}
+
+fn version_id(id: &str) -> Result<VersionId, Failure> {
+    id.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))
+}
+
+fn unknown_version(id: &str) -> Failure {
+    Failure::permanent("TM-VER-0404", format!("no registered store holds version {id}"))
+        .with_hint("tidemark version list shows what there is")
 }
 
 /// Reads a document. Boxed: of the unboxed future within a task's the compiler cannot tell that it is Send.

@@ -100,7 +100,10 @@ async fn claim_in_all(
 }
 
 /// The highest generation that a store holds; 0 where it holds none.
-async fn newest(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
+///
+/// # Errors
+/// [`Error::List`].
+pub(crate) async fn newest(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
     let listed = store.list(Some(&Path::from("gen")));
     let numbers = listed.try_fold(0, |highest: u64, object| async move {
         let number = object.location.filename().and_then(|name| name.parse().ok());

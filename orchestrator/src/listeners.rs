@@ -43,6 +43,8 @@ pub struct ListenerConfig {
     pub silence_timeout: Duration,
     /// Longest preflight check.
     pub check_timeout: Duration,
+    /// From the wish to cancel a capture to its answer: it gives back what it holds at the source.
+    pub cancel_timeout: Duration,
     /// From the wish to stop to the end of the process; then it is killed.
     pub stop_timeout: Duration,
     /// Failures of one piece of work, deaths included, before it is given up, from 1.
@@ -52,12 +54,13 @@ pub struct ListenerConfig {
 }
 
 impl Default for ListenerConfig {
-    /// 20 s to attach, 5 min of silence, 60 s to check, 5 s to stop, 4 failures, first wait 1 s.
+    /// 20 s to attach, 5 min of silence, 60 s to check, 20 s to cancel, 5 s to stop, 4 failures, first wait 1 s.
     fn default() -> Self {
         Self {
             attach_timeout: Duration::from_secs(20),
             silence_timeout: Duration::from_secs(300),
             check_timeout: Duration::from_secs(60),
+            cancel_timeout: Duration::from_secs(20),
             stop_timeout: Duration::from_secs(5),
             max_failures: 4,
             backoff: Duration::from_secs(1),
@@ -85,6 +88,15 @@ pub struct Target {
     pub store_secrets: Vec<(String, String)>,
 }
 
+/// How a capture is told to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Stops it.
+    pub now: CancellationToken,
+    /// Fires before `now` where no other run of the task will come.
+    pub over: CancellationToken,
+}
+
 impl Target {
     fn key(&self) -> Key {
         Key { source: self.source.to_string(), listener: self.spec.id.clone() }
@@ -105,18 +117,21 @@ impl Listeners {
 
     /// Has one partition captured; `assignment` makes the assignment of the n-th try, from 1.
     ///
+    /// After `stop` the listener is ended where it stands: its snapshot stays for the next run of the task. Where the task is
+    /// over for good it gives its snapshot back first.
+    ///
     /// # Errors
-    /// [`Failure`]: the listener's own, or why it could not be used; `cancelled` after `cancel`.
+    /// [`Failure`]: the listener's own, or why it could not be used; `cancelled` after `stop`.
     pub async fn capture(
         &self,
         target: &Target,
         assignment: impl Fn(u32) -> Assignment + Send + Sync,
         progress: ProgressSink,
-        cancel: CancellationToken,
+        stop: Stop,
     ) -> Result<StoredRef, Failure> {
         let lock = self.lock_of(&target.key());
         let _busy = lock.lock().await;
-        let work = drive::capture(&self.registry, &self.config, target.key(), assignment, progress, cancel);
+        let work = drive::capture(&self.registry, &self.config, target.key(), assignment, progress, stop);
         self.with_process(target, work).await
     }
 

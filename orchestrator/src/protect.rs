@@ -69,6 +69,11 @@ struct Inputs {
     previous: BTreeMap<ObjectName, StoredRef>,
 }
 
+/// Captures of one source run one after another: that orders the commits to a set too.
+pub(crate) fn scope(source: &str) -> String {
+    format!("source/{source}")
+}
+
 /// One run of a protect task.
 struct Job<'a> {
     with: &'a Executors,
@@ -139,7 +144,7 @@ impl<'a> Job<'a> {
         if objects.is_empty() {
             let words = format!("no object of {} matches {}", self.policy.source, self.policy.objects.join(", "));
             return Err(Failure::permanent("TM-PROT-0003", words)
-                .with_hint("tidemark object list shows what the source has, patterns are part/part"));
+                .with_hint("tidemark object tree shows what the source has, patterns are part/part"));
         }
         Ok(objects)
     }

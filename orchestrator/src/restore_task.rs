@@ -65,7 +65,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
     if destination.kind != manifest.kind {
         let words =
             format!("version {} is of kind {}, {} is {}", restore.version, manifest.kind, restore.to, destination.kind);
-        return Err(Failure::permanent("TM-REST-0103", words));
+        return Err(Failure::permanent("TM-REST-0003", words));
     }
     let job = RestoreJob {
         lines,
@@ -101,12 +101,12 @@ fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>,
         }
     }
     if !left_out.is_empty() && !restore.accept_degraded {
-        return Err(Failure::permanent("TM-REST-0102", left_out.join("; "))
+        return Err(Failure::permanent("TM-REST-0002", left_out.join("; "))
             .with_hint("name the other objects, or accept what is degraded"));
     }
     if held.is_empty() {
         let words = format!("no object of version {} matches {}", restore.version, restore.objects.join(", "));
-        return Err(Failure::permanent("TM-REST-0104", words));
+        return Err(Failure::permanent("TM-REST-0004", words));
     }
     Ok((held, left_out))
 }
@@ -114,14 +114,14 @@ fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>,
 /// Refuses a plan with a failed check, in the words of the checks.
 ///
 /// # Errors
-/// [`Failure`] `TM-REST-0101`.
+/// [`Failure`] `TM-REST-0001`.
 pub(crate) fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
     let failed: Vec<_> = plan.checks.iter().filter(|line| line.status == Status::Fail).collect();
     if failed.is_empty() {
         return Ok(());
     }
     let words: Vec<_> = failed.iter().map(|l| format!("{} {}: {}", l.name, l.subject, l.detail)).collect();
-    let mut failure = Failure::permanent("TM-REST-0101", words.join("; "));
+    let mut failure = Failure::permanent("TM-REST-0001", words.join("; "));
     failure.hint = failed.iter().find_map(|line| line.hint.clone());
     Err(failure)
 }

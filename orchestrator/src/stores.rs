@@ -6,7 +6,7 @@ use std::{
 };
 
 use object_store::ObjectStore;
-use tidemark_catalog::ids::{VersionId, VersionNumber};
+use tidemark_catalog::ids::VersionId;
 use tidemark_catalog::{chain, chain::VersionSet, manifest::Manifest};
 use tidemark_gateway::{
     Env,
@@ -132,19 +132,27 @@ impl Stores {
         records.into_iter().map(|record| self.open(record)).collect()
     }
 
+    /// The store that a version is in, and its set, unread; `None` where no registered store has it.
+    ///
+    /// # Errors
+    /// [`FindError`].
+    pub async fn place(&self, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        for store in self.all().await? {
+            let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
+            if set.list().await?.contains(&id.number) {
+                return Ok(Some((store, set)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The version and the store it is in; `None` where no registered store has it.
     ///
     /// # Errors
     /// [`FindError`].
     pub async fn find(&self, id: &VersionId) -> Result<Option<(OpenStore, Manifest)>, FindError> {
-        for store in self.all().await? {
-            let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
-            if set.list().await?.contains(&VersionNumber(id.number.0)) {
-                let manifest = set.read(id.number).await?;
-                return Ok(Some((store, manifest)));
-            }
-        }
-        Ok(None)
+        let Some((store, set)) = self.place(id).await? else { return Ok(None) };
+        Ok(Some((store, set.read(id.number).await?)))
     }
 }
 

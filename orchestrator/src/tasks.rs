@@ -12,16 +12,19 @@ mod checkpoint;
 mod claim;
 mod keys;
 mod progress;
+mod prune;
 mod queue;
 mod record;
 mod runner;
+mod submit;
 
 pub use checkpoint::Checkpoints;
 pub(crate) use checkpoint::DRIVER_PART;
 pub use progress::StoredProgress;
-pub use queue::{Status, Submit, Tasks};
+pub use queue::{Status, Tasks};
 pub use record::{Failure, Kind, State, TaskRecord};
 pub use runner::{Completion, Execute, Runner, RunnerConfig, TaskContext};
+pub use submit::Submit;
 
 use crate::coordinator;
 

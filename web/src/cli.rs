@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod error;
 pub mod exit;
 mod output;
 mod wait;
@@ -14,42 +15,11 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::Parser as _;
 use tidemark_gateway::Env;
 
-use self::args::Arguments;
-use crate::{
-    client::{self, Client},
-    token::{self, ApiToken},
+use self::{
+    args::{Arguments, Command},
+    error::Error,
 };
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    /// No token was given.
-    #[error("no token: neither --token-file nor TIDEMARK_TOKEN is given")]
-    NoToken,
-    /// TIDEMARK_TOKEN is not a token.
-    #[error("TIDEMARK_TOKEN is not a token (tmk_ and 64 hexadecimal digits)")]
-    TokenShape,
-    /// The token cannot be read.
-    #[error(transparent)]
-    Token(#[from] token::Error),
-    /// A file of the command line cannot be read.
-    #[error("read {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// An argument is wrong in a way that the parser cannot see.
-    #[error("{0}")]
-    Usage(String),
-    /// The call failed.
-    #[error(transparent)]
-    Call(#[from] client::Error),
-    /// Standard output is gone.
-    #[error("write the result")]
-    Output(#[source] std::io::Error),
-}
+use crate::{client::Client, token::ApiToken};
 
 /// Runs the command line of this process.
 pub async fn main(arguments: impl IntoIterator<Item = OsString>, env: &Env) -> ExitCode {
@@ -71,13 +41,15 @@ pub async fn main(arguments: impl IntoIterator<Item = OsString>, env: &Env) -> E
 }
 
 async fn run(arguments: &Arguments, env: &Env) -> u8 {
-    let outcome = match connect(arguments) {
-        Ok(client) => commands::run(arguments, &client, env).await,
-        Err(error) => Err(error),
+    let outcome = match (&arguments.command, connect(arguments)) {
+        // Explaining needs no server.
+        (Command::Explain { code }, _) => commands::explain(code, arguments.output),
+        (_, Ok(client)) => commands::run(arguments, &client, env).await,
+        (_, Err(error)) => Err(error),
     };
     outcome.unwrap_or_else(|error| {
         output::print_error(&error, arguments.output);
-        exit::of_error(&error)
+        error.exit()
     })
 }
 

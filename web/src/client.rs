@@ -5,7 +5,10 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{api::Problem, token::ApiToken};
+use crate::{
+    api::{List, Problem},
+    token::ApiToken,
+};
 
 /// Talks to one server.
 #[derive(Clone, Debug)]
@@ -66,6 +69,27 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// GET of all pages of the list at `path`, joined.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<List<T>, Error> {
+        self.get_all_by(path, 1000).await
+    }
+
+    /// The same in pages of `size`.
+    pub(crate) async fn get_all_by<T: DeserializeOwned>(&self, path: &str, size: usize) -> Result<List<T>, Error> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{joint}page_size={size}");
+        let mut all: List<T> = self.get(&first).await?;
+        while let Some(token) = all.next_page_token.take() {
+            let page: List<T> = self.get(&format!("{first}&page_token={token}")).await?;
+            all.items.extend(page.items);
+            all.next_page_token = page.next_page_token;
+        }
+        Ok(all)
+    }
+
     /// GET of `path` that waits at the server for up to `seconds` (at most 60) until something is done.
     ///
     /// # Errors
@@ -113,6 +137,12 @@ impl Client {
         };
         parsed.map_err(|error| Error::Shape { url, status: status.as_u16(), reason: error.to_string() })
     }
+}
+
+/// The error's own words and those of its causes, joined by `: `.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn read_body(url: &str, response: Response) -> Result<Vec<u8>, Error> {

@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 
 use crate::api::{
-    AddSource, AddStore, Checklist, Object, Operation, Policy, Problem, Protect, Restore, RestorePlan, Source, Store,
-    Version, VersionDetail,
+    AddSource, AddStore, Checklist, List, Object, Operation, Page, Policy, Problem, Protect, Restore, RestorePlan,
+    Source, Store, Version, VersionDetail,
 };
 
 /// Answers the API; implemented by the orchestrator. Errors are complete problems: status, code, detail, hint.
 ///
-/// Work that takes long returns an [`Operation`] at once. `key` is the caller's idempotency key: the same key with the same
-/// body returns the same operation, with another body it is a problem with status 422.
+/// Work that takes long returns an [`Operation`] at once. `key` is the caller's idempotency key, kept for 24 hours: the same key
+/// with the same body returns the same operation, with another body it is a problem with status 422, and while the first
+/// request is still being answered one with status 409.
 #[async_trait]
 pub trait ControlApi: Send + Sync + 'static {
     /// Registers a store after its preflight; a store with a repository in it is taken as it is, with its sources,
@@ -18,6 +19,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem>;
     /// Registered stores.
     async fn stores(&self) -> Result<Vec<Store>, Problem>;
+    /// One store.
+    async fn store(&self, name: &str) -> Result<Store, Problem>;
     /// Runs the preflight of a store again.
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem>;
     /// Registers a source.
@@ -28,8 +31,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn source(&self, name: &str) -> Result<Source, Problem>;
     /// Preflight of a source and its listeners.
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem>;
-    /// Objects of a source, live ones and those that only versions hold.
-    async fn objects(&self, source: &str) -> Result<Vec<Object>, Problem>;
+    /// Objects of a source by name, live ones and those that only versions hold.
+    async fn objects(&self, source: &str, page: &Page) -> Result<List<Object>, Problem>;
     /// Registers a policy.
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem>;
     /// Registered policies.
@@ -38,8 +41,9 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem>;
     /// Registers a policy and runs it.
     async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem>;
-    /// Versions in all stores, oldest first; of one source or policy where given.
-    async fn versions(&self, source: Option<&str>, policy: Option<&str>) -> Result<Vec<Version>, Problem>;
+    /// Versions in all stores by source, policy and number; of one source or policy where given.
+    async fn versions(&self, source: Option<&str>, policy: Option<&str>, page: &Page)
+    -> Result<List<Version>, Problem>;
     /// One version.
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem>;
     /// Reads and proves everything a version names.
@@ -49,7 +53,7 @@ pub trait ControlApi: Send + Sync + 'static {
     /// Restores.
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
     /// Operations, newest first.
-    async fn operations(&self) -> Result<Vec<Operation>, Problem>;
+    async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem>;
     /// One operation; where `wait_seconds` is above 0, answers when it is done or that long has passed.
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem>;
     /// Asks an operation to stop.

@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod control;
+pub mod explain;
 pub mod problem;
 pub mod server;
 pub mod token;

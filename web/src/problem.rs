@@ -19,6 +19,7 @@ impl Problem {
             code: code.to_owned(),
             detail: detail.into(),
             hint: None,
+            doc: Some(format!("/errors/{code}")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The HTTP server: routes, authentication, limits.
 //!
-//! Everything but `/livez`, `/readyz` and `/openapi.json` wants `Authorization: Bearer <token>`; a request without it is
+//! Everything but `/livez`, `/readyz`, `/openapi.json` and `/errors/{code}` wants `Authorization: Bearer <token>`; a request without it is
 //! refused before its body is read. Bodies are at most 1 MiB. Answers are JSON, errors are problems.
 
 mod auth;
@@ -14,7 +14,14 @@ mod versions;
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path},
+    http::header,
+    middleware,
+    response::IntoResponse,
+    routing::get,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,7 +31,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{api::Problem, control::ControlApi, token::ApiToken};
+use crate::{api::Problem, control::ControlApi, explain, token::ApiToken};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -57,6 +64,7 @@ impl Modify for TokenScheme {
 fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(stores::list, stores::add))
+        .routes(routes!(stores::show))
         .routes(routes!(stores::test))
         .routes(routes!(sources::list, sources::add))
         .routes(routes!(sources::show))
@@ -95,6 +103,7 @@ pub fn router(api: Arc<dyn ControlApi>, token: ApiToken) -> Router {
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(|| async { "ok" }))
         .route("/openapi.json", get(|| async { Json(document) }))
+        .route("/errors/{code}", get(explain))
         .merge(protected)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(CatchPanicLayer::new())
@@ -112,6 +121,15 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     axum::serve(listener, router(api, token)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+/// The page of an error code, Markdown.
+async fn explain(Path(code): Path<String>) -> Result<impl IntoResponse, Problem> {
+    let page = explain::page(&code).ok_or_else(|| {
+        let code: String = code.chars().take(80).collect();
+        Problem::not_found("TM-API-0414", format!("there is no error code {code}"))
+    })?;
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page))
 }
 
 async fn unknown_route(uri: axum::http::Uri) -> Problem {

@@ -206,7 +206,10 @@ impl Trial<'_> {
             task: "t".parse()?,
             token: TOKEN,
             objects: vec![self.object.parts().join("/")],
+            repository: "r".to_owned(),
+            unfinished: None,
             store: "memory:".to_owned(),
+            store_checksums: false,
             limits: CaptureLimits::default(),
         })
     }

@@ -9,8 +9,8 @@
 //! | `info.json` | the node's words, for consolidation | the same |
 //! | `slice.json` | everything above is stored | the same; after it the task is done |
 //!
-//! The node's snapshot goes when the slice is stored, and when the task is cancelled or fails for good; nothing else on the
-//! node is touched.
+//! The node's snapshot goes when the slice is stored, and when the task is cancelled or fails for good. What ended tasks of the
+//! same source left all the same goes at the start of the next capture; nothing else on the node is touched.
 
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ use crate::{connect, connect::Credentials, describe, spec::NodeSpec};
 mod checks;
 mod error;
 mod files;
+mod leftovers;
 mod names;
 mod nodetool;
 mod ship;
@@ -98,7 +99,7 @@ impl Listener for CassandraListener {
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
-        let run = Run { listener: self, assignment, progress, tag: names::tag(&assignment.task) };
+        let run = Run { listener: self, assignment, progress, tag: names::tag(assignment) };
         let outcome = cancel.run_until_cancelled(run.capture()).await.unwrap_or(Err(Error::Cancelled));
         if outcome.as_ref().is_err_and(Error::ends_task) {
             run.give_back().await;
@@ -161,6 +162,7 @@ impl Run<'_> {
         let slice = match self.done(&stage, &host).await? {
             Some(slice) => slice,
             None => {
+                leftovers::remove(self.listener, self.assignment).await;
                 let record = self.snapshot(&stage, &session, &patterns).await?;
                 // The driver's buffers are not needed while files are shipped.
                 drop(session);

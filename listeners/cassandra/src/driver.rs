@@ -44,11 +44,11 @@ impl CassandraDriver {
 }
 
 fn parse(spec: &Value) -> Result<CassandraSpec, Error> {
-    CassandraSpec::parse(spec).map_err(|source| Error::new("TM-CASS-0101", chain(&source)))
+    CassandraSpec::parse(spec).map_err(|source| Error::new("TM-CASS-0001", chain(&source)))
 }
 
 fn describe_error(source: &describe::Error) -> Error {
-    Error { retryable: source.is_retryable(), ..Error::new("TM-CASS-0103", chain(source)) }
+    Error { retryable: source.is_retryable(), ..Error::new("TM-CASS-0003", chain(source)) }
 }
 
 #[async_trait]
@@ -70,12 +70,12 @@ impl SourceDriver for CassandraDriver {
 
     async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Error> {
         let spec = parse(spec)?;
-        let session = connect_any(&spec).await.map_err(|why| Error::retryable("TM-CASS-0102", why))?;
+        let session = connect_any(&spec).await.map_err(|why| Error::retryable("TM-CASS-0002", why))?;
         describe::live_objects(&session).await.map_err(|e| describe_error(&e))
     }
 
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
-        spec::listener_specs(&parse(spec)?).map_err(|source| Error::new("TM-CASS-0104", chain(&source)))
+        spec::listener_specs(&parse(spec)?).map_err(|source| Error::new("TM-CASS-0004", chain(&source)))
     }
 
     async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {

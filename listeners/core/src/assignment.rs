@@ -17,6 +17,11 @@ pub struct Assignment {
     pub token: FencingToken,
     /// Patterns of objects, `part/part` with `*` for any text within a part.
     pub objects: Vec<String>,
+    /// Id of the repository in the store; names of what the capture holds at the source carry it and the source's name.
+    pub repository: String,
+    /// Tasks of this source that are not done. What captures of other tasks of this repository and source left at the source
+    /// may be removed; nothing where it is absent: then another daemon may be at work on them.
+    pub unfinished: Option<Vec<TaskId>>,
     /// URL of the store; credentials come to the listener process through its own environment.
     pub store: String,
     /// Whether the store has shown that it verifies checksums.

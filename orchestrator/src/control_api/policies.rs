@@ -9,7 +9,7 @@ use super::{
     problems::{answer, check_name, refused, taken},
 };
 use crate::{
-    protect::ProtectSpec,
+    protect::{self, ProtectSpec},
     registrations::POLICIES,
     tasks::{Kind, Submit},
 };
@@ -68,13 +68,13 @@ pub(super) async fn one(api: &Api, name: &str) -> Result<Policy, Problem> {
     found.ok_or_else(|| Problem::not_found("TM-POL-0404", format!("there is no policy {name}")))
 }
 
-/// The task of one run. Captures of one source run one after another: that orders the commits to a set too.
-pub(super) fn run(policy: Policy, body: Value) -> Submit {
+/// The task of one run.
+pub(super) fn run(policy: Policy) -> Submit {
     Submit {
         kind: Kind::Protect,
         subject: format!("{}/{}", policy.source, policy.name),
-        body,
-        exclusive: Some(format!("source/{}", policy.source)),
+        body: Value::Null,
+        exclusive: Some(protect::scope(&policy.source)),
         spec: json!(ProtectSpec { policy }),
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures::{FutureExt as _, future::join_all};
-use tidemark_catalog::{ids::SourceId, pages};
+use tidemark_catalog::ids::SourceId;
 use tidemark_listener_core::{assignment::CheckRequest, check, driver::LiveObject};
-use tidemark_web::api::{AddSource, CheckLine, Checklist, ListenerState, Object, Policy, Problem, Source};
+use tidemark_web::api::{
+    AddSource, CheckLine, Checklist, List, ListenerState, Object, Order, Page, Policy, Problem, Source,
+};
 
 use super::{
     Api,
@@ -108,20 +110,18 @@ pub(super) fn show_line(line: check::Line) -> CheckLine {
     CheckLine { name, subject, status: status.to_owned(), detail, hint }
 }
 
-/// Live objects, and those that only versions hold.
-pub(super) async fn objects(api: &Api, name: &str) -> Result<Vec<Object>, Problem> {
+/// A page of the objects by name: live ones, and those that only versions hold.
+pub(super) async fn objects(api: &Api, name: &str, page: &Page) -> Result<List<Object>, Problem> {
     let (record, driver) = api.with.source(name).await.map_err(answer)?;
     let live = driver.objects(&record.spec).await.map_err(answer)?;
     let mut objects: BTreeMap<String, Object> =
         live.into_iter().map(|o| (o.object.to_string(), show_live(o))).collect();
-    for (store, id, manifest) in versions::verified(api, &source_id(name).map_err(answer)?).await? {
-        for line in pages::read_lines(&store.objects, &manifest).await.map_err(answer)? {
-            if line.entry.is_some() {
-                count(&mut objects, line.object.to_string(), id.to_string());
-            }
+    for (id, held) in versions::held(api, &source_id(name).map_err(answer)?).await? {
+        for object in &held.objects {
+            count(&mut objects, object.clone(), id.to_string());
         }
     }
-    Ok(objects.into_values().collect())
+    Ok(page.cut(objects.into_values().collect(), Order::Ascending, |object| object.object.clone()))
 }
 
 fn show_live(live: LiveObject) -> Object {

@@ -125,6 +125,11 @@ pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
     Ok(records.into_iter().map(show).collect())
 }
 
+pub(super) async fn one(api: &Api, name: &str) -> Result<Store, Problem> {
+    let record = api.registrations().get::<StoreRecord>(STORES, name).await.map_err(answer)?;
+    record.map(show).ok_or_else(|| answer(crate::stores::Error::Unknown(name.to_owned())))
+}
+
 /// Runs the preflight again.
 pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
     let store = api.with.stores.get(name).await.map_err(answer)?;

@@ -1,44 +1,104 @@
 //! Versions, as the stores hold them.
 
+use std::sync::Arc;
+
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
+    chain::{self, Listed, VersionSet},
     entry::{self, DegradedRange, ObjectLine, Quality},
     find,
     ids::{SourceId, VersionId},
     manifest::Manifest,
     pages,
 };
-use tidemark_listener_core::driver;
-use tidemark_web::api::{PlannedObject, Problem, RestorePlan, Totals, Version, VersionDetail, VersionObject};
+use tidemark_web::api::{List, Order, Page, Problem, Totals, Version, VersionDetail, VersionObject};
 
 use super::{
     Api,
+    known::{Held, Seen},
     problems::{answer, refused},
-    sources::show_line,
 };
-use crate::{protect::seal::word, stores::OpenStore};
+use crate::{protect::seal::word, stores::OpenStore, tasks::Failure};
 
-/// Versions in all stores, oldest first. One whose manifest does not verify is listed as `damaged`: hiding it would look as
-/// if it had never been.
-pub(super) async fn list(api: &Api, source: Option<&str>, set: Option<&str>) -> Result<Vec<Version>, Problem> {
-    let mut versions = Vec::new();
-    for store in api.with.stores.all().await.map_err(answer)? {
-        let survey = survey(&store).await?;
-        let good = survey.versions.iter().map(|(id, manifest)| (id, show(&store, id, manifest)));
-        let bad = survey.damaged.iter().map(|(id, error)| (id, damaged(&store, id, error)));
-        let wanted =
-            |id: &VersionId| source.is_none_or(|s| s == id.source.as_str()) && set.is_none_or(|s| s == id.set.as_str());
-        versions.extend(good.chain(bad).filter(|(id, _)| wanted(id)).map(|(id, version)| (id.clone(), version)));
+/// Versions that are read at a time.
+const READS_AT_A_TIME: usize = 8;
+
+/// A version that a store lists, unread.
+struct Unread {
+    store: OpenStore,
+    seen: Seen,
+}
+
+impl Unread {
+    fn set(&self) -> VersionSet {
+        let VersionId { source, set, .. } = &self.seen.id;
+        VersionSet::new(Arc::clone(&self.store.objects), source.clone(), set.clone())
     }
-    versions.sort_by(|(a, va), (b, vb)| (&va.committed, a).cmp(&(&vb.committed, b)));
-    Ok(versions.into_iter().map(|(_, version)| version).collect())
+
+    /// Its place in lists.
+    fn key(&self) -> String {
+        let VersionId { source, set, number } = &self.seen.id;
+        format!("{source}.{set}.{:020}@{}", number.0, self.store.record.name)
+    }
 }
 
-async fn survey(store: &OpenStore) -> Result<find::Survey, Problem> {
-    find::survey(&store.objects).await.map_err(|error| refused(503, "TM-CAT-0006", &error))
+/// A page of the versions in all stores, by source, set and number. One whose manifest does not verify is listed as `damaged`:
+/// hiding it would look as if it had never been.
+pub(super) async fn list(
+    api: &Api,
+    source: Option<&str>,
+    set: Option<&str>,
+    page: &Page,
+) -> Result<List<Version>, Problem> {
+    let mut all = unread(api, source, set).await?;
+    all.sort_by_cached_key(Unread::key);
+    let page = page.cut(all, Order::Ascending, Unread::key);
+    let mut reads = Vec::with_capacity(page.items.len());
+    for version in &page.items {
+        reads.push(line(api, version).boxed());
+    }
+    let items = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
+    Ok(List { items, next_page_token: page.next_page_token })
 }
 
-fn damaged(store: &OpenStore, id: &VersionId, error: &tidemark_catalog::chain::Error) -> Version {
-    tracing::error!(version_id = %id, store = store.record.name, error = %crate::errors::chain(error), "version is damaged");
+async fn unread(api: &Api, source: Option<&str>, set: Option<&str>) -> Result<Vec<Unread>, Problem> {
+    let mut found = Vec::new();
+    for store in api.with.stores.all().await.map_err(answer)? {
+        let listed = find::listed(&store.objects, source, set).await;
+        let listed = listed.map_err(|error| refused(503, "TM-CAT-0006", &error))?;
+        let mut before: Option<(VersionId, Listed)> = None;
+        for (id, listed) in listed {
+            let linked = before
+                .filter(|(last, _)| last.source == id.source && last.set == id.set && last.number.0 + 1 == id.number.0);
+            let stamps = (listed.stamp.clone(), linked.map(|(_, last)| last.stamp));
+            let seen = Seen { repository: store.record.repository.clone(), id: id.clone(), stamps };
+            found.push(Unread { store: store.clone(), seen });
+            before = Some((id, listed));
+        }
+    }
+    Ok(found)
+}
+
+/// The line of a version, read where it is not known.
+async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
+    let Unread { store, seen } = version;
+    if let Some(known) = api.known.line(seen) {
+        return Ok(Version { store: store.record.name.clone(), ..(*known).clone() });
+    }
+    match version.set().read(seen.id.number).await {
+        Ok(manifest) => {
+            let line = show(store, &seen.id, &manifest);
+            api.known.keep_line(seen, line.clone());
+            Ok(line)
+        }
+        Err(error) if error.is_retryable() => Err(answer(error)),
+        Err(error) => Ok(damaged(store, &seen.id, &error)),
+    }
+}
+
+fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
+    let damage = crate::errors::chain(error);
+    tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
     Version {
         id: id.to_string(),
         store: store.record.name.clone(),
@@ -46,27 +106,57 @@ fn damaged(store: &OpenStore, id: &VersionId, error: &tidemark_catalog::chain::E
         cut_from: None,
         cut_through: None,
         quality: "damaged".to_owned(),
+        damage: Some(damage),
         objects: 0,
         totals: Totals::default(),
     }
 }
 
-/// Versions of a source that verify, oldest first within a set.
-pub(super) async fn verified(api: &Api, source: &SourceId) -> Result<Vec<(OpenStore, VersionId, Manifest)>, Problem> {
-    let mut found = Vec::new();
-    for store in api.with.stores.all().await.map_err(answer)? {
-        let versions = survey(&store).await?.versions.into_iter().filter(|(id, _)| id.source == *source);
-        found.extend(versions.map(|(id, manifest)| (store.clone(), id, manifest)));
+/// Versions of a source that can be read with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
+/// are left out here, and shown by the list of versions and by verification.
+pub(super) async fn held(api: &Api, source: &SourceId) -> Result<Vec<(VersionId, Arc<Held>)>, Problem> {
+    let all = unread(api, Some(source.as_str()), None).await?;
+    let mut reads = Vec::with_capacity(all.len());
+    for version in &all {
+        reads.push(held_by(api, version).boxed());
     }
-    found.sort_by_key(|(_, _, manifest)| manifest.committed);
+    let found: Vec<Option<_>> = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
+    let mut found: Vec<_> = found.into_iter().flatten().collect();
+    found.sort_by(|(a, held_a), (b, held_b)| (held_a.committed, a).cmp(&(held_b.committed, b)));
     Ok(found)
 }
 
-/// One version with its objects.
+async fn held_by(api: &Api, version: &Unread) -> Result<Option<(VersionId, Arc<Held>)>, Problem> {
+    let id = &version.seen.id;
+    if let Some(held) = api.known.held(&version.seen) {
+        return Ok(Some((id.clone(), held)));
+    }
+    match read_held(version).await {
+        Ok(held) => Ok(Some((id.clone(), api.known.keep_held(&version.seen, held)))),
+        Err(failure) if failure.retryable => Err(answer(failure)),
+        Err(failure) => {
+            tracing::error!(version_id = %id, store = version.store.record.name, error = %failure, "version is damaged");
+            Ok(None)
+        }
+    }
+}
+
+async fn read_held(version: &Unread) -> Result<Held, Failure> {
+    let manifest = version.set().read(version.seen.id.number).await?;
+    let lines = pages::read_lines(&version.store.objects, &manifest).await?;
+    let held = lines.into_iter().filter(|line| line.entry.is_some());
+    Ok(Held { committed: manifest.committed, objects: held.map(|line| line.object.to_string()).collect() })
+}
+
+/// One version with its objects; one that is damaged without them, with what is wrong.
 pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
-    let (store, manifest) = api.with.version(id).await.map_err(answer)?;
+    let (store, set, id) = api.with.version_place(id).await.map_err(answer)?;
+    let manifest = match set.read(id.number).await {
+        Ok(manifest) => manifest,
+        Err(error) if error.is_retryable() => return Err(answer(error)),
+        Err(error) => return Ok(VersionDetail { version: damaged(&store, &id, &error), contents: Vec::new() }),
+    };
     let lines = pages::read_lines(&store.objects, &manifest).await.map_err(answer)?;
-    let id = VersionId { source: manifest.source.clone(), set: manifest.set.clone(), number: manifest.number };
     Ok(VersionDetail { version: show(&store, &id, &manifest), contents: lines.into_iter().map(show_object).collect() })
 }
 
@@ -78,6 +168,7 @@ fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
         cut_from: manifest.cut.as_ref().map(|cut| cut.from.to_string()),
         cut_through: manifest.cut.as_ref().map(|cut| cut.through.to_string()),
         quality: word(manifest.worst).to_owned(),
+        damage: None,
         objects: manifest.objects,
         totals: show_totals(manifest.totals),
     }
@@ -109,24 +200,4 @@ fn show_object(line: ObjectLine) -> VersionObject {
 fn show_range(range: &DegradedRange) -> String {
     let DegradedRange { after, through, replicas, captured, reason } = range;
     format!("({after}, {through}]: {captured} of {replicas} replicas captured, {reason}")
-}
-
-/// A plan as the API shows it.
-pub(super) fn show_plan(version: &str, plan: driver::RestorePlan) -> RestorePlan {
-    let object = |o: driver::PlannedObject| PlannedObject {
-        object: o.object.to_string(),
-        target: o.target.to_string(),
-        rows: o.rows,
-        stored_bytes: o.stored_bytes,
-    };
-    RestorePlan {
-        version: version.to_owned(),
-        destination: plan.destination,
-        write_level: plan.write_level,
-        objects: plan.objects.into_iter().map(object).collect(),
-        schema: plan.schema,
-        checks: plan.checks.into_iter().map(show_line).collect(),
-        rows: plan.rows,
-        stored_bytes: plan.stored_bytes,
-    }
 }

@@ -1,9 +1,12 @@
 //! A kind of source for tests: two objects, a listener per node that stages nothing but its slice, consolidation that writes
 //! an entry of one row.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -40,20 +43,43 @@ pub(super) struct World {
     pub(super) damaged: Vec<String>,
     /// Nodes that cannot be captured.
     pub(super) unreachable: Vec<String>,
-    /// Object whose consolidation hangs, once.
+    /// Where it hangs until it is cancelled, once: an object's consolidation, `capture`, `verify` or `restore`.
     pub(super) hang_at: Option<String>,
     /// Told when it hangs.
     pub(super) hung: Arc<Notify>,
     /// Consolidations begun, in order.
     pub(super) consolidated: Arc<Mutex<Vec<String>>>,
+    /// Snapshots on the nodes, by node and task.
+    pub(super) snapshots: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// Hangs once, at one place.
+struct Hang {
+    at: Option<String>,
+    hung: Arc<Notify>,
+    done: AtomicBool,
+}
+
+impl Hang {
+    /// True where it hung, and was cancelled.
+    async fn here(&self, place: &str, cancel: &CancellationToken) -> bool {
+        if self.at.as_deref() != Some(place) || self.done.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        self.hung.notify_one();
+        cancel.cancelled().await;
+        true
+    }
 }
 
 impl World {
     pub(super) fn parts(self) -> Parts {
-        let unreachable = self.unreachable.clone();
-        let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, has_hung: AtomicBool::new(false) });
+        let (unreachable, snapshots) = (self.unreachable.clone(), Arc::clone(&self.snapshots));
+        let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
+        let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
+        let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
         let launcher = Box::new(move |control, token| {
-            let listener = Arc::new(Node { unreachable });
+            let listener = Arc::new(Node { unreachable, snapshots, hang });
             Arc::new(InProcess { control, token, listener, deaths: AtomicU32::new(0) }) as _
         });
         Parts { drivers: Drivers::of([driver]), launcher }
@@ -67,6 +93,25 @@ fn objects() -> Vec<ObjectName> {
 /// One listener for all nodes: the node is named at the end of an assignment's id.
 struct Node {
     unreachable: Vec<String>,
+    snapshots: Arc<Mutex<BTreeSet<String>>>,
+    hang: Arc<Hang>,
+}
+
+impl Node {
+    /// As the contract of an assignment says: what ended tasks left goes, where it may.
+    fn snapshot(&self, node: &str, assignment: &Assignment) -> String {
+        let mut snapshots = self.snapshots.lock().unwrap();
+        if let Some(unfinished) = &assignment.unfinished {
+            let is_left = |tag: &str| {
+                tag.strip_prefix(&format!("{node}/"))
+                    .is_some_and(|task| !unfinished.iter().any(|id| id.as_str() == task))
+            };
+            snapshots.retain(|tag| !is_left(tag));
+        }
+        let own = format!("{node}/{}", assignment.task);
+        snapshots.insert(own.clone());
+        own
+    }
 }
 
 #[async_trait]
@@ -79,16 +124,22 @@ impl Listener for Node {
         &self,
         assignment: &Assignment,
         _progress: ProgressSink,
-        _cancel: CancellationToken,
+        cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
         let node = assignment.id.split('-').rev().nth(1).unwrap();
         if self.unreachable.iter().any(|name| name == node) {
             let message = "connection refused".to_owned();
             return Err(Failure { code: "TM-FAKE-0001", message, retryable: true });
         }
+        let own = self.snapshot(node, assignment);
+        if self.hang.here("capture", &cancel).await {
+            self.snapshots.lock().unwrap().remove(&own);
+            return Err(Failure { code: "TM-FAKE-0006", message: "cancelled".to_owned(), retryable: false });
+        }
         let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
         let path = layout::staged(&assignment.source, &assignment.task, node).join("slice.json");
         let slice = page_io::write(&store.unwrap(), &path, &slice(assignment, node)).await;
+        self.snapshots.lock().unwrap().remove(&own);
         slice.map_err(|error| Failure { code: "TM-FAKE-0002", message: error.to_string(), retryable: false })
     }
 }
@@ -112,7 +163,7 @@ fn slice(assignment: &Assignment, node: &str) -> SliceManifest {
 
 struct Driver {
     world: World,
-    has_hung: AtomicBool,
+    hang: Arc<Hang>,
 }
 
 #[async_trait]
@@ -143,9 +194,7 @@ impl SourceDriver for Driver {
     async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {
         let name = job.object.to_string();
         self.world.consolidated.lock().unwrap().push(name.clone());
-        if self.world.hang_at.as_ref() == Some(&name) && !self.has_hung.swap(true, Ordering::SeqCst) {
-            self.world.hung.notify_one();
-            job.cancel.cancelled().await;
+        if self.hang.here(&name, &job.cancel).await {
             return Err(Error::cancelled());
         }
         if self.world.damaged.contains(&name) {
@@ -172,6 +221,8 @@ impl SourceDriver for Driver {
     }
 
     async fn verify(&self, _: &Arc<dyn ObjectStore>, entry: &Entry, _: ProgressSink) -> Result<u64, Error> {
+        // Whoever calls drops this when it is cancelled.
+        self.hang.here("verify", &CancellationToken::new()).await;
         Ok(entry.totals.rows)
     }
 
@@ -206,6 +257,9 @@ impl SourceDriver for Driver {
         plan: &RestorePlan,
         control: RestoreControl,
     ) -> Result<RestoreReport, Error> {
+        if self.hang.here("restore", &control.cancel).await {
+            return Err(Error::cancelled());
+        }
         control.save.save(serde_json::json!({"done": 1})).await?;
         Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
     }

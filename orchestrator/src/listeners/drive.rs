@@ -1,6 +1,6 @@
 //! One piece of work for one listener: sent when it is attached, sent again when it is attached anew, given up within bounds.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tidemark_catalog::stored::StoredRef;
 use tidemark_listener_core::{
@@ -9,10 +9,9 @@ use tidemark_listener_core::{
     progress::{Progress, ProgressSink},
     proto::{self, to_listener},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Key, ListenerConfig, Registry,
+    Key, ListenerConfig, Registry, Stop,
     registry::{Replies, Reply, Session},
 };
 use crate::tasks::Failure;
@@ -38,19 +37,22 @@ pub(super) async fn capture(
     key: Key,
     assignment: impl Fn(u32) -> Assignment + Send + Sync,
     progress: ProgressSink,
-    cancel: CancellationToken,
+    stop: Stop,
 ) -> Result<StoredRef, Failure> {
     let mut failures = 0;
     loop {
         let assignment = assignment(failures + 1);
-        let attempt = capture_once(registry, config, &key, &assignment, &progress);
+        let mut attempt = pin!(capture_once(registry, config, &key, &assignment, &progress));
         let outcome = tokio::select! {
             biased;
-            () = cancel.cancelled() => {
-                cancel_work(registry, &key, &assignment.id).await;
+            () = stop.now.cancelled() => {
+                if stop.over.is_cancelled() && cancel_work(registry, &key, &assignment.id).await {
+                    // The answer says that the snapshot is gone. Without one it is removed by the next capture.
+                    let _ = tokio::time::timeout(config.cancel_timeout, attempt).await;
+                }
                 return Err(Failure::cancelled());
             }
-            outcome = attempt => outcome,
+            outcome = &mut attempt => outcome,
         };
         match outcome {
             Try::Done(slice) => return Ok(slice),
@@ -60,15 +62,17 @@ pub(super) async fn capture(
         }
         failures += 1;
         tokio::select! {
-            () = cancel.cancelled() => return Err(Failure::cancelled()),
+            () = stop.now.cancelled() => return Err(Failure::cancelled()),
             () = tokio::time::sleep(backoff(config, failures)) => {}
         }
     }
 }
 
-async fn cancel_work(registry: &Registry, key: &Key, id: &str) {
-    if let Some(session) = registry.session(key) {
-        session.send(to_listener::Message::Cancel(proto::Cancel { id: id.to_owned() })).await;
+/// True where the listener is there to be told.
+async fn cancel_work(registry: &Registry, key: &Key, id: &str) -> bool {
+    match registry.session(key) {
+        Some(session) => session.send(to_listener::Message::Cancel(proto::Cancel { id: id.to_owned() })).await,
+        None => false,
     }
 }
 

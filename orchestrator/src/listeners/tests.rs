@@ -2,7 +2,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ListenerConfig, Listeners, Registry, Target,
+    ListenerConfig, Listeners, Registry, Stop, Target,
     control::{self, ListenerToken},
     launch::{Launch, Launcher},
 };
@@ -77,6 +77,8 @@ struct Fake {
     /// Captures that hang until they are dropped, before the ones that answer.
     hangs: AtomicU32,
     working: Arc<tokio::sync::Notify>,
+    /// What a cancelled capture holds was given back.
+    given_back: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -95,6 +97,11 @@ impl Listener for Fake {
         if self.hangs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             self.working.notify_one();
             cancel.cancelled().await;
+            // As nodetool does, giving a snapshot back takes a while.
+            tokio::task::yield_now().await;
+            self.given_back.store(true, Ordering::SeqCst);
+            let message = "cancelled".to_owned();
+            return Err(listener::Failure { code: "TM-TASK-0001", message, retryable: false });
         }
         (self.captures)(assignment)
     }
@@ -117,6 +124,8 @@ fn assignment(n: u32) -> Assignment {
         task: "0123".parse().unwrap(),
         token: FencingToken { generation: 1, revision: 2 },
         objects: vec!["a/*".to_owned()],
+        repository: "r".to_owned(),
+        unfinished: None,
         store: "memory:".to_owned(),
         store_checksums: false,
         limits: CaptureLimits::default(),
@@ -136,7 +145,12 @@ async fn bench(hangs: u32, captures: Captures) -> Listeners {
     let control = format!("http://{}", socket.local_addr().unwrap());
     tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
     let working = Arc::new(tokio::sync::Notify::new());
-    let listener = Arc::new(Fake { captures, hangs: AtomicU32::new(hangs), working: Arc::clone(&working) });
+    let listener = Arc::new(Fake {
+        captures,
+        hangs: AtomicU32::new(hangs),
+        working: Arc::clone(&working),
+        given_back: Arc::default(),
+    });
     let inner = InProcess { control, token, listener, deaths: AtomicU32::new(hangs) };
     Listeners::new(registry, Arc::new(Dying { inner, working }), config())
 }
@@ -144,7 +158,7 @@ async fn bench(hangs: u32, captures: Captures) -> Listeners {
 #[tokio::test]
 async fn a_capture_answers_with_its_slice_and_reports_progress() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
-    let answered = listeners.capture(&target(), assignment, silent(), CancellationToken::new()).await;
+    let answered = listeners.capture(&target(), assignment, silent(), Stop::default()).await;
     assert_eq!(answered.unwrap(), slice());
     assert_eq!(listeners.state(&"src".parse().unwrap(), "n1").0, "stopped");
 }
@@ -158,7 +172,7 @@ async fn a_listener_that_dies_is_started_again_and_gets_its_assignment_again() {
         Ok(slice())
     });
     let listeners = bench(2, captures).await;
-    let answered = listeners.capture(&target(), assignment, silent(), CancellationToken::new()).await;
+    let answered = listeners.capture(&target(), assignment, silent(), Stop::default()).await;
     assert_eq!(answered.unwrap(), slice());
     assert_eq!(*seen.lock().unwrap(), [("0123".to_owned(), "t-3".to_owned())]);
 }
@@ -166,7 +180,7 @@ async fn a_listener_that_dies_is_started_again_and_gets_its_assignment_again() {
 #[tokio::test]
 async fn a_listener_that_keeps_dying_is_given_up() {
     let listeners = bench(100, Box::new(|_| Ok(slice()))).await;
-    let failure = listeners.capture(&target(), assignment, silent(), CancellationToken::new()).await.unwrap_err();
+    let failure = listeners.capture(&target(), assignment, silent(), Stop::default()).await.unwrap_err();
     assert!(failure.retryable && failure.message.contains("n1"), "{failure}");
 }
 
@@ -178,7 +192,7 @@ async fn a_permanent_failure_is_not_tried_again() {
         counter.fetch_add(1, Ordering::SeqCst);
         Err(listener::Failure { code: "TM-FAKE-0001", message: "no".to_owned(), retryable: false })
     });
-    let failure = bench(0, captures).await.capture(&target(), assignment, silent(), CancellationToken::new()).await;
+    let failure = bench(0, captures).await.capture(&target(), assignment, silent(), Stop::default()).await;
     let failure = failure.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.message.as_str()), ("TM-FAKE-0001", "listener n1: no"));
     assert_eq!(tries.load(Ordering::SeqCst), 1);
@@ -187,10 +201,42 @@ async fn a_permanent_failure_is_not_tried_again() {
 #[tokio::test]
 async fn a_cancelled_capture_ends_as_cancelled() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
-    let cancel = CancellationToken::new();
-    cancel.cancel();
-    let failure = listeners.capture(&target(), assignment, silent(), cancel).await.unwrap_err();
+    let stop = Stop::default();
+    stop.now.cancel();
+    let failure = listeners.capture(&target(), assignment, silent(), stop).await.unwrap_err();
     assert!(failure.cancelled);
+}
+
+/// A capture that hangs is told to stop; returns whether it gave back what it held.
+async fn stopped(over: bool) -> bool {
+    let (registry, token) = (Arc::new(Registry::default()), ListenerToken::generate(&Env::system()));
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let control = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let (working, given_back) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicBool::new(false)));
+    let captures: Captures = Box::new(|_| Ok(slice()));
+    let (hangs, given) = (AtomicU32::new(1), Arc::clone(&given_back));
+    let listener = Arc::new(Fake { captures, hangs, working: Arc::clone(&working), given_back: given });
+    let launcher = Arc::new(InProcess { control, token, listener, deaths: AtomicU32::new(0) });
+    let (listeners, stop) = (Listeners::new(registry, launcher, config()), Stop::default());
+    let target = target();
+    let capture = listeners.capture(&target, assignment, silent(), stop.clone());
+    let person = async {
+        working.notified().await;
+        if over {
+            stop.over.cancel();
+        }
+        stop.now.cancel();
+    };
+    let (ended, ()) = tokio::join!(capture, person);
+    assert!(ended.unwrap_err().cancelled);
+    given_back.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_capture_that_is_over_gives_back_what_it_holds_and_one_that_is_interrupted_keeps_it() {
+    assert!(stopped(true).await);
+    assert!(!stopped(false).await);
 }
 
 #[tokio::test]
@@ -209,8 +255,12 @@ async fn a_listener_without_the_token_or_without_being_expected_is_refused() {
     let control = format!("http://{}", socket.local_addr().unwrap());
     tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
     let working = Arc::new(tokio::sync::Notify::new());
-    let listener: Arc<dyn Listener> =
-        Arc::new(Fake { captures: Box::new(|_| Ok(slice())), hangs: AtomicU32::new(0), working });
+    let listener: Arc<dyn Listener> = Arc::new(Fake {
+        captures: Box::new(|_| Ok(slice())),
+        hangs: AtomicU32::new(0),
+        working,
+        given_back: Arc::default(),
+    });
     for token in [token, ListenerToken::generate(&Env::system())] {
         let run =
             InProcess { control: control.clone(), token, listener: Arc::clone(&listener), deaths: AtomicU32::new(0) };

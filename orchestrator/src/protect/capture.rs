@@ -6,15 +6,20 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::join_all};
-use tidemark_catalog::stored::StoredRef;
+use tidemark_catalog::{ids::TaskId, stored::StoredRef};
 use tidemark_listener_core::{
     assignment::Assignment,
     driver::ListenerSpec,
     progress::{Progress, ProgressSink},
 };
 
-use super::{Captured, Job};
-use crate::{listeners::Target, stores, tasks::Failure};
+use super::{Captured, Job, scope};
+use crate::{
+    errors, generation,
+    listeners::{Stop, Target},
+    stores,
+    tasks::Failure,
+};
 
 /// Part of the checkpoint that holds what was captured.
 const PART: &str = "captured";
@@ -40,19 +45,33 @@ impl Job<'_> {
             .with_hint("a source that is only a destination cannot be protected"));
         }
         let secrets = stores::listener_secrets(&self.store.record)?;
+        let unfinished = self.unfinished().await?;
         let total = Arc::new(Sum::new(Arc::clone(&self.context.progress)));
         let mut captures = Vec::with_capacity(specs.len());
         for spec in &specs {
-            captures.push(self.capture(spec, secrets.clone(), Arc::clone(&total)).boxed());
+            captures.push(self.capture(spec, secrets.clone(), unfinished.clone(), Arc::clone(&total)).boxed());
         }
         let outcomes = join_all(captures).await;
         sort_out(specs, outcomes)
+    }
+
+    /// Tasks of this source that are not done, where this daemon knows all of them: where no newer one has attached to the
+    /// repository since.
+    async fn unfinished(&self) -> Result<Option<Vec<TaskId>>, Failure> {
+        let newest = generation::newest(&self.store.objects)
+            .await
+            .map_err(|error| Failure::retryable("TM-STORE-0104", errors::chain(&error)))?;
+        if newest > self.context.token.generation {
+            return Ok(None);
+        }
+        Ok(Some(self.with.tasks.unfinished(&scope(&self.policy.source)).await?))
     }
 
     async fn capture(
         &self,
         spec: &ListenerSpec,
         store_secrets: Vec<(String, String)>,
+        unfinished: Option<Vec<TaskId>>,
         total: Arc<Sum>,
     ) -> Result<StoredRef, Failure> {
         let target = Target { source: self.source_id.clone(), spec: spec.clone(), store_secrets };
@@ -62,13 +81,16 @@ impl Job<'_> {
             task: self.context.task.id.clone(),
             token: self.context.token,
             objects: self.policy.objects.clone(),
+            repository: self.store.record.repository.clone(),
+            unfinished: unfinished.clone(),
             store: self.store.record.url.clone(),
             store_checksums: self.store.record.checksums,
             limits: self.with.capture_limits.clone(),
         };
+        let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
         let id = spec.id.clone();
         let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
-        self.with.listeners.capture(&target, assignment, progress, self.context.cancel.clone()).await
+        self.with.listeners.capture(&target, assignment, progress, stop).await
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) const TASKS: &str = "task/";
 pub(super) const QUEUE: &str = "queue/";
 /// Wishes to cancel.
 pub(super) const CANCEL: &str = "cancel/";
+/// What callers' keys were used for.
+pub(super) const IDEMPOTENCY: &str = "idempotency/";
 /// Checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoint/";
 
@@ -44,7 +46,7 @@ pub(super) fn progress(id: &TaskId) -> String {
 
 /// Caller's keys are hashed: they may be of any length and hold any character.
 pub(super) fn idempotency(key: &str) -> String {
-    format!("idempotency/{}", Digest::of(key.as_bytes()))
+    format!("{IDEMPOTENCY}{}", Digest::of(key.as_bytes()))
 }
 
 pub(super) fn checkpoints(id: &TaskId) -> String {

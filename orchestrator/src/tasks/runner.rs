@@ -4,22 +4,20 @@
 //! make a pass come sooner. All claims of a process hang on one lease. When that is lost, or about to be, all its runs are
 //! interrupted before their claims can go to another process; what they still try to write is refused by the compare.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+mod run;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures::FutureExt as _;
 use serde_json::Value;
 use tidemark_catalog::ids::{FencingToken, TaskId};
 use tidemark_listener_core::progress::ProgressSink;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Checkpoints, Error, Failure, State, TaskRecord, Tasks,
-    claim::{Claim, Leave},
-    keys, progress,
-};
+use super::{Checkpoints, Error, Failure, TaskRecord, Tasks, claim::Claim, keys, prune};
 use crate::coordinator::{Lease, Watch, WatchEvent, list_all};
+use run::Run;
 
 /// Does what tasks say.
 #[async_trait]
@@ -42,6 +40,9 @@ pub struct TaskContext {
     pub progress: ProgressSink,
     /// Stops the run.
     pub cancel: CancellationToken,
+    /// Fires before `cancel` where the task is over for good because a person asked; not where the run is only interrupted and
+    /// another one will go on.
+    pub over: CancellationToken,
     /// Where it stood, and where it stands.
     pub checkpoints: Checkpoints,
 }
@@ -134,9 +135,31 @@ impl Runner {
     /// [`Error::Coordinator`] where the coordinator cannot be used at all.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         self.delete_left_checkpoints().await?;
+        let pruning = self.prune_for_ever();
+        tokio::select! {
+            outcome = self.run_tasks(&shutdown) => outcome,
+            never = pruning => never,
+        }
+    }
+
+    /// Deletes what is no longer kept, now and every hour. A failure costs space until the next time.
+    async fn prune_for_ever(&self) -> Result<(), Error> {
+        loop {
+            match self.tasks.prune().await {
+                Ok((0, 0)) => {}
+                Ok((tasks, keys)) => tracing::info!(tasks, keys, "old tasks and idempotency keys deleted"),
+                Err(error) => {
+                    tracing::warn!(error = %crate::errors::chain(&error), "old tasks and idempotency keys not deleted");
+                }
+            }
+            tokio::time::sleep(prune::EVERY).await;
+        }
+    }
+
+    async fn run_tasks(&self, shutdown: &CancellationToken) -> Result<(), Error> {
         while !shutdown.is_cancelled() {
             let mut session = self.begin().await?;
-            let outcome = self.drive(&mut session, &shutdown).await;
+            let outcome = self.drive(&mut session, shutdown).await;
             session.interrupt_all().await;
             session.lease.revoke().await.map_err(Error::coordinator("revoke the lease"))?;
             outcome?;
@@ -253,7 +276,7 @@ impl Runner {
             let Some(id) = id.filter(|id| last.as_ref() != Some(id)) else { continue };
             let task = self.tasks.get(&id).await?;
             if task.is_none_or(|status| status.task.state.is_done()) {
-                delete_checkpoints(&self.tasks, &id).await?;
+                self.tasks.delete_checkpoints(&id).await?;
             }
             last = Some(id);
         }
@@ -273,125 +296,4 @@ impl Stop {
         self.by_person.cancel();
         self.token.cancel();
     }
-}
-
-/// One run of a task under its claim.
-struct Run {
-    claim: Claim,
-    stop: Stop,
-    execute: Arc<dyn Execute>,
-    config: Arc<RunnerConfig>,
-}
-
-impl Run {
-    async fn run(self, mut task: TaskRecord) {
-        let due_before = task.due_millis;
-        let (id, token) = (task.id.clone(), self.claim.token());
-        tracing::info!(task = %id, kind = task.kind.as_str(), subject = task.subject, attempt = task.attempt, fencing_token = %token, "task started");
-        let outcome = self.outcome(&task).await;
-        let leave = self.settle(&mut task, outcome);
-        if let Err(error) = self.leave(&task, due_before, leave).await {
-            tracing::warn!(task = %id, fencing_token = %token, error = %crate::errors::chain(&error), "the end of a run was not recorded");
-            return;
-        }
-        let error = task.error.as_ref().map(ToString::to_string);
-        tracing::info!(task = %id, state = task.state.as_str(), error, "run ended");
-    }
-
-    /// What the run came to; a panic of its code is a failure of the task, not of the daemon.
-    async fn outcome(&self, task: &TaskRecord) -> Result<Completion, Failure> {
-        if task.attempt > self.config.max_attempts {
-            return Err(self.given_up(task));
-        }
-        if self.claim.is_cancel_asked().await? {
-            self.stop.cancel_by_person();
-            return Err(Failure::cancelled());
-        }
-        let (progress, newest) = progress::channel();
-        let context = TaskContext {
-            task: task.clone(),
-            token: self.claim.token(),
-            progress,
-            cancel: self.stop.token.clone(),
-            checkpoints: Checkpoints::new(self.claim.clone()),
-        };
-        let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
-        tokio::select! {
-            done = work => done.unwrap_or_else(|panic| Err(panicked(&*panic))),
-            lost = progress::write(&self.claim, newest, &self.claim.tasks().env) => Err(lost.into()),
-        }
-    }
-
-    fn given_up(&self, task: &TaskRecord) -> Failure {
-        let last = task.error.as_ref().map_or_else(|| "the daemon ended while it ran".to_owned(), ToString::to_string);
-        Failure::permanent(
-            "TM-TASK-0007",
-            format!("given up after {} attempts; the last one: {last}", self.config.max_attempts),
-        )
-    }
-
-    /// Writes into the record what the outcome means.
-    fn settle(&self, task: &mut TaskRecord, outcome: Result<Completion, Failure>) -> Leave {
-        let failure = match outcome {
-            Ok(Completion { result, warnings }) => {
-                (task.result, task.error) = (Some(result), None);
-                return self.done(task, if warnings { State::Warnings } else { State::Succeeded });
-            }
-            Err(failure) => failure,
-        };
-        if self.stop.by_person.is_cancelled() {
-            task.error = None;
-            return self.done(task, State::Cancelled);
-        }
-        if self.stop.token.is_cancelled() {
-            // Interrupted, by no fault of the task: the attempt does not count.
-            task.attempt -= 1;
-            return self.requeue(task, Duration::ZERO);
-        }
-        let again = failure.retryable && task.attempt < self.config.max_attempts;
-        task.error = Some(failure);
-        if again { self.requeue(task, self.backoff(task.attempt)) } else { self.done(task, State::Failed) }
-    }
-
-    fn done(&self, task: &mut TaskRecord, state: State) -> Leave {
-        (task.state, task.finished) = (state, Some(self.claim.tasks().env.now()));
-        Leave::Done
-    }
-
-    fn requeue(&self, task: &mut TaskRecord, wait: Duration) -> Leave {
-        task.state = State::Queued;
-        task.due_millis = self.claim.tasks().now_millis() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX >> 1);
-        Leave::Requeued
-    }
-
-    fn backoff(&self, attempt: u32) -> Duration {
-        let factor = 1_u32 << attempt.saturating_sub(1).min(16);
-        self.config.backoff.saturating_mul(factor).min(Duration::from_secs(60))
-    }
-
-    async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
-        let done = matches!(leave, Leave::Done);
-        self.claim.leave(task, due_before, leave).await?;
-        if done {
-            delete_checkpoints(self.claim.tasks(), &task.id).await?;
-        }
-        Ok(())
-    }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let words = words.unwrap_or("no message");
-    Failure::permanent("TM-TASK-0008", format!("the program failed: {words}"))
-        .with_hint("this is a fault of the program; please report it with the daemon's log")
-}
-
-/// Deletes all checkpoints of a task that is done.
-async fn delete_checkpoints(tasks: &Tasks, id: &TaskId) -> Result<(), Error> {
-    let (found, _) = list_all(&*tasks.coordinator, &keys::checkpoints(id)).await.map_err(Error::coordinator("list"))?;
-    for keys in found.chunks(crate::coordinator::MAX_OPS) {
-        let ops = keys.iter().map(|kv| crate::coordinator::Op::delete(&kv.key)).collect();
-        tasks.txn(vec![], ops, vec![], "delete checkpoints").await?;
-    }
-    Ok(())
 }

@@ -266,3 +266,35 @@ async fn checkpoints_of_tasks_that_are_done_are_swept() {
     bench.until_done(Does(|_| async { well(json!({})) }), &task.id).await;
     assert_eq!(bench.coordinator.get(&orphan).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_key_that_is_over_makes_a_new_task_and_old_tasks_go() {
+    let bench = bench();
+    let first = bench.tasks.submit(submit(json!(1)), "key").await.unwrap();
+    let done = bench.until_done(Does(|_| async { well(json!({})) }), &first.id).await;
+    assert_eq!(bench.tasks.prune().await.unwrap(), (0, 0));
+    assert_eq!(bench.tasks.submit(submit(json!(1)), "key").await.unwrap().id, first.id);
+    // The same state, looked at a day and then a month later.
+    let later = |hours| {
+        let now = done.task.finished.unwrap() + jiff::Span::new().hours(hours);
+        Tasks::new(Arc::new(bench.coordinator.clone()), Env::seeded(u64::try_from(hours).unwrap(), now))
+    };
+    let second = later(25).submit(submit(json!(2)), "key").await.unwrap();
+    assert_ne!(second.id, first.id);
+    assert_eq!(later(25).prune().await.unwrap(), (0, 0), "the key was used anew");
+    assert_eq!(later(24 * 31).prune().await.unwrap(), (1, 1));
+    assert!(bench.tasks.get(&first.id).await.unwrap().is_none());
+    assert_eq!(bench.tasks.get(&second.id).await.unwrap().unwrap().task.state, State::Queued, "it is not done");
+    assert_eq!(bench.coordinator.list("idempotency/", 9, None).await.unwrap().0.len(), 0);
+}
+
+#[tokio::test]
+async fn unfinished_tasks_of_a_scope_are_named_until_they_are_done() {
+    let bench = bench();
+    let one = bench.tasks.submit(submit(json!(1)), "one").await.unwrap();
+    let other = Submit { exclusive: Some("source/b".to_owned()), ..submit(json!(2)) };
+    bench.tasks.submit(other, "two").await.unwrap();
+    assert_eq!(bench.tasks.unfinished("source/a").await.unwrap(), [one.id.clone()]);
+    bench.tasks.cancel(&one.id).await.unwrap();
+    assert!(bench.tasks.unfinished("source/a").await.unwrap().is_empty());
+}

@@ -60,6 +60,11 @@ pub(super) enum Command {
     /// Operations: work that takes long.
     #[command(subcommand)]
     Op(OpCommand),
+    /// Explain an error code: what happened, what is safe, what to do.
+    Explain {
+        /// The code, such as TM-STORE-0102.
+        code: String,
+    },
 }
 
 /// Commands on stores.
@@ -80,6 +85,11 @@ pub(super) enum StoreCommand {
     },
     /// List registered stores.
     List,
+    /// Show one store.
+    Show {
+        /// Name of the store.
+        name: String,
+    },
     /// Prove the store's promises again.
     Test {
         /// Name of the store.
@@ -179,7 +189,7 @@ pub(super) enum PolicyCommand {
 /// Commands on versions.
 #[derive(Debug, Subcommand)]
 pub(super) enum VersionCommand {
-    /// List versions, oldest first.
+    /// List versions by source, policy and number; damaged ones too.
     List {
         /// Of this source only.
         #[arg(long)]

@@ -1,6 +1,8 @@
 //! What each command asks of the API, and how its answer is printed.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+mod body;
+
+use std::time::Duration;
 
 use serde_json::json;
 use tidemark_gateway::Env;
@@ -8,18 +10,22 @@ use tidemark_gateway::Env;
 use super::{
     Error,
     args::{
-        Arguments, Command, ObjectCommand, OpCommand, PolicyCommand, ProtectArguments, RestoreArguments,
-        RestoreCommand, SourceCommand, StoreCommand, VersionCommand, WaitArguments,
+        Arguments, Command, Format, ObjectCommand, OpCommand, PolicyCommand, ProtectArguments, RestoreCommand,
+        SourceCommand, StoreCommand, VersionCommand, WaitArguments,
     },
-    exit, output, wait,
+    exit,
+    output::{self, Explanation},
+    wait,
 };
 use crate::{
     api::{
-        AddSource, AddStore, Checklist, List, Object, Operation, Policy, Protect, Restore, RestorePlan, Source, Store,
-        Version, VersionDetail,
+        AddSource, AddStore, Checklist, List, Object, Operation, Policy, Protect, RestorePlan, Source, Store, Version,
+        VersionDetail,
     },
     client::Client,
+    explain,
 };
+use body::{policy, read_json, restore};
 
 /// One call of the command line: what it was given and what it talks to.
 struct Call<'a> {
@@ -36,14 +42,23 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, env: &Env) -> Re
         Command::Source(command) => call.source(command).await,
         Command::Object(ObjectCommand::Tree { source }) => {
             let path = format!("/api/v1/sources/{}/objects", segment(source));
-            call.show::<List<Object>>(&path).await
+            call.list::<Object>(&path).await
         }
         Command::Protect(what) => call.protect(what).await,
         Command::Policy(command) => call.policy(command).await,
         Command::Version(command) => call.version(command).await,
         Command::Restore(command) => call.restore(command).await,
         Command::Op(command) => call.operation(command).await,
+        Command::Explain { code } => explain(code, arguments.output),
     }
+}
+
+/// Prints the page of an error code.
+pub(super) fn explain(code: &str, format: Format) -> Result<u8, Error> {
+    let code = code.trim().to_ascii_uppercase();
+    let page = explain::page(&code).ok_or_else(|| Error::UnknownCode(code.clone()))?;
+    output::print(&Explanation { code, page: page.to_owned() }, format).map_err(Error::Output)?;
+    Ok(exit::OK)
 }
 
 impl Call<'_> {
@@ -59,7 +74,8 @@ impl Call<'_> {
                 let store: Store = self.client.post("/api/v1/stores", &body, None).await?;
                 self.print(&store)
             }
-            StoreCommand::List => self.show::<List<Store>>("/api/v1/stores").await,
+            StoreCommand::List => self.list::<Store>("/api/v1/stores").await,
+            StoreCommand::Show { name } => self.show::<Store>(&format!("/api/v1/stores/{}", segment(name))).await,
             StoreCommand::Test { name } => self.check(&format!("/api/v1/stores/{}/test", segment(name))).await,
         }
     }
@@ -71,7 +87,7 @@ impl Call<'_> {
                 let source: Source = self.client.post("/api/v1/sources", &body, None).await?;
                 self.print(&source)
             }
-            SourceCommand::List => self.show::<List<Source>>("/api/v1/sources").await,
+            SourceCommand::List => self.list::<Source>("/api/v1/sources").await,
             SourceCommand::Show { name } => self.show::<Source>(&format!("/api/v1/sources/{}", segment(name))).await,
             SourceCommand::Test { name } => self.check(&format!("/api/v1/sources/{}/test", segment(name))).await,
         }
@@ -85,7 +101,7 @@ impl Call<'_> {
 
     async fn policy(&self, command: &PolicyCommand) -> Result<u8, Error> {
         match command {
-            PolicyCommand::List => self.show::<List<Policy>>("/api/v1/policies").await,
+            PolicyCommand::List => self.list::<Policy>("/api/v1/policies").await,
             PolicyCommand::Run { name, wait } => {
                 let path = format!("/api/v1/policies/{}/run", segment(name));
                 let operation = self.start(&path, &json!({}), wait).await?;
@@ -101,7 +117,7 @@ impl Call<'_> {
                     .into_iter()
                     .filter_map(|(name, value)| Some(format!("{name}={}", segment(value.as_deref()?))))
                     .collect();
-                self.show::<List<Version>>(&format!("/api/v1/versions?{}", query.join("&"))).await
+                self.list::<Version>(&format!("/api/v1/versions?{}", query.join("&"))).await
             }
             VersionCommand::Show { id } => {
                 self.show::<VersionDetail>(&format!("/api/v1/versions/{}", segment(id))).await
@@ -132,7 +148,7 @@ impl Call<'_> {
     async fn operation(&self, command: &OpCommand) -> Result<u8, Error> {
         let path = |id: &str| format!("/api/v1/operations/{}", segment(id));
         match command {
-            OpCommand::List => self.show::<List<Operation>>("/api/v1/operations").await,
+            OpCommand::List => self.list::<Operation>("/api/v1/operations").await,
             OpCommand::Show { id } => self.show::<Operation>(&path(id)).await,
             OpCommand::Watch { id } => {
                 let operation: Operation = self.client.get(&path(id)).await?;
@@ -177,6 +193,16 @@ impl Call<'_> {
         self.print(&answer)
     }
 
+    /// Prints a list with all its pages.
+    async fn list<T>(&self, path: &str) -> Result<u8, Error>
+    where
+        T: serde::de::DeserializeOwned,
+        List<T>: output::Printed,
+    {
+        let all: List<T> = self.client.get_all(path).await?;
+        self.print(&all)
+    }
+
     fn print<T: output::Printed>(&self, answer: &T) -> Result<u8, Error> {
         output::print(answer, self.arguments.output).map_err(Error::Output)?;
         Ok(exit::OK)
@@ -196,64 +222,6 @@ fn segment(value: &str) -> String {
     encoded
 }
 
-fn read_json(path: &Path) -> Result<serde_json::Value, Error> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.display().to_string(), source })?;
-    serde_json::from_str(&text).map_err(|error| Error::Usage(format!("{} is not JSON: {error}", path.display())))
-}
-
-fn policy(what: &ProtectArguments) -> Result<Policy, Error> {
-    let (source, pattern) = match what.target.split_once('/') {
-        Some((source, pattern)) => (source, Some(pattern.to_owned())),
-        None => (what.target.as_str(), None),
-    };
-    let objects: Vec<String> = what.objects.iter().cloned().chain(pattern).collect();
-    if objects.is_empty() {
-        return Err(Error::Usage("nothing to protect: give SOURCE/PATTERN or --object".to_owned()));
-    }
-    Ok(Policy {
-        name: what.policy.clone().unwrap_or_else(|| source.to_owned()),
-        source: source.to_owned(),
-        objects,
-        store: what.to.clone(),
-        write_level: what.write_level.clone(),
-        repaired: what.repaired,
-    })
-}
-
-fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
-    let replication = what.replication.as_deref().map(parse_replication).transpose()?;
-    Ok(Restore {
-        version: what.version.clone(),
-        objects: what.objects.clone(),
-        to: what.to.clone(),
-        rename: what.rename.iter().map(|text| parse_rename(text)).collect::<Result<_, _>>()?,
-        replication,
-        write_level: what.write_level.clone(),
-        into_non_empty: what.into_non_empty.clone(),
-        accept_degraded: what.accept_degraded,
-    })
-}
-
-fn parse_rename(text: &str) -> Result<(String, String), Error> {
-    let parts = text.split_once('=').filter(|(from, to)| !from.is_empty() && !to.is_empty());
-    parts
-        .map(|(from, to)| (from.to_owned(), to.to_owned()))
-        .ok_or_else(|| Error::Usage(format!("--rename {text:?} is not FROM=TO")))
-}
-
-fn parse_replication(text: &str) -> Result<BTreeMap<String, String>, Error> {
-    let refuse = |reason: &str| Error::Usage(format!("--replication {text:?} {reason}"));
-    let value: BTreeMap<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|error| refuse(&format!("is not a JSON object: {error}")))?;
-    let plain = |(name, value): (String, serde_json::Value)| match value {
-        serde_json::Value::String(text) => Ok((name, text)),
-        serde_json::Value::Number(number) => Ok((name, number.to_string())),
-        _ => Err(refuse("holds more than texts and numbers")),
-    };
-    value.into_iter().map(plain).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,19 +229,5 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_place_in_a_url() {
         assert_eq!(segment("../a b?x=1&y#z"), "..%2Fa%20b%3Fx%3D1%26y%23z");
-    }
-
-    #[test]
-    fn a_rename_needs_both_sides() {
-        assert_eq!(parse_rename("a=b").unwrap(), ("a".to_owned(), "b".to_owned()));
-        assert!(parse_rename("a=").is_err());
-        assert!(parse_rename("ab").is_err());
-    }
-
-    #[test]
-    fn replication_takes_texts_and_numbers() {
-        let parsed = parse_replication(r#"{"class":"SimpleStrategy","replication_factor":3}"#).unwrap();
-        assert_eq!(parsed["replication_factor"], "3");
-        assert!(parse_replication("[]").is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! Exit codes, stable.
 
-use super::Error;
-use crate::{api::Operation, client};
+use crate::api::{Operation, Problem};
 
 /// Done.
 pub const OK: u8 = 0;
@@ -29,18 +28,8 @@ pub const INTERRUPTED: u8 = 130;
 /// Code of a restore whose rows were read back other than they were written.
 const READ_BACK_DIFFERS: &str = "TM-REST-0601";
 
-/// The code of a command that failed.
-pub(super) fn of_error(error: &Error) -> u8 {
-    match error {
-        Error::Call(client::Error::Unreachable { .. }) => UNREACHABLE,
-        Error::Call(client::Error::Problem(problem)) => of_status(problem.status),
-        Error::Call(client::Error::Shape { .. }) | Error::Output(_) => FAILED,
-        Error::NoToken | Error::TokenShape | Error::Token(_) => UNAUTHORISED,
-        Error::Read { .. } | Error::Usage(_) => USAGE,
-    }
-}
-
-fn of_status(status: u16) -> u8 {
+/// The code of a refusal with this HTTP status.
+pub(super) fn of_status(status: u16) -> u8 {
     match status {
         400 | 413 | 415 => USAGE,
         401 | 403 => UNAUTHORISED,
@@ -50,19 +39,64 @@ fn of_status(status: u16) -> u8 {
     }
 }
 
-/// True where what a restore read back is not what it wrote.
-fn differs(operation: &Operation) -> bool {
-    operation.error.as_ref().is_some_and(|problem| problem.code == READ_BACK_DIFFERS)
-}
-
 /// The code of an operation that is done, or of one that still runs when the wait timed out.
 pub(super) fn of_operation(operation: &Operation) -> u8 {
     match operation.state.as_str() {
         "succeeded" => OK,
         "warnings" => WARNINGS,
         "cancelled" => INTERRUPTED,
-        "failed" if operation.kind == "verify" || differs(operation) => VERIFICATION,
+        "failed" if is_damage(operation) => VERIFICATION,
         "failed" => FAILED,
         _ => TIMED_OUT,
+    }
+}
+
+/// True where what is stored or what was restored is not what it should be. A verification that could not be done proves
+/// nothing: the store did not answer, or the task itself was given up.
+fn is_damage(operation: &Operation) -> bool {
+    let found = |problem: &Problem| problem.status != 503 && !problem.code.starts_with("TM-TASK-");
+    match (&operation.error, operation.kind.as_str()) {
+        (Some(problem), "verify") => found(problem),
+        (Some(problem), _) => problem.code == READ_BACK_DIFFERS,
+        (None, kind) => kind == "verify",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::OperationProgress;
+
+    fn ended(kind: &str, state: &str, error: Option<Problem>) -> u8 {
+        of_operation(&Operation {
+            id: "1".to_owned(),
+            kind: kind.to_owned(),
+            subject: String::new(),
+            state: state.to_owned(),
+            done: state != "running",
+            attempt: 1,
+            progress: OperationProgress::default(),
+            created: String::new(),
+            finished: None,
+            error,
+            result: None,
+        })
+    }
+
+    #[test]
+    fn codes_are_those_of_the_documentation() {
+        let problem = |status, code| Some(Problem::new(status, code, ""));
+        assert_eq!(ended("protect", "succeeded", None), 0);
+        assert_eq!(ended("protect", "failed", problem(500, "TM-PROT-0004")), 1);
+        assert_eq!(ended("protect", "warnings", None), 3);
+        assert_eq!(ended("restore", "running", None), 7);
+        assert_eq!(ended("restore", "cancelled", None), 130);
+        assert_eq!(ended("restore", "failed", problem(500, "TM-REST-0601")), 9);
+        assert_eq!(ended("verify", "failed", problem(500, "TM-VER-0001")), 9);
+        assert_eq!(ended("verify", "failed", problem(500, "TM-CAT-0001")), 9);
+        assert_eq!(ended("verify", "failed", problem(503, "TM-CAT-0002")), 1);
+        assert_eq!(ended("verify", "failed", problem(500, "TM-TASK-0007")), 1);
+        let statuses = [400, 401, 404, 409, 422, 500, 503].map(of_status);
+        assert_eq!(statuses, [2, 5, 4, 6, 6, 1, 1]);
     }
 }

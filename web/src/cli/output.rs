@@ -6,12 +6,9 @@ use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::{Error, args::Format};
-use crate::{
-    api::{
-        CheckLine, Checklist, List, Object, Operation, Policy, RestorePlan, Source, Store, Totals, Version,
-        VersionDetail,
-    },
-    client,
+use crate::api::{
+    CheckLine, Checklist, List, Object, Operation, Policy, Problem, RestorePlan, Source, Store, Totals, Version,
+    VersionDetail,
 };
 
 /// Something the command line prints.
@@ -29,33 +26,39 @@ pub(super) fn print<T: Printed>(answer: &T, format: Format) -> io::Result<()> {
     io::stdout().write_all(text.as_bytes())
 }
 
-/// Prints an error to stderr: a problem's code, cause and hint, or the chain of causes.
+/// Prints an error to stderr: code, cause, hint, and where more is said; one JSON document with `-o json`.
 pub(super) fn print_error(error: &Error, format: Format) {
-    if let (Error::Call(client::Error::Problem(problem)), Format::Json) = (error, format) {
-        eprintln!("{}", serde_json::json!(problem));
-    } else if let Error::Call(client::Error::Problem(problem)) = error {
-        eprint!("{}", problem_text(problem));
-    } else {
-        eprintln!("error: {}", chain(error));
+    match (error.problem(), format) {
+        (Some(problem), Format::Json) => eprintln!("{}", serde_json::json!(problem)),
+        (Some(problem), Format::Table) => eprint!("{}", problem_text(problem)),
+        (None, Format::Json) => eprintln!("{}", serde_json::json!(error.report())),
+        (None, Format::Table) => {
+            let report = error.report();
+            eprint!("{}", error_text(report.code, &report.detail, report.hint));
+        }
     }
 }
 
-fn problem_text(problem: &crate::api::Problem) -> String {
-    let mut text = format!("error {}: {}\n", problem.code, problem.detail);
-    if let Some(hint) = &problem.hint {
-        text += &format!("  hint  {hint}\n");
-    }
-    text
+fn problem_text(problem: &Problem) -> String {
+    error_text(&problem.code, &problem.detail, problem.hint.as_deref())
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
+fn error_text(code: &str, detail: &str, hint: Option<&str>) -> String {
+    let hint = hint.map(|hint| format!("  hint  {hint}\n")).unwrap_or_default();
+    format!("error {code}: {detail}\n{hint}  more  tidemark explain {code}\n")
+}
+
+/// The page of an error code.
+#[derive(Serialize)]
+pub(super) struct Explanation {
+    pub(super) code: String,
+    pub(super) page: String,
+}
+
+impl Printed for Explanation {
+    fn text(&self) -> String {
+        self.page.clone()
     }
-    text
 }
 
 fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -171,12 +174,16 @@ impl Printed for List<Policy> {
 impl Printed for List<Version> {
     fn text(&self) -> String {
         let row = |v: &Version| {
+            if v.damage.is_some() {
+                return [v.id.as_str(), "-", "-", &v.quality, "-", "-", "-", &v.store].map(str::to_owned).to_vec();
+            }
             let mut row = vec![v.id.clone(), v.committed.clone(), or_dash(&v.cut_from), v.quality.clone()];
             row.extend([v.objects.to_string(), v.totals.rows.to_string(), size(v.totals.kept_bytes), v.store.clone()]);
             row
         };
         let header = ["VERSION", "COMMITTED", "COMPLETE BEFORE", "QUALITY", "OBJECTS", "ROWS", "KEPT", "STORE"];
-        table(&header, self.items.iter().map(row))
+        let damage = self.items.iter().filter_map(|v| Some(format!("{} is damaged: {}\n", v.id, v.damage.as_ref()?)));
+        table(&header, self.items.iter().map(row)) + &damage.collect::<String>()
     }
 }
 

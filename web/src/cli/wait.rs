@@ -5,7 +5,10 @@ use std::{io::IsTerminal as _, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use tidemark_gateway::Env;
 
-use super::{Error, args::Arguments};
+use super::{
+    Error,
+    args::{Arguments, Format},
+};
 use crate::{api::Operation, client::Client};
 
 /// Seconds that one call waits at the server; short, so that progress moves.
@@ -21,27 +24,51 @@ pub(super) async fn follow(
 ) -> Result<Operation, Error> {
     let path = format!("/api/v1/operations/{}", operation.id);
     let started = env.monotonic();
-    let mut display = Display::new(arguments.quiet);
+    let mut display = Display::new(arguments);
     let mut operation = operation;
+    // However the wait ends, by a signal too, somebody is told how to go on.
+    let mut reminder = Reminder { operation: operation.id.clone(), due: !operation.done };
     while !operation.done && limit.is_none_or(|limit| env.monotonic() - started < limit) {
         display.show(&operation);
         operation = client.get_waiting(&path, STEP_SECONDS).await?;
     }
+    reminder.due = !operation.done;
     display.close();
     Ok(operation)
 }
 
-/// Progress on stderr: a bar on a terminal, a line a phase elsewhere.
+/// Says, when it is dropped, that the operation goes on without its watcher.
+struct Reminder {
+    operation: String,
+    due: bool,
+}
+
+impl Drop for Reminder {
+    fn drop(&mut self) {
+        if self.due {
+            let id = &self.operation;
+            eprintln!("operation {id} goes on; tidemark op watch {id}, or tidemark op cancel {id}");
+        }
+    }
+}
+
+/// Progress on stderr: a bar on a terminal, a line a phase elsewhere; with `-o json` a JSON document a line.
 enum Display {
     Silent,
     Bar(ProgressBar),
     Lines { last: String },
+    Json,
 }
 
+/// Version of the shape of progress in JSON.
+const PROGRESS_SCHEMA: u32 = 1;
+
 impl Display {
-    fn new(quiet: bool) -> Self {
-        if quiet {
+    fn new(arguments: &Arguments) -> Self {
+        if arguments.quiet {
             Self::Silent
+        } else if arguments.output == Format::Json {
+            Self::Json
         } else if std::io::stderr().is_terminal() {
             Self::Bar(bar())
         } else {
@@ -64,6 +91,15 @@ impl Display {
                 last.clone_from(&progress.phase);
             }
             Self::Lines { .. } => {}
+            Self::Json => eprintln!(
+                "{}",
+                serde_json::json!({
+                    "schema": PROGRESS_SCHEMA,
+                    "operation": operation.id,
+                    "state": operation.state,
+                    "progress": progress,
+                })
+            ),
         }
     }
 

@@ -4,9 +4,10 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Json, Query, Request, rejection::JsonRejection},
     http::request::Parts,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::IntoParams;
 
-use crate::api::Problem;
+use crate::api::{Page, Problem};
 
 /// A JSON body; what is wrong with it is named with line and column.
 pub(super) struct Body<T>(pub(super) T);
@@ -38,6 +39,31 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             Err(rejection) => Err(Problem::bad_request("TM-API-0400", rejection.body_text())),
         }
     }
+}
+
+/// Which page of a list is asked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// Most items of the page; 100 by default, at most 1000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+impl Paging {
+    pub(super) fn page(&self) -> Result<Page, Problem> {
+        page(self.page_size, self.page_token.as_deref())
+    }
+}
+
+/// The page of these parameters.
+pub(super) fn page(size: Option<u32>, token: Option<&str>) -> Result<Page, Problem> {
+    Page::of(size, token).ok_or_else(|| {
+        Problem::bad_request("TM-API-0413", "page_token is not one that a list gave out")
+            .with_hint("start anew without page_token")
+    })
 }
 
 /// The `Idempotency-Key` that every request which starts work must carry: 1 to 128 visible ASCII characters.

@@ -5,14 +5,20 @@ use axum::{
     extract::{Path, State},
 };
 
-use super::{Shared, extract::PreferWait};
+use super::{
+    Shared,
+    extract::{Paging, Params, PreferWait},
+};
 use crate::api::{List, Operation, Problem};
 
 /// Lists operations, newest first.
-#[utoipa::path(get, path = "/api/v1/operations", tag = "operations",
-    responses((status = 200, body = List<Operation>)))]
-pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<List<Operation>>, Problem> {
-    Ok(Json(List::whole(shared.api.operations().await?)))
+#[utoipa::path(get, path = "/api/v1/operations", tag = "operations", params(Paging),
+    responses((status = 200, body = List<Operation>), (status = "4XX", body = Problem)))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<List<Operation>>, Problem> {
+    Ok(Json(shared.api.operations(&paging.page()?).await?))
 }
 
 /// Shows one operation; with `Prefer: wait=N` answers when it is done or N seconds (at most 60) have passed.

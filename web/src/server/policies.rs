@@ -8,9 +8,9 @@ use axum::{
 
 use super::{
     Shared,
-    extract::{Body, IdempotencyKey},
+    extract::{Body, IdempotencyKey, Paging, Params},
 };
-use crate::api::{List, Operation, Policy, Problem, Protect};
+use crate::api::{List, Operation, Order, Policy, Problem, Protect};
 
 /// Registers a policy.
 #[utoipa::path(post, path = "/api/v1/policies", tag = "policies", request_body = Policy,
@@ -23,9 +23,14 @@ pub(super) async fn add(
 }
 
 /// Lists registered policies.
-#[utoipa::path(get, path = "/api/v1/policies", tag = "policies", responses((status = 200, body = List<Policy>)))]
-pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<List<Policy>>, Problem> {
-    Ok(Json(List::whole(shared.api.policies().await?)))
+#[utoipa::path(get, path = "/api/v1/policies", tag = "policies", params(Paging),
+    responses((status = 200, body = List<Policy>), (status = "4XX", body = Problem)))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<List<Policy>>, Problem> {
+    let (page, policies) = (paging.page()?, shared.api.policies().await?);
+    Ok(Json(page.cut(policies, Order::Ascending, |policy| policy.name.clone())))
 }
 
 /// Runs a policy now: one version.

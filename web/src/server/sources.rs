@@ -6,8 +6,11 @@ use axum::{
     http::StatusCode,
 };
 
-use super::{Shared, extract::Body};
-use crate::api::{AddSource, Checklist, List, Object, Problem, Source};
+use super::{
+    Shared,
+    extract::{Body, Paging, Params},
+};
+use crate::api::{AddSource, Checklist, List, Object, Order, Problem, Source};
 
 /// Registers a source.
 #[utoipa::path(post, path = "/api/v1/sources", tag = "sources", request_body = AddSource,
@@ -20,9 +23,14 @@ pub(super) async fn add(
 }
 
 /// Lists registered sources.
-#[utoipa::path(get, path = "/api/v1/sources", tag = "sources", responses((status = 200, body = List<Source>)))]
-pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<List<Source>>, Problem> {
-    Ok(Json(List::whole(shared.api.sources().await?)))
+#[utoipa::path(get, path = "/api/v1/sources", tag = "sources", params(Paging),
+    responses((status = 200, body = List<Source>), (status = "4XX", body = Problem)))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<List<Source>>, Problem> {
+    let (page, sources) = (paging.page()?, shared.api.sources().await?);
+    Ok(Json(page.cut(sources, Order::Ascending, |source| source.name.clone())))
 }
 
 /// Shows one source.
@@ -39,12 +47,13 @@ pub(super) async fn test(State(shared): State<Shared>, Path(name): Path<String>)
     Ok(Json(shared.api.test_source(&name).await?))
 }
 
-/// Lists the objects of a source: live ones and those that only versions hold.
-#[utoipa::path(get, path = "/api/v1/sources/{name}/objects", tag = "sources", params(("name" = String, Path)),
+/// Lists the objects of a source by name: live ones and those that only versions hold.
+#[utoipa::path(get, path = "/api/v1/sources/{name}/objects", tag = "sources", params(("name" = String, Path), Paging),
     responses((status = 200, body = List<Object>), (status = "4XX", body = Problem)))]
 pub(super) async fn objects(
     State(shared): State<Shared>,
     Path(name): Path<String>,
+    Params(paging): Params<Paging>,
 ) -> Result<Json<List<Object>>, Problem> {
-    Ok(Json(List::whole(shared.api.objects(&name).await?)))
+    Ok(Json(shared.api.objects(&name, &paging.page()?).await?))
 }

@@ -6,8 +6,11 @@ use axum::{
     http::StatusCode,
 };
 
-use super::{Shared, extract::Body};
-use crate::api::{AddStore, Checklist, List, Problem, Store};
+use super::{
+    Shared,
+    extract::{Body, Paging, Params},
+};
+use crate::api::{AddStore, Checklist, List, Order, Problem, Store};
 
 /// Registers a store after its preflight.
 #[utoipa::path(post, path = "/api/v1/stores", tag = "stores", request_body = AddStore,
@@ -20,9 +23,21 @@ pub(super) async fn add(
 }
 
 /// Lists registered stores.
-#[utoipa::path(get, path = "/api/v1/stores", tag = "stores", responses((status = 200, body = List<Store>)))]
-pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<List<Store>>, Problem> {
-    Ok(Json(List::whole(shared.api.stores().await?)))
+#[utoipa::path(get, path = "/api/v1/stores", tag = "stores", params(Paging),
+    responses((status = 200, body = List<Store>), (status = "4XX", body = Problem)))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<List<Store>>, Problem> {
+    let (page, stores) = (paging.page()?, shared.api.stores().await?);
+    Ok(Json(page.cut(stores, Order::Ascending, |store| store.name.clone())))
+}
+
+/// Shows one store.
+#[utoipa::path(get, path = "/api/v1/stores/{name}", tag = "stores", params(("name" = String, Path)),
+    responses((status = 200, body = Store), (status = "4XX", body = Problem)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Store>, Problem> {
+    Ok(Json(shared.api.store(&name).await?))
 }
 
 /// Runs the preflight of a store.

@@ -8,7 +8,7 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AddSource, AddStore, Checklist, List, Object, Operation, OperationProgress, Policy, Protect, Restore,
+        AddSource, AddStore, Checklist, List, Object, Operation, OperationProgress, Page, Policy, Protect, Restore,
         RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::{self, Client},
@@ -53,7 +53,16 @@ impl ControlApi for Echo {
         Ok(Store { name, url, repository: "r".to_owned(), commit_mode: "a".to_owned() })
     }
     async fn stores(&self) -> Result<Vec<Store>, Problem> {
-        Ok(Vec::new())
+        let store = |name: &str| Store {
+            name: name.to_owned(),
+            url: "memory:".to_owned(),
+            repository: "r".to_owned(),
+            commit_mode: "a".to_owned(),
+        };
+        Ok(["a", "b", "c"].map(store).to_vec())
+    }
+    async fn store(&self, name: &str) -> Result<Store, Problem> {
+        refuse(name)
     }
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem> {
         refuse(name)
@@ -70,7 +79,7 @@ impl ControlApi for Echo {
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem> {
         refuse(name)
     }
-    async fn objects(&self, source: &str) -> Result<Vec<Object>, Problem> {
+    async fn objects(&self, source: &str, _page: &Page) -> Result<List<Object>, Problem> {
         refuse(source)
     }
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
@@ -87,9 +96,14 @@ impl ControlApi for Echo {
         self.note(format!("protect {} {key}", request.policy.name));
         Ok(operation(key))
     }
-    async fn versions(&self, source: Option<&str>, policy: Option<&str>) -> Result<Vec<Version>, Problem> {
-        self.note(format!("versions {source:?} {policy:?}"));
-        Ok(Vec::new())
+    async fn versions(
+        &self,
+        source: Option<&str>,
+        policy: Option<&str>,
+        page: &Page,
+    ) -> Result<List<Version>, Problem> {
+        self.note(format!("versions {source:?} {policy:?} {}", page.size));
+        Ok(List::whole(Vec::new()))
     }
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem> {
         refuse(id)
@@ -103,8 +117,8 @@ impl ControlApi for Echo {
     async fn restore(&self, _request: Restore, key: &str) -> Result<Operation, Problem> {
         Ok(operation(key))
     }
-    async fn operations(&self) -> Result<Vec<Operation>, Problem> {
-        Ok(Vec::new())
+    async fn operations(&self, _page: &Page) -> Result<List<Operation>, Problem> {
+        Ok(List::whole(Vec::new()))
     }
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem> {
         self.note(format!("operation {id} {wait_seconds}"));
@@ -188,6 +202,33 @@ async fn unknown_fields_and_routes_are_refused_by_name() {
     assert_eq!((refused.status, refused.code.as_str()), (404, "TM-API-0404"));
     let refused = problem(client.get::<List<Version>>("/api/v1/versions?colour=red").await.unwrap_err());
     assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_that_the_client_joins() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    let page: List<Store> = client.get("/api/v1/stores?page_size=2").await.unwrap();
+    assert_eq!(page.items.len(), 2);
+    let token = page.next_page_token.unwrap();
+    let rest: List<Store> = client.get(&format!("/api/v1/stores?page_size=2&page_token={token}")).await.unwrap();
+    assert_eq!((rest.items[0].name.as_str(), rest.next_page_token), ("c", None));
+    let refused = problem(client.get::<List<Store>>("/api/v1/stores?page_token=%21").await.unwrap_err());
+    assert_eq!((refused.status, refused.code.as_str()), (400, "TM-API-0413"));
+    let all: List<Store> = client.get_all_by("/api/v1/stores", 2).await.unwrap();
+    assert_eq!(all.items.iter().map(|store| store.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn problems_lead_to_their_page_which_needs_no_token() {
+    let server = start().await;
+    let client = Client::new(&server.address, ApiToken::generate(&Env::system())).unwrap();
+    let refused = problem(client.get::<List<Store>>("/api/v1/stores").await.unwrap_err());
+    let page = reqwest::get(format!("{}{}", server.address, refused.doc.unwrap())).await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().starts_with("# TM-API-0401"));
+    let none = reqwest::get(format!("{}/errors/TM-NONE-0001", server.address)).await.unwrap();
+    assert_eq!(none.status(), 404);
 }
 
 #[tokio::test]

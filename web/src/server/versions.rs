@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::{
     Shared,
-    extract::{IdempotencyKey, Params},
+    extract::{IdempotencyKey, Params, page},
 };
 use crate::api::{List, Operation, Problem, Version, VersionDetail};
 
@@ -23,17 +23,21 @@ pub(super) struct Filter {
     source: Option<String>,
     /// Of this policy only.
     policy: Option<String>,
+    /// Most items of the page; 100 by default, at most 1000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
 }
 
-/// Lists versions, oldest first.
+/// Lists versions by source, policy and number; those that are damaged too, with what is wrong.
 #[utoipa::path(get, path = "/api/v1/versions", tag = "versions", params(Filter),
     responses((status = 200, body = List<Version>), (status = "4XX", body = Problem)))]
 pub(super) async fn list(
     State(shared): State<Shared>,
     Params(filter): Params<Filter>,
 ) -> Result<Json<List<Version>>, Problem> {
-    let versions = shared.api.versions(filter.source.as_deref(), filter.policy.as_deref()).await?;
-    Ok(Json(List::whole(versions)))
+    let page = page(filter.page_size, filter.page_token.as_deref())?;
+    Ok(Json(shared.api.versions(filter.source.as_deref(), filter.policy.as_deref(), &page).await?))
 }
 
 /// Shows one version with its objects.

@@ -1,6 +1,7 @@
 //! Names: patterns of objects, files of SSTables, snapshots.
 
 use tidemark_catalog::ids::TaskId;
+use tidemark_listener_core::assignment::Assignment;
 
 use super::Error;
 
@@ -13,9 +14,21 @@ pub(super) const SHIPPED: [&str; 6] =
 /// Beginning of the tags of our snapshots.
 pub(super) const TAG_PREFIX: &str = "tidemark-";
 
-/// Tag of a task's snapshot.
-pub(super) fn tag(task: &TaskId) -> String {
-    format!("{TAG_PREFIX}{task}")
+/// Tag of the snapshot of an assignment's task: `tidemark-<repository>-<source>-<task>`.
+pub(super) fn tag(assignment: &Assignment) -> String {
+    format!("{}{}", tag_start(assignment), assignment.task)
+}
+
+/// The task of a tag that captures of this assignment's repository and source make; `None` for any other tag.
+pub(super) fn task_of(tag: &str, assignment: &Assignment) -> Option<TaskId> {
+    let task = tag.strip_prefix(&tag_start(assignment))?;
+    // Without a '-': that of a source whose name begins with this one's has more of them.
+    let is_task = task.len() == 32 && task.bytes().all(|b| b.is_ascii_hexdigit());
+    is_task.then(|| task.parse().ok()).flatten()
+}
+
+fn tag_start(assignment: &Assignment) -> String {
+    format!("{TAG_PREFIX}{}-{}-", assignment.repository, assignment.source)
 }
 
 /// Patterns of tables, `keyspace/table`, where `*` stands for any text.

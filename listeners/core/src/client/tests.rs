@@ -158,6 +158,8 @@ fn assign(id: &str) -> to_listener::Message {
         task: "t-1".parse().unwrap(),
         token: "1-1".parse().unwrap(),
         objects: vec!["ks/*".into()],
+        repository: "r".into(),
+        unfinished: None,
         store: "memory:".into(),
         store_checksums: false,
         limits: CaptureLimits::default(),

@@ -1,0 +1,107 @@
+//! Why a chain cannot be read.
+
+use object_store::path::Path;
+use tidemark_gateway::fetch;
+
+use crate::{
+    ids::{SetId, SourceId, VersionNumber},
+    page_io,
+};
+
+/// Why the chain cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot list the versions.
+    #[error("list versions of set {set} of source {source_id}")]
+    List {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// A manifest cannot be read.
+    #[error("read manifest {path}")]
+    Read {
+        /// The manifest.
+        path: Path,
+        /// Why.
+        source: fetch::Error,
+    },
+    /// A manifest is not one.
+    #[error("manifest {path} is damaged")]
+    Decode {
+        /// The manifest.
+        path: Path,
+        /// Why.
+        source: page_io::Error,
+    },
+    /// A manifest is not what its name says.
+    #[error("manifest {path} is damaged: it says it is version {found}")]
+    Identity {
+        /// The manifest.
+        path: Path,
+        /// Source, set and number inside it.
+        found: String,
+    },
+    /// The hash link to the version before does not verify.
+    #[error(
+        "manifest {path} does not follow the version before it: its link is {link}, the version before has {expected}"
+    )]
+    Link {
+        /// The manifest.
+        path: Path,
+        /// Digest that it carries, or `none`.
+        link: String,
+        /// Digest of the stored bytes of the version before, or `none`.
+        expected: String,
+    },
+    /// The version after it knows it with other bytes.
+    #[error("manifest {path} is damaged, or {next} is: that one says its BLAKE3 is {link}, it is {found}")]
+    Successor {
+        /// The manifest.
+        path: Path,
+        /// The one after it.
+        next: Path,
+        /// Digest that the one after it carries, or `none`.
+        link: String,
+        /// Digest of the stored bytes.
+        found: String,
+    },
+    /// The chain has a hole.
+    #[error("version {missing} of set {set} of source {source_id} is missing: a manifest was deleted")]
+    Hole {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// The first one that is not there.
+        missing: VersionNumber,
+    },
+    /// Versions that are known to exist are not there.
+    #[error(
+        "set {set} of source {source_id} ends at version {found}, but version {head} was committed: deleted or rolled back"
+    )]
+    RolledBack {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// The newest version found; 0 for none.
+        found: u64,
+        /// The version that is known to exist.
+        head: VersionNumber,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
+            Self::Read { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+}

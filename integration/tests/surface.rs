@@ -1,0 +1,188 @@
+//! The command line and the daemon as an operator's scripts meet them: commands, answers, exit codes, errors. No database is
+//! needed: the source of this test is one that does not answer.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{fs, process::Output};
+
+use serde_json::{Value, json};
+use tidemark_integration::{
+    daemon::cli::Outcome,
+    paths,
+    system::{STORE, System},
+};
+use tokio::process::Command;
+
+/// Addresses of this test: 127.0.95.x.
+const GROUP: u8 = 95;
+
+/// Every command that a backup is run with.
+const COMMANDS: [&str; 22] = [
+    "store add",
+    "store list",
+    "store show",
+    "store test",
+    "source add",
+    "source list",
+    "source show",
+    "source test",
+    "object tree",
+    "protect",
+    "policy list",
+    "policy run",
+    "version list",
+    "version show",
+    "version verify",
+    "restore plan",
+    "restore run",
+    "op list",
+    "op show",
+    "op watch",
+    "op cancel",
+    "explain",
+];
+
+/// Runs the command line with nothing but what is given.
+async fn bare(arguments: &[&str]) -> Output {
+    let mut command = Command::new(paths::binary("tidemark").unwrap());
+    for variable in ["TIDEMARK_TOKEN", "TIDEMARK_TOKEN_FILE", "TIDEMARK_SERVER"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).output().await.unwrap()
+}
+
+/// Code of an error on stderr, JSON, with the page that it leads to.
+async fn code(said: &[u8]) -> String {
+    let problem: Value = serde_json::from_slice(said).unwrap();
+    let code = problem["code"].as_str().unwrap().to_owned();
+    assert!(!problem["detail"].as_str().unwrap().is_empty(), "{problem}");
+    assert_eq!(problem["doc"], format!("/errors/{code}"), "{problem}");
+    let page = bare(&["explain", &code]).await;
+    assert_eq!(page.status.code(), Some(0), "{code}");
+    let text = String::from_utf8(page.stdout).unwrap();
+    assert!(text.starts_with(&format!("# {code}: ")) && text.contains("## What to do"), "{text}");
+    code
+}
+
+async fn refused(outcome: Outcome) -> (i32, String) {
+    assert_eq!(outcome.answer, Value::Null, "an error prints no answer");
+    (outcome.code, code(outcome.said.as_bytes()).await)
+}
+
+fn source() -> Value {
+    let node = json!({
+        "address": "127.0.95.1:9042",
+        "data_directories": ["/nonexistent"],
+        "nodetool": ["false"],
+    });
+    json!({"contact": ["127.0.95.1:9042"], "credentials": null, "nodes": [node]})
+}
+
+#[tokio::test]
+async fn every_command_says_what_it_takes_and_wrong_usage_ends_with_2() {
+    for command in COMMANDS {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = bare(&words).await;
+        let text = String::from_utf8(help.stdout).unwrap();
+        assert_eq!((help.status.code(), text.contains("--output")), (Some(0), true), "{command}: {text}");
+    }
+    for wrong in [vec!["store", "add"], vec!["nothing"], vec!["op", "watch"], vec!["-o", "xml", "store", "list"]] {
+        let ended = bare(&wrong).await;
+        assert_eq!((ended.status.code(), ended.stdout.len()), (Some(2), 0), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_needs_no_server_or_finds_none_ends_as_documented() {
+    let without = bare(&["-o", "json", "store", "list"]).await;
+    assert_eq!((without.status.code(), code(&without.stderr).await.as_str()), (Some(5), "TM-CLI-0001"));
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "no token").unwrap();
+    let shape = bare(&["-o", "json", "--token-file", token.to_str().unwrap(), "store", "list"]).await;
+    assert_eq!((shape.status.code(), code(&shape.stderr).await.as_str()), (Some(5), "TM-CLI-0002"));
+    fs::write(&token, format!("tmk_{}", "0".repeat(64))).unwrap();
+    let with = ["-o", "json", "--token-file", token.to_str().unwrap(), "--server", "http://127.0.95.99:1"];
+    let nobody = bare(&[&with[..], &["store", "list"]].concat()).await;
+    assert_eq!((nobody.status.code(), code(&nobody.stderr).await.as_str()), (Some(8), "TM-CLI-0005"));
+    let nothing = bare(&[&with[..], &["protect", "prod", "--to", "main"]].concat()).await;
+    assert_eq!((nothing.status.code(), code(&nothing.stderr).await.as_str()), (Some(2), "TM-CLI-0004"));
+    let unknown = bare(&["-o", "json", "explain", "TM-NONE-0001"]).await;
+    assert_eq!((unknown.status.code(), code(&unknown.stderr).await.as_str()), (Some(4), "TM-CLI-0007"));
+}
+
+#[tokio::test]
+async fn a_daemon_answers_refuses_waits_and_cancels_with_the_documented_codes() {
+    let system = System::start(GROUP).await.unwrap();
+    let cli = &system.cli;
+    stores(&system).await;
+    damaged(&system).await;
+    let added = system.add_source_as("prod", &source()).await.unwrap();
+    assert_eq!(cli.json::<Value>(&["source", "show", "prod"]).await.unwrap(), added);
+    let test = cli.outcome(&["source", "test", "prod"]).await.unwrap();
+    assert_eq!((test.code, &test.answer["status"]), (1, &json!("fail")), "{test:?}");
+    let tree = refused(cli.outcome(&["object", "tree", "prod"]).await.unwrap()).await;
+    assert_eq!(tree, (1, "TM-CASS-0002".to_owned()));
+    cancelled(&system).await;
+}
+
+async fn stores(system: &System) {
+    let cli = &system.cli;
+    let list: Value = cli.json(&["store", "list"]).await.unwrap();
+    assert_eq!(cli.json::<Value>(&["store", "show", STORE]).await.unwrap(), list["items"][0]);
+    let test: Value = cli.json(&["store", "test", STORE]).await.unwrap();
+    assert_eq!(test["status"], "ok");
+    let none = cli.outcome(&["store", "show", "none"]).await.unwrap();
+    assert_eq!(refused(none).await, (4, "TM-STORE-0404".to_owned()));
+    let taken = cli.outcome(&["store", "add", STORE, "memory:"]).await.unwrap();
+    assert_eq!(refused(taken).await, (6, "TM-STORE-0409".to_owned()));
+    let url = cli.outcome(&["store", "add", "other", "ftp://x"]).await.unwrap();
+    assert_eq!(refused(url).await, (2, "TM-STORE-0400".to_owned()));
+    let stranger = system.scratch("stranger");
+    fs::write(&stranger, format!("tmk_{}", "0".repeat(64))).unwrap();
+    let server = format!("http://127.0.{GROUP}.100:8480");
+    let ended =
+        bare(&["-o", "json", "--server", &server, "--token-file", stranger.to_str().unwrap(), "op", "list"]).await;
+    assert_eq!((ended.status.code(), code(&ended.stderr).await.as_str()), (Some(5), "TM-API-0401"));
+}
+
+/// A manifest that somebody else wrote.
+async fn damaged(system: &System) {
+    let cli = &system.cli;
+    let folder = system.store_dir().join("sources/prod/sets/daily/versions");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("00000000000000000001"), "{}").unwrap();
+    let list: Value = cli.json(&["version", "list"]).await.unwrap();
+    let version = &list["items"][0];
+    assert_eq!((&version["id"], &version["quality"]), (&json!("prod.daily.1"), &json!("damaged")), "{list}");
+    assert!(version["damage"].as_str().unwrap().contains("00000000000000000001"), "{list}");
+    let shown: Value = cli.json(&["version", "show", "prod.daily.1"]).await.unwrap();
+    assert_eq!(&shown["version"], version);
+    let verified = cli.outcome(&["version", "verify", "prod.daily.1", "--wait"]).await.unwrap();
+    assert_eq!((verified.code, &verified.answer["error"]["code"]), (9, &json!("TM-CAT-0001")), "{verified:?}");
+    let none = cli.outcome(&["version", "verify", "prod.daily.2", "--wait"]).await.unwrap();
+    assert_eq!(refused(none).await, (4, "TM-VER-0404".to_owned()));
+    let plan = cli.outcome(&["restore", "plan", "--version", "prod.daily.1", "--to", "prod"]).await.unwrap();
+    assert_eq!(refused(plan).await, (6, "TM-CAT-0001".to_owned()));
+}
+
+/// A protect that cannot succeed: the wait times out, its key is kept, and cancelling ends everybody who watches.
+async fn cancelled(system: &System) {
+    let cli = &system.cli;
+    let protect = ["protect", "prod/shop/*", "--to", STORE, "--policy", "daily", "--idempotency-key", "k1"];
+    let waited = cli.outcome(&[&protect[..], &["--wait=1"]].concat()).await.unwrap();
+    assert_eq!((waited.code, &waited.answer["done"]), (7, &json!(false)), "{waited:?}");
+    let id = waited.answer["id"].as_str().unwrap().to_owned();
+    assert!(waited.said.contains(&id) && waited.said.contains("op watch"), "{waited:?}");
+    let again: Value = cli.json(&protect).await.unwrap();
+    assert_eq!(again["id"], id.as_str());
+    let other = ["protect", "prod/other/*", "--to", STORE, "--policy", "more", "--idempotency-key", "k1"];
+    assert_eq!(refused(cli.outcome(&other).await.unwrap()).await, (6, "TM-API-0422".to_owned()));
+    let policies: Value = cli.json(&["policy", "list"]).await.unwrap();
+    assert_eq!(policies["items"].as_array().unwrap().len(), 1, "{policies}");
+    let (watch, cancel) = (["op", "watch", id.as_str()], ["op", "cancel", id.as_str()]);
+    let (watched, asked) = tokio::join!(cli.outcome(&watch), cli.json::<Value>(&cancel));
+    assert_eq!(asked.unwrap()["id"], id.as_str());
+    let watched = watched.unwrap();
+    assert_eq!((watched.code, &watched.answer["state"]), (130, &json!("cancelled")), "{watched:?}");
+}

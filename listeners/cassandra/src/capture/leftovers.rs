@@ -1,0 +1,118 @@
+//! Snapshots that captures left on the node: their daemon lost its state, or a listener was killed and its task given up.
+//!
+//! A tag names repository, source and task. Only tags of this assignment's repository and source are looked at, and of those
+//! only the ones whose task the orchestrator does not count as unfinished; it says nothing about tasks where it is not the
+//! newest daemon of the repository, and then nothing is removed. So neither another daemon's snapshots go, nor those of other
+//! sources or tools, nor that of a task that will be resumed. Captures of one source run one after another: none of them can
+//! begin between the orchestrator's words and the removal.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use tidemark_listener_core::{assignment::Assignment, chain::chain};
+
+use super::{CassandraListener, names};
+
+/// Removes them. A failure costs disk on the node, not data: it is logged, and the next preflight shows the tag.
+pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment) {
+    let data = listener.config.node.data_directories.clone();
+    let found = tokio::task::spawn_blocking(move || tags(&data)).await.unwrap_or_default();
+    for tag in abandoned(&found, assignment) {
+        match listener.nodetool.clear_snapshot(tag).await {
+            Ok(()) => tracing::info!(tag, "removed a snapshot that an ended task left"),
+            Err(error) => tracing::warn!(tag, error = chain(&error), "a snapshot that an ended task left stays"),
+        }
+    }
+}
+
+/// The tags whose tasks are over, of those that were found.
+fn abandoned<'a>(found: &'a BTreeSet<String>, assignment: &Assignment) -> Vec<&'a str> {
+    let Some(unfinished) = &assignment.unfinished else { return Vec::new() };
+    let is_over = |tag: &&str| {
+        names::task_of(tag, assignment).is_some_and(|task| task != assignment.task && !unfinished.contains(&task))
+    };
+    found.iter().map(String::as_str).filter(is_over).collect()
+}
+
+/// Names of the snapshots of every table in the data directories. Blocking. What cannot be listed is passed over.
+fn tags(data: &[PathBuf]) -> BTreeSet<String> {
+    let tables = data.iter().flat_map(|data| folders(data)).flat_map(|keyspace| folders(&keyspace));
+    let snapshots = tables.flat_map(|table| folders(&table.join("snapshots")));
+    snapshots.filter_map(|snapshot| Some(snapshot.file_name()?.to_str()?.to_owned())).collect()
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let list = || -> io::Result<Vec<PathBuf>> { fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect() };
+    match list() {
+        Ok(found) => found.into_iter().filter(|path| path.is_dir()).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "not searched for left snapshots");
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_listener_core::assignment::CaptureLimits;
+
+    use super::*;
+
+    const OWN: &str = "00000000000000000000000000000001";
+    const LIVE: &str = "00000000000000000000000000000002";
+    const OVER: &str = "00000000000000000000000000000003";
+
+    fn assignment(unfinished: Option<&[&str]>) -> Assignment {
+        Assignment {
+            id: "a".into(),
+            source: "prod".parse().unwrap(),
+            task: OWN.parse().unwrap(),
+            token: "1-1".parse().unwrap(),
+            objects: Vec::new(),
+            repository: "r1".into(),
+            unfinished: unfinished.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect()),
+            store: "memory:".into(),
+            store_checksums: false,
+            limits: CaptureLimits::default(),
+        }
+    }
+
+    fn found() -> BTreeSet<String> {
+        let tags = [
+            format!("tidemark-r1-prod-{OWN}"),
+            format!("tidemark-r1-prod-{LIVE}"),
+            format!("tidemark-r1-prod-{OVER}"),
+            format!("tidemark-r2-prod-{OVER}"),
+            format!("tidemark-r1-prod-b-{OVER}"),
+            format!("tidemark-r1-other-{OVER}"),
+            "tidemark-r1-prod-nightly".to_owned(),
+            "before-upgrade".to_owned(),
+        ];
+        BTreeSet::from(tags)
+    }
+
+    #[test]
+    fn only_snapshots_of_ended_tasks_of_this_repository_and_source_are_abandoned() {
+        let found = found();
+        assert_eq!(abandoned(&found, &assignment(Some(&[LIVE]))), [format!("tidemark-r1-prod-{OVER}")]);
+    }
+
+    #[test]
+    fn nothing_is_abandoned_where_the_orchestrator_does_not_know() {
+        assert!(abandoned(&found(), &assignment(None)).is_empty());
+    }
+
+    #[test]
+    fn tags_are_found_on_disk_in_every_data_directory() {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["a/shop/orders-1/snapshots/x", "b/shop/orders-1/snapshots/y", "a/shop/orders-1/backups"] {
+            fs::create_dir_all(root.path().join(path)).unwrap();
+        }
+        let data = ["a", "b", "absent"].map(|name| root.path().join(name));
+        assert_eq!(tags(&data), BTreeSet::from(["x".to_owned(), "y".to_owned()]));
+    }
+}

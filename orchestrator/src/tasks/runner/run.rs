@@ -1,0 +1,126 @@
+//! One run of a task: what it came to, and where it leaves the task.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+
+use super::{
+    super::{
+        Checkpoints, Error, Failure, State, TaskRecord,
+        claim::{Claim, Leave},
+        progress,
+    },
+    Completion, Execute, RunnerConfig, Stop, TaskContext,
+};
+
+/// One run of a task under its claim.
+pub(super) struct Run {
+    pub(super) claim: Claim,
+    pub(super) stop: Stop,
+    pub(super) execute: Arc<dyn Execute>,
+    pub(super) config: Arc<RunnerConfig>,
+}
+
+impl Run {
+    pub(super) async fn run(self, mut task: TaskRecord) {
+        let due_before = task.due_millis;
+        let (id, token) = (task.id.clone(), self.claim.token());
+        tracing::info!(task = %id, kind = task.kind.as_str(), subject = task.subject, attempt = task.attempt, fencing_token = %token, "task started");
+        let outcome = self.outcome(&task).await;
+        let leave = self.settle(&mut task, outcome);
+        if let Err(error) = self.leave(&task, due_before, leave).await {
+            tracing::warn!(task = %id, fencing_token = %token, error = %crate::errors::chain(&error), "the end of a run was not recorded");
+            return;
+        }
+        let error = task.error.as_ref().map(ToString::to_string);
+        tracing::info!(task = %id, state = task.state.as_str(), error, "run ended");
+    }
+
+    /// What the run came to; a panic of its code is a failure of the task, not of the daemon.
+    async fn outcome(&self, task: &TaskRecord) -> Result<Completion, Failure> {
+        if task.attempt > self.config.max_attempts {
+            return Err(self.given_up(task));
+        }
+        if self.claim.is_cancel_asked().await? {
+            self.stop.cancel_by_person();
+            return Err(Failure::cancelled());
+        }
+        let (progress, newest) = progress::channel();
+        let context = TaskContext {
+            task: task.clone(),
+            token: self.claim.token(),
+            progress,
+            cancel: self.stop.token.clone(),
+            over: self.stop.by_person.clone(),
+            checkpoints: Checkpoints::new(self.claim.clone()),
+        };
+        let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
+        tokio::select! {
+            done = work => done.unwrap_or_else(|panic| Err(panicked(&*panic))),
+            lost = progress::write(&self.claim, newest, &self.claim.tasks().env) => Err(lost.into()),
+        }
+    }
+
+    fn given_up(&self, task: &TaskRecord) -> Failure {
+        let last = task.error.as_ref().map_or_else(|| "the daemon ended while it ran".to_owned(), ToString::to_string);
+        Failure::permanent(
+            "TM-TASK-0007",
+            format!("given up after {} attempts; the last one: {last}", self.config.max_attempts),
+        )
+    }
+
+    /// Writes into the record what the outcome means.
+    fn settle(&self, task: &mut TaskRecord, outcome: Result<Completion, Failure>) -> Leave {
+        let failure = match outcome {
+            Ok(Completion { result, warnings }) => {
+                (task.result, task.error) = (Some(result), None);
+                return self.done(task, if warnings { State::Warnings } else { State::Succeeded });
+            }
+            Err(failure) => failure,
+        };
+        if self.stop.by_person.is_cancelled() {
+            task.error = None;
+            return self.done(task, State::Cancelled);
+        }
+        if self.stop.token.is_cancelled() {
+            // Interrupted, by no fault of the task: the attempt does not count.
+            task.attempt -= 1;
+            return self.requeue(task, Duration::ZERO);
+        }
+        let again = failure.retryable && task.attempt < self.config.max_attempts;
+        task.error = Some(failure);
+        if again { self.requeue(task, self.backoff(task.attempt)) } else { self.done(task, State::Failed) }
+    }
+
+    fn done(&self, task: &mut TaskRecord, state: State) -> Leave {
+        (task.state, task.finished) = (state, Some(self.claim.tasks().env.now()));
+        Leave::Done
+    }
+
+    fn requeue(&self, task: &mut TaskRecord, wait: Duration) -> Leave {
+        task.state = State::Queued;
+        task.due_millis = self.claim.tasks().now_millis() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX >> 1);
+        Leave::Requeued
+    }
+
+    fn backoff(&self, attempt: u32) -> Duration {
+        let factor = 1_u32 << attempt.saturating_sub(1).min(16);
+        self.config.backoff.saturating_mul(factor).min(Duration::from_secs(60))
+    }
+
+    async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
+        let done = matches!(leave, Leave::Done);
+        self.claim.leave(task, due_before, leave).await?;
+        if done {
+            self.claim.tasks().delete_checkpoints(&task.id).await?;
+        }
+        Ok(())
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words = words.unwrap_or("no message");
+    Failure::permanent("TM-TASK-0008", format!("the program failed: {words}"))
+        .with_hint("this is a fault of the program; please report it with the daemon's log")
+}

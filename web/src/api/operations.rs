@@ -1,0 +1,48 @@
+//! Operations: work that takes long.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Problem;
+
+/// A long-running operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Operation {
+    /// Id.
+    pub id: String,
+    /// `protect`, `restore` or `verify`.
+    pub kind: String,
+    /// What it works on, for people.
+    pub subject: String,
+    /// `queued`, `running`, `succeeded`, `warnings`, `failed` or `cancelled`.
+    pub state: String,
+    /// True in the last four.
+    pub done: bool,
+    /// How often it was claimed.
+    pub attempt: u32,
+    /// Where it stands.
+    pub progress: OperationProgress,
+    /// When it was asked for.
+    pub created: String,
+    /// When it ended.
+    pub finished: Option<String>,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// What came out: `{"version": id}`, a restore report, or a verification report.
+    pub result: Option<serde_json::Value>,
+}
+
+/// Progress of an operation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OperationProgress {
+    /// What is being done.
+    pub phase: String,
+    /// Units done.
+    pub done: u64,
+    /// Units in all, 0 while unknown.
+    pub total: u64,
+    /// `bytes` or `rows`.
+    pub unit: String,
+    /// Seconds left by the rate so far, where it can be told.
+    pub eta_seconds: Option<u64>,
+}

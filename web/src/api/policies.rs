@@ -1,0 +1,32 @@
+//! Policies.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A policy, `POST /api/v1/policies`; its name is the name of its version set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Name.
+    pub name: String,
+    /// Source.
+    pub source: String,
+    /// Patterns of objects: `keyspace/table`, `*` for any text within a part.
+    pub objects: Vec<String>,
+    /// Store.
+    pub store: String,
+    /// Level at which the application's writes are acknowledged: `one`, `two`, `three`, `quorum`, `all`, `local_one`,
+    /// `local_quorum`, `each_quorum`.
+    pub write_level: String,
+    /// The operator's word that the level always held and repairs ran since the last change of replication or ring.
+    #[serde(default)]
+    pub repaired: bool,
+}
+
+/// `POST /api/v1/protect`: a policy and its first run in one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Protect {
+    /// The policy; where one of this name exists it must be the same.
+    pub policy: Policy,
+}

@@ -1,0 +1,57 @@
+//! Sources, their listeners and objects.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A source to register, `POST /api/v1/sources`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddSource {
+    /// Name.
+    pub name: String,
+    /// Kind: `cassandra`.
+    pub kind: String,
+    /// The kind's own specification; for `cassandra`: `docs/operations.md`, "Sources".
+    pub spec: serde_json::Value,
+}
+
+/// A registered source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: String,
+    /// Specification, secrets left out.
+    pub spec: serde_json::Value,
+    /// Listeners attached now.
+    pub listeners: Vec<ListenerState>,
+}
+
+/// A listener as the orchestrator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ListenerState {
+    /// Id within the source.
+    pub id: String,
+    /// `attached`, `starting` or `stopped`.
+    pub state: String,
+    /// Version of its binary, once attached.
+    pub version: Option<String>,
+}
+
+/// An object of a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Object {
+    /// Name within the source, `keyspace/table`.
+    pub object: String,
+    /// The source's own id.
+    pub object_id: String,
+    /// False where it cannot be protected.
+    pub supported: bool,
+    /// Why not, or other words.
+    pub note: Option<String>,
+    /// Number of versions that hold it.
+    pub versions: u64,
+    /// Newest version that holds it.
+    pub newest_version: Option<String>,
+}

@@ -1,0 +1,56 @@
+//! Stores and checklists.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A store to register, `POST /api/v1/stores`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddStore {
+    /// Name: 1 to 63 of a-z, 0-9, '-'.
+    pub name: String,
+    /// `file:///dir`, `s3://bucket/prefix?endpoint=http://host:port&region=r`, or `memory:` (tests).
+    pub url: String,
+    /// Where credentials are: `env:PREFIX` (PREFIX_ACCESS_KEY_ID, PREFIX_SECRET_ACCESS_KEY of the daemon's environment) or
+    /// `file:/path` (two lines `access_key_id=…`, `secret_access_key=…`). Secrets themselves are never sent.
+    pub credentials: Option<String>,
+    /// Where the lesser credentials of listeners are, in the same form; those of the daemon where there are none.
+    pub listener_credentials: Option<String>,
+}
+
+/// A registered store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Store {
+    /// Name.
+    pub name: String,
+    /// URL without secrets.
+    pub url: String,
+    /// Id of the repository in it.
+    pub repository: String,
+    /// Commit mode, `a` (atomic create).
+    pub commit_mode: String,
+}
+
+/// One line of a preflight checklist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CheckLine {
+    /// What was checked.
+    pub name: String,
+    /// Where.
+    pub subject: String,
+    /// `ok`, `warn` or `fail`.
+    pub status: String,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// A checklist, with its worst status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Checklist {
+    /// `ok`, `warn` or `fail`.
+    pub status: String,
+    /// The lines.
+    pub lines: Vec<CheckLine>,
+}

@@ -1,0 +1,69 @@
+//! Versions.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A version in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// `source.set.number`.
+    pub id: String,
+    /// Store it is in.
+    pub store: String,
+    /// When it was committed; empty where the version is `damaged`.
+    pub committed: String,
+    /// Lower bound of its cut: every write acknowledged before it is in.
+    pub cut_from: Option<String>,
+    /// Upper bound of its cut.
+    pub cut_through: Option<String>,
+    /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
+    /// is known of the version.
+    pub quality: String,
+    /// Why the manifest does not verify, where the version is `damaged`.
+    pub damage: Option<String>,
+    /// Objects.
+    pub objects: u64,
+    /// Figures.
+    pub totals: Totals,
+}
+
+/// Figures of a version or an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Totals {
+    /// Bytes of the source's files over all nodes.
+    pub source_bytes: u64,
+    /// Bytes that listeners uploaded.
+    pub shipped_bytes: u64,
+    /// Bytes of the segments.
+    pub kept_bytes: u64,
+    /// Rows live at the cut.
+    pub rows: u64,
+    /// Live static rows at the cut.
+    pub static_rows: u64,
+    /// Rows on which owner replicas disagreed.
+    pub disagreeing_rows: u64,
+    /// Partitions dropped because their node did not own them.
+    pub not_owned_partitions: u64,
+}
+
+/// A version with its objects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VersionDetail {
+    /// As in lists.
+    pub version: Version,
+    /// Its objects, sorted.
+    pub contents: Vec<VersionObject>,
+}
+
+/// One object in a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VersionObject {
+    /// Name.
+    pub object: String,
+    /// `exact`, `cut`, `degraded` or `missing`.
+    pub quality: String,
+    /// Ranges and reasons where degraded, the reason where missing.
+    pub notes: Vec<String>,
+    /// Figures.
+    pub totals: Totals,
+}

@@ -1,0 +1,86 @@
+//! Bodies of requests, from what the command line was given.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::super::{
+    Error,
+    args::{ProtectArguments, RestoreArguments},
+};
+use crate::api::{Policy, Restore};
+
+pub(super) fn read_json(path: &Path) -> Result<serde_json::Value, Error> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.display().to_string(), source })?;
+    serde_json::from_str(&text).map_err(|error| Error::Usage(format!("{} is not JSON: {error}", path.display())))
+}
+
+pub(super) fn policy(what: &ProtectArguments) -> Result<Policy, Error> {
+    let (source, pattern) = match what.target.split_once('/') {
+        Some((source, pattern)) => (source, Some(pattern.to_owned())),
+        None => (what.target.as_str(), None),
+    };
+    let objects: Vec<String> = what.objects.iter().cloned().chain(pattern).collect();
+    if objects.is_empty() {
+        return Err(Error::Usage("nothing to protect: give SOURCE/PATTERN or --object".to_owned()));
+    }
+    Ok(Policy {
+        name: what.policy.clone().unwrap_or_else(|| source.to_owned()),
+        source: source.to_owned(),
+        objects,
+        store: what.to.clone(),
+        write_level: what.write_level.clone(),
+        repaired: what.repaired,
+    })
+}
+
+pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
+    let replication = what.replication.as_deref().map(parse_replication).transpose()?;
+    Ok(Restore {
+        version: what.version.clone(),
+        objects: what.objects.clone(),
+        to: what.to.clone(),
+        rename: what.rename.iter().map(|text| parse_rename(text)).collect::<Result<_, _>>()?,
+        replication,
+        write_level: what.write_level.clone(),
+        into_non_empty: what.into_non_empty.clone(),
+        accept_degraded: what.accept_degraded,
+    })
+}
+
+fn parse_rename(text: &str) -> Result<(String, String), Error> {
+    let parts = text.split_once('=').filter(|(from, to)| !from.is_empty() && !to.is_empty());
+    parts
+        .map(|(from, to)| (from.to_owned(), to.to_owned()))
+        .ok_or_else(|| Error::Usage(format!("--rename {text:?} is not FROM=TO")))
+}
+
+fn parse_replication(text: &str) -> Result<BTreeMap<String, String>, Error> {
+    let refuse = |reason: &str| Error::Usage(format!("--replication {text:?} {reason}"));
+    let value: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| refuse(&format!("is not a JSON object: {error}")))?;
+    let plain = |(name, value): (String, serde_json::Value)| match value {
+        serde_json::Value::String(text) => Ok((name, text)),
+        serde_json::Value::Number(number) => Ok((name, number.to_string())),
+        _ => Err(refuse("holds more than texts and numbers")),
+    };
+    value.into_iter().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rename_needs_both_sides() {
+        assert_eq!(parse_rename("a=b").unwrap(), ("a".to_owned(), "b".to_owned()));
+        assert!(parse_rename("a=").is_err());
+        assert!(parse_rename("ab").is_err());
+    }
+
+    #[test]
+    fn replication_takes_texts_and_numbers() {
+        let parsed = parse_replication(r#"{"class":"SimpleStrategy","replication_factor":3}"#).unwrap();
+        assert_eq!(parsed["replication_factor"], "3");
+        assert!(parse_replication("[]").is_err());
+    }
+}
