@@ -7,12 +7,26 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.Permission;
 import java.util.Arrays;
+import java.util.stream.Collectors;
+import java.util.stream.StreamSupport;
+
+import org.apache.cassandra.config.DatabaseDescriptor;
+import org.apache.cassandra.db.rows.Cell;
+import org.apache.cassandra.db.rows.Row;
+import org.apache.cassandra.db.rows.Unfiltered;
+import org.apache.cassandra.db.rows.UnfilteredRowIterator;
+import org.apache.cassandra.io.sstable.Descriptor;
+import org.apache.cassandra.io.sstable.ISSTableScanner;
+import org.apache.cassandra.io.sstable.format.SSTableReader;
+import org.apache.cassandra.io.util.File;
+import org.apache.cassandra.schema.TableMetadataRef;
+import org.apache.cassandra.tools.Util;
 
 /**
  * Runs tools of Cassandra many times in one process: starting it for each call would take most of a test's time.
  *
  * Usage: ToolCalls LIST. Each line of LIST is, separated by tabs: the file that the output goes to, the tool's class, and its
- * arguments. Needs -Djava.security.manager=allow: tools end their process, which here must only end the call.
+ * arguments. CellStamps is no tool of Cassandra but its reader, see below. Needs -Djava.security.manager=allow: tools end their process, which here must only end the call.
  */
 public class ToolCalls {
     /** A tool's wish to end. */
@@ -91,7 +105,45 @@ public class ToolCalls {
         }
     }
 
+    /**
+     * Prints a line for each row of an SSTable, in its order: "write-time" or "write-time:ttl:expiry" of each cell. sstabledump -t
+     * leaves out a TTL that is the row's, and its -d cannot print the fields of user-defined types.
+     */
+    private static void stamps(String path) throws Exception {
+        DatabaseDescriptor.toolInitialization(false);
+        Descriptor descriptor = Descriptor.fromFileWithComponent(new File(path), false).left;
+        TableMetadataRef metadata = TableMetadataRef.forOfflineTools(Util.metadataFromSSTable(descriptor));
+        SSTableReader sstable = SSTableReader.openNoValidation(null, descriptor, metadata);
+        try (ISSTableScanner scanner = sstable.getScanner()) {
+            while (scanner.hasNext()) {
+                UnfilteredRowIterator partition = scanner.next();
+                if (!partition.staticRow().isEmpty()) {
+                    System.out.println(stamps(partition.staticRow()));
+                }
+                while (partition.hasNext()) {
+                    Unfiltered unfiltered = partition.next();
+                    if (unfiltered.isRow()) {
+                        System.out.println(stamps((Row) unfiltered));
+                    }
+                }
+            }
+        }
+    }
+
+    private static String stamps(Row row) {
+        return StreamSupport.stream(row.cells().spliterator(), false).map(ToolCalls::stamp).collect(Collectors.joining(" "));
+    }
+
+    private static String stamp(Cell<?> cell) {
+        String written = Long.toString(cell.timestamp());
+        return cell.isExpiring() ? written + ":" + cell.ttl() + ":" + cell.localDeletionTime() : written;
+    }
+
     private static int run(String tool, String[] arguments) throws Exception {
+        if (tool.equals("CellStamps")) {
+            stamps(arguments[0]);
+            return 0;
+        }
         try {
             Class.forName("org.apache.cassandra.tools." + tool).getMethod("main", String[].class).invoke(null, (Object) arguments);
             return 0;

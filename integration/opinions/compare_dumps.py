@@ -3,7 +3,7 @@ times, TTLs and expiries of everything that is alive.
 
 Usage: compare_dumps.py STORE VERSION DUMPS
 
-DUMPS is a directory with `TABLE/NUMBER.json` (`sstabledump -t -l`) and `TABLE/NUMBER.debug` (`-d`) of every SSTable. Prints JSON:
+DUMPS is a directory with `TABLE/NUMBER.json` (`sstabledump -t -l`) and `TABLE/NUMBER.stamps` of every SSTable. Prints JSON:
 {object: {"sstables", "rows", "static_rows", "cells", "expiring", "differences": [...]}}.
 """
 
@@ -22,7 +22,7 @@ def compare(store, key, dumps, now):
     table, found = live_rows(store, key, now)
     merge, files = Merge(table), sorted(dumps.glob("*.json"))
     for file in files:
-        merge.add(file.read_text(), file.with_suffix(".debug").read_text())
+        merge.add(file.read_text(), file.with_suffix(".stamps").read_text())
     expected = merge.live_rows(now)
     stamps = [stamp for row in expected.values() for _, stamp in row.cells.values()]
     static = sum(clustering is None for _, clustering in expected)

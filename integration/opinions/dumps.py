@@ -2,21 +2,19 @@
 the newest write of a cell wins, a deletion covers what was written at or before its time, what has expired still hides what
 is older. Knows nothing of files or segments.
 
-Each SSTable is dumped twice. `-t -l` has keys, values and deletions as JSON, but leaves out the TTL of a cell where it is
-that of the row's INSERT, so that it looks like a cell without any; `-d` has write time, TTL and expiry of every cell, in the
-same order, but values as text for people.
+`sstabledump -t -l` has keys, values and deletions as JSON, but leaves out the TTL of a cell where it is that of the row's INSERT,
+so that it looks like a cell without any. Write time, TTL and expiry of every cell, in the same order, come from Cassandra's
+own reader beside it (`ToolCalls.java`).
 """
 
 import decimal
 import json
-import re
 from dataclasses import dataclass, field
 
 import cqltypes
 from rows import Row, Stamp
 
 NEVER = -(1 << 63)
-CELL = re.compile(r" ts=(-?\d+)(?: ttl=(\d+))?(?: ldt=(\d+))?\]")
 
 
 @dataclass
@@ -55,9 +53,9 @@ class Merge:
         self.clustering = table.types("clustering")
         self.partitions = {}
 
-    def add(self, json_lines, debug):
-        """Adds one SSTable by its two dumps."""
-        stamps = iter(_stamps(debug))
+    def add(self, json_lines, stamp_lines):
+        """Adds one SSTable: its dump, and the stamps of the cells of each of its rows."""
+        stamps = iter([[_stamp(word) for word in line.split()] for line in stamp_lines.splitlines()])
         for line in json_lines.splitlines():
             partition = json.loads(line, parse_float=decimal.Decimal)
             shown = partition["partition"]
@@ -66,7 +64,7 @@ class Merge:
             into.deleted = max(into.deleted, _deleted(shown))
             self._unfiltered(into, partition["rows"], stamps)
         if next(stamps, None) is not None:
-            raise ValueError("the two dumps of an SSTable have other rows")
+            raise ValueError("an SSTable has more rows than its dump")
 
     def live_rows(self, now):
         rows = {}
@@ -160,18 +158,8 @@ class Merge:
         return 0
 
 
-def _stamps(debug):
-    """The stamps of the cells of each row of a `-d` dump."""
-    for line in debug.splitlines():
-        head, separator, cells = line.partition(" | ")
-        if "Row[info=[" in head:
-            yield [Stamp(*_split(match)) for match in CELL.finditer(cells)]
-
-
-def _split(match):
-    written, ttl, local = match.groups()
-    # Without a TTL it is a deletion's local time.
-    return (int(written), int(ttl), int(local)) if ttl else (int(written), None, None)
+def _stamp(word):
+    return Stamp(*map(int, word.split(":")))
 
 
 def _path(kind, shown):

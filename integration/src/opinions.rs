@@ -25,8 +25,8 @@ pub fn ask(script: &str, arguments: &[&str]) -> Result<Value> {
     serde_json::from_slice(&output.stdout).with_context(|| format!("answer of {script}"))
 }
 
-/// Dumps every SSTable of a keyspace on every node with `sstabledump`, as `TABLE/N.json` (`-t -l`) and `TABLE/N.debug` (`-d`)
-/// below `to`. Nothing may be compacted meanwhile.
+/// Dumps every SSTable of a keyspace on every node with `sstabledump`, as `TABLE/N.json` (`-t -l`) below `to`; `TABLE/N.stamps` has
+/// the stamps of all cells, which it does not show fully. Nothing may be compacted meanwhile.
 ///
 /// # Errors
 /// Where there is no SSTable, or one cannot be dumped.
@@ -35,11 +35,9 @@ pub fn dump_sstables(cluster: &Cluster, keyspace: &str, to: &Path) -> Result<()>
     for (number, (table, sstable)) in sstables(cluster, keyspace)?.into_iter().enumerate() {
         let (dir, sstable) = (to.join(table), sstable.display().to_string());
         fs::create_dir_all(&dir)?;
-        let call = |kind: &str, options: &[&str]| {
-            let output = dir.join(format!("{number}.{kind}")).display().to_string();
-            [&[output.as_str(), "SSTableExport", &sstable][..], options].concat().join("\t")
-        };
-        calls.extend([call("json", &["-t", "-l"]), call("debug", &["-d"])]);
+        let (json, stamps) = (dir.join(format!("{number}.json")), dir.join(format!("{number}.stamps")));
+        calls.push(format!("{}\tSSTableExport\t{sstable}\t-t\t-l", json.display()));
+        calls.push(format!("{}\tCellStamps\t{sstable}", stamps.display()));
     }
     ensure!(!calls.is_empty(), "keyspace {keyspace} has no SSTables");
     run(cluster, &to.join("calls"), &calls)
