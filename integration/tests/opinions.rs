@@ -11,10 +11,13 @@ use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
     compare::{self, image::Cell},
     cql::{self, Raw, Values},
-    journal::Journal,
+    journal::{
+        Journal,
+        write::{Change, Data, Place, Write},
+    },
     opinions, paths,
     system::System,
-    tables::{self, workload::Workload},
+    tables::{self, Kind, Table, workload::Workload},
 };
 
 /// Loopback network of this test.
@@ -132,21 +135,37 @@ async fn write_with_a_lagging_replica(cluster: &mut Cluster, session: &Session) 
     let mut journal = Journal::new("ks", &tables);
     let mut workloads: Vec<_> = tables.iter().map(|table| (table.name, Workload::new(table, 7))).collect();
     for (table, workload) in &mut workloads {
-        journal.write(session, table, workload.load()).await?;
+        journal.write(session, table, printable(table, &tables, workload.load())?).await?;
     }
     write_pairs(session).await?;
     cluster.nodetool(0, &["flush", "ks"])?;
     for (table, workload) in &mut workloads {
-        journal.write(session, table, workload.changes(150)).await?;
+        journal.write(session, table, printable(table, &tables, workload.changes(150))?).await?;
     }
     let address = cluster.nodes()[LAGGING].address.clone();
     cluster.stop(LAGGING).await?;
     for (table, workload) in &mut workloads {
-        journal.write_missed_by(session, table, workload.changes(150), &address).await?;
+        let writes = printable(table, &tables, workload.changes(150))?;
+        journal.write_missed_by(session, table, writes, &address).await?;
     }
     cluster.restart(LAGGING).await?;
     journal.settle().await?;
     Ok(journal)
+}
+
+/// The writes without booleans of no bytes: `sstabledump` ends at the first one with a NullPointerException.
+fn printable(name: &str, tables: &[Table], mut writes: Vec<Write>) -> Result<Vec<Write>> {
+    let table = tables.iter().find(|table| table.name == name).with_context(|| name.to_owned())?;
+    for write in &mut writes {
+        let (all, columns) = match &mut write.change {
+            Change::Insert { columns, .. } => (&table.regulars, columns),
+            Change::Update { place: Place::Row(_), columns, .. } => (&table.regulars, columns),
+            Change::Update { place: Place::Static, columns, .. } => (&table.statics, columns),
+            _ => continue,
+        };
+        columns.retain(|(column, data)| all[*column].kind != Kind::Boolean || *data != Data::Value(Bytes::new()));
+    }
+    Ok(writes)
 }
 
 /// The document's table: 40 rows, of which 2 lose their value, 1 is deleted, 1 never had a value, 2 expire, one of them soon,

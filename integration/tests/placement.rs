@@ -23,7 +23,7 @@ const SECOND: usize = 3;
 const KEYSPACES: [(&str, &str); 4] = [
     ("simple", "{'class': 'SimpleStrategy', 'replication_factor': 2}"),
     ("racks", "{'class': 'NetworkTopologyStrategy', 'DC1': 2, 'DC2': 1}"),
-    ("full", "{'class': 'NetworkTopologyStrategy', 'DC1': 3}"),
+    ("one_dc", "{'class': 'NetworkTopologyStrategy', 'DC1': 3}"),
     ("single", "{'class': 'NetworkTopologyStrategy', 'DC1': 1, 'DC2': 1}"),
 ];
 /// Partitions of each table.
@@ -110,7 +110,7 @@ async fn a_data_centre_that_is_away_counts_by_level(system: &System, specificati
         ensure!(version.version.totals.rows as usize == KEYS, "{level}: {:?}", version.version.totals);
     }
     // A keyspace that has no replica there does not miss it.
-    let version = system.protect("places", "full/*", "without-need", &["--write-level", "one"]).await?;
-    ensure!(version.version.quality == "cut", "full: {}", version.version.quality);
+    let version = system.protect("places", "one_dc/*", "without-need", &["--write-level", "one"]).await?;
+    ensure!(version.version.quality == "cut", "one_dc: {}", version.version.quality);
     Ok(())
 }
