@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded {
     inner: Arc<dyn ObjectStore>,
+    /// The same store, by a client for requests without a body.
+    heads: Arc<dyn ObjectStore>,
     permits: Arc<Semaphore>,
     retry: Option<Retry>,
     env: Env,
@@ -34,7 +36,12 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, requests: usize, retry: Option<Retry>, env: Env) -> Self {
-        Self { inner, permits: Arc::new(Semaphore::new(requests)), retry, env }
+        Self { heads: Arc::clone(&inner), inner, permits: Arc::new(Semaphore::new(requests)), retry, env }
+    }
+
+    /// The same with another client of the same store for requests without a body.
+    pub(crate) fn with_heads(self, heads: Arc<dyn ObjectStore>) -> Self {
+        Self { heads, ..self }
     }
 
     async fn attempt<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
@@ -87,7 +94,8 @@ impl ObjectStore for Guarded {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.repeat("get", || self.inner.get_opts(location, options.clone())).await
+        let store = if options.head { &self.heads } else { &self.inner };
+        self.repeat("get", || store.get_opts(location, options.clone())).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

@@ -106,16 +106,22 @@ pub fn open(
     env: &Env,
 ) -> Result<Arc<dyn ObjectStore>, Error> {
     tls::install();
-    let retry = matches!(url, StoreUrl::S3(_)).then(|| options.retry.clone());
-    let inner: Arc<dyn ObjectStore> = match url {
-        StoreUrl::File(path) => Arc::new(file(url, path)?),
-        StoreUrl::Memory(name) => memory(name),
+    let guarded = |inner, retry| Guarded::new(inner, options.requests.max(1), retry, env.clone());
+    match url {
+        StoreUrl::File(path) => Ok(Arc::new(guarded(Arc::new(file(url, path)?), None))),
+        StoreUrl::Memory(name) => Ok(Arc::new(guarded(memory(name), None))),
         StoreUrl::S3(s3) => {
             let credentials = credentials.ok_or_else(|| Error::Credentials { url: url.clone() })?;
-            remote(s3, credentials, options).map_err(|source| Error::Client { url: url.clone(), source })?
+            let client = |asks| {
+                let made = remote(s3, credentials, options, asks);
+                made.map_err(|source| Error::Client { url: url.clone(), source })
+            };
+            let guarded = guarded(client(false)?, Some(options.retry.clone()));
+            // Stores refuse the question with requests that have a body.
+            let asks = options.checksums == Checksums::Told;
+            Ok(Arc::new(if asks { guarded.with_heads(client(true)?) } else { guarded }))
         }
-    };
-    Ok(Arc::new(Guarded::new(inner, options.requests.max(1), retry, env.clone())))
+    }
 }
 
 fn file(url: &StoreUrl, path: &PathBuf) -> Result<LocalFileSystem, Error> {
@@ -133,13 +139,14 @@ fn remote(
     s3: &S3Url,
     credentials: &Credentials,
     options: &OpenOptions,
+    asks: bool,
 ) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
     let plain = s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let client = ClientOptions::new()
         .with_timeout(options.request_timeout)
         .with_connect_timeout(options.connect_timeout)
         .with_allow_http(plain);
-    let client = if options.checksums == Checksums::Told { checksums::asking(client) } else { client };
+    let client = if asks { checksums::asking(client) } else { client };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&s3.bucket)
         .with_region(&s3.region)

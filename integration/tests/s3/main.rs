@@ -28,7 +28,7 @@ use tidemark_integration::{
 };
 use tidemark_web::api::{CheckLine, Checklist, Operation, Version};
 
-use requests::{rights_were_kept, stored_by_listeners, written_by_listeners};
+use requests::{parts_were_not_read_back, rights_were_kept, stored_by_listeners, written_by_listeners};
 
 /// Loopback network of this test.
 const GROUP: u8 = 80;
@@ -72,6 +72,7 @@ async fn the_main_job_on_an_object_store_survives_every_crash_of_its_parts() -> 
     }
     let requests = server.requests()?.split_off(begun);
     rights_were_kept(&requests, listener.access_key_id())?;
+    parts_were_not_read_back(&requests, listener.access_key_id())?;
     system.lose_state().await?;
     every_row_comes_back(&system, &session, &journal).await
 }

@@ -43,3 +43,15 @@ pub(crate) fn rights_were_kept(requests: &[Request], listener: &str) -> Result<(
     ensure!(staged.is_none(), "staged with another key: {staged:?}");
     Ok(())
 }
+
+/// What listeners sent in parts was not read back: the store's checksum stands for it.
+pub(crate) fn parts_were_not_read_back(requests: &[Request], listener: &str) -> Result<()> {
+    let of = |operation: &str| {
+        let asked = |request: &&Request| request.user == listener && request.operation == operation;
+        requests.iter().filter(asked).map(|request| request.key.as_str()).collect::<BTreeSet<_>>()
+    };
+    let (completed, read) = (of("s3_CompleteMultipartUpload"), of("s3_GetObject"));
+    ensure!(!completed.is_empty(), "no listener completed an upload in parts");
+    ensure!(completed.is_disjoint(&read), "read back: {:?}", completed.intersection(&read));
+    Ok(())
+}
