@@ -3,16 +3,18 @@
 //! Ids 1 to 15 are the segment's own columns. A column of the table with id `n` takes `16 n` and, for its companions,
 //! `16 n + k`; companions are the [`Companion`]s.
 
+mod names;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use tidemark_cassandra_format::schema::{Column, TableSchema};
 use tidemark_catalog::entry::ColumnId;
 
+use self::names::{Names, with_id};
 use super::physical::Physical;
 
 /// Greatest id of a column: its companions' ids must be positive 32-bit integers.
@@ -228,72 +230,6 @@ pub(super) fn cell_fields(id: u32, path: Physical, value: Physical) -> Fields {
 
 fn value_field(id: u32, name: &str, physical: Physical) -> Field {
     with_id(Field::new(name, physical.data_type(), true), id, Companion::Value)
-}
-
-fn with_id(field: Field, id: u32, kind: Companion) -> Field {
-    numbered(field, id * 16 + kind as u32)
-}
-
-fn numbered(field: Field, id: u32) -> Field {
-    field.with_metadata(HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]))
-}
-
-/// Names of generated columns: the table's own names are never changed, a generated one that is taken gets `_` appended.
-struct Names {
-    taken: HashSet<String>,
-}
-
-impl Names {
-    fn of(table: &TableSchema) -> Self {
-        let clustering = table.clustering.iter().map(|c| &c.column);
-        let columns = table.partition_key.iter().chain(clustering).chain(&table.statics).chain(&table.regulars);
-        Self { taken: columns.map(|c| c.name.clone()).collect() }
-    }
-
-    fn unique(&mut self, mut name: String) -> String {
-        while !self.taken.insert(name.clone()) {
-            name.push('_');
-        }
-        name
-    }
-
-    fn own(&mut self, own: Own, name: &str, data_type: DataType, nullable: bool) -> Field {
-        numbered(Field::new(self.unique(name.to_owned()), data_type, nullable), own as u32)
-    }
-
-    fn companion(&mut self, id: u32, kind: Companion, of: &str) -> Field {
-        let (suffix, data_type, nullable) = match kind {
-            Companion::Ts => ("ts", DataType::Int64, true),
-            Companion::Ttl => ("ttl", DataType::UInt32, true),
-            Companion::Ldt => ("ldt", DataType::UInt32, true),
-            Companion::State => ("state", DataType::Int8, false),
-            Companion::DelTs => ("del_ts", DataType::Int64, true),
-            Companion::DelLdt => ("del_ldt", DataType::UInt32, true),
-            _ => ("raw", DataType::Binary, true),
-        };
-        let name = self.unique(format!("{of}__{suffix}"));
-        with_id(Field::new(name, data_type, nullable), id, kind)
-    }
-
-    fn row_fields(&mut self) -> Vec<Field> {
-        [
-            (Own::RowTs, "__row_ts", DataType::Int64),
-            (Own::RowTtl, "__row_ttl", DataType::UInt32),
-            (Own::RowLdt, "__row_ldt", DataType::UInt32),
-            (Own::RowDelTs, "__row_del_ts", DataType::Int64),
-            (Own::RowDelLdt, "__row_del_ldt", DataType::UInt32),
-            (Own::RowDelShadowable, "__row_del_shadowable", DataType::Boolean),
-            (Own::MarkerKind, "__marker_kind", DataType::Int8),
-            (Own::MarkerPrefix, "__marker_prefix", DataType::Int32),
-            (Own::CloseTs, "__marker_close_ts", DataType::Int64),
-            (Own::CloseLdt, "__marker_close_ldt", DataType::UInt32),
-            (Own::OpenTs, "__marker_open_ts", DataType::Int64),
-            (Own::OpenLdt, "__marker_open_ldt", DataType::UInt32),
-        ]
-        .into_iter()
-        .map(|(own, name, data_type)| self.own(own, name, data_type, true))
-        .collect()
-    }
 }
 
 fn checked(ids: &[ColumnId]) -> Result<BTreeMap<&str, u32>, LayoutError> {

@@ -4,25 +4,26 @@
 //! (`segment::stored`); beyond that nothing is taken on trust: schema, states and order are checked, and a panic of the
 //! Parquet decoder on damaged pages is caught and becomes an error.
 
+mod error;
+mod projection;
+
 use std::{
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
+use arrow_schema::ArrowError;
 use parquet::{
-    arrow::{
-        PARQUET_FIELD_ID_META_KEY, ProjectionMask,
-        arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-        },
+    arrow::arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
     },
     file::metadata::RowGroupMetaData,
 };
 use tidemark_cassandra_format::model::{Deletion, Partition, PartitionReader, Row, Unfiltered};
 
+pub use self::error::ReadError;
+use self::projection::Projection;
 use super::{
     Kind, SEGMENT_FORMAT,
     decode::{Bad, Records},
@@ -40,65 +41,6 @@ const BATCH_BYTES: u64 = 1 << 20;
 
 /// A row group of several records that is larger was not written by us.
 const MAX_ROW_GROUP_BYTES: u64 = 256 << 20;
-
-/// Why a segment cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its bytes could not be had.
-    #[error("segment {file}: read")]
-    Fetch {
-        /// The file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not Parquet or is damaged.
-    #[error("segment {file}: decode")]
-    Decode {
-        /// The file.
-        file: String,
-        /// Why.
-        source: ArrowError,
-    },
-    /// The Parquet decoder panicked on it.
-    #[error("segment {file}: the Parquet decoder gave up on damaged bytes")]
-    Panicked {
-        /// The file.
-        file: String,
-    },
-    /// It is Parquet, but not a segment that this build reads.
-    #[error("segment {file}: {reason}")]
-    NotASegment {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A column is missing or has another type than the layout's.
-    #[error("segment {file}: column {column:?}: {reason}")]
-    Column {
-        /// The file.
-        file: String,
-        /// The column as the layout names it.
-        column: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A record makes no sense.
-    #[error("segment {file}: row group {row_group}, record {record}: column {column:?}: {reason}")]
-    Record {
-        /// The file.
-        file: String,
-        /// Row group, from 0.
-        row_group: usize,
-        /// Record within the row group, from 0.
-        record: usize,
-        /// The column.
-        column: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-}
 
 /// Reads partitions of one file, in the columns of one layout.
 pub struct SegmentReader {
@@ -380,53 +322,4 @@ fn batch_records(group: &RowGroupMetaData) -> usize {
     let rows = u64::try_from(group.num_rows()).unwrap_or(0);
     let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0).max(1);
     usize::try_from(rows.saturating_mul(BATCH_BYTES) / bytes).unwrap_or(usize::MAX).clamp(16, 4096)
-}
-
-/// Which of the file's columns are read, and where each of the layout's is in a batch.
-struct Projection {
-    mask: ProjectionMask,
-    places: Vec<Option<usize>>,
-}
-
-impl Projection {
-    fn of(metadata: &ArrowReaderMetadata, asked: &SchemaRef, file: &str) -> Result<Self, ReadError> {
-        let mut roots = Vec::with_capacity(asked.fields().len());
-        for field in asked.fields() {
-            roots.push(find(metadata.schema().fields(), field, file)?);
-        }
-        let mut read: Vec<usize> = roots.iter().flatten().copied().collect();
-        read.sort_unstable();
-        let places = roots.iter().map(|root| root.and_then(|root| read.binary_search(&root).ok())).collect();
-        Ok(Self { mask: ProjectionMask::roots(metadata.parquet_schema(), read), places })
-    }
-}
-
-/// The file's column of this field's id and type; `None` where there is none.
-fn find(fields: &Fields, asked: &Field, file: &str) -> Result<Option<usize>, ReadError> {
-    let refuse = |reason| ReadError::Column { file: file.to_owned(), column: asked.name().clone(), reason };
-    let mut found = fields.iter().enumerate().filter(|(_, field)| field_id(field) == field_id(asked));
-    let Some((root, field)) = found.next() else { return Ok(None) };
-    if found.next().is_some() {
-        return Err(refuse("the file has the column twice".to_owned()));
-    }
-    if !same_type(field.data_type(), asked.data_type()) {
-        return Err(refuse(format!("the file has {}, asked for {}", field.data_type(), asked.data_type())));
-    }
-    Ok(Some(root))
-}
-
-fn field_id(field: &Field) -> Option<&str> {
-    field.metadata().get(PARQUET_FIELD_ID_META_KEY).map(String::as_str)
-}
-
-/// Equal but for names and nullability; nested fields by their ids, in order.
-fn same_type(found: &DataType, asked: &DataType) -> bool {
-    let same_field = |a: &Field, b: &Field| field_id(a) == field_id(b) && same_type(a.data_type(), b.data_type());
-    match (found, asked) {
-        (DataType::List(found), DataType::List(asked)) => same_field(found, asked),
-        (DataType::Struct(found), DataType::Struct(asked)) => {
-            found.len() == asked.len() && found.iter().zip(asked).all(|(a, b)| same_field(a, b))
-        }
-        _ => found == asked,
-    }
 }
