@@ -12,11 +12,11 @@ use arrow_array::{
 use arrow_schema::{ArrowError, Field};
 use tidemark_cassandra_format::model::{Clustering, Marker, Partition, Row, RowDeletion};
 
+pub use self::shape::ShapeError;
 use self::{
     row::{MarkerBuilder, RowBuilder},
     shape::{check_clustering, check_row},
 };
-pub use self::shape::ShapeError;
 use super::{
     Kind,
     cells::{ColumnBuilder, RowTimes, weight},
@@ -52,9 +52,9 @@ impl BatchBuilder {
         Self {
             token: Int64Builder::new(),
             kind: Int8Builder::new(),
-            key: layout.partition_key.iter().map(|c| HeldBuilder::new(c.physical)).collect(),
+            key: layout.partition_key.iter().map(|c| HeldBuilder::new(&c.physical)).collect(),
             key_raw: BinaryBuilder::new(),
-            clustering: layout.clustering.iter().map(|c| TypedBuilder::new(c.physical)).collect(),
+            clustering: layout.clustering.iter().map(|c| TypedBuilder::new(&c.physical)).collect(),
             row: RowBuilder::new(),
             marker: MarkerBuilder::new(),
             statics,

@@ -20,8 +20,8 @@ use super::{
     cells::RowTimes,
     key::{SegmentKey, join},
     layout::{DataColumn, KeyColumn, Layout},
+    nested::Values,
     physical::Physical,
-    values::Flat,
 };
 
 /// What is wrong with a record or a column, and where.
@@ -48,9 +48,9 @@ pub(super) struct Records {
     count: usize,
     token: Int64Array,
     kind: Int8Array,
-    key: Vec<Flat>,
-    key_raw: Flat,
-    clustering: Vec<(Flat, Flat)>,
+    key: Vec<Values>,
+    key_raw: Values,
+    clustering: Vec<(Values, Values)>,
     row: RowArrays,
     marker: MarkerArrays,
     statics: Vec<Option<ColumnArrays>>,
@@ -66,8 +66,8 @@ impl Records {
             count,
             token: arrays.take()?,
             kind: arrays.take()?,
-            key: layout.partition_key.iter().map(|c| arrays.flat(c.physical)).collect::<Result<_, _>>()?,
-            key_raw: arrays.flat(Physical::Binary)?,
+            key: layout.partition_key.iter().map(|c| arrays.values(&c.physical)).collect::<Result<_, _>>()?,
+            key_raw: arrays.values(&Physical::Binary)?,
             clustering: layout.clustering.iter().map(|c| arrays.pair(c)).collect::<Result<_, _>>()?,
             row: RowArrays::of(&mut arrays)?,
             marker: MarkerArrays::of(&mut arrays)?,
@@ -95,8 +95,8 @@ impl Records {
     }
 
     fn joined_key(&self, i: usize) -> Result<Bytes, Bad> {
-        let part = |(flat, column): (&Flat, &KeyColumn)| {
-            flat.get(i).ok_or_else(|| Bad::new(&column.name, "a key column is null without a raw key"))
+        let part = |(values, column): (&Values, &KeyColumn)| {
+            values.get(i).ok_or_else(|| Bad::new(&column.name, "a key column is null without a raw key"))
         };
         let parts = self.key.iter().zip(&self.layout.partition_key).map(part).collect::<Result<Vec<_>, _>>()?;
         join(&parts).ok_or_else(|| Bad::new(&self.layout.partition_key[0].name, "the key is too long"))
@@ -107,26 +107,27 @@ impl Records {
     }
 
     pub(super) fn static_row(&self, i: usize) -> Result<Row, Bad> {
-        let columns = columns(&self.statics, &self.layout.statics, i, self.row.times(i))?;
-        self.with_columns(i, Vec::new(), columns)
+        self.row_of(i, Vec::new(), &self.statics, &self.layout.statics)
     }
 
     pub(super) fn row(&self, i: usize) -> Result<Row, Bad> {
-        let columns = columns(&self.regulars, &self.layout.regulars, i, self.row.times(i))?;
-        self.with_columns(i, self.clustering(i, self.clustering.len()), columns)
+        self.row_of(i, self.clustering(i, self.clustering.len()), &self.regulars, &self.layout.regulars)
     }
 
-    fn with_columns(
+    fn row_of(
         &self,
         i: usize,
         clustering: Clustering,
-        columns: Vec<(ColumnIndex, ColumnData)>,
+        arrays: &[Option<ColumnArrays>],
+        layout: &[DataColumn],
     ) -> Result<Row, Bad> {
+        let times = self.row.times(i);
+        let columns = columns(arrays, layout, i, times)?;
         let deletion = RowDeletion {
             time: self.row.deletion.get(i)?.unwrap_or(Deletion::LIVE),
             shadowable: self.row.shadowable.is_valid(i) && self.row.shadowable.value(i),
         };
-        Ok(Row { clustering, liveness: self.row.liveness(i)?, deletion, columns })
+        Ok(Row { clustering, liveness: self.row.liveness(times)?, deletion, columns })
     }
 
     pub(super) fn marker(&self, i: usize) -> Result<Marker, Bad> {

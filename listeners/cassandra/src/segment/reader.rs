@@ -5,42 +5,25 @@
 //! Parquet decoder on damaged pages is caught and becomes an error.
 
 mod error;
+mod file;
 mod projection;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
-use parquet::{
-    arrow::arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    },
-    file::metadata::RowGroupMetaData,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use tidemark_cassandra_format::model::{Deletion, Partition, PartitionReader, Row, Unfiltered};
 
 pub use self::error::ReadError;
 use self::projection::Projection;
 use super::{
-    Kind, SEGMENT_FORMAT,
+    Kind,
     decode::{Bad, Records},
-    describe::{FORMAT_KEY, KIND, KIND_KEY},
     fetch::{Fetch, Window},
     key::SegmentKey,
     layout::Layout,
 };
-
-/// Bytes fetched from the end of a file in the hope that its footer is among them.
-const FOOTER_BYTES: u64 = 64 << 10;
-
-/// Decoded bytes of a batch, about.
-const BATCH_BYTES: u64 = 1 << 20;
-
-/// A row group of several records that is larger was not written by us.
-const MAX_ROW_GROUP_BYTES: u64 = 256 << 20;
 
 /// Reads partitions of one file, in the columns of one layout.
 pub struct SegmentReader {
@@ -65,8 +48,8 @@ impl SegmentReader {
     /// [`ReadError`]: not a segment, of another format, or its columns have not the layout's types.
     pub fn open(source: Arc<dyn Fetch>, layout: Arc<Layout>, file: impl Into<String>) -> Result<Self, ReadError> {
         let file = file.into();
-        let metadata = load(&source, &file)?;
-        check_metadata(&metadata, &file)?;
+        let metadata = file::load(&source, &file)?;
+        let layout = file::layout(&metadata, &layout, &file)?;
         let projection = Projection::of(&metadata, layout.schema(), &file)?;
         Ok(Self {
             file,
@@ -143,7 +126,7 @@ impl SegmentReader {
                 (self.next_group, self.before) = (self.next_group + 1, 0);
                 continue;
             };
-            match guarded(&self.file, || batches.next().transpose())? {
+            match file::guarded(&self.file, || batches.next().transpose())? {
                 Some(batch) => {
                     self.batch = Some(self.records_of(&batch)?);
                     self.at = 0;
@@ -156,40 +139,18 @@ impl SegmentReader {
 
     fn open_group(&self, index: usize) -> Result<ParquetRecordBatchReader, ReadError> {
         let group = self.metadata.metadata().row_group(index);
-        let (start, length) = self.extent(index, group)?;
+        let (start, length) = file::extent(index, group, self.source.size())
+            .map_err(|reason| ReadError::NotASegment { file: self.file.clone(), reason })?;
         let window = Window::open(self.source.clone(), start, length)
             .map_err(|source| ReadError::Fetch { file: self.file.clone(), source })?;
-        guarded(&self.file, || {
+        file::guarded(&self.file, || {
             ParquetRecordBatchReaderBuilder::new_with_metadata(window, self.metadata.clone())
                 .with_row_groups(vec![index])
                 .with_projection(self.projection.mask.clone())
-                .with_batch_size(batch_records(group))
+                .with_batch_size(file::batch_records(group))
                 .build()
                 .map_err(ArrowError::from)
         })
-    }
-
-    /// Where a row group's column chunks lie in the file.
-    fn extent(&self, index: usize, group: &RowGroupMetaData) -> Result<(u64, usize), ReadError> {
-        let refuse = |what: &str| ReadError::NotASegment {
-            file: self.file.clone(),
-            reason: format!("row group {index} {what}"),
-        };
-        let (mut start, mut end) = (u64::MAX, 0);
-        for column in group.columns() {
-            let first = column.dictionary_page_offset().unwrap_or(i64::MAX).min(column.data_page_offset());
-            let first = u64::try_from(first).map_err(|_| refuse("has a negative offset"))?;
-            let length = u64::try_from(column.compressed_size()).map_err(|_| refuse("has a negative length"))?;
-            start = start.min(first);
-            end = end.max(first.saturating_add(length));
-        }
-        if start > end || end > self.source.size() {
-            return Err(refuse("lies outside of the file"));
-        }
-        if end - start > MAX_ROW_GROUP_BYTES && group.num_rows() > 1 {
-            return Err(refuse("is larger than any that is written"));
-        }
-        Ok((start, usize::try_from(end - start).map_err(|_| refuse("is too large"))?))
     }
 
     fn records_of(&self, batch: &RecordBatch) -> Result<Records, ReadError> {
@@ -283,43 +244,4 @@ impl PartitionReader for SegmentReader {
         self.at += 1;
         Ok(Some(unfiltered))
     }
-}
-
-/// Runs the Parquet decoder, which may panic on bytes that no writer made.
-fn guarded<T>(file: &str, decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ReadError> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(decoded) => decoded.map_err(|source| ReadError::Decode { file: file.to_owned(), source }),
-        Err(_) => Err(ReadError::Panicked { file: file.to_owned() }),
-    }
-}
-
-fn load(source: &Arc<dyn Fetch>, file: &str) -> Result<ArrowReaderMetadata, ReadError> {
-    let length = source.size().min(FOOTER_BYTES);
-    let start = source.size() - length;
-    let window = Window::open(source.clone(), start, usize::try_from(length).unwrap_or(0))
-        .map_err(|source| ReadError::Fetch { file: file.to_owned(), source })?;
-    // The Arrow schema that other writers embed is not trusted; Parquet's own types say everything.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    guarded(file, || ArrowReaderMetadata::load(&window, options).map_err(ArrowError::from))
-}
-
-fn check_metadata(metadata: &ArrowReaderMetadata, file: &str) -> Result<(), ReadError> {
-    let values = metadata.metadata().file_metadata().key_value_metadata();
-    let value = |key: &str| {
-        let found = values.into_iter().flatten().find(|pair| pair.key == key);
-        found.and_then(|pair| pair.value.as_deref()).unwrap_or("none").chars().take(80).collect::<String>()
-    };
-    let (format, kind) = (value(FORMAT_KEY), value(KIND_KEY));
-    if format == SEGMENT_FORMAT.to_string() && kind == KIND {
-        return Ok(());
-    }
-    let reason = format!("its format is {format} of {kind}; this build reads {SEGMENT_FORMAT} of {KIND}");
-    Err(ReadError::NotASegment { file: file.to_owned(), reason })
-}
-
-/// Records of a batch of about [`BATCH_BYTES`].
-fn batch_records(group: &RowGroupMetaData) -> usize {
-    let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-    let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0).max(1);
-    usize::try_from(rows.saturating_mul(BATCH_BYTES) / bytes).unwrap_or(usize::MAX).clamp(16, 4096)
 }

@@ -2,18 +2,20 @@
 
 use std::vec;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, Int8Array, Int32Array, Int64Array, ListArray, StructArray, UInt32Array};
-use tidemark_cassandra_format::model::{Deletion, Expiry, Liveness};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int8Array, Int32Array, Int64Array, ListArray, StructArray, UInt32Array,
+};
+use tidemark_cassandra_format::model::{Deletion, Liveness};
 
 use super::{
     Bad, at,
     columns::{CellArrays, ColumnArrays, PathArrays},
 };
 use crate::segment::{
-    cells::RowTimes,
+    cells::{RowTimes, expiry},
     layout::{DataColumn, KeyColumn, Layout, Shape},
+    nested::Values,
     physical::Physical,
-    values::Flat,
 };
 
 /// Takes arrays in the layout's order.
@@ -43,13 +45,13 @@ impl<'a> Arrays<'a> {
         array.as_any().downcast_ref::<T>().cloned().ok_or_else(|| self.bad("the column has another type"))
     }
 
-    pub(super) fn flat(&mut self, physical: Physical) -> Result<Flat, Bad> {
+    pub(super) fn values(&mut self, physical: &Physical) -> Result<Values, Bad> {
         let array = self.array()?;
-        Flat::of(&array, physical).ok_or_else(|| self.bad("the column has another type"))
+        Values::of(&array, physical).ok_or_else(|| self.bad("the column has another type"))
     }
 
-    pub(super) fn pair(&mut self, column: &KeyColumn) -> Result<(Flat, Flat), Bad> {
-        Ok((self.flat(column.physical)?, self.flat(Physical::Binary)?))
+    pub(super) fn pair(&mut self, column: &KeyColumn) -> Result<(Values, Values), Bad> {
+        Ok((self.values(&column.physical)?, self.values(&Physical::Binary)?))
     }
 
     fn deletion(&mut self) -> Result<DeletionArrays, Bad> {
@@ -64,23 +66,24 @@ impl<'a> Arrays<'a> {
             self.arrays.nth(arrays - 1);
             return Ok(None);
         }
-        match column.shape {
+        match &column.shape {
             Shape::Simple(physical) => self.simple(physical),
             Shape::Complex { path, value } => self.complex(path, value),
         }
         .map(Some)
     }
 
-    fn simple(&mut self, physical: Physical) -> Result<ColumnArrays, Bad> {
-        let value = self.flat(physical)?;
+    fn simple(&mut self, physical: &Physical) -> Result<ColumnArrays, Bad> {
+        let value = self.values(physical)?;
         let (ts, ttl, ldt, state) = (self.take()?, self.take()?, self.take()?, self.take()?);
-        Ok(ColumnArrays::Simple(CellArrays { value, ts, ttl, ldt, state, raw: self.flat(Physical::Binary)? }))
+        let (raw, format) = (self.values(&Physical::Binary)?, self.layout.format());
+        Ok(ColumnArrays::Simple(CellArrays { value, ts, ttl, ldt, state, raw, format }))
     }
 
-    fn complex(&mut self, path: Physical, value: Physical) -> Result<ColumnArrays, Bad> {
+    fn complex(&mut self, path: &Physical, value: &Physical) -> Result<ColumnArrays, Bad> {
         let list: ListArray = self.take()?;
         let cells = list.values().as_any().downcast_ref::<StructArray>();
-        let cells = cells.and_then(|cells| PathArrays::of(cells, path, value));
+        let cells = cells.and_then(|cells| PathArrays::of(cells, path, value, self.layout.format()));
         let cells = cells.ok_or_else(|| self.bad("the column's cells have another type"))?;
         Ok(ColumnArrays::Complex { list, cells: Box::new(cells), deletion: self.deletion()? })
     }
@@ -102,6 +105,7 @@ impl DeletionArrays {
 }
 
 pub(super) struct RowArrays {
+    format: u32,
     ts: Int64Array,
     ttl: UInt32Array,
     ldt: UInt32Array,
@@ -112,6 +116,7 @@ pub(super) struct RowArrays {
 impl RowArrays {
     pub(super) fn of(arrays: &mut Arrays<'_>) -> Result<Self, Bad> {
         Ok(Self {
+            format: arrays.layout.format(),
             ts: arrays.take()?,
             ttl: arrays.take()?,
             ldt: arrays.take()?,
@@ -124,11 +129,11 @@ impl RowArrays {
         RowTimes { ts: at(&self.ts, i), ttl: at(&self.ttl, i), ldt: at(&self.ldt, i) }
     }
 
-    pub(super) fn liveness(&self, i: usize) -> Result<Option<Liveness>, Bad> {
-        match (at(&self.ts, i), at(&self.ttl, i), at(&self.ldt, i)) {
+    pub(super) fn liveness(&self, times: RowTimes) -> Result<Option<Liveness>, Bad> {
+        match (times.ts, times.ttl, times.ldt) {
             (None, None, None) => Ok(None),
             (Some(ts), None, None) => Ok(Some(Liveness { ts, expiry: None })),
-            (Some(ts), Some(ttl), Some(at)) => Ok(Some(Liveness { ts, expiry: Some(Expiry { ttl, at }) })),
+            (Some(ts), Some(ttl), Some(ldt)) => Ok(Some(Liveness { ts, expiry: Some(expiry(ttl, ldt, self.format)) })),
             _ => Err(Bad::new("__row_ts", "a liveness has only some of its times")),
         }
     }

@@ -2,13 +2,14 @@
 
 use arrow_array::{Array, Int8Array, Int64Array, ListArray, StructArray, UInt32Array};
 use bytes::Bytes;
-use tidemark_cassandra_format::model::{Cell, CellState, ColumnData, Deletion, Expiry, PathCell};
+use tidemark_cassandra_format::model::{Cell, CellState, ColumnData, Deletion, PathCell};
 
 use super::{arrays::DeletionArrays, at};
 use crate::segment::{
-    cells::{RowTimes, state},
+    cells::{RowTimes, expiry, state},
+    nested::Values,
     physical::Physical,
-    values::{Flat, place},
+    values::place,
 };
 
 #[expect(clippy::large_enum_variant, reason = "a few per table, and the large one is the common one")]
@@ -33,12 +34,13 @@ impl ColumnArrays {
 }
 
 pub(super) struct CellArrays {
-    pub(super) value: Flat,
+    pub(super) value: Values,
     pub(super) ts: Int64Array,
     pub(super) ttl: UInt32Array,
     pub(super) ldt: UInt32Array,
     pub(super) state: Int8Array,
-    pub(super) raw: Flat,
+    pub(super) raw: Values,
+    pub(super) format: u32,
 }
 
 impl CellArrays {
@@ -59,12 +61,12 @@ impl CellArrays {
     }
 
     fn state(&self, i: usize, kind: i8, row: RowTimes) -> Result<CellState, &'static str> {
-        let local_time = || at(&self.ldt, i).or(row.ldt).ok_or("a cell has no expiry or local time");
+        let local_time = || at(&self.ldt, i).or(row.ldt).ok_or("a cell has no server time");
         Ok(match kind {
             state::LIVE => CellState::Live,
             state::EXPIRING => {
                 let ttl = at(&self.ttl, i).or(row.ttl).ok_or("an expiring cell has no TTL")?;
-                CellState::Expiring(Expiry { ttl, at: local_time()? })
+                CellState::Expiring(expiry(ttl, local_time()?, self.format))
             }
             _ => CellState::Tombstone { local_time: local_time()? },
         })
@@ -72,24 +74,25 @@ impl CellArrays {
 }
 
 pub(super) struct PathArrays {
-    path: Flat,
-    path_raw: Flat,
+    path: Values,
+    path_raw: Values,
     cells: CellArrays,
 }
 
 impl PathArrays {
     /// The cells, `None` where a field is missing or has another type.
-    pub(super) fn of(array: &StructArray, path: Physical, value: Physical) -> Option<Self> {
+    pub(super) fn of(array: &StructArray, path: &Physical, value: &Physical, format: u32) -> Option<Self> {
         let [path_array, path_raw, value_array, ts, ttl, ldt, state, raw] = array.columns() else { return None };
         let cells = CellArrays {
-            value: Flat::of(value_array, value)?,
+            value: Values::of(value_array, value)?,
             ts: ts.as_any().downcast_ref::<Int64Array>()?.clone(),
             ttl: ttl.as_any().downcast_ref::<UInt32Array>()?.clone(),
             ldt: ldt.as_any().downcast_ref::<UInt32Array>()?.clone(),
             state: state.as_any().downcast_ref::<Int8Array>()?.clone(),
-            raw: Flat::of(raw, Physical::Binary)?,
+            raw: Values::of(raw, &Physical::Binary)?,
+            format,
         };
-        Some(Self { path: Flat::of(path_array, path)?, path_raw: Flat::of(path_raw, Physical::Binary)?, cells })
+        Some(Self { path: Values::of(path_array, path)?, path_raw: Values::of(path_raw, &Physical::Binary)?, cells })
     }
 
     fn get(&self, i: usize, row: RowTimes) -> Result<PathCell, &'static str> {

@@ -42,13 +42,15 @@ fn field_id(field: &Field) -> Option<&str> {
     field.metadata().get(PARQUET_FIELD_ID_META_KEY).map(String::as_str)
 }
 
-/// Equal but for names and nullability; nested fields by their ids, in order.
+/// Equal but for names and nullability; nested fields by their ids, in order. Parts of values have no ids, and a user-defined
+/// type may have got more of them since.
 fn same_type(found: &DataType, asked: &DataType) -> bool {
     let same_field = |a: &Field, b: &Field| field_id(a) == field_id(b) && same_type(a.data_type(), b.data_type());
     match (found, asked) {
         (DataType::List(found), DataType::List(asked)) => same_field(found, asked),
         (DataType::Struct(found), DataType::Struct(asked)) => {
-            found.len() == asked.len() && found.iter().zip(asked).all(|(a, b)| same_field(a, b))
+            let grown = found.len() < asked.len() && asked.iter().all(|field| field_id(field).is_none());
+            (found.len() == asked.len() || grown) && found.iter().zip(asked).all(|(a, b)| same_field(a, b))
         }
         _ => found == asked,
     }
