@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-deny setup-cassandra setup-stores build lint test unit servers soak demo bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-deny setup-cassandra setup-stores build lint test unit servers soak demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -91,6 +91,10 @@ demo: setup-cassandra ## protect, break, restore and compare a real cluster
 
 bench-decode: ## how fast SSTables are decoded: name, MB of content per second of a core, goal
 	@$(CARGO) run $(LOCKED) --quiet --release -p tidemark-cassandra-format --example bench_decode
+
+bench-segments: setup-cassandra ## stored bytes by column, against Cassandra's own files; DATA=directory keeps these
+	@$(CARGO) build $(LOCKED) --workspace --bins
+	exec "$(CARGO_TARGET_DIR)/debug/bench-segments"
 
 clean-cache: ## remove everything that was installed and built
 	rm -rf "$(TIDEMARK_CACHE)"

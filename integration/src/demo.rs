@@ -19,6 +19,7 @@ use crate::{
     compare::{self, TableDigest, digest::Differences},
     cql,
     system::{Restore, System},
+    wait::{self, Look},
 };
 
 /// Loopback networks of the demo's clusters, 127.0.x.0/24.
@@ -26,6 +27,8 @@ const SOURCE_GROUP: u8 = 200;
 const DESTINATION_GROUP: u8 = 201;
 /// The replica that misses a part of the writes.
 const LAGGING: usize = 2;
+/// Longest time until the files of a compaction are alone.
+const COMPACTED: Duration = Duration::from_secs(60);
 /// Shares of customers and devices written before, while and after that replica is down.
 const SHARES: [(usize, usize); 3] = [(2_000, 360), (1_000, 120), (600, 120)];
 
@@ -40,6 +43,20 @@ pub async fn run(keep: bool) -> Result<Report> {
 struct Demo {
     env: Env,
     keep: bool,
+}
+
+/// The demo's shop on one replica that misses nothing.
+///
+/// # Errors
+/// Where a write fails.
+pub(crate) async fn fill_alone(session: &Session) -> Result<()> {
+    cql::run(session, &shop::schema(1)).await?;
+    let mut loader = Loader::new(session);
+    loader.accounts().await?;
+    for (customers, devices) in SHARES {
+        loader.activity(customers, devices, Consistency::All).await?;
+    }
+    loader.changes(0, SHARES[0].0, Consistency::All).await.map(drop)
 }
 
 /// Digests of the shop's tables.
@@ -59,7 +76,7 @@ impl Demo {
         let (version, protect) = self.protect(&system, &source).await?;
         self.say("reading every row at ALL, to compare with later");
         let before = digests(&session, "shop").await?;
-        let compacted_bytes = self.compacted(&source)?;
+        let compacted_bytes = self.compacted(&source).await?;
         self.damage(&loader, &session, &before).await?;
 
         self.say("starting another cluster: 1 node, other tokens, replication factor 1");
@@ -134,11 +151,18 @@ impl Demo {
     }
 
     /// Size of one replica after Cassandra's own major compaction: the yardstick for the stored copy.
-    fn compacted(&self, source: &Cluster) -> Result<u64> {
+    async fn compacted(&self, source: &Cluster) -> Result<u64> {
         self.say("flush and major compaction on node 1, to measure one replica as Cassandra itself would keep it");
         source.nodetool(0, &["flush", "shop"])?;
         source.nodetool(0, &["compact", "shop"])?;
-        report::data_bytes(&source.nodes()[0].data_dir(), "shop")
+        // Files that compaction replaced stay for a moment.
+        let data_dir = source.nodes()[0].data_dir();
+        wait::until("one file of each table", COMPACTED, async || {
+            let files = report::data_files(&data_dir, "shop")?;
+            let whole = files.len() == shop::TABLES.len();
+            Ok(if whole { Look::Ready(files.iter().sum()) } else { Look::Not(format!("{} files", files.len())) })
+        })
+        .await
     }
 
     async fn damage(&self, loader: &Loader<'_>, session: &Session, before: &ShopDigest) -> Result<()> {

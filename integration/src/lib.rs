@@ -7,9 +7,10 @@
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
 //! - [`damage`] harms files of real snapshots and sees what comes of them;
 //! - [`demo`] is what `make demo` shows;
-//! - [`opinions`] asks others what is stored: Cassandra's own tools, and readers of Parquet that know nothing of ours.
+//! - [`opinions`] asks others what is stored: Cassandra's own tools, and readers of Parquet that know nothing of ours;
+//! - [`segment_sizes`] is what `make bench-segments` measures.
 //!
-//! Nothing here decodes SSTables or segments: what is compared is what Cassandra answers.
+//! Nothing that compares decodes SSTables or segments: what is compared is what Cassandra answers.
 
 pub mod cassandra;
 pub mod compare;
@@ -20,6 +21,7 @@ pub mod demo;
 pub mod journal;
 pub mod opinions;
 pub mod paths;
+pub mod segment_sizes;
 pub mod stores;
 pub mod system;
 pub mod tables;

@@ -88,21 +88,22 @@ impl fmt::Display for Report {
     }
 }
 
-/// Bytes of the Data.db files of a keyspace below a node's data directory, snapshots not counted.
+/// Sizes of the Data.db files of a keyspace below a node's data directory, snapshots not counted.
 ///
 /// # Errors
 /// Where a directory cannot be read.
-pub(super) fn data_bytes(data_dir: &Path, keyspace: &str) -> Result<u64> {
-    let mut sum = 0;
+pub(super) fn data_files(data_dir: &Path, keyspace: &str) -> Result<Vec<u64>> {
+    let mut sizes = Vec::new();
     for table in fs::read_dir(data_dir.join(keyspace)).context("keyspace directory")? {
         for file in fs::read_dir(table?.path())? {
             let file = file?;
             if file.file_name().to_string_lossy().ends_with("-Data.db") {
-                sum += file.metadata()?.len();
+                // One that vanishes under the look is one that compaction replaced.
+                sizes.extend(file.metadata().map(|metadata| metadata.len()).ok());
             }
         }
     }
-    Ok(sum)
+    Ok(sizes)
 }
 
 /// A number with its digits in groups of three.

@@ -1,4 +1,4 @@
-//! Segments: one table's merged stream as Parquet, format 1 (`docs/format-cassandra-segments.md`).
+//! Segments: one table's merged stream as Parquet, format 2 (`docs/format-cassandra-segments.md`).
 //!
 //! A segment holds a run of whole partitions in stream order: by (token, key bytes), within a partition its deletion, its
 //! static row, then rows and range tombstone markers in clustering order. Columns are typed so that any Parquet reader can
@@ -13,11 +13,13 @@
 
 mod batch;
 mod cells;
+mod composite;
 mod decode;
 mod describe;
 mod fetch;
 mod key;
 mod layout;
+mod nested;
 mod physical;
 mod properties;
 mod reader;
@@ -40,8 +42,8 @@ pub use reader::{ReadError, SegmentReader};
 pub use stored::{OpenError, StoredSegment};
 pub use writer::{Content, FinishedSegment, SegmentWriter, ShapeError, WriteError, WriteLimits};
 
-/// Format number in the file's metadata under `tidemark.format`.
-pub const SEGMENT_FORMAT: u32 = 1;
+/// Format number of what is written, in the file's metadata under `tidemark.format`; all formats up to it are read.
+pub const SEGMENT_FORMAT: u32 = 2;
 
 /// What a Parquet row of a segment is; the value of `__kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

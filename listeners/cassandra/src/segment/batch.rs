@@ -1,19 +1,25 @@
 //! Records as a record batch, column by column.
 
+mod row;
+mod shape;
+
 use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, RecordBatch,
-    builder::{BinaryBuilder, BooleanBuilder, Int8Builder, Int32Builder, Int64Builder, UInt32Builder},
+    builder::{BinaryBuilder, Int8Builder, Int64Builder},
 };
 use arrow_schema::{ArrowError, Field};
-use tidemark_cassandra_format::model::{
-    Clustering, ColumnData, ColumnIndex, Deletion, Marker, Partition, Row, RowDeletion,
-};
+use tidemark_cassandra_format::model::{Clustering, Marker, Partition, Row, RowDeletion};
 
+pub use self::shape::ShapeError;
+use self::{
+    row::{MarkerBuilder, RowBuilder},
+    shape::{check_clustering, check_row},
+};
 use super::{
     Kind,
-    cells::{ColumnBuilder, DeletionBuilder, RowTimes, weight},
+    cells::{ColumnBuilder, RowTimes, weight},
     key::split,
     layout::{DataColumn, Layout},
     values::{HeldBuilder, TypedBuilder},
@@ -21,28 +27,6 @@ use super::{
 
 /// Bytes of a record's own columns, for bounding a batch.
 const RECORD_BYTES: usize = 96;
-
-/// Why an atom does not fit the table it is written to: the stream and the layout are of different tables.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ShapeError {
-    /// A row has another number of clustering values than the table, or a marker more.
-    #[error("{found} clustering values, the table has {expected}")]
-    Clustering {
-        /// Values of the row or marker.
-        found: usize,
-        /// Clustering columns of the table.
-        expected: usize,
-    },
-    /// A column index is out of range, out of order or given twice.
-    #[error("column index {0} is out of range or out of order")]
-    Index(ColumnIndex),
-    /// A multi-cell column came as one cell or the other way round.
-    #[error("column {0:?} is multi-cell on one side only")]
-    Cells(String),
-    /// The record is larger than a batch of 32-bit offsets can be.
-    #[error("a record of {0} bytes is too large")]
-    Size(usize),
-}
 
 /// Collects records until they are taken as one batch.
 pub(super) struct BatchBuilder {
@@ -68,9 +52,9 @@ impl BatchBuilder {
         Self {
             token: Int64Builder::new(),
             kind: Int8Builder::new(),
-            key: layout.partition_key.iter().map(|c| HeldBuilder::new(c.physical)).collect(),
+            key: layout.partition_key.iter().map(|c| HeldBuilder::new(&c.physical)).collect(),
             key_raw: BinaryBuilder::new(),
-            clustering: layout.clustering.iter().map(|c| TypedBuilder::new(c.physical)).collect(),
+            clustering: layout.clustering.iter().map(|c| TypedBuilder::new(&c.physical)).collect(),
             row: RowBuilder::new(),
             marker: MarkerBuilder::new(),
             statics,
@@ -224,111 +208,4 @@ fn fill(builders: &mut [ColumnBuilder], row: &Row, columns: &[DataColumn]) -> Re
         }
     }
     Ok(bytes)
-}
-
-/// Refuses a row before any of it is appended, so that the arrays stay of one length.
-fn check_row(row: &Row, clustering: usize, columns: &[DataColumn]) -> Result<(), ShapeError> {
-    check_clustering(&row.clustering, row.clustering.len() == clustering, clustering)?;
-    let mut next = 0;
-    let mut bytes = 0_usize;
-    for (index, data) in &row.columns {
-        let column = columns.get(usize::from(*index)).filter(|_| *index >= next).ok_or(ShapeError::Index(*index))?;
-        if column.is_complex() != matches!(data, ColumnData::Complex { .. }) {
-            return Err(ShapeError::Cells(column.name.clone()));
-        }
-        next = index.saturating_add(1);
-        bytes = bytes.saturating_add(weight(data));
-    }
-    check_size(bytes)
-}
-
-fn check_clustering(values: &Clustering, fits: bool, expected: usize) -> Result<(), ShapeError> {
-    if !fits {
-        return Err(ShapeError::Clustering { found: values.len(), expected });
-    }
-    check_size(values.iter().flatten().map(bytes::Bytes::len).sum())
-}
-
-fn check_size(bytes: usize) -> Result<(), ShapeError> {
-    const MOST: usize = 1 << 30;
-    if bytes > MOST { Err(ShapeError::Size(bytes)) } else { Ok(()) }
-}
-
-/// Liveness and deletion of the row.
-struct RowBuilder {
-    ts: Int64Builder,
-    ttl: UInt32Builder,
-    ldt: UInt32Builder,
-    deletion: DeletionBuilder,
-    shadowable: BooleanBuilder,
-}
-
-impl RowBuilder {
-    fn new() -> Self {
-        Self {
-            ts: Int64Builder::new(),
-            ttl: UInt32Builder::new(),
-            ldt: UInt32Builder::new(),
-            deletion: DeletionBuilder::new(),
-            shadowable: BooleanBuilder::new(),
-        }
-    }
-
-    fn append(&mut self, row: Option<&Row>, deletion: RowDeletion) {
-        let times = RowTimes::of(row.and_then(|row| row.liveness));
-        self.ts.append_option(times.ts);
-        self.ttl.append_option(times.ttl);
-        self.ldt.append_option(times.ldt);
-        self.deletion.append(deletion.time);
-        self.shadowable.append_option(deletion.shadowable.then_some(true));
-    }
-
-    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
-        arrays.push(Arc::new(self.ts.finish()));
-        arrays.push(Arc::new(self.ttl.finish()));
-        arrays.push(Arc::new(self.ldt.finish()));
-        arrays.extend(self.deletion.finish());
-        arrays.push(Arc::new(self.shadowable.finish()));
-    }
-}
-
-/// Kind, prefix length and deletions of markers.
-struct MarkerBuilder {
-    kind: Int8Builder,
-    prefix: Int32Builder,
-    close: DeletionBuilder,
-    open: DeletionBuilder,
-}
-
-impl MarkerBuilder {
-    fn new() -> Self {
-        Self {
-            kind: Int8Builder::new(),
-            prefix: Int32Builder::new(),
-            close: DeletionBuilder::new(),
-            open: DeletionBuilder::new(),
-        }
-    }
-
-    fn append(&mut self, marker: &Marker) {
-        self.kind.append_value((marker.kind as u8).cast_signed());
-        // Checked before: not longer than the table's clustering.
-        self.prefix.append_value(i32::try_from(marker.prefix.len()).unwrap_or(i32::MAX));
-        self.close.append_option(marker.close);
-        self.open.append_option(marker.open);
-    }
-
-    fn append_null(&mut self) {
-        self.kind.append_null();
-        self.prefix.append_null();
-        self.close.append(Deletion::LIVE);
-        self.open.append(Deletion::LIVE);
-    }
-
-    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
-        arrays.push(Arc::new(self.kind.finish()));
-        arrays.push(Arc::new(self.prefix.finish()));
-        arrays.extend(self.close.finish());
-        arrays.extend(self.open.finish());
-    }
 }

@@ -1,20 +1,20 @@
 //! Cells as Arrow arrays: value, raw value, write time, TTL, expiry and state of a column, simple or multi-cell.
 //!
 //! A companion that equals the row's own (its liveness) is null, so that columns written by one INSERT cost next to
-//! nothing: readers take `coalesce(c__ts, __row_ts)`, likewise for TTL and expiry.
+//! nothing: readers take `coalesce(c__ts, __row_ts)`, likewise for TTL and server time.
 
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, ListArray, StructArray,
+    ArrayRef, StructArray,
     builder::{Int8Builder, Int64Builder, UInt32Builder},
 };
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
-use tidemark_cassandra_format::model::{Cell, CellState, ColumnData, Deletion, Liveness, PathCell};
+use tidemark_cassandra_format::model::{Cell, CellState, ColumnData, Deletion, Expiry, Liveness, PathCell};
 
 use super::{
     layout::{DataColumn, Shape},
+    nested::Lists,
     physical::Physical,
     values::TypedBuilder,
 };
@@ -40,8 +40,19 @@ pub(super) struct RowTimes {
 impl RowTimes {
     pub(super) fn of(liveness: Option<Liveness>) -> Self {
         let expiry = liveness.and_then(|l| l.expiry);
-        Self { ts: liveness.map(|l| l.ts), ttl: expiry.map(|e| e.ttl), ldt: expiry.map(|e| e.at) }
+        Self { ts: liveness.map(|l| l.ts), ttl: expiry.map(|e| e.ttl), ldt: expiry.map(written) }
     }
+}
+
+/// The server's time of a write with a TTL, s since 1970: of many writes at a time, where expiries are as many as TTLs. It
+/// wraps, so that every expiry comes back.
+fn written(expiry: Expiry) -> u32 {
+    expiry.at.wrapping_sub(expiry.ttl)
+}
+
+/// The expiry that a TTL and `ldt` stand for in a format: the first one kept the expiry itself.
+pub(super) fn expiry(ttl: u32, ldt: u32, format: u32) -> Expiry {
+    Expiry { ttl, at: if format == 1 { ldt } else { ldt.wrapping_add(ttl) } }
 }
 
 /// `value` unless it is the row's own.
@@ -68,7 +79,7 @@ struct CellArrays {
 }
 
 impl CellBuilder {
-    fn new(physical: Physical) -> Self {
+    fn new(physical: &Physical) -> Self {
         Self {
             value: TypedBuilder::new(physical),
             ts: Int64Builder::new(),
@@ -81,7 +92,7 @@ impl CellBuilder {
     fn append(&mut self, cell: &Cell, row: RowTimes) {
         let (state, ttl, ldt) = match cell.state {
             CellState::Live => (state::LIVE, None, None),
-            CellState::Expiring(e) => (state::EXPIRING, differing(e.ttl, row.ttl), differing(e.at, row.ldt)),
+            CellState::Expiring(e) => (state::EXPIRING, differing(e.ttl, row.ttl), differing(written(e), row.ldt)),
             CellState::Tombstone { local_time } => (state::TOMBSTONE, None, differing(local_time, row.ldt)),
         };
         let raw = self.append_value(cell);
@@ -158,14 +169,12 @@ struct ComplexBuilder {
     cells: Fields,
     path: TypedBuilder,
     cell: CellBuilder,
-    ends: Vec<i32>,
-    length: i32,
-    present: NullBufferBuilder,
+    lists: Lists,
     deletion: DeletionBuilder,
 }
 
 impl ComplexBuilder {
-    fn new(path: Physical, value: Physical, list: &DataType) -> Option<Self> {
+    fn new(path: &Physical, value: &Physical, list: &DataType) -> Option<Self> {
         let DataType::List(element) = list else { return None };
         let DataType::Struct(cells) = element.data_type() else { return None };
         Some(Self {
@@ -173,9 +182,7 @@ impl ComplexBuilder {
             cells: cells.clone(),
             path: TypedBuilder::new(path),
             cell: CellBuilder::new(value),
-            ends: vec![0],
-            length: 0,
-            present: NullBufferBuilder::new(0),
+            lists: Lists::new(),
             deletion: DeletionBuilder::new(),
         })
     }
@@ -184,14 +191,13 @@ impl ComplexBuilder {
         for PathCell { path, cell } in cells {
             self.path.append(path);
             self.cell.append(cell, row);
-            self.length += 1;
+            self.lists.element();
         }
         self.end_row(true, deletion);
     }
 
     fn end_row(&mut self, present: bool, deletion: Deletion) {
-        self.ends.push(self.length);
-        self.present.append(present);
+        self.lists.end(present);
         self.deletion.append(deletion);
     }
 
@@ -200,12 +206,9 @@ impl ComplexBuilder {
         let CellArrays { value, raw, ts, ttl, ldt, state } = self.cell.finish();
         let columns = vec![path, path_raw, value, ts, ttl, ldt, state, raw];
         let cells = StructArray::new(self.cells.clone(), columns, None);
-        let ends = std::mem::replace(&mut self.ends, vec![0]);
-        self.length = 0;
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-        let list = ListArray::new(self.element.clone(), offsets, Arc::new(cells), self.present.finish());
+        let list = self.lists.finish(self.element.clone(), Arc::new(cells));
         let [del_ts, del_ldt] = self.deletion.finish();
-        [Arc::new(list), del_ts, del_ldt]
+        [list, del_ts, del_ldt]
     }
 }
 
@@ -223,7 +226,7 @@ enum Inner {
 impl ColumnBuilder {
     /// A builder for the column whose value has this field.
     pub(super) fn new(column: &DataColumn, field: &Field) -> Self {
-        let inner = match column.shape {
+        let inner = match &column.shape {
             Shape::Simple(physical) => Inner::Simple(CellBuilder::new(physical)),
             Shape::Complex { path, value } => {
                 let builder = ComplexBuilder::new(path, value, field.data_type());

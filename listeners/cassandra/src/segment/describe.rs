@@ -8,7 +8,7 @@ use tidemark_cassandra_format::{
 };
 use tidemark_catalog::ids::ObjectName;
 
-use super::{SEGMENT_FORMAT, layout::Layout};
+use super::layout::Layout;
 
 /// Key of the format number.
 pub(super) const FORMAT_KEY: &str = "tidemark.format";
@@ -45,7 +45,7 @@ pub(super) fn metadata(layout: &Layout) -> Vec<KeyValue> {
     // A described table holds text and numbers only, which JSON can always say.
     let schema = serde_json::to_string(&described(layout)).unwrap_or_default();
     vec![
-        KeyValue::new(FORMAT_KEY.to_owned(), SEGMENT_FORMAT.to_string()),
+        KeyValue::new(FORMAT_KEY.to_owned(), layout.format().to_string()),
         KeyValue::new(KIND_KEY.to_owned(), KIND.to_owned()),
         KeyValue::new("tidemark.object".to_owned(), object.map(|o| o.to_string()).unwrap_or_default()),
         KeyValue::new("tidemark.schema".to_owned(), schema),

@@ -3,17 +3,19 @@
 //! Ids 1 to 15 are the segment's own columns. A column of the table with id `n` takes `16 n` and, for its companions,
 //! `16 n + k`; companions are the [`Companion`]s.
 
+mod names;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use tidemark_cassandra_format::schema::{Column, TableSchema};
 use tidemark_catalog::entry::ColumnId;
 
-use super::physical::Physical;
+use self::names::{Names, with_id};
+use super::{SEGMENT_FORMAT, physical::Physical};
 
 /// Greatest id of a column: its companions' ids must be positive 32-bit integers.
 const MAX_COLUMN_ID: u32 = (1 << 27) - 1;
@@ -89,7 +91,7 @@ pub(super) struct DataColumn {
 }
 
 /// One cell, or many by path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Simple(Physical),
     Complex { path: Physical, value: Physical },
@@ -99,6 +101,9 @@ pub(super) enum Shape {
 /// are absent from every row, columns that were not asked for are not read.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    format: u32,
+    /// The layout of the same columns in the format before.
+    before: Option<Arc<Layout>>,
     table: Arc<TableSchema>,
     pub(super) partition_key: Vec<KeyColumn>,
     pub(super) clustering: Vec<KeyColumn>,
@@ -117,19 +122,39 @@ impl Layout {
             return Err(LayoutError::NoKey(format!("{}.{}", table.keyspace, table.table)));
         }
         let ids = checked(ids)?;
+        let first = Self::in_format(1, None, table.clone(), &ids)?;
+        Self::in_format(SEGMENT_FORMAT, Some(Arc::new(first)), table, &ids)
+    }
+
+    fn in_format(
+        format: u32,
+        before: Option<Arc<Self>>,
+        table: Arc<TableSchema>,
+        ids: &BTreeMap<&str, u32>,
+    ) -> Result<Self, LayoutError> {
         let key = |column: &Column| -> Result<KeyColumn, LayoutError> {
-            let physical = Physical::of(&column.cql_type);
-            Ok(KeyColumn { id: id_of(&ids, column)?, name: column.name.clone(), physical })
+            let physical = Physical::of(&column.cql_type, format);
+            Ok(KeyColumn { id: id_of(ids, column)?, name: column.name.clone(), physical })
         };
         let partition_key = table.partition_key.iter().map(key).collect::<Result<_, _>>()?;
         let clustering = table.clustering.iter().map(|c| key(&c.column)).collect::<Result<_, _>>()?;
-        let data = |column: &Column| Ok(DataColumn::of(id_of(&ids, column)?, column));
+        let data = |column: &Column| Ok(DataColumn::of(id_of(ids, column)?, column, format));
         let statics = table.statics.iter().map(data).collect::<Result<_, _>>()?;
         let regulars = table.regulars.iter().map(data).collect::<Result<_, _>>()?;
         let schema = Arc::new(Schema::empty());
-        let mut layout = Self { table, partition_key, clustering, statics, regulars, schema };
+        let mut layout = Self { format, before, table, partition_key, clustering, statics, regulars, schema };
         layout.schema = Arc::new(Schema::new(layout.fields()));
         Ok(layout)
+    }
+
+    /// The layout of the same columns in segments of a format; `None` where this build knows no such format.
+    pub(super) fn of_format(self: &Arc<Self>, format: u32) -> Option<Arc<Self>> {
+        if self.format == format { Some(self.clone()) } else { self.before.as_ref()?.of_format(format) }
+    }
+
+    /// Format of the segments.
+    pub(super) fn format(&self) -> u32 {
+        self.format
     }
 
     /// The table.
@@ -149,10 +174,10 @@ impl Layout {
             names.own(Own::Token, "__token", DataType::Int64, false),
             names.own(Own::Kind, "__kind", DataType::Int8, false),
         ];
-        fields.extend(self.partition_key.iter().map(|c| value_field(c.id, &c.name, c.physical)));
+        fields.extend(self.partition_key.iter().map(|c| value_field(c.id, &c.name, &c.physical)));
         fields.push(names.own(Own::KeyRaw, "__key_raw", DataType::Binary, true));
         for column in &self.clustering {
-            fields.push(value_field(column.id, &column.name, column.physical));
+            fields.push(value_field(column.id, &column.name, &column.physical));
             fields.push(names.companion(column.id, Companion::Raw, &column.name));
         }
         fields.extend(names.row_fields());
@@ -164,10 +189,10 @@ impl Layout {
 }
 
 impl DataColumn {
-    fn of(id: u32, column: &Column) -> Self {
-        let shape = match Physical::of_cells(&column.cql_type) {
+    fn of(id: u32, column: &Column, format: u32) -> Self {
+        let shape = match Physical::of_cells(&column.cql_type, format) {
             Some((path, value)) => Shape::Complex { path, value },
-            None => Shape::Simple(Physical::of(&column.cql_type)),
+            None => Shape::Simple(Physical::of(&column.cql_type, format)),
         };
         Self { id, name: column.name.clone(), shape }
     }
@@ -183,20 +208,20 @@ impl DataColumn {
     }
 
     fn fields(&self, names: &mut Names) -> Vec<Field> {
-        match self.shape {
+        match &self.shape {
             Shape::Simple(physical) => self.simple_fields(physical, names),
             Shape::Complex { path, value } => self.complex_fields(path, value, names),
         }
     }
 
-    fn simple_fields(&self, physical: Physical, names: &mut Names) -> Vec<Field> {
+    fn simple_fields(&self, physical: &Physical, names: &mut Names) -> Vec<Field> {
         let kinds = [Companion::Ts, Companion::Ttl, Companion::Ldt, Companion::State, Companion::Raw];
         let mut fields = vec![value_field(self.id, &self.name, physical)];
         fields.extend(kinds.map(|kind| names.companion(self.id, kind, &self.name)));
         fields
     }
 
-    fn complex_fields(&self, path: Physical, value: Physical, names: &mut Names) -> Vec<Field> {
+    fn complex_fields(&self, path: &Physical, value: &Physical, names: &mut Names) -> Vec<Field> {
         let list = DataType::List(Arc::new(self.element_field(path, value)));
         vec![
             with_id(Field::new(&self.name, list, true), self.id, Companion::Value),
@@ -205,14 +230,14 @@ impl DataColumn {
         ]
     }
 
-    fn element_field(&self, path: Physical, value: Physical) -> Field {
+    fn element_field(&self, path: &Physical, value: &Physical) -> Field {
         let cells = DataType::Struct(cell_fields(self.id, path, value));
         with_id(Field::new("element", cells, false), self.id, Companion::Element)
     }
 }
 
 /// Fields of one cell of a multi-cell column.
-pub(super) fn cell_fields(id: u32, path: Physical, value: Physical) -> Fields {
+pub(super) fn cell_fields(id: u32, path: &Physical, value: &Physical) -> Fields {
     let field = |name: &str, data_type, nullable, kind| with_id(Field::new(name, data_type, nullable), id, kind);
     Fields::from(vec![
         field("path", path.data_type(), true, Companion::Path),
@@ -226,74 +251,8 @@ pub(super) fn cell_fields(id: u32, path: Physical, value: Physical) -> Fields {
     ])
 }
 
-fn value_field(id: u32, name: &str, physical: Physical) -> Field {
+fn value_field(id: u32, name: &str, physical: &Physical) -> Field {
     with_id(Field::new(name, physical.data_type(), true), id, Companion::Value)
-}
-
-fn with_id(field: Field, id: u32, kind: Companion) -> Field {
-    numbered(field, id * 16 + kind as u32)
-}
-
-fn numbered(field: Field, id: u32) -> Field {
-    field.with_metadata(HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string())]))
-}
-
-/// Names of generated columns: the table's own names are never changed, a generated one that is taken gets `_` appended.
-struct Names {
-    taken: HashSet<String>,
-}
-
-impl Names {
-    fn of(table: &TableSchema) -> Self {
-        let clustering = table.clustering.iter().map(|c| &c.column);
-        let columns = table.partition_key.iter().chain(clustering).chain(&table.statics).chain(&table.regulars);
-        Self { taken: columns.map(|c| c.name.clone()).collect() }
-    }
-
-    fn unique(&mut self, mut name: String) -> String {
-        while !self.taken.insert(name.clone()) {
-            name.push('_');
-        }
-        name
-    }
-
-    fn own(&mut self, own: Own, name: &str, data_type: DataType, nullable: bool) -> Field {
-        numbered(Field::new(self.unique(name.to_owned()), data_type, nullable), own as u32)
-    }
-
-    fn companion(&mut self, id: u32, kind: Companion, of: &str) -> Field {
-        let (suffix, data_type, nullable) = match kind {
-            Companion::Ts => ("ts", DataType::Int64, true),
-            Companion::Ttl => ("ttl", DataType::UInt32, true),
-            Companion::Ldt => ("ldt", DataType::UInt32, true),
-            Companion::State => ("state", DataType::Int8, false),
-            Companion::DelTs => ("del_ts", DataType::Int64, true),
-            Companion::DelLdt => ("del_ldt", DataType::UInt32, true),
-            _ => ("raw", DataType::Binary, true),
-        };
-        let name = self.unique(format!("{of}__{suffix}"));
-        with_id(Field::new(name, data_type, nullable), id, kind)
-    }
-
-    fn row_fields(&mut self) -> Vec<Field> {
-        [
-            (Own::RowTs, "__row_ts", DataType::Int64),
-            (Own::RowTtl, "__row_ttl", DataType::UInt32),
-            (Own::RowLdt, "__row_ldt", DataType::UInt32),
-            (Own::RowDelTs, "__row_del_ts", DataType::Int64),
-            (Own::RowDelLdt, "__row_del_ldt", DataType::UInt32),
-            (Own::RowDelShadowable, "__row_del_shadowable", DataType::Boolean),
-            (Own::MarkerKind, "__marker_kind", DataType::Int8),
-            (Own::MarkerPrefix, "__marker_prefix", DataType::Int32),
-            (Own::CloseTs, "__marker_close_ts", DataType::Int64),
-            (Own::CloseLdt, "__marker_close_ldt", DataType::UInt32),
-            (Own::OpenTs, "__marker_open_ts", DataType::Int64),
-            (Own::OpenLdt, "__marker_open_ldt", DataType::UInt32),
-        ]
-        .into_iter()
-        .map(|(own, name, data_type)| self.own(own, name, data_type, true))
-        .collect()
-    }
 }
 
 fn checked(ids: &[ColumnId]) -> Result<BTreeMap<&str, u32>, LayoutError> {

@@ -11,13 +11,16 @@ use parquet::{
     schema::types::{ColumnDescPtr, SchemaDescriptor, Type, TypePtr},
 };
 
-use super::layout::{Companion, Layout};
+use super::layout::{Companion, Layout, Own};
 
 /// Levels above 3 win 2 % for several times the CPU.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Above this a dictionary is given up for the column's plain encoding.
-const DICTIONARY_BYTES: usize = 512 << 10;
+/// Above this a dictionary is given up for the column's other encoding.
+const DICTIONARY_BYTES: usize = 256 << 10;
+
+/// The same for integers, which deltas or plain bytes store as shortly once there are many.
+const INTEGER_DICTIONARY_BYTES: usize = 64 << 10;
 
 /// Options of the Parquet writer for this layout: no Arrow schema in the file (the Parquet types say everything), UUIDs
 /// with their logical type, encodings by column.
@@ -27,13 +30,12 @@ pub(super) fn writer_options(layout: &Layout) -> Result<ArrowWriterOptions, Parq
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_created_by(format!("tidemark {}", env!("CARGO_PKG_VERSION")))
         .set_dictionary_enabled(false)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(None)
         .set_key_value_metadata(Some(super::describe::metadata(layout)));
-    for column in schema.columns() {
-        properties = column_properties(properties, column, layout);
+    for (i, column) in schema.columns().iter().enumerate() {
+        properties = column_properties(properties, column, id(schema.get_column_root(i)), layout);
     }
     let options = ArrowWriterOptions::new().with_properties(properties.build());
     Ok(options.with_skip_arrow_metadata(true).with_parquet_schema(schema))
@@ -42,25 +44,39 @@ pub(super) fn writer_options(layout: &Layout) -> Result<ArrowWriterOptions, Parq
 fn column_properties(
     properties: WriterPropertiesBuilder,
     column: &ColumnDescPtr,
+    root: Option<u32>,
     layout: &Layout,
 ) -> WriterPropertiesBuilder {
     let path = column.path().clone();
-    let info = column.self_type().get_basic_info();
-    let id = if info.has_id() { info.id().cast_unsigned() } else { 0 };
+    // Parts of composite values have no ids.
+    let id = id(column.self_type()).or(root).unwrap_or_default();
     let value = id >= 16 && is_value(id % 16);
     let properties = match fallback(column.physical_type()) {
         Some(encoding) => properties.set_column_encoding(path.clone(), encoding),
         None => properties,
     };
+    let is_integer = matches!(column.physical_type(), PhysicalType::INT32 | PhysicalType::INT64);
+    let dictionary_bytes = if is_integer { INTEGER_DICTIONARY_BYTES } else { DICTIONARY_BYTES };
+    let properties = properties.set_column_dictionary_page_size_limit(path.clone(), dictionary_bytes);
     let unique = column.logical_type_ref().is_some_and(is_time) || layout.clustering.iter().any(|c| c.id == id / 16);
-    let properties = properties.set_column_dictionary_enabled(path.clone(), value && !unique);
-    let filtered = value || id == super::layout::Own::Token as u32;
+    let properties = properties.set_column_dictionary_enabled(path.clone(), value && !unique || is_ttl(id));
+    let filtered = value || id == Own::Token as u32;
     let statistics = if filtered { EnabledStatistics::Chunk } else { EnabledStatistics::None };
     properties.set_column_statistics_enabled(path, statistics)
 }
 
+fn id(of: &Type) -> Option<u32> {
+    let info = of.get_basic_info();
+    info.has_id().then(|| info.id().cast_unsigned())
+}
+
 fn is_value(companion: u32) -> bool {
     [Companion::Value, Companion::Path, Companion::CellValue].iter().any(|kind| *kind as u32 == companion)
+}
+
+/// TTLs are few.
+fn is_ttl(id: u32) -> bool {
+    id == Own::RowTtl as u32 || id >= 16 && id % 16 == Companion::Ttl as u32
 }
 
 fn is_time(logical: &LogicalType) -> bool {

@@ -4,101 +4,26 @@
 //! (`segment::stored`); beyond that nothing is taken on trust: schema, states and order are checked, and a panic of the
 //! Parquet decoder on damaged pages is caught and becomes an error.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+mod error;
+mod file;
+mod projection;
+
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
-use parquet::{
-    arrow::{
-        PARQUET_FIELD_ID_META_KEY, ProjectionMask,
-        arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-        },
-    },
-    file::metadata::RowGroupMetaData,
-};
+use arrow_schema::ArrowError;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use tidemark_cassandra_format::model::{Deletion, Partition, PartitionReader, Row, Unfiltered};
 
+pub use self::error::ReadError;
+use self::projection::Projection;
 use super::{
-    Kind, SEGMENT_FORMAT,
+    Kind,
     decode::{Bad, Records},
-    describe::{FORMAT_KEY, KIND, KIND_KEY},
     fetch::{Fetch, Window},
     key::SegmentKey,
     layout::Layout,
 };
-
-/// Bytes fetched from the end of a file in the hope that its footer is among them.
-const FOOTER_BYTES: u64 = 64 << 10;
-
-/// Decoded bytes of a batch, about.
-const BATCH_BYTES: u64 = 1 << 20;
-
-/// A row group of several records that is larger was not written by us.
-const MAX_ROW_GROUP_BYTES: u64 = 256 << 20;
-
-/// Why a segment cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its bytes could not be had.
-    #[error("segment {file}: read")]
-    Fetch {
-        /// The file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not Parquet or is damaged.
-    #[error("segment {file}: decode")]
-    Decode {
-        /// The file.
-        file: String,
-        /// Why.
-        source: ArrowError,
-    },
-    /// The Parquet decoder panicked on it.
-    #[error("segment {file}: the Parquet decoder gave up on damaged bytes")]
-    Panicked {
-        /// The file.
-        file: String,
-    },
-    /// It is Parquet, but not a segment that this build reads.
-    #[error("segment {file}: {reason}")]
-    NotASegment {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A column is missing or has another type than the layout's.
-    #[error("segment {file}: column {column:?}: {reason}")]
-    Column {
-        /// The file.
-        file: String,
-        /// The column as the layout names it.
-        column: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A record makes no sense.
-    #[error("segment {file}: row group {row_group}, record {record}: column {column:?}: {reason}")]
-    Record {
-        /// The file.
-        file: String,
-        /// Row group, from 0.
-        row_group: usize,
-        /// Record within the row group, from 0.
-        record: usize,
-        /// The column.
-        column: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-}
 
 /// Reads partitions of one file, in the columns of one layout.
 pub struct SegmentReader {
@@ -123,8 +48,8 @@ impl SegmentReader {
     /// [`ReadError`]: not a segment, of another format, or its columns have not the layout's types.
     pub fn open(source: Arc<dyn Fetch>, layout: Arc<Layout>, file: impl Into<String>) -> Result<Self, ReadError> {
         let file = file.into();
-        let metadata = load(&source, &file)?;
-        check_metadata(&metadata, &file)?;
+        let metadata = file::load(&source, &file)?;
+        let layout = file::layout(&metadata, &layout, &file)?;
         let projection = Projection::of(&metadata, layout.schema(), &file)?;
         Ok(Self {
             file,
@@ -201,7 +126,7 @@ impl SegmentReader {
                 (self.next_group, self.before) = (self.next_group + 1, 0);
                 continue;
             };
-            match guarded(&self.file, || batches.next().transpose())? {
+            match file::guarded(&self.file, || batches.next().transpose())? {
                 Some(batch) => {
                     self.batch = Some(self.records_of(&batch)?);
                     self.at = 0;
@@ -214,40 +139,18 @@ impl SegmentReader {
 
     fn open_group(&self, index: usize) -> Result<ParquetRecordBatchReader, ReadError> {
         let group = self.metadata.metadata().row_group(index);
-        let (start, length) = self.extent(index, group)?;
+        let (start, length) = file::extent(index, group, self.source.size())
+            .map_err(|reason| ReadError::NotASegment { file: self.file.clone(), reason })?;
         let window = Window::open(self.source.clone(), start, length)
             .map_err(|source| ReadError::Fetch { file: self.file.clone(), source })?;
-        guarded(&self.file, || {
+        file::guarded(&self.file, || {
             ParquetRecordBatchReaderBuilder::new_with_metadata(window, self.metadata.clone())
                 .with_row_groups(vec![index])
                 .with_projection(self.projection.mask.clone())
-                .with_batch_size(batch_records(group))
+                .with_batch_size(file::batch_records(group))
                 .build()
                 .map_err(ArrowError::from)
         })
-    }
-
-    /// Where a row group's column chunks lie in the file.
-    fn extent(&self, index: usize, group: &RowGroupMetaData) -> Result<(u64, usize), ReadError> {
-        let refuse = |what: &str| ReadError::NotASegment {
-            file: self.file.clone(),
-            reason: format!("row group {index} {what}"),
-        };
-        let (mut start, mut end) = (u64::MAX, 0);
-        for column in group.columns() {
-            let first = column.dictionary_page_offset().unwrap_or(i64::MAX).min(column.data_page_offset());
-            let first = u64::try_from(first).map_err(|_| refuse("has a negative offset"))?;
-            let length = u64::try_from(column.compressed_size()).map_err(|_| refuse("has a negative length"))?;
-            start = start.min(first);
-            end = end.max(first.saturating_add(length));
-        }
-        if start > end || end > self.source.size() {
-            return Err(refuse("lies outside of the file"));
-        }
-        if end - start > MAX_ROW_GROUP_BYTES && group.num_rows() > 1 {
-            return Err(refuse("is larger than any that is written"));
-        }
-        Ok((start, usize::try_from(end - start).map_err(|_| refuse("is too large"))?))
     }
 
     fn records_of(&self, batch: &RecordBatch) -> Result<Records, ReadError> {
@@ -340,93 +243,5 @@ impl PartitionReader for SegmentReader {
         };
         self.at += 1;
         Ok(Some(unfiltered))
-    }
-}
-
-/// Runs the Parquet decoder, which may panic on bytes that no writer made.
-fn guarded<T>(file: &str, decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ReadError> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(decoded) => decoded.map_err(|source| ReadError::Decode { file: file.to_owned(), source }),
-        Err(_) => Err(ReadError::Panicked { file: file.to_owned() }),
-    }
-}
-
-fn load(source: &Arc<dyn Fetch>, file: &str) -> Result<ArrowReaderMetadata, ReadError> {
-    let length = source.size().min(FOOTER_BYTES);
-    let start = source.size() - length;
-    let window = Window::open(source.clone(), start, usize::try_from(length).unwrap_or(0))
-        .map_err(|source| ReadError::Fetch { file: file.to_owned(), source })?;
-    // The Arrow schema that other writers embed is not trusted; Parquet's own types say everything.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    guarded(file, || ArrowReaderMetadata::load(&window, options).map_err(ArrowError::from))
-}
-
-fn check_metadata(metadata: &ArrowReaderMetadata, file: &str) -> Result<(), ReadError> {
-    let values = metadata.metadata().file_metadata().key_value_metadata();
-    let value = |key: &str| {
-        let found = values.into_iter().flatten().find(|pair| pair.key == key);
-        found.and_then(|pair| pair.value.as_deref()).unwrap_or("none").chars().take(80).collect::<String>()
-    };
-    let (format, kind) = (value(FORMAT_KEY), value(KIND_KEY));
-    if format == SEGMENT_FORMAT.to_string() && kind == KIND {
-        return Ok(());
-    }
-    let reason = format!("its format is {format} of {kind}; this build reads {SEGMENT_FORMAT} of {KIND}");
-    Err(ReadError::NotASegment { file: file.to_owned(), reason })
-}
-
-/// Records of a batch of about [`BATCH_BYTES`].
-fn batch_records(group: &RowGroupMetaData) -> usize {
-    let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-    let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0).max(1);
-    usize::try_from(rows.saturating_mul(BATCH_BYTES) / bytes).unwrap_or(usize::MAX).clamp(16, 4096)
-}
-
-/// Which of the file's columns are read, and where each of the layout's is in a batch.
-struct Projection {
-    mask: ProjectionMask,
-    places: Vec<Option<usize>>,
-}
-
-impl Projection {
-    fn of(metadata: &ArrowReaderMetadata, asked: &SchemaRef, file: &str) -> Result<Self, ReadError> {
-        let mut roots = Vec::with_capacity(asked.fields().len());
-        for field in asked.fields() {
-            roots.push(find(metadata.schema().fields(), field, file)?);
-        }
-        let mut read: Vec<usize> = roots.iter().flatten().copied().collect();
-        read.sort_unstable();
-        let places = roots.iter().map(|root| root.and_then(|root| read.binary_search(&root).ok())).collect();
-        Ok(Self { mask: ProjectionMask::roots(metadata.parquet_schema(), read), places })
-    }
-}
-
-/// The file's column of this field's id and type; `None` where there is none.
-fn find(fields: &Fields, asked: &Field, file: &str) -> Result<Option<usize>, ReadError> {
-    let refuse = |reason| ReadError::Column { file: file.to_owned(), column: asked.name().clone(), reason };
-    let mut found = fields.iter().enumerate().filter(|(_, field)| field_id(field) == field_id(asked));
-    let Some((root, field)) = found.next() else { return Ok(None) };
-    if found.next().is_some() {
-        return Err(refuse("the file has the column twice".to_owned()));
-    }
-    if !same_type(field.data_type(), asked.data_type()) {
-        return Err(refuse(format!("the file has {}, asked for {}", field.data_type(), asked.data_type())));
-    }
-    Ok(Some(root))
-}
-
-fn field_id(field: &Field) -> Option<&str> {
-    field.metadata().get(PARQUET_FIELD_ID_META_KEY).map(String::as_str)
-}
-
-/// Equal but for names and nullability; nested fields by their ids, in order.
-fn same_type(found: &DataType, asked: &DataType) -> bool {
-    let same_field = |a: &Field, b: &Field| field_id(a) == field_id(b) && same_type(a.data_type(), b.data_type());
-    match (found, asked) {
-        (DataType::List(found), DataType::List(asked)) => same_field(found, asked),
-        (DataType::Struct(found), DataType::Struct(asked)) => {
-            found.len() == asked.len() && found.iter().zip(asked).all(|(a, b)| same_field(a, b))
-        }
-        _ => found == asked,
     }
 }

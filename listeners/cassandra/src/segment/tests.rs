@@ -13,7 +13,8 @@ use tidemark_cassandra_format::{
 };
 
 use super::{
-    Fetch, Layout, ReadError, SegmentReader, WriteError, WriteLimits,
+    Fetch, Layout, ReadError, SEGMENT_FORMAT, SegmentReader, WriteError, WriteLimits,
+    physical::Physical,
     samples::{self, Sample, clustering, collect, every_type, ids, layout, write},
 };
 
@@ -79,6 +80,20 @@ proptest! {
             }
             let _ = read(&layout, bytes.into());
         }
+    }
+}
+
+#[test]
+fn values_as_cassandra_writes_them_have_a_typed_form() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for column in &every_type().regulars {
+        let physical = Physical::of(&column.cql_type.clone().freeze(), SEGMENT_FORMAT);
+        let proper = samples::proper(&column.cql_type);
+        let held = runner.run(&proper, |bytes| {
+            prop_assert!(physical.holds(&bytes), "{}: {bytes:?}", column.name);
+            Ok(())
+        });
+        held.unwrap();
     }
 }
 
@@ -191,6 +206,37 @@ fn a_column_of_another_type_is_refused_by_name() {
     let layout = Arc::new(Layout::new(Arc::new(table), &ids).unwrap());
     let error = read(&layout, bytes).unwrap_err().to_string();
     assert_eq!(error, "segment s.parquet: column \"bigint\": the file has Int64, asked for Utf8");
+}
+
+#[test]
+fn values_of_a_type_that_has_grown_since_come_back() {
+    let type_of = |fields: &[&str]| CqlType::Udt {
+        keyspace: "ks".into(),
+        name: "t".into(),
+        fields: fields.iter().map(|name| ((*name).to_owned(), CqlType::TinyInt)).collect(),
+        frozen: true,
+    };
+    let layout = |fields: &[&str]| {
+        let mut table = TableSchema::clone(&every_type());
+        table.regulars[1].cql_type = type_of(fields);
+        let ids = ids(&table);
+        Arc::new(Layout::new(Arc::new(table), &ids).unwrap())
+    };
+    let columns = vec![(1, cell(5, b"\0\0\0\x01\x07"))];
+    let row = Row { clustering: clustering(1, 2, "e"), columns, ..Row::default() };
+    let samples = vec![(partition(1, b"k"), vec![Unfiltered::Row(row)])];
+    let (_, bytes) = write(&layout(&["a"]), tiny(1), samples.clone()).unwrap().remove(0);
+    assert_eq!(read(&layout(&["renamed", "b"]), bytes.clone()).unwrap(), samples);
+    let (_, newer) = write(&layout(&["a", "b"]), tiny(1), samples).unwrap().remove(0);
+    assert!(matches!(read(&layout(&["a"]), newer), Err(ReadError::Column { .. })));
+}
+
+#[test]
+fn a_row_group_is_as_large_as_its_limit() {
+    let samples = vec![(partition(1, b"k"), (0..10_000).map(row).collect())];
+    let (_, bytes) = write(&layout(), WriteLimits::default(), samples).unwrap().remove(0);
+    let reader = open(&layout(), bytes).unwrap();
+    assert_eq!((reader.row_groups(), reader.records_of_row_group(0)), (1, 10_000));
 }
 
 #[test]

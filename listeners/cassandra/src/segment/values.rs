@@ -1,6 +1,6 @@
 //! Values as Arrow arrays: building typed arrays with their raw fallback, and reading them back as CQL bytes.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, FixedSizeBinaryArray, Float32Array, Float64Array,
@@ -13,10 +13,13 @@ use arrow_array::{
 use arrow_buffer::{Buffer, MutableBuffer, NullBuffer, NullBufferBuilder, OffsetBuffer};
 use bytes::Bytes;
 
-use super::physical::{Physical, be, date_bytes, days};
+use super::{
+    nested::{ListBuilder, StructBuilder},
+    physical::{Physical, be, date_bytes, days, varint, varint_length},
+};
 
 /// Builds the typed array of one column.
-enum ValueBuilder {
+pub(super) enum ValueBuilder {
     Int8(Int8Builder),
     Int16(Int16Builder),
     Int32(Int32Builder),
@@ -28,11 +31,14 @@ enum ValueBuilder {
     Uuid(UuidBuilder),
     Timestamp(TimestampMillisecondBuilder),
     Date(Date32Builder),
+    VarInt(Int64Builder),
+    List(Box<ListBuilder>),
+    Struct(StructBuilder),
     Binary(BinaryBuilder),
 }
 
 impl ValueBuilder {
-    fn new(physical: Physical) -> Self {
+    pub(super) fn new(physical: &Physical) -> Self {
         match physical {
             Physical::Int8 => Self::Int8(Int8Builder::new()),
             Physical::Int16 => Self::Int16(Int16Builder::new()),
@@ -45,12 +51,15 @@ impl ValueBuilder {
             Physical::Uuid => Self::Uuid(UuidBuilder::default()),
             Physical::Timestamp => Self::Timestamp(TimestampMillisecondBuilder::new().with_timezone("UTC")),
             Physical::Date => Self::Date(Date32Builder::new()),
+            Physical::VarInt => Self::VarInt(Int64Builder::new()),
+            Physical::List(form) => Self::List(Box::new(ListBuilder::new(form))),
+            Physical::Struct(form) => Self::Struct(StructBuilder::new(form)),
             Physical::Binary => Self::Binary(BinaryBuilder::new()),
         }
     }
 
     /// Appends a value that the column's [`Physical`] holds, or null.
-    fn append(&mut self, bytes: Option<&[u8]>) {
+    pub(super) fn append(&mut self, bytes: Option<&[u8]>) {
         match self {
             Self::Int8(b) => b.append_option(bytes.and_then(be).map(i8::from_be_bytes)),
             Self::Int16(b) => b.append_option(bytes.and_then(be).map(i16::from_be_bytes)),
@@ -63,11 +72,14 @@ impl ValueBuilder {
             Self::Uuid(b) => b.append(bytes.and_then(be)),
             Self::Timestamp(b) => b.append_option(bytes.and_then(be).map(i64::from_be_bytes)),
             Self::Date(b) => b.append_option(bytes.and_then(days)),
+            Self::VarInt(b) => b.append_option(bytes.and_then(varint)),
+            Self::List(b) => b.append(bytes),
+            Self::Struct(b) => b.append(bytes),
             Self::Binary(b) => b.append_option(bytes),
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    pub(super) fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Int8(b) => Arc::new(b.finish()),
             Self::Int16(b) => Arc::new(b.finish()),
@@ -80,13 +92,16 @@ impl ValueBuilder {
             Self::Uuid(b) => b.finish(),
             Self::Timestamp(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),
+            Self::VarInt(b) => Arc::new(b.finish()),
+            Self::List(b) => b.finish(),
+            Self::Struct(b) => b.finish(),
             Self::Binary(b) => Arc::new(b.finish()),
         }
     }
 }
 
 /// Arrow's own builder of fixed-size values answers a wrong length with an error; here the length is in the type.
-struct UuidBuilder {
+pub(super) struct UuidBuilder {
     values: MutableBuffer,
     nulls: NullBufferBuilder,
 }
@@ -117,8 +132,8 @@ pub(super) struct TypedBuilder {
 }
 
 impl TypedBuilder {
-    pub(super) fn new(physical: Physical) -> Self {
-        Self { physical, values: ValueBuilder::new(physical), raw: BinaryBuilder::new() }
+    pub(super) fn new(physical: &Physical) -> Self {
+        Self { physical: physical.clone(), values: ValueBuilder::new(physical), raw: BinaryBuilder::new() }
     }
 
     /// Appends a value; true where it went into the typed array.
@@ -154,8 +169,8 @@ pub(super) struct HeldBuilder {
 }
 
 impl HeldBuilder {
-    pub(super) fn new(physical: Physical) -> Self {
-        Self { physical, values: ValueBuilder::new(physical) }
+    pub(super) fn new(physical: &Physical) -> Self {
+        Self { physical: physical.clone(), values: ValueBuilder::new(physical) }
     }
 
     pub(super) fn holds(&self, bytes: &[u8]) -> bool {
@@ -171,7 +186,7 @@ impl HeldBuilder {
     }
 }
 
-/// An array read back as CQL bytes: one buffer for the whole batch, of which values are slices.
+/// An array of plain values read back as CQL bytes: one buffer for the whole batch, of which values are slices.
 pub(super) struct Flat {
     data: Bytes,
     ends: Ends,
@@ -201,8 +216,8 @@ macro_rules! fixed {
 }
 
 impl Flat {
-    /// The values of `array`, which was built from this typed form; `None` where its type is another.
-    pub(super) fn of(array: &dyn Array, physical: Physical) -> Option<Self> {
+    /// The values of `array`, which was built from this typed form; `None` where its type is another, or is composite.
+    pub(super) fn of(array: &dyn Array, physical: &Physical) -> Option<Self> {
         let any = array.as_any();
         let (data, ends) = match physical {
             Physical::Int8 => fixed!(any, Int8Array, 1, |v| v.to_be_bytes()),
@@ -218,6 +233,8 @@ impl Flat {
                 let array = any.downcast_ref::<FixedSizeBinaryArray>().filter(|a| a.value_length() == 16)?;
                 (Bytes::copy_from_slice(array.value_data()), Ends::Fixed(16))
             }
+            Physical::VarInt => varints(any.downcast_ref()?),
+            Physical::List(_) | Physical::Struct(_) => return None,
             Physical::Text => {
                 let array = any.downcast_ref::<StringArray>()?;
                 (Bytes::from_owner(Shared(array.values().clone())), Ends::Offsets(array.offsets().clone()))
@@ -232,15 +249,35 @@ impl Flat {
 
     /// The value of a row, `None` where it is null. The row must be within the array.
     pub(super) fn get(&self, row: usize) -> Option<Bytes> {
+        self.range(row).map(|range| self.data.slice(range))
+    }
+
+    /// As [`Self::get`], borrowed.
+    pub(super) fn slice(&self, row: usize) -> Option<&[u8]> {
+        self.range(row).map(|range| &self.data[range])
+    }
+
+    fn range(&self, row: usize) -> Option<Range<usize>> {
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        let range = match &self.ends {
+        Some(match &self.ends {
             Ends::Fixed(width) => row * width..(row + 1) * width,
             Ends::Offsets(offsets) => place(offsets[row])..place(offsets[row + 1]),
-        };
-        Some(self.data.slice(range))
+        })
     }
+}
+
+/// Integers, each as short as possible.
+fn varints(array: &Int64Array) -> (Bytes, Ends) {
+    let mut data = Vec::with_capacity(8 * array.len());
+    let lengths = array.values().iter().map(|value| {
+        let length = varint_length(*value);
+        data.extend_from_slice(&value.to_be_bytes()[8 - length..]);
+        length
+    });
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    (data.into(), Ends::Offsets(offsets))
 }
 
 /// Offsets of an arrow array are checked to be non-negative and ascending when the array is made.

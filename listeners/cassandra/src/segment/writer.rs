@@ -265,7 +265,8 @@ impl SegmentWriter {
         open.records += self.builder.records() as u64;
         let batch = self.builder.finish().map_err(ParquetError::from);
         let written = batch.and_then(|batch| open.file.write(&batch));
-        open.group_bytes = open.file.in_progress_size().max(open.file.memory_size() / 2);
+        // Not what the encoders reserve: each of deltas reserves a MiB, which the kernel gives only as it is written to.
+        open.group_bytes = open.file.in_progress_size();
         written.map_err(|source| self.encode(source))
     }
 

@@ -1,0 +1,64 @@
+//! Why a segment cannot be read.
+
+use std::io;
+
+use arrow_schema::ArrowError;
+
+/// Why a segment cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its bytes could not be had.
+    #[error("segment {file}: read")]
+    Fetch {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not Parquet or is damaged.
+    #[error("segment {file}: decode")]
+    Decode {
+        /// The file.
+        file: String,
+        /// Why.
+        source: ArrowError,
+    },
+    /// The Parquet decoder panicked on it.
+    #[error("segment {file}: the Parquet decoder gave up on damaged bytes")]
+    Panicked {
+        /// The file.
+        file: String,
+    },
+    /// It is Parquet, but not a segment that this build reads.
+    #[error("segment {file}: {reason}")]
+    NotASegment {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A column is missing or has another type than the layout's.
+    #[error("segment {file}: column {column:?}: {reason}")]
+    Column {
+        /// The file.
+        file: String,
+        /// The column as the layout names it.
+        column: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A record makes no sense.
+    #[error("segment {file}: row group {row_group}, record {record}: column {column:?}: {reason}")]
+    Record {
+        /// The file.
+        file: String,
+        /// Row group, from 0.
+        row_group: usize,
+        /// Record within the row group, from 0.
+        record: usize,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
