@@ -155,7 +155,22 @@ def dumped(kind, shown):
 
 
 def typed(kind, value):
-    """A value as a Parquet reader returns it: a Python value of its own type, or Cassandra's bytes."""
+    """A value as a Parquet reader returns it: a Python value of its own type, or Cassandra's bytes.
+
+    Decimals are dicts of `scale` and `unscaled`, frozen maps lists of dicts of `key` and `value`, user-defined types dicts by
+    field, tuples dicts by `_1` and up.
+    """
+    if isinstance(value, list) and kind.name == "map":
+        key, of = kind.parts
+        return tuple((typed(key, pair["key"]), typed(of, pair["value"])) for pair in value)
+    if isinstance(value, list):
+        return tuple(typed(kind.parts[0], element) for element in value)
+    if isinstance(value, dict) and kind.name == "decimal":
+        digits = tuple(map(int, str(abs(value["unscaled"]))))
+        return _decimal(decimal.Decimal((int(value["unscaled"] < 0), digits, -value["scale"])))
+    if isinstance(value, dict):
+        names = kind.fields if kind.name == "udt" else [f"_{index + 1}" for index in range(len(kind.parts))]
+        return tuple(typed(part, value[name]) for part, name in zip(kind.parts, names))
     if isinstance(value, bytes):
         return decode(kind, value)
     if isinstance(value, float):

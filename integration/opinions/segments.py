@@ -9,7 +9,7 @@ import cqltypes
 from rows import Row, Stamp
 from store import document, segment_files
 
-FORMAT = b"1"
+FORMAT = b"2"
 KEY_RAW, ROW_TS, ROW_TTL, ROW_LDT, KIND = 3, 4, 5, 6, 2
 STATIC, ROW = 1, 2
 # Field ids of what stands beside a column: 16 n and these. Fields of a multi-cell column's elements have the same numbers.
@@ -74,11 +74,14 @@ def _id(field):
 
 
 def _element_ids(field):
-    """Names of an element's fields with the last four bits of their ids; nothing for other columns."""
-    if not pyarrow.types.is_list(field.type):
+    """Names of an element's fields with the last four bits of their ids; nothing for columns of one cell, lists among them."""
+    if not pyarrow.types.is_list(field.type) or not pyarrow.types.is_struct(field.type.value_type):
         return None
     struct = field.type.value_type
-    return {child.name: _id(child) % 16 for child in (struct.field(index) for index in range(struct.num_fields))}
+    children = [struct.field(index) for index in range(struct.num_fields)]
+    if any(b"PARQUET:field_id" not in (child.metadata or {}) for child in children):
+        return None
+    return {child.name: _id(child) % 16 for child in children}
 
 
 def _renamed(elements, names):
@@ -104,7 +107,7 @@ def _either(kind, value, raw):
 def _row(table, record, now):
     row = Row()
     if record[ROW_TS] is not None:
-        marker = Stamp(record[ROW_TS], record[ROW_TTL], record[ROW_LDT])
+        marker = _stamp(record[ROW_TS], record[ROW_TTL], record[ROW_LDT])
         row.marker = marker if marker.alive(now) else None
     for number, name, kind in table.columns["static" if record[KIND] == STATIC else "regular"]:
         if kind.multi_cell:
@@ -118,6 +121,11 @@ def _row(table, record, now):
             beside = {number_: record[16 * number + number_] for number_ in (TS, TTL, LDT, STATE, RAW)}
             _add(row, (name, None), kind, record, beside, record[16 * number], now)
     return row
+
+
+def _stamp(written, ttl, ldt):
+    """Of what has a TTL `ldt` is the server's time of the write: it ends so much later."""
+    return Stamp(written) if ttl is None else Stamp(written, ttl, (ldt + ttl) % (1 << 32))
 
 
 def _cell_kinds(kind, element):
@@ -137,7 +145,7 @@ def _add(row, place, kind, record, beside, value, now):
     own = lambda own, row: beside[own] if beside[own] is not None else record[row]
     stamp = Stamp(own(TS, ROW_TS))
     if beside[STATE] in (EXPIRING, EXPIRING_RAW):
-        stamp = Stamp(stamp.written, own(TTL, ROW_TTL), own(LDT, ROW_LDT))
+        stamp = _stamp(stamp.written, own(TTL, ROW_TTL), own(LDT, ROW_LDT))
     if not stamp.alive(now):
         return
     raw = beside[RAW] if beside[STATE] in (LIVE_RAW, EXPIRING_RAW) else None

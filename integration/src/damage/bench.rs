@@ -220,6 +220,7 @@ impl Trial<'_> {
             object: self.object.clone(),
             slices: Arc::new(vec![slice]),
             absent: Arc::default(),
+            previous: None,
             store: Arc::clone(store),
             names: Arc::new(Names::default()),
             token: TOKEN,
