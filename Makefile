@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-deny setup-cassandra setup-stores build lint test unit servers soak demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-deny setup-cassandra setup-stores build lint test unit servers soak soak-differential demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -84,6 +84,10 @@ test: ## everything that CI runs
 soak: ## ten times the damage that CI does to files, from another seed each time; SEED=… for the same again
 	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_SEED="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom))"
 	$(MAKE) servers TESTS=damage ONLY=damaged_files
+
+soak-differential: ## our merge against Cassandra's on random schemas, 200 from seed 1 on; SEED=… SCHEMAS=… for others
+	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_SCHEMAS="$(or $(SCHEMAS),200)"
+	CI=1 $(MAKE) servers TESTS=differential
 
 demo: setup-cassandra ## protect, break, restore and compare a real cluster
 	@$(CARGO) build $(LOCKED) --workspace --bins

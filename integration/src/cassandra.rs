@@ -258,8 +258,8 @@ impl Cluster {
         run(&config::tool(&self.nodes[index], class), arguments)
     }
 
-    /// Runs a Java program of `opinions/`, which runs a tool of Cassandra many times in one process, with the configuration of
-    /// a node.
+    /// Runs a Java program of one source file with Cassandra's classes and the configuration of a node; returns its standard
+    /// output.
     ///
     /// # Errors
     /// Where it fails, with what it said.
@@ -367,7 +367,7 @@ fn run(line: &[String], arguments: &[&str]) -> Result<String> {
 }
 
 fn last(line: &[String]) -> &str {
-    line.iter().rev().find(|word| word.starts_with("org.")).map_or("tool", String::as_str)
+    line.iter().rev().find(|word| word.starts_with("org.") || word.ends_with(".java")).map_or("tool", String::as_str)
 }
 
 fn said(output: &Output) -> String {

@@ -3,6 +3,7 @@
 //! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
 //! - [`cql`] speaks CQL in raw bytes, [`tables`], [`journal`] and [`ties`] write data whose outcome is known without any code of the
 //!   system under test, [`compare`] reads tables back and finds every difference;
+//! - [`generate`] makes tables and histories of writes from a seed, [`sstables`] has Cassandra write files of them;
 //! - [`stores`] installs, starts and kills real object stores;
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
 //! - [`damage`] harms files of real snapshots and sees what comes of them;
@@ -18,10 +19,12 @@ pub mod cql;
 pub mod daemon;
 pub mod damage;
 pub mod demo;
+pub mod generate;
 pub mod journal;
 pub mod opinions;
 pub mod paths;
 pub mod segment_sizes;
+pub mod sstables;
 pub mod stores;
 pub mod system;
 pub mod tables;

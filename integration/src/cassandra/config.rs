@@ -88,11 +88,12 @@ pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
     line
 }
 
-/// Command line of a Java program that runs such tools many times; without its arguments.
+/// Command line of a Java program of one source file that uses Cassandra's classes; without its arguments.
 pub(super) fn program(node: &Node, source: &Path) -> Vec<String> {
-    // The tools end their process, which the program forbids; and cannot register with the JVM under its rules.
-    let more = ["-Djava.security.manager=allow", "-Dorg.apache.cassandra.disable_mbean_registration=true"];
-    let mut line = java(node, &more);
+    // The tools end their process, which the program forbids; and cannot register with the JVM under its rules. The compiler
+    // needs a deeper stack than a server's threads.
+    let rules = ["-Djava.security.manager=allow", "-Dorg.apache.cassandra.disable_mbean_registration=true", "-Xss4M"];
+    let mut line = java(node, &rules);
     line.push(source.display().to_string());
     line
 }

@@ -34,6 +34,7 @@ mod owned;
 mod tests;
 mod witness;
 
+pub(crate) use difference::merge_walk;
 use owned::Owned;
 pub use owned::Ownership;
 use witness::Witness;

@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod describe;
 pub mod driver;
 pub mod merge;
+pub mod normal;
 pub mod resolver;
 pub mod restore;
 pub mod ring;

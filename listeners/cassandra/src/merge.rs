@@ -30,7 +30,7 @@ mod markers;
 mod memory;
 mod observer;
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 mod row;
 mod source;
 #[cfg(test)]
@@ -38,6 +38,7 @@ mod tests;
 
 pub(crate) use atoms::EXPIRED_LIVENESS_TTL;
 pub use error::Error;
+pub(crate) use markers::boundary;
 pub use memory::MemoryReader;
 pub use observer::{Cover, Observer};
 use source::{Head, Source};

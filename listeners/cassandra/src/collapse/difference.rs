@@ -96,7 +96,7 @@ fn newest_of(data: &ColumnData) -> Option<i64> {
 }
 
 /// Visits two ordered slices together; items at the same place are visited as a pair.
-fn merge_walk<'a, T>(
+pub(crate) fn merge_walk<'a, T>(
     left: &'a [T],
     right: &'a [T],
     compare: impl Fn(&T, &T) -> Ordering,

@@ -15,8 +15,7 @@ pub(crate) fn normal(deletion: Deletion) -> Deletion {
 /// True iff `left` survives against `right` at the same row, column and path, or both are equal.
 ///
 /// Later write time; then tombstone over expiring over live, expired or not; then later local deletion time or expiry;
-/// then greater value, bytewise unsigned. Cells equal up to here may differ in their TTL only, where Cassandra keeps either:
-/// the smaller TTL wins here, so that the join is the same in every order.
+/// then, of cells that expire together, the smaller TTL, which was written later; then greater value, bytewise unsigned.
 pub(crate) fn cell_wins(left: &Cell, right: &Cell) -> bool {
     if left.ts != right.ts {
         return left.ts > right.ts;
@@ -24,18 +23,18 @@ pub(crate) fn cell_wins(left: &Cell, right: &Cell) -> bool {
     cell_rank(left) >= cell_rank(right)
 }
 
-fn cell_rank(cell: &Cell) -> (u8, u32, &[u8], Reverse<u32>) {
+fn cell_rank(cell: &Cell) -> (u8, u32, Reverse<u32>, &[u8]) {
     match cell.state {
-        CellState::Live => (0, 0, &cell.value, Reverse(0)),
-        CellState::Expiring(expiry) => (1, expiry.at, &cell.value, Reverse(expiry.ttl)),
-        CellState::Tombstone { local_time } => (2, local_time, &cell.value, Reverse(0)),
+        CellState::Live => (0, 0, Reverse(0), &cell.value),
+        CellState::Expiring(expiry) => (1, expiry.at, Reverse(expiry.ttl), &cell.value),
+        CellState::Tombstone { local_time } => (2, local_time, Reverse(0), &cell.value),
     }
 }
 
 /// The stronger of two row markers.
 ///
 /// Later write time; then the "expired" marker of materialised views; then expiring over not expiring; then later expiry;
-/// then, where Cassandra keeps either, the smaller TTL.
+/// then the smaller TTL.
 pub(crate) fn join_liveness(left: Option<Liveness>, right: Option<Liveness>) -> Option<Liveness> {
     match (left, right) {
         (Some(left), Some(right)) => Some(if liveness_rank(&left) >= liveness_rank(&right) { left } else { right }),
@@ -86,6 +85,7 @@ mod tests {
             cell(2, CellState::Live, "a\u{7f}"),
             cell(2, CellState::Live, "é"),
             cell(2, expiring(9, 5), "a"),
+            cell(2, expiring(9, 5), "b"),
             cell(2, expiring(3, 5), "a"),
             cell(2, expiring(3, 5), "b"),
             cell(2, expiring(3, 6), "a"),

@@ -19,18 +19,18 @@ use crate::{
 };
 
 /// Where a cell is: row (`None` for the static row), column, path.
-type Place = (Option<(i32, i32)>, ColumnIndex, Option<&'static str>);
+pub(crate) type Place = (Option<(i32, i32)>, ColumnIndex, Option<&'static str>);
 
 /// One side of a range: a prefix of (x, y), and whether the bound lies after what the prefix covers.
 #[derive(Clone, Debug, PartialEq)]
-struct Side {
+pub(crate) struct Side {
     prefix: Vec<i32>,
     after: bool,
 }
 
 /// One write.
 #[derive(Clone, Debug)]
-enum Write {
+pub(crate) enum Write {
     Marker { row: (i32, i32), liveness: Liveness },
     Cell { place: Place, cell: Cell },
     ColumnDeletion { row: (i32, i32), deletion: Deletion },
@@ -85,7 +85,7 @@ fn range(from: &Side, to: &Side, deletion: Deletion) -> Content {
 }
 
 impl Write {
-    fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         match self {
             Self::Marker { row, liveness } => row_with(*row, |made| made.liveness = Some(*liveness)),
             Self::Cell { place: (Some(row), column, path), cell } => {
@@ -156,7 +156,7 @@ fn livenesses() -> impl Strategy<Value = Liveness> {
     (2_i64..6, expiry).prop_map(|(ts, expiry)| Liveness { ts, expiry })
 }
 
-fn writes() -> impl Strategy<Value = Write> {
+pub(crate) fn writes() -> impl Strategy<Value = Write> {
     prop_oneof![
         4 => (rows(), livenesses()).prop_map(|(row, liveness)| Write::Marker { row, liveness }),
         8 => (places(), cells()).prop_map(|(place, cell)| Write::Cell { place, cell }),
@@ -202,7 +202,7 @@ fn strength(cell: &Cell) -> Vec<Vec<u8>> {
     };
     let ttl = if let CellState::Expiring(Expiry { ttl, .. }) = cell.state { ttl } else { 0 };
     let (ts, local, ttl) = (cell.ts.to_be_bytes(), local.to_be_bytes(), (u32::MAX - ttl).to_be_bytes());
-    vec![ts.to_vec(), vec![kind], local.to_vec(), cell.value.to_vec(), ttl.to_vec()]
+    vec![ts.to_vec(), vec![kind], local.to_vec(), ttl.to_vec(), cell.value.to_vec()]
 }
 
 fn alive_at(now: u32, expiry: Option<Expiry>) -> bool {
@@ -317,14 +317,14 @@ fn model_deletion(writes: &[Write], point: Point) -> Deletion {
     writes.iter().filter_map(covers).fold(Deletion::LIVE, stronger)
 }
 
-fn deals() -> impl Strategy<Value = (Vec<Write>, Vec<usize>)> {
+pub(crate) fn deals() -> impl Strategy<Value = (Vec<Write>, Vec<usize>)> {
     vec(writes(), 1..24).prop_flat_map(|all| {
         let deal = vec(0_usize..4, all.len());
         (Just(all), deal)
     })
 }
 
-fn hands(all: &[Write], deal: &[usize]) -> Vec<Vec<Write>> {
+pub(crate) fn hands(all: &[Write], deal: &[usize]) -> Vec<Vec<Write>> {
     let hand = |to: usize| all.iter().zip(deal).filter(|(_, at)| **at == to).map(|(write, _)| write.clone()).collect();
     (0..4).map(hand).collect()
 }
