@@ -289,11 +289,12 @@ impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
         Ok(())
     }
 
-    /// The strongest open deletion of all members, unless the partition deletion already says more.
+    /// The strongest open deletion of all members, unless the partition deletion already says as much: Cassandra's
+    /// `RangeTombstoneMarker.Merger`.
     fn merged_open(&self) -> Deletion {
         let opens = self.members.iter().map(|&index| self.covers[index].range);
         let strongest = opens.fold(Deletion::LIVE, Deletion::max);
-        if self.deletion.supersedes(strongest) { Deletion::LIVE } else { strongest }
+        if strongest.supersedes(self.deletion) { strongest } else { Deletion::LIVE }
     }
 
     fn check_closed(&self) -> Result<(), Error<R::Error>> {

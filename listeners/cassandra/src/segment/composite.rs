@@ -72,7 +72,8 @@ impl ListForm {
             return take(rest);
         }
         let pair = *rest;
-        (take(rest)?, take(rest)?);
+        take(rest)?;
+        take(rest)?;
         Some(Some(&pair[..pair.len() - rest.len()]))
     }
 }
