@@ -30,13 +30,15 @@ pub use support::{Support, support};
 
 /// Settings that are kept with a capture, besides every name that starts with `sstable`: 4.0 says `…_in_ms` where later
 /// versions do not.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 18] = [
     "auto_snapshot",
     "cdc_enabled",
     "commitlog_sync",
     "commitlog_sync_group_window",
     "commitlog_sync_period",
     "commitlog_sync_period_in_ms",
+    "counter_write_request_timeout",
+    "counter_write_request_timeout_in_ms",
     "hinted_handoff_enabled",
     "incremental_backups",
     "max_hint_window",
