@@ -1,6 +1,7 @@
 //! Restore by CQL: the rows of a version, live now, into a keyspace and topology of any shape.
 
 pub mod checkpoint;
+mod counters;
 pub mod cql;
 pub mod execute;
 pub mod feed;

@@ -60,7 +60,8 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
     let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows);
-    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline)?;
+    let unsettled = control.checkpoint.is_some();
+    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline, unsettled)?;
     run.all().await
 }
 
@@ -93,13 +94,21 @@ async fn begin(
     for object in &plan.objects {
         let [keyspace, table] = object.target.parts() else { continue };
         let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
-        if rows && !job.options.into_non_empty.contains(&object.target.to_string()) {
+        let may = job.options.into_non_empty.contains(&object.target.to_string());
+        if rows && !(may && !has_counters(job, object).await?) {
             return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
         }
     }
     let checkpoint = Checkpoint::start(plan);
     control.save.save(checkpoint.to_value()).await?;
     Ok(checkpoint)
+}
+
+/// True where the object holds counters, which are restored into empty tables only.
+async fn has_counters(job: &RestoreJob, object: &PlannedObject) -> Result<bool, Error> {
+    let entry = objects::entry(&job.store, &object.entry).await?;
+    let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", chain(&e)))?;
+    Ok(layout.table().has_counters())
 }
 
 /// A restore in progress.
@@ -112,6 +121,8 @@ struct Run<'a> {
     pipeline: Pipeline<'a>,
     level: Arc<Level>,
     resumed: bool,
+    /// True until what an interrupted run had sent cannot land any more.
+    unsettled: bool,
 }
 
 impl<'a> Run<'a> {
@@ -122,6 +133,7 @@ impl<'a> Run<'a> {
         session: Arc<Session>,
         keyspaces: BTreeSet<String>,
         pipeline: Pipeline<'a>,
+        unsettled: bool,
     ) -> Result<Self, Error> {
         let unknown =
             || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
@@ -129,7 +141,7 @@ impl<'a> Run<'a> {
         let declared = job.options.write_level.as_deref().and_then(parse_level);
         let level = Arc::new(Level::new(wanted, declared));
         let resumed = pipeline.checkpoint != Checkpoint::start(plan);
-        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed })
+        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed, unsettled })
     }
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
@@ -176,8 +188,9 @@ impl<'a> Run<'a> {
         let suspect = self.pipeline.checkpoint.reach;
         if self.pipeline.checkpoint.stage == Stage::Load {
             self.assume_slow_writes();
-            if suspect > self.pipeline.checkpoint.mark && target.has_lists() {
-                // Appends sent before the restart may still land: not before they are over is a list looked at.
+            let appended = suspect > self.pipeline.checkpoint.mark && target.has_lists();
+            if std::mem::take(&mut self.unsettled) && (appended || target.has_counters()) {
+                // What was sent before the restart may still land: not before that is over is anything looked at.
                 self.pipeline.pause(target.write_timeout * 2).await?;
             }
             self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
@@ -223,14 +236,18 @@ impl<'a> Run<'a> {
         };
         let layout = EntrySchema::layout(entry).map_err(|e| refuse(chain(&e)))?;
         let schema = layout.table().clone();
+        // Counters are read and added to at ALL or not at all.
+        let counters = schema.has_counters();
+        let level = if counters { Arc::new(Level::new(Consistency::All, None)) } else { self.level.clone() };
+        let write_timeout = if counters { self.seen.counter_timeout } else { self.seen.write_timeout };
         let settings = TargetSettings {
             name: (to_keyspace.clone(), to_table.clone()),
-            level: self.level.clone(),
+            level,
             env: self.job.env.clone(),
             cut: view_seconds(&entry.cut),
-            write_timeout: self.seen.write_timeout,
+            write_timeout,
             element_times: tells_element_times(&self.seen.release),
-            shared: self.job.options.into_non_empty.contains(&planned.target.to_string()),
+            shared: !counters && self.job.options.into_non_empty.contains(&planned.target.to_string()),
             slowest_write_seconds: self.pipeline.slowest_write_seconds.clone(),
         };
         let target = Target::prepare(self.session.clone(), schema, settings).await?;

@@ -97,7 +97,8 @@ impl Target {
             .collect()
     }
 
-    fn columns(&self, is_static: bool) -> &[Column] {
+    /// Columns of the static row, or of rows.
+    pub(super) fn columns(&self, is_static: bool) -> &[Column] {
         if is_static { &self.schema.statics } else { &self.schema.regulars }
     }
 

@@ -1,6 +1,7 @@
 //! Writes pieces: one unlogged batch per piece, tried again where that is safe.
 //!
-//! Everything but appends to lists is idempotent: the same write time and value. A piece that appends and whose outcome is
+//! Everything but appends to lists is idempotent: the same write time and value. (Counters have a way of their own:
+//! `restore/counters.rs`.) A piece that appends and whose outcome is
 //! unknown (or that may have been sent before a restart) is looked at first: see [`crate::restore::lists`].
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
@@ -49,6 +50,9 @@ impl Target {
     /// `TM-REST-0302` where CQL cannot express a row; `TM-REST-0401` where the destination refuses it or does not acknowledge
     /// it within the budget of tries.
     pub async fn load(&self, piece: &Piece, mut careful: bool) -> Result<Counts, Error> {
+        if self.has_counters() {
+            return self.load_counters(piece).await;
+        }
         let mut tries = 0;
         loop {
             match self.try_load(piece, careful).await {

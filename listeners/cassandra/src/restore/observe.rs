@@ -15,6 +15,12 @@ use crate::{
     spec::CassandraSpec,
 };
 
+/// Names of the write timeout among settings, from 4.1 on and before.
+const WRITE_TIMEOUT: [&str; 2] = ["write_request_timeout", "write_request_timeout_in_ms"];
+
+/// Names of the write timeout of counters.
+const COUNTER_TIMEOUT: [&str; 2] = ["counter_write_request_timeout", "counter_write_request_timeout_in_ms"];
+
 /// Write timeout that is assumed where the destination does not tell its own.
 const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,6 +45,8 @@ pub struct Observed {
     pub schema_versions: BTreeMap<String, Vec<String>>,
     /// Its write timeout.
     pub write_timeout: Duration,
+    /// Its write timeout for counters; never shorter than the other.
+    pub counter_timeout: Duration,
     /// Our clock minus the destination's, ms.
     pub clock_offset_millis: i64,
     /// Keyspaces that exist among those asked for.
@@ -106,7 +114,8 @@ pub async fn observe(
         partitioner: local.partitioner,
         nodes: nodes.collect(),
         schema_versions,
-        write_timeout: write_timeout(&settings),
+        write_timeout: timeout(&settings, WRITE_TIMEOUT),
+        counter_timeout: timeout(&settings, COUNTER_TIMEOUT).max(timeout(&settings, WRITE_TIMEOUT)),
         clock_offset_millis,
         keyspaces: found,
         contents,
@@ -191,9 +200,9 @@ async fn first_row(session: &Session, keyspace: &str, table: &str, level: Consis
     rows.try_next().await.map(|row| row.is_some()).map_err(|e| chain(&e))
 }
 
-/// The write timeout among settings: `2000ms`, `2s`, or milliseconds in 4.0.
-fn write_timeout(settings: &BTreeMap<String, String>) -> Duration {
-    let told = settings.get("write_request_timeout").or_else(|| settings.get("write_request_timeout_in_ms"));
+/// A timeout among settings, by its names: `2000ms`, `2s`, or milliseconds in 4.0.
+fn timeout(settings: &BTreeMap<String, String>, names: [&str; 2]) -> Duration {
+    let told = names.iter().find_map(|name| settings.get(*name));
     told.and_then(|text| parse_duration(text)).unwrap_or(ASSUMED_WRITE_TIMEOUT)
 }
 
@@ -214,7 +223,8 @@ mod tests {
 
     #[test]
     fn write_timeouts_are_read_as_each_version_tells_them() {
-        let of = |name: &str, value: &str| write_timeout(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        let of =
+            |name: &str, value: &str| timeout(&BTreeMap::from([(name.to_owned(), value.to_owned())]), WRITE_TIMEOUT);
         assert_eq!(of("write_request_timeout", "2000ms"), Duration::from_secs(2));
         assert_eq!(of("write_request_timeout", "3s"), Duration::from_secs(3));
         assert_eq!(of("write_request_timeout_in_ms", "2500"), Duration::from_millis(2500));

@@ -41,8 +41,15 @@ pub fn decide(
     contact: &str,
     seen: &Result<Observed, String>,
 ) -> RestorePlan {
-    let mut planner =
-        Planner { wanted, options, checks: Vec::new(), schema: Vec::new(), indexes: Vec::new(), objects: Vec::new() };
+    let mut planner = Planner {
+        wanted,
+        options,
+        checks: Vec::new(),
+        schema: Vec::new(),
+        indexes: Vec::new(),
+        objects: Vec::new(),
+        counters: BTreeSet::new(),
+    };
     planner.options();
     planner.objects();
     let write_level = match seen {
@@ -70,6 +77,8 @@ struct Planner<'a> {
     schema: Vec<String>,
     indexes: Vec<String>,
     objects: Vec<PlannedObject>,
+    /// Targets that hold counters.
+    counters: BTreeSet<String>,
 }
 
 impl Planner<'_> {
@@ -125,7 +134,7 @@ impl Planner<'_> {
         };
         match &item.schema {
             Err(why) => self.fail("entry", subject, why.clone(), "verify the version"),
-            Ok(keyspace) => self.restorable(keyspace, &target.1, subject),
+            Ok(keyspace) => self.restorable(keyspace, target, subject),
         }
         let Ok(name) = ObjectName::new([target.0.clone(), target.1.clone()]) else { return };
         let totals = item.line.totals;
@@ -148,12 +157,23 @@ impl Planner<'_> {
     }
 
     /// Whether CQL can make the table's rows again.
-    fn restorable(&mut self, keyspace: &KeyspaceSchema, table: &str, subject: &str) {
-        let Some(rows) = keyspace.tables.iter().find(|t| t.name == table) else {
+    fn restorable(&mut self, keyspace: &KeyspaceSchema, target: &(String, String), subject: &str) {
+        let Some(rows) = keyspace.tables.iter().find(|t| t.name == target.1) else {
             return self.fail("schema", subject, "the entry does not hold the table's schema", "verify the version");
         };
         for why in fit::not_restorable(rows) {
             self.fail("restorable", subject, why, "export it instead, or leave it out");
+        }
+        if fit::has_counters(rows) {
+            let detail = "counters are added up from nothing, in a table that is new or was truncated; their write times \
+                          are not kept";
+            self.checks.push(Line::warn(
+                "counters",
+                subject,
+                detail,
+                "let nobody write to the table until it is restored",
+            ));
+            self.counters.insert(format!("{}/{}", target.0, target.1));
         }
     }
 
@@ -248,6 +268,10 @@ impl Planner<'_> {
             let line = match seen.contents.get(&(keyspace.clone(), table.clone())) {
                 None => Line::ok("empty", &subject, "the table will be made"),
                 Some(Contents::Empty) => Line::ok("empty", &subject, "the table is there and empty"),
+                Some(Contents::Rows | Contents::EmptyAtQuorum) if self.counters.contains(&subject) => {
+                    let detail = "the table holds counters and is not known to be empty at all replicas";
+                    Line::fail("empty", &subject, detail, "rename the keyspace, or drop or truncate the table")
+                }
                 Some(Contents::EmptyAtQuorum) => {
                     let detail = "the table is empty as far as a quorum knows: a replica is away";
                     Line::warn("empty", &subject, detail, "start all nodes of the destination")
@@ -284,6 +308,9 @@ impl Planner<'_> {
             return "all".to_owned();
         }
         let detail = format!("nodes are down: {}", down.join(", "));
+        if let Some(counters) = self.counters.first().cloned() {
+            self.fail("write-level", &counters, format!("{detail}; counters are written at all"), "start them");
+        }
         match declared.filter(|l| l != "all") {
             Some(level) => {
                 let detail = format!("{detail}; writes at {level}");

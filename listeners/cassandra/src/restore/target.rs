@@ -104,7 +104,7 @@ pub struct Target {
     pub env: Env,
     /// The cut of the version, s since 1970.
     pub cut: u32,
-    /// The destination's write timeout.
+    /// Time after which a write that was not acknowledged is given up at the destination.
     pub write_timeout: Duration,
     /// True where the destination can tell the times of elements (5.0 on).
     pub element_times: bool,
@@ -124,7 +124,7 @@ pub struct TargetSettings {
     pub env: Env,
     /// The cut, s since 1970.
     pub cut: u32,
-    /// The destination's write timeout.
+    /// The destination's write timeout for the table's kind.
     pub write_timeout: Duration,
     /// True from Cassandra 5.0 on.
     pub element_times: bool,
@@ -146,7 +146,9 @@ impl Target {
     ) -> Result<Self, Error> {
         let shapes = Shapes::of(&schema, &settings.name.0, &settings.name.1);
         let mut prepared = Vec::new();
-        for id in ids(&shapes) {
+        // Counters are written by statements of their own.
+        let ids = if schema.has_counters() { Vec::new() } else { ids(&shapes) };
+        for id in ids {
             prepared.push((id, prepare(&session, &shapes.get(id).cql).await?));
         }
         let TargetSettings { name, level, env, cut, write_timeout, element_times, shared, slowest_write_seconds } =

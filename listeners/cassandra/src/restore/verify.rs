@@ -2,14 +2,15 @@
 //! expiries within 1 s of the slowest write.
 //!
 //! CQL cannot show INSERT markers, tombstones and the ids of list elements: of a marker only that the row is there is proven.
-//! What expires around the moment of reading may be there or not.
+//! What expires around the moment of reading may be there or not. Of counters the values are compared, their write times are
+//! the destination's own.
 
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use tidemark_cassandra_format::{
-    model::{Cell, ColumnData, Expiry, PathCell, Row},
+    model::{Cell, CellState, ColumnData, Expiry, PathCell, Row},
     schema::Column,
     types::CqlType,
 };
@@ -17,6 +18,7 @@ use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
     connect::{Out, Raw, Retryable},
+    counter::{self, Refused},
     restore::{
         checkpoint::Counts,
         cql::quote,
@@ -43,7 +45,7 @@ struct Expected {
 
 /// The clock around a reading, s since 1970, and how late an expiry may be.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+pub(super) struct Reading {
     before: u32,
     after: u32,
     late: u32,
@@ -80,7 +82,7 @@ impl Target {
     }
 
     /// All rows of the piece as the destination has them, in clustering order.
-    async fn read(&self, piece: &Piece, is_static: bool) -> Result<(Vec<Out>, Reading), Failure> {
+    pub(super) async fn read(&self, piece: &Piece, is_static: bool) -> Result<(Vec<Out>, Reading), Failure> {
         let before = self.now();
         let mut found = Vec::new();
         for (condition, values) in self.conditions(piece, is_static)? {
@@ -164,9 +166,9 @@ impl Target {
         }
     }
 
-    /// True where the destination can tell the column's times.
+    /// True where the destination can tell the column's times. Those of counters are its own.
     fn is_timed(&self, column: &Column) -> bool {
-        self.element_times || !column.cql_type.is_multi_cell()
+        column.cql_type != CqlType::Counter && (self.element_times || !column.cql_type.is_multi_cell())
     }
 
     /// Compares rows in order; how many are equal.
@@ -215,7 +217,11 @@ impl Target {
         if self.shared {
             return Ok(());
         }
-        Err(Error::new("TM-REST-0601", format!("{} was not restored as it was: {why}", self.place(&piece.key, key))))
+        let error =
+            Error::new("TM-REST-0601", format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
+        let hint = "a counter that was deleted in a table cannot be set in it again, and nobody else may write to it: \
+                    restore into a new table";
+        Err(if self.has_counters() { error.with_hint(hint) } else { error })
     }
 
     /// Compares one row's columns with what was read; the error names the column.
@@ -234,8 +240,9 @@ impl Target {
             let data = row.columns.iter().find(|(i, _)| *i == index).map(|(_, data)| data);
             let found = elements(&column.cql_type, value, times[0], times[1])
                 .ok_or_else(|| format!("column {:?}: its bytes are not of its type", column.name))?;
-            compare(&expected(&column.cql_type, data, reading), &found, timed, reading)
-                .map_err(|why| format!("column {:?}: {why}", column.name))?;
+            let expected = expected(&column.cql_type, data, reading)
+                .map_err(|refused| format!("column {:?}: {refused}", column.name))?;
+            compare(&expected, &found, timed, reading).map_err(|why| format!("column {:?}: {why}", column.name))?;
         }
         Ok(())
     }
@@ -275,7 +282,10 @@ fn presence(row: &Row, reading: Reading) -> Presence {
 }
 
 /// The atoms of a column that should be found, in the order in which CQL shows them.
-fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> Vec<Expected> {
+///
+/// # Errors
+/// Where a counter has no value.
+fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> Result<Vec<Expected>, Refused> {
     let of = |key: Bytes, value: Bytes, cell: &Cell| {
         let expiry = value_expiry(cell)?;
         let certain = life(expiry, reading)?;
@@ -286,10 +296,18 @@ fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> 
         CqlType::Set { .. } => of(c.path.clone(), Bytes::new(), &c.cell),
         _ => of(c.path.clone(), c.cell.value.clone(), &c.cell),
     };
-    match data {
+    Ok(match data {
         None => Vec::new(),
-        Some(ColumnData::Simple(cell)) => of(Bytes::new(), cell.value.clone(), cell).into_iter().collect(),
+        Some(ColumnData::Simple(cell)) => of(Bytes::new(), shown(cql_type, cell)?, cell).into_iter().collect(),
         Some(ColumnData::Complex { cells, .. }) => cells.iter().filter_map(element).collect(),
+    })
+}
+
+/// The bytes that CQL shows of a cell: of a counter the sum of its shards.
+fn shown(cql_type: &CqlType, cell: &Cell) -> Result<Bytes, Refused> {
+    match (cql_type, cell.state) {
+        (CqlType::Counter, CellState::Live) => Ok(Bytes::copy_from_slice(&counter::value(&cell.value)?.to_be_bytes())),
+        _ => Ok(cell.value.clone()),
     }
 }
 
@@ -355,7 +373,10 @@ fn expires_right(expiry: Option<Expiry>, ttl: Option<i32>, reading: Reading) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::samples::{self, complex, expiring, int, live};
+    use crate::{
+        counter::fixtures::context,
+        restore::samples::{self, complex, expiring, int, live},
+    };
 
     const READING: Reading = Reading { before: 1_000, after: 1_000, late: 1 };
 
@@ -364,7 +385,7 @@ mod tests {
     }
 
     fn check(cell: Cell, found: &[Element]) -> Result<(), String> {
-        compare(&expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING), found, true, READING)
+        compare(&expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING).unwrap(), found, true, READING)
     }
 
     #[test]
@@ -389,8 +410,20 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_is_found_by_its_sum() {
+        let context = context(&[(1, 'g', 1, 300), (2, 'g', 9, -1)]);
+        let check = |found: i64| {
+            let expected = expected(&CqlType::Counter, Some(&ColumnData::Simple(live(5, context.clone()))), READING);
+            let value = Bytes::copy_from_slice(&found.to_be_bytes());
+            let found = Element { key: Bytes::new(), value, ts: None, ttl: None };
+            compare(&expected.unwrap(), &[found], false, READING)
+        };
+        assert!(check(299).is_ok() && check(300).is_err());
+    }
+
+    #[test]
     fn a_value_too_many_is_found() {
-        let nothing = expected(&CqlType::Int, None, READING);
+        let nothing = expected(&CqlType::Int, None, READING).unwrap();
         assert!(compare(&nothing, &[element(1, 5, None)], true, READING).is_err());
     }
 

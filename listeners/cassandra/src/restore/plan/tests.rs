@@ -74,6 +74,7 @@ fn seen() -> Observed {
         nodes: vec![node(1), node(2)],
         schema_versions: BTreeMap::from([("v".to_owned(), vec![])]),
         write_timeout: Duration::from_secs(2),
+        counter_timeout: Duration::from_secs(5),
         clock_offset_millis: 0,
         keyspaces: vec![],
         contents: BTreeMap::new(),
@@ -116,8 +117,8 @@ fn a_good_plan_makes_keyspace_table_and_then_the_index() {
 fn what_is_asked_for_is_checked() {
     let degraded =
         DegradedRange { after: "0".into(), through: "1".into(), replicas: 3, captured: 1, reason: "x".into() };
-    let mut counters = keyspace("ks");
-    counters.tables[0].flags.push("counter".into());
+    let mut custom = keyspace("ks");
+    custom.tables[0].columns[1].cql_type = "'org.example.Type'".into();
     let of_degraded = ObjectLine { quality: Quality::Degraded { ranges: vec![degraded] }, ..line() };
     let accepted = RestoreOptions { accept_degraded: true, ..options() };
     let missing = ObjectLine { entry: None, ..line() };
@@ -129,7 +130,7 @@ fn what_is_asked_for_is_checked() {
         (of_degraded.clone(), keyspace("ks"), options(), vec!["complete"]),
         (of_degraded, keyspace("ks"), accepted, vec![]),
         (missing, keyspace("ks"), options(), vec!["object"]),
-        (line(), counters, options(), vec!["restorable"]),
+        (line(), custom, options(), vec!["restorable"]),
         (line(), keyspace("ks"), to_system, vec!["target"]),
         (line(), keyspace("ks"), odd, vec!["target"]),
         (line(), keyspace("ks"), any, vec!["write-level"]),
@@ -166,6 +167,24 @@ fn a_full_table_is_taken_only_if_it_is_named() {
     assert!(plan(&line(), keyspace("ks"), &named, seen.clone()).1.is_empty());
     let other = RestoreOptions { into_non_empty: vec!["ks/t".into()], ..options() };
     assert_eq!(plan(&line(), keyspace("ks"), &other, seen).1, vec!["empty"]);
+}
+
+#[test]
+fn counters_need_an_empty_table_and_every_node() {
+    let mut counters = keyspace("ks");
+    counters.tables[0].columns[1].cql_type = "counter".into();
+    let (made, failed) = plan(&line(), counters.clone(), &options(), seen());
+    assert!(failed.is_empty() && made.checks.iter().any(|l| l.name == "counters" && l.status == Status::Warn));
+    let named = RestoreOptions { into_non_empty: vec!["to/t".into()], ..options() };
+    for contents in [Contents::Rows, Contents::EmptyAtQuorum] {
+        let mut seen = seen();
+        seen.contents.insert(("to".into(), "t".into()), contents);
+        assert_eq!(plan(&line(), counters.clone(), &named, seen).1, vec!["empty"]);
+    }
+    let mut down = seen();
+    down.nodes[0].up = false;
+    let declared = RestoreOptions { write_level: Some("quorum".into()), ..options() };
+    assert_eq!(plan(&line(), counters, &declared, down).1, vec!["write-level"]);
 }
 
 #[test]
