@@ -16,6 +16,7 @@ mod raw;
 pub mod schema;
 pub mod shapes;
 pub mod target;
+pub mod ttl;
 mod verify;
 pub mod writes;
 

@@ -29,6 +29,7 @@ use crate::{
         plan,
         schema::is_index,
         target::{Level, Target, TargetSettings, level_name, parse_level},
+        ttl::Lifetimes,
     },
     segment::Layout,
     spec::CassandraSpec,
@@ -60,8 +61,8 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
     let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows);
-    let unsettled = control.checkpoint.is_some();
-    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline, unsettled)?;
+    let resumed = control.checkpoint.is_some();
+    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline, resumed)?;
     run.all().await
 }
 
@@ -99,7 +100,8 @@ async fn begin(
             return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
         }
     }
-    let checkpoint = Checkpoint::start(plan);
+    let started_seconds = u32::try_from(job.env.now().as_second()).unwrap_or(0);
+    let checkpoint = Checkpoint { started_seconds, ..Checkpoint::start(plan) };
     control.save.save(checkpoint.to_value()).await?;
     Ok(checkpoint)
 }
@@ -120,8 +122,9 @@ struct Run<'a> {
     keyspaces: BTreeSet<String>,
     pipeline: Pipeline<'a>,
     level: Arc<Level>,
+    /// True where a run before this one was interrupted.
     resumed: bool,
-    /// True until what an interrupted run had sent cannot land any more.
+    /// True until what that run had sent cannot land any more.
     unsettled: bool,
 }
 
@@ -133,15 +136,14 @@ impl<'a> Run<'a> {
         session: Arc<Session>,
         keyspaces: BTreeSet<String>,
         pipeline: Pipeline<'a>,
-        unsettled: bool,
+        resumed: bool,
     ) -> Result<Self, Error> {
         let unknown =
             || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
         let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
         let declared = job.options.write_level.as_deref().and_then(parse_level);
         let level = Arc::new(Level::new(wanted, declared));
-        let resumed = pipeline.checkpoint != Checkpoint::start(plan);
-        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed, unsettled })
+        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed, unsettled: resumed })
     }
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
@@ -244,7 +246,12 @@ impl<'a> Run<'a> {
             name: (to_keyspace.clone(), to_table.clone()),
             level,
             env: self.job.env.clone(),
-            cut: view_seconds(&entry.cut),
+            lifetimes: Lifetimes {
+                policy: self.job.options.ttl,
+                cut: view_seconds(&entry.cut),
+                last_expiry: self.seen.last_expiry,
+            },
+            started: self.pipeline.checkpoint.started_seconds,
             write_timeout,
             element_times: tells_element_times(&self.seen.release),
             shared: !counters && self.job.options.into_non_empty.contains(&planned.target.to_string()),

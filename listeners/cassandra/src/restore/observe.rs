@@ -11,7 +11,10 @@ use crate::{
     cluster::KeyspaceSchema,
     connect::{self, Credentials, Out},
     describe,
-    restore::cql::quote,
+    restore::{
+        cql::quote,
+        ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
+    },
     spec::CassandraSpec,
 };
 
@@ -47,6 +50,8 @@ pub struct Observed {
     pub write_timeout: Duration,
     /// Its write timeout for counters; never shorter than the other.
     pub counter_timeout: Duration,
+    /// Last expiry that it takes, s since 1970.
+    pub last_expiry: u32,
     /// Our clock minus the destination's, ms.
     pub clock_offset_millis: i64,
     /// Keyspaces that exist among those asked for.
@@ -110,6 +115,7 @@ pub async fn observe(
     let contents = contents(&session, &found, tables).await;
     Ok(Observed {
         cluster: local.cluster,
+        last_expiry: last_expiry(&settings, &local.release),
         release: local.release,
         partitioner: local.partitioner,
         nodes: nodes.collect(),
@@ -200,6 +206,17 @@ async fn first_row(session: &Session, keyspace: &str, table: &str, level: Consis
     rows.try_next().await.map(|row| row.is_some()).map_err(|e| chain(&e))
 }
 
+/// The last expiry that a server takes: until 5.0 and in the mode that 5.0 starts with, expiries are signed numbers. In a
+/// mode between the two the server decides.
+fn last_expiry(settings: &BTreeMap<String, String>, release: &str) -> u32 {
+    let major: u32 = release.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    let mode = settings.get("storage_compatibility_mode").map_or("CASSANDRA_4", String::as_str);
+    match major >= 5 && !mode.eq_ignore_ascii_case("CASSANDRA_4") {
+        true => LAST_EXPIRY_2106,
+        false => LAST_EXPIRY_2038,
+    }
+}
+
 /// A timeout among settings, by its names: `2000ms`, `2s`, or milliseconds in 4.0.
 fn timeout(settings: &BTreeMap<String, String>, names: [&str; 2]) -> Duration {
     let told = names.iter().find_map(|name| settings.get(*name));
@@ -220,6 +237,15 @@ fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_new_files_hold_late_expiries() {
+        let mode = |mode: &str| BTreeMap::from([("storage_compatibility_mode".to_owned(), mode.to_owned())]);
+        assert_eq!(last_expiry(&BTreeMap::new(), "5.0.9"), LAST_EXPIRY_2038);
+        assert_eq!(last_expiry(&mode("CASSANDRA_4"), "5.0.9"), LAST_EXPIRY_2038);
+        assert_eq!(last_expiry(&mode("NONE"), "5.0.9"), LAST_EXPIRY_2106);
+        assert_eq!(last_expiry(&mode("NONE"), "4.1.10"), LAST_EXPIRY_2038);
+    }
 
     #[test]
     fn write_timeouts_are_read_as_each_version_tells_them() {

@@ -9,7 +9,7 @@ use tidemark_catalog::{
 use tidemark_listener_core::{
     chain::chain,
     check::{Line, Status},
-    driver::{PlannedObject, RestoreOptions, RestorePlan},
+    driver::{PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         observe::{Contents, Observed},
         schema,
         target::parse_level,
+        ttl::LAST_EXPIRY_2038,
     },
 };
 
@@ -185,6 +186,7 @@ impl Planner<'_> {
             format!("cluster {:?}, {} nodes", seen.cluster, seen.nodes.len()),
         ));
         self.cluster(seen, contact);
+        self.ttl(seen, contact);
         self.keyspaces(seen);
         self.contents(seen);
         self.level(seen, contact)
@@ -216,6 +218,34 @@ impl Planner<'_> {
                 detail,
                 "expiring data will expire by as much earlier or later",
             ));
+        }
+    }
+
+    /// What becomes of times to live, and whether the destination can hold them.
+    fn ttl(&mut self, seen: &Observed, contact: &str) {
+        let policy = self.options.ttl;
+        let promise = match policy {
+            TtlPolicy::Keep => {
+                "keep: data expires when it would have; what has expired since the cut does not come back"
+            }
+            TtlPolicy::Rebase => "rebase: data lives, from its restore on, for the time that it had left at the cut",
+            TtlPolicy::Strip => "strip: what lived at the cut does not expire; defaults of tables stay for new writes",
+        };
+        let limited = policy != TtlPolicy::Strip && seen.last_expiry == LAST_EXPIRY_2038;
+        let limit =
+            "; the destination takes no expiry after 2038-01-19T03:14:06Z, and a row with a later one stops the run";
+        self.checks.push(Line::ok("ttl", contact, format!("{promise}{}", if limited { limit } else { "" })));
+        for item in self.wanted.iter().filter(|_| limited) {
+            let Ok(keyspace) = &item.schema else { continue };
+            let table = keyspace.tables.iter().find(|t| item.line.object.parts().last() == Some(&t.name));
+            let default = table.map_or(0, |table| i64::from(table.default_time_to_live));
+            if default > 0 && item.line.cut.through.as_second() + default > i64::from(seen.last_expiry) {
+                let subject = item.line.object.to_string();
+                let detail =
+                    format!("its default time to live, {default} s, leads beyond the destination's last expiry");
+                let hint = "use the policy strip, or a destination with storage_compatibility_mode NONE";
+                self.checks.push(Line::warn("ttl", &subject, detail, hint));
+            }
         }
     }
 

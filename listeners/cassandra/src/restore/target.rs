@@ -22,7 +22,11 @@ use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
     connect::Retryable,
-    restore::shapes::{Shapes, StatementId},
+    restore::{
+        shapes::{Shapes, StatementId},
+        ttl::Lifetimes,
+        writes::Clock,
+    },
 };
 
 /// Tries of one piece after its first failure.
@@ -102,8 +106,10 @@ pub struct Target {
     pub level: Arc<Level>,
     /// Clocks.
     pub env: Env,
-    /// The cut of the version, s since 1970.
-    pub cut: u32,
+    /// What becomes of expiries.
+    pub lifetimes: Lifetimes,
+    /// When the restore began to write, s since 1970.
+    pub started: u32,
     /// Time after which a write that was not acknowledged is given up at the destination.
     pub write_timeout: Duration,
     /// True where the destination can tell the times of elements (5.0 on).
@@ -122,8 +128,10 @@ pub struct TargetSettings {
     pub level: Arc<Level>,
     /// Clocks.
     pub env: Env,
-    /// The cut, s since 1970.
-    pub cut: u32,
+    /// What becomes of expiries.
+    pub lifetimes: Lifetimes,
+    /// When the restore began to write, s since 1970.
+    pub started: u32,
     /// The destination's write timeout for the table's kind.
     pub write_timeout: Duration,
     /// True from Cassandra 5.0 on.
@@ -151,8 +159,17 @@ impl Target {
         for id in ids {
             prepared.push((id, prepare(&session, &shapes.get(id).cql).await?));
         }
-        let TargetSettings { name, level, env, cut, write_timeout, element_times, shared, slowest_write_seconds } =
-            settings;
+        let TargetSettings {
+            name,
+            level,
+            env,
+            lifetimes,
+            started,
+            write_timeout,
+            element_times,
+            shared,
+            slowest_write_seconds,
+        } = settings;
         let extra = tokio::sync::Mutex::new(BTreeMap::new());
         Ok(Self {
             session,
@@ -163,7 +180,8 @@ impl Target {
             extra,
             level,
             env,
-            cut,
+            lifetimes,
+            started,
             write_timeout,
             element_times,
             shared,
@@ -199,6 +217,11 @@ impl Target {
     /// Seconds since 1970 by our clock.
     pub fn now(&self) -> u32 {
         u32::try_from(self.env.now().as_second()).unwrap_or(u32::MAX)
+    }
+
+    /// The rule for expiries of what is written at `now`, s since 1970.
+    pub fn clock(&self, now: u32) -> Clock {
+        Clock { lifetimes: self.lifetimes, now }
     }
 
     /// `keyspace.table`, quoted.

@@ -25,6 +25,7 @@ use crate::{
         feed::Piece,
         raw::{self, Element},
         target::{Failure, Target},
+        ttl::Lifetimes,
         writes::{clustering, value_expiry},
     },
 };
@@ -38,17 +39,28 @@ struct Expected {
     key: Bytes,
     value: Bytes,
     ts: i64,
-    expiry: Option<Expiry>,
+    /// When it expires, at the earliest and at the latest, s since 1970.
+    expiry: Option<(u32, u32)>,
     /// False where it expires about now.
     certain: bool,
 }
 
-/// The clock around a reading, s since 1970, and how late an expiry may be.
+/// The clock around a reading, s since 1970, how late an expiry may be, and what became of expiries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     before: u32,
     after: u32,
     late: u32,
+    /// When the restore began to write, s since 1970.
+    started: u32,
+    lifetimes: Lifetimes,
+}
+
+impl Reading {
+    /// When an atom with this expiry at the source expires here; as [`Lifetimes::expected`].
+    fn expected(&self, expiry: Option<Expiry>) -> Option<Option<(u32, u32)>> {
+        self.lifetimes.expected(expiry, (self.started, self.before))
+    }
 }
 
 impl Target {
@@ -90,7 +102,8 @@ impl Target {
             found.extend(self.read_all(piece, &cql, values).await?);
         }
         let late = self.slowest_write_seconds.load(Ordering::Relaxed);
-        Ok((found, Reading { before, after: self.now(), late }))
+        let (started, lifetimes) = (self.started, self.lifetimes);
+        Ok((found, Reading { before, after: self.now(), late, started, lifetimes }))
     }
 
     async fn read_all(&self, piece: &Piece, cql: &str, values: Vec<Raw>) -> Result<Vec<Out>, Failure> {
@@ -262,9 +275,9 @@ fn same_key(found: &Out, key: &[Bytes]) -> bool {
 
 /// Whether an atom with this expiry is there when read: `None` no, else whether it is certain.
 fn life(expiry: Option<Expiry>, reading: Reading) -> Option<bool> {
-    let Some(expiry) = expiry else { return Some(true) };
-    let gone = expiry.at.saturating_add(EXPIRY_SLACK + reading.late) < reading.before;
-    (!gone).then_some(expiry.at > reading.after.saturating_add(EXPIRY_SLACK))
+    let Some((earliest, latest)) = reading.expected(expiry)? else { return Some(true) };
+    let gone = latest.saturating_add(EXPIRY_SLACK + reading.late) < reading.before;
+    (!gone).then_some(earliest > reading.after.saturating_add(EXPIRY_SLACK))
 }
 
 fn presence(row: &Row, reading: Reading) -> Presence {
@@ -289,7 +302,7 @@ fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> 
     let of = |key: Bytes, value: Bytes, cell: &Cell| {
         let expiry = value_expiry(cell)?;
         let certain = life(expiry, reading)?;
-        Some(Expected { key, value, ts: cell.ts, expiry, certain })
+        Some(Expected { key, value, ts: cell.ts, expiry: reading.expected(expiry)?, certain })
     };
     let element = |c: &PathCell| match cql_type {
         CqlType::List { .. } => of(Bytes::new(), c.cell.value.clone(), &c.cell),
@@ -357,14 +370,13 @@ fn compare(expected: &[Expected], found: &[Element], timed: bool, reading: Readi
 }
 
 /// True where the remaining time leads to the expiry: at most 1 s early, at most 1 s and the slowest write late.
-fn expires_right(expiry: Option<Expiry>, ttl: Option<i32>, reading: Reading) -> bool {
+fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, reading: Reading) -> bool {
     match (expiry, ttl) {
         (None, None) => true,
-        (Some(expiry), Some(ttl)) => {
-            let at = i64::from(expiry.at);
+        (Some((from, to)), Some(ttl)) => {
             let earliest = i64::from(reading.before) + i64::from(ttl) - 1 - i64::from(reading.late);
             let latest = i64::from(reading.after) + i64::from(ttl) + 1;
-            (earliest..=latest).contains(&at)
+            earliest <= i64::from(to) && i64::from(from) <= latest
         }
         _ => false,
     }
@@ -372,13 +384,24 @@ fn expires_right(expiry: Option<Expiry>, ttl: Option<i32>, reading: Reading) -> 
 
 #[cfg(test)]
 mod tests {
+    use tidemark_listener_core::driver::TtlPolicy;
+
     use super::*;
     use crate::{
         counter::fixtures::context,
-        restore::samples::{self, complex, expiring, int, live},
+        restore::{
+            samples::{self, complex, expiring, int, live},
+            ttl::LAST_EXPIRY_2038,
+        },
     };
 
-    const READING: Reading = Reading { before: 1_000, after: 1_000, late: 1 };
+    const READING: Reading = Reading {
+        before: 1_000,
+        after: 1_000,
+        late: 1,
+        started: 950,
+        lifetimes: Lifetimes { policy: TtlPolicy::Keep, cut: 900, last_expiry: LAST_EXPIRY_2038 },
+    };
 
     fn element(value: i32, ts: i64, ttl: Option<i32>) -> Element {
         Element { key: Bytes::new(), value: int(value), ts: Some(ts), ttl }
@@ -399,6 +422,21 @@ mod tests {
             assert_eq!(check(expiring(5, 1_100, int(1)), &[element(1, 5, Some(ttl))]).is_ok(), good, "{ttl}");
         }
         assert!(check(expiring(5, 1_100, int(1)), &[element(1, 5, None)]).is_err());
+    }
+
+    #[test]
+    fn rebased_lives_count_from_any_moment_of_the_writing_and_stripped_ones_have_no_end() {
+        let check = |policy, at, ttl| {
+            let reading = Reading { lifetimes: Lifetimes { policy, ..READING.lifetimes }, ..READING };
+            let expected = expected(&CqlType::Int, Some(&ColumnData::Simple(expiring(5, at, int(1)))), reading);
+            compare(&expected.unwrap(), &[element(1, 5, ttl)], true, reading).is_ok()
+        };
+        // 100 s were left at the cut; written between 950 and 1,000, read at 1,000.
+        for (ttl, good) in [(48, false), (49, true), (75, true), (102, true), (103, false)] {
+            assert_eq!(check(TtlPolicy::Rebase, 1_000, Some(ttl)), good, "{ttl}");
+        }
+        assert!(check(TtlPolicy::Strip, 1_000, None) && !check(TtlPolicy::Strip, 1_000, Some(75)));
+        assert!(!check(TtlPolicy::Strip, 900, None), "what had expired at the cut came back");
     }
 
     #[test]

@@ -12,7 +12,10 @@ use tidemark_gateway::Digest;
 use super::*;
 use crate::{
     cluster::{ColumnRow, CreateStatement, TableRows},
-    restore::observe::ObservedNode,
+    restore::{
+        observe::ObservedNode,
+        ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
+    },
 };
 
 fn keyspace(name: &str) -> KeyspaceSchema {
@@ -75,6 +78,7 @@ fn seen() -> Observed {
         schema_versions: BTreeMap::from([("v".to_owned(), vec![])]),
         write_timeout: Duration::from_secs(2),
         counter_timeout: Duration::from_secs(5),
+        last_expiry: LAST_EXPIRY_2038,
         clock_offset_millis: 0,
         keyspaces: vec![],
         contents: BTreeMap::new(),
@@ -185,6 +189,32 @@ fn counters_need_an_empty_table_and_every_node() {
     down.nodes[0].up = false;
     let declared = RestoreOptions { write_level: Some("quorum".into()), ..options() };
     assert_eq!(plan(&line(), counters, &declared, down).1, vec!["write-level"]);
+}
+
+#[test]
+fn the_plan_says_what_becomes_of_times_to_live() {
+    let line = line();
+    let ttl = |ttl, default, last_expiry| {
+        let mut keyspace = keyspace("ks");
+        keyspace.tables[0].default_time_to_live = default;
+        let seen = Observed { last_expiry, ..seen() };
+        let (made, failed) = plan(&line, keyspace, &RestoreOptions { ttl, ..options() }, seen);
+        assert!(failed.is_empty(), "{failed:?}");
+        made.checks
+            .into_iter()
+            .filter(|line| line.name == "ttl")
+            .map(|line| (line.status, line.detail))
+            .collect::<Vec<_>>()
+    };
+    for (policy, word) in [(TtlPolicy::Keep, "keep"), (TtlPolicy::Rebase, "rebase"), (TtlPolicy::Strip, "strip")] {
+        let lines = ttl(policy, 0, LAST_EXPIRY_2038);
+        assert!(lines.len() == 1 && lines[0].0 == Status::Ok && lines[0].1.starts_with(word), "{lines:?}");
+        assert_eq!(lines[0].1.contains("2038-01-19T03:14:06Z"), policy != TtlPolicy::Strip);
+    }
+    let until_2038 = i32::MAX;
+    assert_eq!(ttl(TtlPolicy::Keep, until_2038, LAST_EXPIRY_2038).last().unwrap().0, Status::Warn);
+    assert_eq!(ttl(TtlPolicy::Keep, until_2038, LAST_EXPIRY_2106).len(), 1);
+    assert_eq!(ttl(TtlPolicy::Strip, until_2038, LAST_EXPIRY_2038).len(), 1);
 }
 
 #[test]
