@@ -1,5 +1,6 @@
 //! Restore by CQL: the rows of a version, live now, into a keyspace and topology of any shape.
 
+mod builds;
 pub mod checkpoint;
 mod counters;
 pub mod cql;

@@ -21,13 +21,14 @@ use crate::{
     connect::{self, Retryable},
     consolidate::{EntrySchema, view_seconds},
     restore::{
+        builds,
         checkpoint::{Checkpoint, Mark, Stage},
         feed::{Piece, feed},
         objects,
         observe::{Contents, Observed, observe},
         pipeline::{Bounds, Pipeline},
         plan,
-        schema::is_index,
+        schema::{Built, built},
         target::{Level, Target, TargetSettings, level_name, parse_level},
         ttl::Lifetimes,
     },
@@ -61,8 +62,7 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
     let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows);
-    let resumed = control.checkpoint.is_some();
-    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline, resumed)?;
+    let run = Run::new(job, plan, spec, seen, Arc::new(session), keyspaces, pipeline)?;
     run.all().await
 }
 
@@ -101,7 +101,8 @@ async fn begin(
         }
     }
     let started_seconds = u32::try_from(job.env.now().as_second()).unwrap_or(0);
-    let checkpoint = Checkpoint { started_seconds, ..Checkpoint::start(plan) };
+    let mut checkpoint = Checkpoint::start(plan);
+    checkpoint.started_seconds = started_seconds;
     control.save.save(checkpoint.to_value()).await?;
     Ok(checkpoint)
 }
@@ -117,6 +118,7 @@ async fn has_counters(job: &RestoreJob, object: &PlannedObject) -> Result<bool, 
 struct Run<'a> {
     job: &'a RestoreJob,
     plan: &'a RestorePlan,
+    spec: CassandraSpec,
     seen: Observed,
     session: Arc<Session>,
     keyspaces: BTreeSet<String>,
@@ -132,22 +134,23 @@ impl<'a> Run<'a> {
     fn new(
         job: &'a RestoreJob,
         plan: &'a RestorePlan,
+        spec: CassandraSpec,
         seen: Observed,
         session: Arc<Session>,
         keyspaces: BTreeSet<String>,
         pipeline: Pipeline<'a>,
-        resumed: bool,
     ) -> Result<Self, Error> {
         let unknown =
             || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
         let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
         let declared = job.options.write_level.as_deref().and_then(parse_level);
         let level = Arc::new(Level::new(wanted, declared));
-        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed, unsettled: resumed })
+        let resumed = pipeline.is_resumed();
+        Ok(Self { job, plan, spec, seen, session, keyspaces, pipeline, level, resumed, unsettled: resumed })
     }
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
-        self.statements(|statement| !is_index(statement)).await?;
+        self.statements(|statement| built(statement).is_none()).await?;
         let refreshed = connect::refresh(&self.session, &self.keyspaces).await;
         refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })?;
         while self.pipeline.checkpoint.object < self.plan.objects.len() {
@@ -155,8 +158,17 @@ impl<'a> Run<'a> {
                 return Err(self.stopped(error).await);
             }
         }
-        self.statements(is_index).await?;
+        self.statements(|statement| built(statement).is_some()).await?;
+        self.builds().await?;
         Ok(self.report())
+    }
+
+    /// Waits for indexes and views, and notes those that are not built.
+    async fn builds(&mut self) -> Result<(), Error> {
+        let wanted: Vec<Built> = self.plan.schema.iter().filter_map(|statement| built(statement)).collect();
+        let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline).await?;
+        self.pipeline.checkpoint.warnings.extend(unbuilt);
+        Ok(())
     }
 
     /// Saves how far it came; the error that stopped it.

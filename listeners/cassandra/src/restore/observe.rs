@@ -24,6 +24,9 @@ const WRITE_TIMEOUT: [&str; 2] = ["write_request_timeout", "write_request_timeou
 /// Names of the write timeout of counters.
 const COUNTER_TIMEOUT: [&str; 2] = ["counter_write_request_timeout", "counter_write_request_timeout_in_ms"];
 
+/// Names of the setting that allows views, from 4.1 on and before.
+const VIEWS_ALLOWED: [&str; 2] = ["materialized_views_enabled", "enable_materialized_views"];
+
 /// Write timeout that is assumed where the destination does not tell its own.
 const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,6 +55,8 @@ pub struct Observed {
     pub counter_timeout: Duration,
     /// Last expiry that it takes, s since 1970.
     pub last_expiry: u32,
+    /// True where it lets materialised views be made.
+    pub allows_views: bool,
     /// Our clock minus the destination's, ms.
     pub clock_offset_millis: i64,
     /// Keyspaces that exist among those asked for.
@@ -116,6 +121,7 @@ pub async fn observe(
     Ok(Observed {
         cluster: local.cluster,
         last_expiry: last_expiry(&settings, &local.release),
+        allows_views: VIEWS_ALLOWED.iter().any(|name| settings.get(*name).is_some_and(|value| value == "true")),
         release: local.release,
         partitioner: local.partitioner,
         nodes: nodes.collect(),

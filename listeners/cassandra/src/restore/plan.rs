@@ -76,6 +76,7 @@ struct Planner<'a> {
     options: &'a RestoreOptions,
     checks: Vec<Line>,
     schema: Vec<String>,
+    /// Indexes and views.
     indexes: Vec<String>,
     objects: Vec<PlannedObject>,
     /// Targets that hold counters.
@@ -283,8 +284,23 @@ impl Planner<'_> {
                 self.schema.extend(exists.is_none().then_some(made.keyspace));
                 self.schema.extend(made.types.into_iter().chain(made.tables));
                 self.indexes.extend(made.indexes);
+                self.views(made.views, target, seen);
                 let hint = "make it again by hand after the restore";
                 self.checks.extend(made.warnings.into_iter().map(|w| Line::warn("schema", target, w, hint)));
+            }
+        }
+    }
+
+    /// Views are made where the destination allows them.
+    fn views(&mut self, views: Vec<(String, String)>, target: &str, seen: &Observed) {
+        for (name, statement) in views {
+            if seen.allows_views {
+                self.indexes.push(statement);
+            } else {
+                let detail =
+                    format!("materialised view {name} is not made again: the destination does not allow views");
+                let hint = "set materialized_views_enabled at the destination, or make it there by hand";
+                self.checks.push(Line::warn("view", target, detail, hint));
             }
         }
     }

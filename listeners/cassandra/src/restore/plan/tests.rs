@@ -79,6 +79,7 @@ fn seen() -> Observed {
         write_timeout: Duration::from_secs(2),
         counter_timeout: Duration::from_secs(5),
         last_expiry: LAST_EXPIRY_2038,
+        allows_views: true,
         clock_offset_millis: 0,
         keyspaces: vec![],
         contents: BTreeMap::new(),
@@ -189,6 +190,27 @@ fn counters_need_an_empty_table_and_every_node() {
     down.nodes[0].up = false;
     let declared = RestoreOptions { write_level: Some("quorum".into()), ..options() };
     assert_eq!(plan(&line(), counters, &declared, down).1, vec!["write-level"]);
+}
+
+#[test]
+fn views_are_made_last_where_the_destination_allows_them() {
+    let mut captured = keyspace("ks");
+    captured.statements.push(CreateStatement {
+        kind: "materialized_view".into(),
+        name: "by_v".into(),
+        statement: "CREATE MATERIALIZED VIEW ks.by_v AS SELECT * FROM ks.t WHERE v IS NOT NULL PRIMARY KEY (v, k);"
+            .into(),
+    });
+    let warned = |plan: &RestorePlan| {
+        let line = plan.checks.iter().find(|line| line.name == "view");
+        line.is_some_and(|line| line.status == Status::Warn && line.detail.contains("by_v"))
+    };
+    let (made, _) = plan(&line(), captured.clone(), &options(), seen());
+    assert!(
+        made.schema.last().unwrap().starts_with("CREATE MATERIALIZED VIEW IF NOT EXISTS \"to\".by_v") && !warned(&made)
+    );
+    let (made, failed) = plan(&line(), captured, &options(), Observed { allows_views: false, ..seen() });
+    assert!(failed.is_empty() && warned(&made) && made.schema.iter().all(|s| !s.contains("by_v")));
 }
 
 #[test]
