@@ -28,5 +28,6 @@ pub mod sstables;
 pub mod stores;
 pub mod system;
 pub mod tables;
+pub mod tally;
 pub mod ties;
 pub mod wait;

@@ -163,6 +163,17 @@ impl System {
         Ok(self.cli.json::<List<Operation>>(&["op", "list"]).await?.items)
     }
 
+    /// What the restore would do.
+    ///
+    /// # Errors
+    /// Where it cannot be planned.
+    pub async fn plan(&self, restore: &Restore<'_>) -> Result<Value> {
+        let mut arguments = restore.arguments();
+        arguments.retain(|word| word != "--wait");
+        arguments[1] = "plan".to_owned();
+        self.cli.json(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
     /// Restores a version under another keyspace with `SimpleStrategy` and waits; returns the operation.
     ///
     /// # Errors

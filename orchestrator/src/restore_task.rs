@@ -13,9 +13,9 @@ use tidemark_catalog::{
 };
 use tidemark_listener_core::{
     check::Status,
-    driver::{RestoreControl, RestoreJob, RestoreOptions, RestorePlan},
+    driver::{RestoreControl, RestoreJob, RestoreOptions, RestorePlan, TtlPolicy},
 };
-use tidemark_web::api::Restore;
+use tidemark_web::api::{self, Restore};
 
 use crate::{
     executors::{Executors, spec},
@@ -85,6 +85,15 @@ fn options(restore: &Restore) -> RestoreOptions {
         write_level: restore.write_level.clone(),
         into_non_empty: restore.into_non_empty.clone(),
         accept_degraded: restore.accept_degraded,
+        ttl: ttl(restore.ttl),
+    }
+}
+
+fn ttl(policy: api::TtlPolicy) -> TtlPolicy {
+    match policy {
+        api::TtlPolicy::Keep => TtlPolicy::Keep,
+        api::TtlPolicy::Rebase => TtlPolicy::Rebase,
+        api::TtlPolicy::Strip => TtlPolicy::Strip,
     }
 }
 

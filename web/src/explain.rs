@@ -87,10 +87,13 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-REST-0201",
     "TM-REST-0202",
     "TM-REST-0203",
+    "TM-REST-0204",
     "TM-REST-0301",
     "TM-REST-0302",
+    "TM-REST-0303",
     "TM-REST-0401",
     "TM-REST-0402",
+    "TM-REST-0403",
     "TM-REST-0501",
     "TM-REST-0601",
     "TM-REST-0602",
@@ -124,7 +127,7 @@ static PAGES: [(&str, &str); COUNT] = pages![
 ];
 
 /// Number of codes.
-const COUNT: usize = 111;
+const COUNT: usize = 114;
 
 /// The page of a code, Markdown; `None` where there is no such code.
 pub fn page(code: &str) -> Option<&'static str> {

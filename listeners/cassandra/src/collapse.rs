@@ -7,7 +7,7 @@
 //! **Disagreement.** For each row (static rows too) the captured owners of its partition are compared, those that hold
 //! nothing of it included. They disagree iff
 //! 1. their live views at the cut differ: the row is there for one and not for another, or a live cell or INSERT marker
-//!    differs in value, write time or expiry; and
+//!    differs in value, write time or expiry (the value of a counter is the sum of its shards); and
 //! 2. the newest atom in which they differ was written before the lower bound of the cut: a younger difference may only be
 //!    a write that was on its way.
 //!

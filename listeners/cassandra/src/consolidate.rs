@@ -37,8 +37,8 @@ pub use schema::{ENTRY_SCHEMA_FORMAT, EntrySchema, SchemaError};
 
 /// Collapses the captured replicas of the job's table into one state and stores its segments, range pages and entry.
 ///
-/// A table that no node could ship, that has counters, or whose schema changed while it was captured, is a line without
-/// entry whose quality says why.
+/// A table that no node could ship, that has counters with local shards, or whose schema changed while it was captured, is a
+/// line without entry whose quality says why.
 ///
 /// # Errors
 /// Code `TM-CASS-04xx`: the nodes' descriptions of the cluster cannot be read or contradict each other, a replica's files
@@ -47,7 +47,10 @@ pub async fn consolidate(job: ConsolidateJob) -> Result<ObjectLine, driver::Erro
     let captures = captures::read(&job.store, &job.slices).await?;
     match Plan::make(&job, &captures)? {
         Verdict::Missing(reason) => Ok(missing(&job, reason)),
-        Verdict::Merge(plan) => Ok(merge(&job, *plan).await?),
+        Verdict::Merge(plan) => match merge(&job, *plan).await {
+            Err(refused) if refused.is_of_local_counters() => Ok(missing(&job, chain(&refused))),
+            merged => Ok(merged?),
+        },
     }
 }
 

@@ -30,15 +30,19 @@ pub use support::{Support, support};
 
 /// Settings that are kept with a capture, besides every name that starts with `sstable`: 4.0 says `…_in_ms` where later
 /// versions do not.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 20] = [
     "auto_snapshot",
     "cdc_enabled",
     "commitlog_sync",
     "commitlog_sync_group_window",
     "commitlog_sync_period",
     "commitlog_sync_period_in_ms",
+    "counter_write_request_timeout",
+    "counter_write_request_timeout_in_ms",
+    "enable_materialized_views",
     "hinted_handoff_enabled",
     "incremental_backups",
+    "materialized_views_enabled",
     "max_hint_window",
     "max_hint_window_in_ms",
     "memtable_allocation_type",

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod collapse;
 pub mod connect;
 pub mod consolidate;
+pub mod counter;
 pub mod coverage;
 pub mod describe;
 pub mod driver;

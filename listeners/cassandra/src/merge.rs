@@ -3,8 +3,9 @@
 //! A source is anything that reads partitions: an SSTable, another merge, a segment. The merge is a join of sets of atoms:
 //! commutative, associative and idempotent, so it does not matter how often or in which order a write is seen. (Shadowable
 //! row deletions are the exception, as in Cassandra itself: only materialised views of old servers hold them, and views
-//! are never captured.) The clock is never consulted: expired cells and old tombstones are kept, only what is shadowed by
-//! a deletion or beaten by a newer write is dropped.
+//! are never captured. So are counters that were written to again after a deletion, which Cassandra does not support:
+//! what they hold depends on what each replica had merged before, here as there.) The clock is never consulted: expired
+//! cells and old tombstones are kept, only what is shadowed by a deletion or beaten by a newer write is dropped.
 //!
 //! Invariants of what comes out: partitions ascend by (token, key) and none is empty; rows and markers ascend strictly in
 //! clustering order; no atom is shadowed by a deletion in the same partition; range tombstones are disjoint, coalesced and
@@ -18,10 +19,12 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use tidemark_cassandra_format::{
     model::{Deletion, Marker, Partition, PartitionReader, Row, Unfiltered},
-    schema::TableSchema,
+    schema::{Column, TableSchema},
 };
 
 mod atoms;
+#[cfg(test)]
+mod counters;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -42,6 +45,8 @@ pub(crate) use markers::boundary;
 pub use memory::MemoryReader;
 pub use observer::{Cover, Observer};
 use source::{Head, Source};
+
+use crate::counter::Refused;
 
 /// Merges sources of one table into one [`PartitionReader`].
 ///
@@ -67,6 +72,8 @@ pub struct MergeReader<R: PartitionReader, O = ()> {
     /// What was read to find out whether the partition is empty.
     pending: Option<Unfiltered>,
     observer: O,
+    /// True where the table has counters.
+    counters: bool,
     failed: bool,
 }
 
@@ -81,9 +88,12 @@ impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
     /// As [`MergeReader::new`], with an observer of all versions.
     pub fn observed(schema: Arc<TableSchema>, sources: Vec<R>, observer: O) -> Self {
         let count = sources.len();
+        let counters = schema.has_counters();
+        let source = |(index, reader)| Source::new(index, reader, counters);
         Self {
+            sources: sources.into_iter().enumerate().map(source).collect(),
+            counters,
             schema,
-            sources: sources.into_iter().enumerate().map(|(index, reader)| Source::new(index, reader)).collect(),
             covers: vec![Cover::NONE; count],
             heads: BinaryHeap::with_capacity(count),
             members: (0..count).collect(),
@@ -109,9 +119,6 @@ impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
     }
 
     fn advance(&mut self) -> Result<Option<Partition>, Error<R::Error>> {
-        if let Some(column) = intake::counter_column(&self.schema) {
-            return Err(Error::Counter { column: column.to_owned() });
-        }
         loop {
             self.leave_partition()?;
             let Some(partition) = self.enter_partition()? else { return Ok(None) };
@@ -148,7 +155,7 @@ impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
             }
         }
         self.observer.partition(&self.partitions);
-        let partition = self.merge_heads();
+        let partition = self.merge_heads()?;
         self.prime()?;
         Ok(partition)
     }
@@ -161,19 +168,18 @@ impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
         }
     }
 
-    fn merge_heads(&mut self) -> Option<Partition> {
-        let mut heads = self.partitions.drain(..).map(|(_, partition)| partition);
-        let mut merged = heads.next()?;
-        merged.deletion = atoms::normal(merged.deletion);
-        for head in heads {
-            merged.deletion = merged.deletion.max(atoms::normal(head.deletion));
-            merged.static_row = join_static(&self.schema, merged.static_row, head.static_row);
-        }
-        let deletion = merged.deletion;
-        merged.static_row = merged.static_row.and_then(|static_row| row::settled(static_row, deletion));
+    fn merge_heads(&mut self) -> Result<Option<Partition>, Error<R::Error>> {
+        let mut heads = std::mem::take(&mut self.partitions);
+        let deletions = heads.iter().map(|(_, head)| atoms::normal(head.deletion));
+        let deletion = deletions.fold(Deletion::LIVE, Deletion::max);
+        let static_row = |(index, head): &mut (usize, Partition)| Some((*index, head.static_row.take()?));
+        let mut statics: Vec<(usize, Row)> = heads.iter_mut().filter_map(static_row).collect();
+        let merged = heads.drain(..).next().map(|(_, head)| head);
+        self.partitions = heads;
         self.deletion = deletion;
         self.open = Deletion::LIVE;
-        Some(merged)
+        let static_row = self.merge_versions(&mut statics, |schema| &schema.statics)?;
+        Ok(merged.map(|head| Partition { deletion, static_row, ..head }))
     }
 
     /// Reads the first row or marker of each member.
@@ -230,18 +236,33 @@ impl<R: PartitionReader, O: Observer> MergeReader<R, O> {
             }
         }
         self.observer.row(&versions, &self.covers);
-        let merged = self.merge_versions(&mut versions);
+        let merged = self.merge_versions(&mut versions, |schema| &schema.regulars);
         self.versions = versions;
-        Ok(merged)
+        merged
     }
 
-    fn merge_versions(&self, versions: &mut Vec<(usize, Row)>) -> Option<Row> {
-        let mut rows = versions.drain(..).map(|(_, row)| row);
-        let mut merged = rows.next()?;
-        for other in rows {
-            row::join(&self.schema.regulars, &mut merged, other);
+    /// The join of all versions of a row, of which nothing is left that is deleted here; leaves `versions` empty.
+    fn merge_versions(
+        &self,
+        versions: &mut Vec<(usize, Row)>,
+        columns: impl Fn(&TableSchema) -> &[Column],
+    ) -> Result<Option<Row>, Error<R::Error>> {
+        let active = self.active();
+        if self.counters {
+            row::clear(versions, active);
         }
-        row::settled(merged, self.active())
+        let mut rows = versions.drain(..).map(|(_, row)| row);
+        let Some(mut merged) = rows.next() else { return Ok(None) };
+        for other in rows {
+            let joined = row::join(columns(&self.schema), &mut merged, other);
+            joined.map_err(|(column, source)| self.refused(column, source))?;
+        }
+        Ok(row::settled(merged, active))
+    }
+
+    fn refused(&self, column: String, source: Refused) -> Error<R::Error> {
+        let key = self.members.first().map(|&index| hex::encode(self.sources[index].key()));
+        Error::Counter { index: None, key: key.unwrap_or_default(), column, source }
     }
 
     /// The deletion that covers rows at the current position.
@@ -331,15 +352,5 @@ impl<R: PartitionReader, O: Observer> PartitionReader for MergeReader<R, O> {
         }
         let result = self.step();
         self.guard(result)
-    }
-}
-
-fn join_static(schema: &TableSchema, left: Option<Row>, right: Option<Row>) -> Option<Row> {
-    match (left, right) {
-        (Some(mut left), Some(right)) => {
-            row::join(&schema.statics, &mut left, right);
-            Some(left)
-        }
-        (left, right) => left.or(right),
     }
 }

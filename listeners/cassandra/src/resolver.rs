@@ -78,7 +78,8 @@ impl Resolver for PartitionResolver {
     type Record = PartitionState;
 
     /// # Panics
-    /// If the two are states of different partitions or of another table than the resolver's.
+    /// If the two are states of different partitions or of another table than the resolver's, or hold more than 32,767
+    /// shards of one counter.
     fn join(&self, left: PartitionState, right: PartitionState) -> PartitionState {
         assert_eq!((left.head.token, &left.head.key), (right.head.token, &right.head.key), "states of one partition");
         self.merge(vec![left, right]).expect("states are ordered and fit the table: only merges make them")

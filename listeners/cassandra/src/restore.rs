@@ -1,6 +1,8 @@
 //! Restore by CQL: the rows of a version, live now, into a keyspace and topology of any shape.
 
+mod builds;
 pub mod checkpoint;
+mod counters;
 pub mod cql;
 pub mod execute;
 pub mod feed;
@@ -15,6 +17,7 @@ mod raw;
 pub mod schema;
 pub mod shapes;
 pub mod target;
+pub mod ttl;
 mod verify;
 pub mod writes;
 

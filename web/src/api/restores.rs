@@ -33,6 +33,22 @@ pub struct Restore {
     /// Restore what is not proven complete.
     #[serde(default)]
     pub accept_degraded: bool,
+    /// What becomes of times to live.
+    #[serde(default)]
+    pub ttl: TtlPolicy,
+}
+
+/// What becomes of times to live in a restore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum TtlPolicy {
+    /// Data expires when it would have at the source; what has expired since the cut does not come back.
+    #[default]
+    Keep,
+    /// What lived at the cut lives, from its restore on, for the time that it had left at the cut.
+    Rebase,
+    /// What lived at the cut does not expire.
+    Strip,
 }
 
 /// What a restore will do.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::api::TtlPolicy;
+
 /// Backup of distributed databases: versions, restores, operations.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark", version, propagate_version = false, arg_required_else_help = true)]
@@ -240,6 +242,9 @@ pub(super) struct RestoreArguments {
     /// Restore objects that are not proven complete.
     #[arg(long)]
     pub(super) accept_degraded: bool,
+    /// What becomes of times to live.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) ttl: TtlPolicy,
 }
 
 /// Commands on restores.

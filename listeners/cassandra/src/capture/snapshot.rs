@@ -249,13 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn matching_tables_are_chosen_and_counters_are_named_as_unreadable() {
-        let schemas = [keyspace("shop", vec![table("orders", "int"), table("hits", "counter"), table("other", "int")])];
-        let patterns = Patterns::parse(&["shop/orders".into(), "*/hits".into()]).unwrap();
+    fn matching_tables_are_chosen_and_what_is_not_supported_is_named_as_unreadable() {
+        let mut transient = keyspace("old", vec![table("hits", "int")]);
+        transient.replication = BTreeMap::from([("dc1".into(), "3/1".into())]);
+        let schemas = [
+            keyspace("shop", vec![table("orders", "int"), table("clicks", "counter"), table("other", "int")]),
+            transient,
+        ];
+        let patterns = Patterns::parse(&["shop/orders".into(), "*/clicks".into(), "*/hits".into()]).unwrap();
         let chosen = choose(&schemas, &patterns);
         let names: Vec<String> = chosen.iter().map(|table| table.object.to_string()).collect();
-        assert_eq!(names, ["shop/hits", "shop/orders"]);
-        assert!(chosen[0].unreadable.as_ref().is_some_and(|reason| reason.contains("counter")));
-        assert_eq!(wanted(&chosen), ["shop.orders"]);
+        assert_eq!(names, ["old/hits", "shop/clicks", "shop/orders"]);
+        assert!(chosen[0].unreadable.as_ref().is_some_and(|reason| reason.contains("transient")));
+        assert_eq!(wanted(&chosen), ["shop.clicks", "shop.orders"]);
     }
 }

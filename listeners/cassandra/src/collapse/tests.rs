@@ -2,11 +2,15 @@ use std::sync::Arc;
 
 use tidemark_cassandra_format::model::{
     BoundKind::{InclEnd, InclStart},
-    Deletion, Partition, Row, Unfiltered,
+    Cell, CellState, Deletion, Partition, Row, Unfiltered,
 };
+use tidemark_cassandra_format::{schema::TableSchema, types::CqlType};
 
 use super::{Collapse, CollapseOptions, CollapseStats, Error, ReplicaInput};
-use crate::merge::{MemoryReader, MergeReader, fixtures::*};
+use crate::{
+    counter::fixtures::{Written, context},
+    merge::{MemoryReader, MergeReader, fixtures::*},
+};
 
 /// Cut in s; writes are before it up to 999 µs.
 const CUT: CollapseOptions = CollapseOptions { now_seconds: 100, cut_from_micros: 1000 };
@@ -204,4 +208,30 @@ fn errors_name_the_host() {
     let replicas = vec![replica(1, vec![], |_| true), replica(2, vec![(head(1), unclosed)], |_| true)];
     let result = drain(&mut Collapse::new(schema(), replicas, CUT));
     assert!(matches!(result, Err(Error::Replica { host, .. }) if host == "host-2"));
+}
+
+#[test]
+fn counters_disagree_by_what_readers_are_told() {
+    let mut counters = TableSchema::clone(&schema());
+    counters.regulars[0].cql_type = CqlType::Counter;
+    let counters = Arc::new(counters);
+    let disagreeing = |left: Cell, right: Cell| {
+        let replica = |host, cell| {
+            let content = MemoryReader::new([(head(0), rows([row(1, 1).cell(A, cell)]))]);
+            let reader = MergeReader::new(counters.clone(), vec![content]);
+            ReplicaInput { host: format!("host-{host}"), reader, owns: Arc::new(|_| true) }
+        };
+        let replicas = vec![replica(1, left), replica(2, right)];
+        let mut collapse = Collapse::new(counters.clone(), replicas, CUT);
+        drain(&mut collapse).unwrap();
+        collapse.stats().disagreeing_rows
+    };
+    let count = |ts, shards: &[Written]| Cell { ts, state: CellState::Live, value: context(shards) };
+    let three = || count(5, &[(1, 'g', 2, 3)]);
+    assert_eq!(disagreeing(three(), three()), 0);
+    assert_eq!(disagreeing(three(), count(5, &[(1, 'g', 1, 1), (2, 'g', 1, 2)])), 0);
+    assert_eq!(disagreeing(three(), count(5, &[(1, 'g', 1, 2)])), 1);
+    assert_eq!(disagreeing(three(), count(6, &[(1, 'g', 3, 3)])), 1);
+    assert_eq!(disagreeing(three(), count(1000, &[(1, 'g', 3, 4)])), 0);
+    assert_eq!(disagreeing(three(), tombstone(5)), 1);
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use tidemark_cassandra_format::{
-    model::{Deletion, Partition, Row},
+    model::{ColumnIndex, Deletion, Expiry, Partition, Row},
     schema::{Column, TableSchema},
+    types::CqlType,
 };
 
 use super::{
@@ -13,8 +14,9 @@ use super::{
     owned::Ownership,
 };
 use crate::{
+    counter,
     merge::{Cover, Observer},
-    view,
+    view::{self, LiveCell, LiveRow},
 };
 
 /// Counts the rows on which captured owners disagree.
@@ -48,19 +50,23 @@ impl Witness {
     fn judge<'a>(&mut self, is_static: bool, version_of: impl Fn(usize) -> Version<'a>) {
         let disagree = {
             let columns = if is_static { &self.schema.statics } else { &self.schema.regulars };
-            self.views_differ(&version_of) && self.newest(columns, &version_of) < Some(self.options.cut_from_micros)
+            self.views_differ(columns, &version_of)
+                && self.newest(columns, &version_of) < Some(self.options.cut_from_micros)
         };
         self.disagreeing += u64::from(disagree);
     }
 
-    fn views_differ<'a>(&self, version_of: &impl Fn(usize) -> Version<'a>) -> bool {
+    fn views_differ<'a>(&self, columns: &[Column], version_of: &impl Fn(usize) -> Version<'a>) -> bool {
         let view_of = |&owner: &usize| {
             let row = version_of(owner).row;
             row.and_then(|row| view::live_row(row, self.options.now_seconds))
         };
         let mut views = self.owners.iter().map(view_of);
         let first = views.next();
-        views.any(|view| Some(view) != first)
+        views.any(|view| match (view, first.unwrap_or_default()) {
+            (Some(view), Some(first)) => !same_view(columns, &view, &first),
+            (view, first) => view.is_some() != first.is_some(),
+        })
     }
 
     /// Write time of the newest atom that not all owners have. What all have, each has in common with the first owner, so
@@ -70,6 +76,31 @@ impl Witness {
         let first = version_of(first);
         others.iter().filter_map(|&other| newest_difference(columns, first, version_of(other))).max()
     }
+}
+
+/// True iff a reader is told the same.
+fn same_view(columns: &[Column], left: &LiveRow<'_>, right: &LiveRow<'_>) -> bool {
+    let cells = || left.cells().map(|at| told(columns, at)).eq(right.cells().map(|at| told(columns, at)));
+    left.liveness() == right.liveness() && cells()
+}
+
+/// What a reader is told of a cell: its place, write time and expiry, and its value; of a counter the sum of its shards.
+fn told<'a>(columns: &[Column], at: LiveCell<'a>) -> (Place<'a>, i64, Option<Expiry>, Told<'a>) {
+    let count = match columns[usize::from(at.column)].cql_type {
+        CqlType::Counter => counter::value(&at.cell.value).ok(),
+        _ => None,
+    };
+    ((at.column, at.path), at.cell.ts, at.expiry(), count.map_or(Told::Value(&at.cell.value), Told::Count))
+}
+
+/// Column and path.
+type Place<'a> = (ColumnIndex, Option<&'a [u8]>);
+
+/// A value as a reader is told it.
+#[derive(PartialEq, Eq)]
+enum Told<'a> {
+    Value(&'a [u8]),
+    Count(i64),
 }
 
 impl Observer for Witness {

@@ -5,7 +5,7 @@ use tidemark_catalog::page_io;
 use tidemark_gateway::upload;
 use tidemark_listener_core::driver;
 
-use crate::{collapse, segment, staged};
+use crate::{collapse, counter::Refused, segment, staged};
 
 /// Error of the stream that is written.
 pub(super) type StreamError = collapse::Error<crate::merge::Error<sstable::Error>>;
@@ -81,6 +81,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// True where the table holds counters that nobody can merge: what is wrong with it then is no damage.
+    pub(super) fn is_of_local_counters(&self) -> bool {
+        let Self::Read { source, .. } = self else { return false };
+        let source: &(dyn std::error::Error + 'static) = source;
+        let mut chain = std::iter::successors(Some(source), |error| error.source());
+        chain.any(|error| matches!(error.downcast_ref::<Refused>(), Some(Refused::Local)))
+    }
+}
+
 /// True where the chain of causes holds an SSTable's error for which `is` holds.
 fn caused_by(error: &(dyn std::error::Error + 'static), is: impl Fn(&sstable::Error) -> bool) -> bool {
     let mut chain = std::iter::successors(Some(error), |error| error.source());
@@ -110,4 +120,25 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         text.push_str(&cause);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge;
+
+    fn failure(source: Refused) -> Failure {
+        let inner = merge::Error::Counter { index: Some(0), key: "0a".into(), column: "c".into(), source };
+        let source =
+            collapse::Error::Replica { host: "h".into(), source: merge::Error::Source { index: 0, source: inner } };
+        Failure::Read { table: "ks.t".into(), file: Some("nb-1-big-Data.db".into()), source }
+    }
+
+    #[test]
+    fn local_counters_are_told_from_damage_and_named_by_file_key_and_column() {
+        assert!(failure(Refused::Local).is_of_local_counters());
+        assert!(!failure(Refused::Malformed("x")).is_of_local_counters() && !Failure::Cancelled.is_of_local_counters());
+        let text = chain(&failure(Refused::Local));
+        assert!(["nb-1-big-Data.db", "0x0a", "\"c\"", "local shards"].iter().all(|word| text.contains(word)), "{text}");
+    }
 }

@@ -76,9 +76,9 @@ impl Plan {
         let Some(schema) = captures.iter().find_map(|capture| EntrySchema::of(capture, keyspace, table)) else {
             return Ok(Verdict::Missing(nobody(job)));
         };
-        match readable(&schema) {
+        match schema.table() {
             Ok(table) => Self::of(job, captures, schema, Arc::new(table)),
-            Err(reason) => Ok(Verdict::Missing(reason)),
+            Err(error) => Ok(Verdict::Missing(chain(&error))),
         }
     }
 
@@ -144,12 +144,6 @@ fn nobody(job: &ConsolidateJob) -> String {
         Some((partition, reason)) if job.slices.is_empty() => format!("no node was captured; {partition}: {reason}"),
         _ => "no captured node has the table".to_owned(),
     }
-}
-
-/// The table, or why it cannot be consolidated.
-fn readable(schema: &EntrySchema) -> Result<TableSchema, String> {
-    let table = schema.table().map_err(|error| chain(&error))?;
-    if table.has_counters() { Err("counter tables are not protected".to_owned()) } else { Ok(table) }
 }
 
 /// Ids of the columns, carried on from the state before. One that cannot be understood is no reason to lose this state, whose

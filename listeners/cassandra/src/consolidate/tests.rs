@@ -49,7 +49,9 @@ async fn consolidated(bench: &Bench) -> (ObjectLine, Entry) {
 
 #[tokio::test]
 async fn three_equal_replicas_become_one_copy() {
-    for table in ["kv", "kv_plain", "types", "types_plain", "deletes", "wide", "orders", "paths", "small", "dropped"] {
+    for table in
+        ["kv", "kv_plain", "types", "types_plain", "deletes", "wide", "orders", "paths", "small", "dropped", "counters"]
+    {
         let bench = Bench::of(table, 3).await;
         let (line, entry) = consolidated(&bench).await;
         assert_eq!(line.quality, Quality::Cut, "{table}");
@@ -137,13 +139,6 @@ async fn a_table_that_nobody_could_read_is_missing_with_the_reasons() {
     let Quality::Missing { reason } = &line.quality else { panic!("{line:?}") };
     assert!(reason.contains("broken disk") && reason.contains("format me"), "{reason}");
     assert_eq!(line.entry, None);
-}
-
-#[tokio::test]
-async fn counters_are_missing_by_name() {
-    let bench = Bench::of("counters", 1).await;
-    let line = consolidate(bench.job()).await.unwrap();
-    assert_eq!(line.quality, Quality::Missing { reason: "counter tables are not protected".to_owned() });
 }
 
 #[tokio::test]

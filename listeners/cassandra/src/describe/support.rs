@@ -16,15 +16,17 @@ pub enum Support {
 
 /// Whether `table` can be protected, judged by its schema alone.
 pub fn support(keyspace: &KeyspaceSchema, table: &TableRows) -> Support {
-    if table.columns.iter().any(|column| column.cql_type == "counter") {
-        return Support::Unsupported("counter tables are not protected".to_owned());
-    }
     if let Some((place, factor)) = keyspace.replication.iter().find(|(_, factor)| factor.contains('/')) {
         return Support::Unsupported(format!("transient replication ({place}: {factor}) is not protected"));
     }
     let notes: Vec<String> =
-        [custom_types(table), compact_storage(table), no_grace(table)].into_iter().flatten().collect();
+        [counters(table), custom_types(table), compact_storage(table), no_grace(table)].into_iter().flatten().collect();
     Support::Supported((!notes.is_empty()).then(|| notes.join("; ")))
+}
+
+fn counters(table: &TableRows) -> Option<String> {
+    let text = "counters are restored into a fresh table only, and their write times are not kept";
+    table.columns.iter().any(|column| column.cql_type == "counter").then(|| text.to_owned())
 }
 
 fn custom_types(table: &TableRows) -> Option<String> {
@@ -95,10 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn counters_and_transient_replicas_are_refused() {
-        assert!(matches!(support(&keyspace("3"), &table("counter")), Support::Unsupported(_)));
+    fn transient_replicas_are_refused() {
         assert!(matches!(support(&keyspace("3/1"), &table("int")), Support::Unsupported(_)));
-        assert!(!live_object(&keyspace("3"), &table("counter")).unwrap().supported);
+        assert!(!live_object(&keyspace("3/1"), &table("int")).unwrap().supported);
     }
 
     #[test]
@@ -106,6 +107,7 @@ mod tests {
         let noted = |table: TableRows| matches!(support(&keyspace("3"), &table), Support::Supported(Some(_)));
         assert!(noted(table("'org.apache.cassandra.db.marshal.DynamicCompositeType(b=>BytesType)'")));
         assert!(noted(TableRows { flags: vec!["dense".into()], ..table("int") }));
+        assert!(noted(table("counter")));
         assert!(noted(TableRows { gc_grace_seconds: 0, ..table("int") }));
     }
 }

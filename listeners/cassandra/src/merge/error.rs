@@ -1,5 +1,7 @@
 //! Errors of a merge.
 
+use crate::counter::Refused;
+
 /// Why a merge failed. Sources are named by their index in the order they were given to the merge.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E> {
@@ -51,11 +53,17 @@ pub enum Error<E> {
         /// The source.
         index: usize,
     },
-    /// Counters merge by other rules, which are not implemented.
-    #[error("column {column} is a counter")]
+    /// A counter cannot be merged.
+    #[error("the counter in column {column:?} of partition 0x{key} is refused")]
     Counter {
-        /// Its name.
+        /// The source that holds it; `None` where the join of several does.
+        index: Option<usize>,
+        /// The partition's key, hexadecimal.
+        key: String,
+        /// The column.
         column: String,
+        /// Why.
+        source: Refused,
     },
     /// The merge was read on after an error.
     #[error("the merge has failed before")]
@@ -72,7 +80,8 @@ impl<E> Error<E> {
             | Self::Shape { index, .. }
             | Self::Marker { index }
             | Self::Unclosed { index } => Some(index),
-            Self::Counter { .. } | Self::Failed => None,
+            Self::Counter { index, .. } => index,
+            Self::Failed => None,
         }
     }
 }

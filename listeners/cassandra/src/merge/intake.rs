@@ -3,20 +3,34 @@
 use std::cmp::Ordering;
 
 use tidemark_cassandra_format::{
-    model::{BoundKind, ColumnData, ColumnIndex, Marker, Partition, PathCell, Row, Unfiltered},
+    model::{BoundKind, Cell, CellState, ColumnData, ColumnIndex, Marker, Partition, PathCell, Row, Unfiltered},
     order::compare_paths,
     schema::{Column, TableSchema},
     types::CqlType,
 };
 
 use super::markers;
+use crate::counter::{self, Refused};
 
 type Checked = Result<(), &'static str>;
 
-/// Name of the first counter column, if there is one.
-pub(crate) fn counter_column(schema: &TableSchema) -> Option<&str> {
-    let mut columns = schema.statics.iter().chain(&schema.regulars);
-    columns.find(|column| column.cql_type == CqlType::Counter).map(|column| column.name.as_str())
+/// Checks the counters of a row whose columns are indexes into `columns`; the error names the column.
+pub(crate) fn check_counters(columns: &[Column], row: &Row) -> Result<(), (String, Refused)> {
+    for (index, data) in &row.columns {
+        let column = columns.get(usize::from(*index)).filter(|column| column.cql_type == CqlType::Counter);
+        if let (Some(column), ColumnData::Simple(cell)) = (column, data) {
+            check_counter(cell).map_err(|refused| (column.name.clone(), refused))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_counter(cell: &Cell) -> Result<(), Refused> {
+    match cell.state {
+        CellState::Live => counter::check(&cell.value),
+        CellState::Expiring(_) => Err(Refused::Malformed("a counter cannot expire")),
+        CellState::Tombstone { .. } => Ok(()),
+    }
 }
 
 /// True iff `next` may follow `previous` within a source.

@@ -2,20 +2,26 @@
 //!
 //! Versions are first joined as they are and then settled once: the winner of a place has the greatest write time of all
 //! its versions, so if a deletion removes the winner it removes every version, and the order of the two steps is free.
+//! Counters are the exception: a tombstone wins whatever its write time, and merged shards have the greatest of theirs. So
+//! versions of counter rows are cleared of what is deleted before they are joined ([`clear`]), as Cassandra does.
 
 use tidemark_cassandra_format::{
-    model::{ColumnData, ColumnIndex, Deletion, PathCell, Row, RowDeletion},
+    model::{Cell, CellState, ColumnData, ColumnIndex, Deletion, PathCell, Row, RowDeletion},
     order::compare_paths,
     schema::Column,
     types::CqlType,
 };
 
 use super::atoms::{cell_wins, join_liveness, join_row_deletions, normal};
+use crate::counter::{self, Refused};
 
 type Columns = Vec<(ColumnIndex, ColumnData)>;
 
 /// Joins `right` into `left`; both are versions of one row, whose columns are indexes into `columns`.
-pub(crate) fn join(columns: &[Column], left: &mut Row, right: Row) {
+///
+/// # Errors
+/// Where counters do not merge, with the column's name.
+pub(crate) fn join(columns: &[Column], left: &mut Row, right: Row) -> Result<(), (String, Refused)> {
     // Equal clusterings may differ in bytes (decimals); one choice for every order of sources.
     if right.clustering > left.clustering {
         left.clustering = right.clustering;
@@ -27,14 +33,15 @@ pub(crate) fn join(columns: &[Column], left: &mut Row, right: Row) {
     };
     if same(&left.columns, &right.columns) {
         for ((index, left), (_, right)) in left.columns.iter_mut().zip(right.columns) {
-            join_data(&columns[usize::from(*index)].cql_type, left, right);
+            join_data(&columns[usize::from(*index)], left, right)?;
         }
     } else {
-        left.columns = join_columns(columns, std::mem::take(&mut left.columns), right.columns);
+        left.columns = join_columns(columns, std::mem::take(&mut left.columns), right.columns)?;
     }
+    Ok(())
 }
 
-fn join_columns(columns: &[Column], left: Columns, right: Columns) -> Columns {
+fn join_columns(columns: &[Column], left: Columns, right: Columns) -> Result<Columns, (String, Refused)> {
     let mut joined = Columns::with_capacity(left.len() + right.len());
     let mut left = left.into_iter().peekable();
     let mut right = right.into_iter().peekable();
@@ -44,7 +51,7 @@ fn join_columns(columns: &[Column], left: Columns, right: Columns) -> Columns {
         let from_right = if take_right { right.next() } else { None };
         joined.extend(match (from_left, from_right) {
             (Some((index, mut left)), Some((_, right))) => {
-                join_data(&columns[usize::from(index)].cql_type, &mut left, right);
+                join_data(&columns[usize::from(index)], &mut left, right)?;
                 Some((index, left))
             }
             (one, other) => one.or(other),
@@ -52,12 +59,15 @@ fn join_columns(columns: &[Column], left: Columns, right: Columns) -> Columns {
     }
     joined.extend(left);
     joined.extend(right);
-    joined
+    Ok(joined)
 }
 
 /// Joins two versions of one column. The intake has checked that both are of the column's kind.
-fn join_data(cql_type: &CqlType, left: &mut ColumnData, right: ColumnData) {
+fn join_data(column: &Column, left: &mut ColumnData, right: ColumnData) -> Result<(), (String, Refused)> {
     match (left, right) {
+        (ColumnData::Simple(left), ColumnData::Simple(right)) if column.cql_type == CqlType::Counter => {
+            join_counters(left, right).map_err(|refused| (column.name.clone(), refused))?;
+        }
         (ColumnData::Simple(left), ColumnData::Simple(right)) => {
             if !cell_wins(left, &right) {
                 *left = right;
@@ -65,10 +75,27 @@ fn join_data(cql_type: &CqlType, left: &mut ColumnData, right: ColumnData) {
         }
         (ColumnData::Complex { deletion, cells }, ColumnData::Complex { deletion: other, cells: right }) => {
             *deletion = normal(*deletion).max(normal(other));
-            join_cells(cql_type, cells, right);
+            join_cells(&column.cql_type, cells, right);
         }
         _ => unreachable!("the intake refuses columns of another kind than the table's"),
     }
+    Ok(())
+}
+
+/// A tombstone beats a counter, whatever their write times; two counters are merged.
+fn join_counters(left: &mut Cell, right: Cell) -> Result<(), Refused> {
+    let is_tombstone = |cell: &Cell| matches!(cell.state, CellState::Tombstone { .. });
+    match (is_tombstone(left), is_tombstone(&right)) {
+        (false, false) => {
+            left.value = counter::merge(&left.value, &right.value)?;
+            left.ts = left.ts.max(right.ts);
+        }
+        (true, false) => {}
+        (false, true) => *left = right,
+        (true, true) if cell_wins(left, &right) => {}
+        (true, true) => *left = right,
+    }
+    Ok(())
 }
 
 fn join_cells(cql_type: &CqlType, left: &mut Vec<PathCell>, right: Vec<PathCell>) {
@@ -106,6 +133,16 @@ fn keep_winner(left: &mut PathCell, right: PathCell) {
     let right_wins = !cell_wins(&left.cell, &right.cell) || (right.path > left.path && right.cell == left.cell);
     if right_wins {
         *left = right;
+    }
+}
+
+/// Removes from all versions of a counter row what `active` (partition or range deletion) or the deletion of any version
+/// shadows, before they are joined.
+pub(crate) fn clear(versions: &mut [(usize, Row)], active: Deletion) {
+    let deletions = versions.iter().map(|(_, row)| normal(row.deletion.time));
+    let active = deletions.fold(active, Deletion::max);
+    for (_, row) in versions {
+        row.columns.retain_mut(|(_, data)| settle_data(data, active));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use tidemark_cassandra_format::{
-    model::{Partition, PartitionReader, Unfiltered},
-    schema::TableSchema,
+    model::{Partition, PartitionReader, Row, Unfiltered},
+    schema::{Column, TableSchema},
 };
 
 use super::{Error, intake};
@@ -30,6 +30,8 @@ impl Head {
 pub(crate) struct Source<R> {
     index: usize,
     reader: R,
+    /// True where the table has counters, which are checked one by one.
+    counters: bool,
     /// Token and key of the newest partition.
     last: Option<(i64, Bytes)>,
     head: Option<Partition>,
@@ -37,8 +39,8 @@ pub(crate) struct Source<R> {
 }
 
 impl<R: PartitionReader> Source<R> {
-    pub(crate) fn new(index: usize, reader: R) -> Self {
-        Self { index, reader, last: None, head: None, next: None }
+    pub(crate) fn new(index: usize, reader: R, counters: bool) -> Self {
+        Self { index, reader, counters, last: None, head: None, next: None }
     }
 
     pub(crate) fn reader(&self) -> &R {
@@ -66,7 +68,18 @@ impl<R: PartitionReader> Source<R> {
                 Err(Error::PartitionOrder { index, previous: *previous, token })
             }
             _ => intake::check_static(schema, head).map_err(|what| Error::Shape { index, token, what }),
-        }
+        }?;
+        self.check_counters(&schema.statics, head.static_row.as_ref(), &head.key)
+    }
+
+    fn check_counters(&self, columns: &[Column], row: Option<&Row>, key: &[u8]) -> Result<(), Error<R::Error>> {
+        let Some(row) = row.filter(|_| self.counters) else { return Ok(()) };
+        intake::check_counters(columns, row).map_err(|(column, source)| Error::Counter {
+            index: Some(self.index),
+            key: hex::encode(key),
+            column,
+            source,
+        })
     }
 
     pub(crate) fn take_head(&mut self) -> Option<Partition> {
@@ -102,7 +115,15 @@ impl<R: PartitionReader> Source<R> {
             let token = self.token();
             intake::check(schema, next).map_err(|what| Error::Shape { index, token, what })?;
         }
+        if let Some(Unfiltered::Row(row)) = &next {
+            self.check_counters(&schema.regulars, Some(row), self.key())?;
+        }
         Ok(next)
+    }
+
+    /// Key of the newest partition.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.last.as_ref().map_or(&[], |(_, key)| key)
     }
 
     fn token(&self) -> i64 {

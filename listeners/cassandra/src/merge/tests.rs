@@ -1,10 +1,6 @@
-use tidemark_cassandra_format::{
-    model::{
-        BoundKind::{ExclEnd, ExclEndInclStart, ExclStart, InclEnd, InclEndExclStart, InclStart},
-        Deletion, Partition, PartitionReader, Row, RowDeletion, Unfiltered,
-    },
-    schema::TableSchema,
-    types::CqlType,
+use tidemark_cassandra_format::model::{
+    BoundKind::{ExclEnd, ExclEndInclStart, ExclStart, InclEnd, InclEndExclStart, InclStart},
+    Deletion, Partition, PartitionReader, Row, RowDeletion, Unfiltered,
 };
 
 use super::{Error, MemoryReader, MergeReader, fixtures::*};
@@ -253,14 +249,6 @@ fn rows_that_do_not_fit_the_table_are_errors() {
         let merged = try_merged([vec![(head(1), rows([bad]))]]);
         assert!(matches!(merged, Err(Error::Shape { index: 0, token: 1, .. })), "{merged:?}");
     }
-}
-
-#[test]
-fn counters_are_refused() {
-    let mut counters = TableSchema::clone(&schema());
-    counters.regulars[0].cql_type = CqlType::Counter;
-    let mut merge = MergeReader::new(counters.into(), vec![MemoryReader::default()]);
-    assert!(matches!(merge.next_partition(), Err(Error::Counter { column }) if column == "a"));
 }
 
 /// Fails at its second partition.

@@ -72,6 +72,8 @@ pub struct Checkpoint {
     pub counts: Counts,
     /// Longest time that a write took to be acknowledged, s, rounded up: expiries may be that late at the destination.
     pub slowest_write_seconds: u32,
+    /// When the first run began to write, s since 1970.
+    pub started_seconds: u32,
     /// Warnings so far.
     pub warnings: Vec<String>,
 }
@@ -88,6 +90,7 @@ impl Checkpoint {
             reach: Mark::default(),
             counts: Counts::default(),
             slowest_write_seconds: 0,
+            started_seconds: 0,
             warnings: Vec::new(),
         }
     }

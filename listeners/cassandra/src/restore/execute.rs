@@ -21,14 +21,16 @@ use crate::{
     connect::{self, Retryable},
     consolidate::{EntrySchema, view_seconds},
     restore::{
+        builds,
         checkpoint::{Checkpoint, Mark, Stage},
         feed::{Piece, feed},
         objects,
         observe::{Contents, Observed, observe},
         pipeline::{Bounds, Pipeline},
         plan,
-        schema::is_index,
+        schema::{Built, built},
         target::{Level, Target, TargetSettings, level_name, parse_level},
+        ttl::Lifetimes,
     },
     segment::Layout,
     spec::CassandraSpec,
@@ -60,7 +62,7 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
     let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows);
-    let run = Run::new(job, plan, seen, Arc::new(session), keyspaces, pipeline)?;
+    let run = Run::new(job, plan, spec, seen, Arc::new(session), keyspaces, pipeline)?;
     run.all().await
 }
 
@@ -93,31 +95,46 @@ async fn begin(
     for object in &plan.objects {
         let [keyspace, table] = object.target.parts() else { continue };
         let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
-        if rows && !job.options.into_non_empty.contains(&object.target.to_string()) {
+        let may = job.options.into_non_empty.contains(&object.target.to_string());
+        if rows && !(may && !has_counters(job, object).await?) {
             return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
         }
     }
-    let checkpoint = Checkpoint::start(plan);
+    let started_seconds = u32::try_from(job.env.now().as_second()).unwrap_or(0);
+    let mut checkpoint = Checkpoint::start(plan);
+    checkpoint.started_seconds = started_seconds;
     control.save.save(checkpoint.to_value()).await?;
     Ok(checkpoint)
+}
+
+/// True where the object holds counters, which are restored into empty tables only.
+async fn has_counters(job: &RestoreJob, object: &PlannedObject) -> Result<bool, Error> {
+    let entry = objects::entry(&job.store, &object.entry).await?;
+    let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", chain(&e)))?;
+    Ok(layout.table().has_counters())
 }
 
 /// A restore in progress.
 struct Run<'a> {
     job: &'a RestoreJob,
     plan: &'a RestorePlan,
+    spec: CassandraSpec,
     seen: Observed,
     session: Arc<Session>,
     keyspaces: BTreeSet<String>,
     pipeline: Pipeline<'a>,
     level: Arc<Level>,
+    /// True where a run before this one was interrupted.
     resumed: bool,
+    /// True until what that run had sent cannot land any more.
+    unsettled: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(
         job: &'a RestoreJob,
         plan: &'a RestorePlan,
+        spec: CassandraSpec,
         seen: Observed,
         session: Arc<Session>,
         keyspaces: BTreeSet<String>,
@@ -128,12 +145,12 @@ impl<'a> Run<'a> {
         let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
         let declared = job.options.write_level.as_deref().and_then(parse_level);
         let level = Arc::new(Level::new(wanted, declared));
-        let resumed = pipeline.checkpoint != Checkpoint::start(plan);
-        Ok(Self { job, plan, seen, session, keyspaces, pipeline, level, resumed })
+        let resumed = pipeline.is_resumed();
+        Ok(Self { job, plan, spec, seen, session, keyspaces, pipeline, level, resumed, unsettled: resumed })
     }
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
-        self.statements(|statement| !is_index(statement)).await?;
+        self.statements(|statement| built(statement).is_none()).await?;
         let refreshed = connect::refresh(&self.session, &self.keyspaces).await;
         refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })?;
         while self.pipeline.checkpoint.object < self.plan.objects.len() {
@@ -141,8 +158,17 @@ impl<'a> Run<'a> {
                 return Err(self.stopped(error).await);
             }
         }
-        self.statements(is_index).await?;
+        self.statements(|statement| built(statement).is_some()).await?;
+        self.builds().await?;
         Ok(self.report())
+    }
+
+    /// Waits for indexes and views, and notes those that are not built.
+    async fn builds(&mut self) -> Result<(), Error> {
+        let wanted: Vec<Built> = self.plan.schema.iter().filter_map(|statement| built(statement)).collect();
+        let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline).await?;
+        self.pipeline.checkpoint.warnings.extend(unbuilt);
+        Ok(())
     }
 
     /// Saves how far it came; the error that stopped it.
@@ -176,8 +202,9 @@ impl<'a> Run<'a> {
         let suspect = self.pipeline.checkpoint.reach;
         if self.pipeline.checkpoint.stage == Stage::Load {
             self.assume_slow_writes();
-            if suspect > self.pipeline.checkpoint.mark && target.has_lists() {
-                // Appends sent before the restart may still land: not before they are over is a list looked at.
+            let appended = suspect > self.pipeline.checkpoint.mark && target.has_lists();
+            if std::mem::take(&mut self.unsettled) && (appended || target.has_counters()) {
+                // What was sent before the restart may still land: not before that is over is anything looked at.
                 self.pipeline.pause(target.write_timeout * 2).await?;
             }
             self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
@@ -223,14 +250,23 @@ impl<'a> Run<'a> {
         };
         let layout = EntrySchema::layout(entry).map_err(|e| refuse(chain(&e)))?;
         let schema = layout.table().clone();
+        // Counters are read and added to at ALL or not at all.
+        let counters = schema.has_counters();
+        let level = if counters { Arc::new(Level::new(Consistency::All, None)) } else { self.level.clone() };
+        let write_timeout = if counters { self.seen.counter_timeout } else { self.seen.write_timeout };
         let settings = TargetSettings {
             name: (to_keyspace.clone(), to_table.clone()),
-            level: self.level.clone(),
+            level,
             env: self.job.env.clone(),
-            cut: view_seconds(&entry.cut),
-            write_timeout: self.seen.write_timeout,
+            lifetimes: Lifetimes {
+                policy: self.job.options.ttl,
+                cut: view_seconds(&entry.cut),
+                last_expiry: self.seen.last_expiry,
+            },
+            started: self.pipeline.checkpoint.started_seconds,
+            write_timeout,
             element_times: tells_element_times(&self.seen.release),
-            shared: self.job.options.into_non_empty.contains(&planned.target.to_string()),
+            shared: !counters && self.job.options.into_non_empty.contains(&planned.target.to_string()),
             slowest_write_seconds: self.pipeline.slowest_write_seconds.clone(),
         };
         let target = Target::prepare(self.session.clone(), schema, settings).await?;

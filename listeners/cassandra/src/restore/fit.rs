@@ -13,9 +13,6 @@ use crate::{
 pub fn not_restorable(table: &TableRows) -> Vec<String> {
     let mut reasons = Vec::new();
     let flag = |name: &str| table.flags.iter().any(|f| f == name);
-    if flag("counter") || table.columns.iter().any(|c| c.cql_type == "counter") {
-        reasons.push("counters have no absolute write".to_owned());
-    }
     // CQL has no word for custom types: they are printed as a quoted Java class.
     for column in table.columns.iter().filter(|c| c.cql_type.contains('\'')) {
         reasons.push(format!("column {:?} has the custom type {}", column.name, column.cql_type));
@@ -24,6 +21,11 @@ pub fn not_restorable(table: &TableRows) -> Vec<String> {
         reasons.push("the table has COMPACT STORAGE".to_owned());
     }
     reasons
+}
+
+/// True where the table's columns are counters, which are restored by addition.
+pub fn has_counters(table: &TableRows) -> bool {
+    table.columns.iter().any(|c| c.cql_type == "counter")
 }
 
 /// True for names that Cassandra takes for keyspaces: 1 to 48 letters, digits and underscores.
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_custom_types_and_compact_tables_are_named() {
+    fn custom_types_and_compact_tables_are_named() {
         let column = |name: &str, cql_type: &str| ColumnRow {
             name: name.into(),
             kind: "regular".into(),
@@ -168,8 +170,7 @@ mod tests {
         assert!(not_restorable(&table).is_empty());
         table.columns.push(column("x", "'org.example.Type'"));
         assert!(not_restorable(&table)[0].contains("\"x\""));
-        table.columns.push(column("n", "counter"));
         table.flags.clear();
-        assert_eq!(not_restorable(&table).len(), 3);
+        assert_eq!(not_restorable(&table).len(), 2);
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         raw::{self, Element},
         shapes::{Slot, slots},
         target::{Failure, Target},
-        writes::{Write, lives, value_expiry},
+        writes::{Write, value_expiry},
     },
 };
 
@@ -97,7 +97,8 @@ impl Target {
             .collect()
     }
 
-    fn columns(&self, is_static: bool) -> &[Column] {
+    /// Columns of the static row, or of rows.
+    pub(super) fn columns(&self, is_static: bool) -> &[Column] {
         if is_static { &self.schema.statics } else { &self.schema.regulars }
     }
 
@@ -112,7 +113,8 @@ impl Target {
         let live = |data: &ColumnData| match data {
             ColumnData::Simple(_) => Vec::new(),
             ColumnData::Complex { cells, .. } => {
-                let live = cells.iter().filter(|c| value_expiry(&c.cell).is_some_and(|e| lives(e, now)));
+                let clock = self.clock(now);
+                let live = cells.iter().filter(|c| value_expiry(&c.cell).and_then(|e| clock.kept(e)).is_some());
                 live.map(|c| (c.cell.value.clone(), c.cell.ts)).collect()
             }
         };

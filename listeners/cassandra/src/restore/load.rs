@@ -1,6 +1,7 @@
 //! Writes pieces: one unlogged batch per piece, tried again where that is safe.
 //!
-//! Everything but appends to lists is idempotent: the same write time and value. A piece that appends and whose outcome is
+//! Everything but appends to lists is idempotent: the same write time and value. (Counters have a way of their own:
+//! `restore/counters.rs`.) A piece that appends and whose outcome is
 //! unknown (or that may have been sent before a restart) is looked at first: see [`crate::restore::lists`].
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
@@ -24,7 +25,7 @@ use crate::{
         checkpoint::Counts,
         feed::Piece,
         target::{Failure, Target},
-        writes::{Write, clustering, is_live, row_writes},
+        writes::{self, Write, clustering, is_live, row_writes},
     },
 };
 
@@ -33,6 +34,10 @@ const REQUEST_BYTES: usize = 8 << 20;
 
 /// Most statements of one request.
 const REQUEST_STATEMENTS: usize = 2_000;
+
+/// What to do where the destination cannot hold an expiry.
+const TTL_HINT: &str =
+    "restore the table with the policy strip, or into a cluster with storage_compatibility_mode NONE";
 
 /// A write with the clustering of its row.
 struct Statement {
@@ -46,9 +51,12 @@ impl Target {
     /// Writes a piece until it is acknowledged. `careful` where it may have been sent before.
     ///
     /// # Errors
-    /// `TM-REST-0302` where CQL cannot express a row; `TM-REST-0401` where the destination refuses it or does not acknowledge
+    /// `TM-REST-0302` where CQL cannot express a row; `TM-REST-0303` where the destination cannot hold an expiry; `TM-REST-0401` where the destination refuses it or does not acknowledge
     /// it within the budget of tries.
     pub async fn load(&self, piece: &Piece, mut careful: bool) -> Result<Counts, Error> {
+        if self.has_counters() {
+            return self.load_counters(piece).await;
+        }
         let mut tries = 0;
         loop {
             match self.try_load(piece, careful).await {
@@ -74,7 +82,7 @@ impl Target {
         for (row, is_static) in piece.all_rows() {
             let (clustering, mut writes) = self.row(piece, row, is_static, now)?;
             match writes.is_empty() {
-                true => counts.expired += u64::from(is_live(row, self.cut)),
+                true => counts.expired += u64::from(is_live(row, self.lifetimes.cut)),
                 false => counts.written += 1,
             }
             if careful && writes.iter().any(|w| w.appends) {
@@ -89,11 +97,15 @@ impl Target {
 
     /// Clustering and writes of one row.
     fn row(&self, piece: &Piece, row: &Row, is_static: bool, now: u32) -> Result<(Arc<[Bytes]>, Vec<Write>), Error> {
-        let refuse = |place: &[Bytes], source: crate::restore::writes::Error| {
-            Error::new("TM-REST-0302", format!("{}: {}", self.place(&piece.key, place), chain(&source)))
+        let refuse = |place: &[Bytes], source: writes::Error| {
+            let text = format!("{}: {}", self.place(&piece.key, place), chain(&source));
+            match source {
+                writes::Error::Ttl(_) => Error::new("TM-REST-0303", text).with_hint(TTL_HINT),
+                _ => Error::new("TM-REST-0302", text),
+            }
         };
         let values = clustering(&self.schema, row).map_err(|source| refuse(&[], source))?;
-        let writes = row_writes(&self.schema, &self.shapes, row, is_static, now);
+        let writes = row_writes(&self.schema, &self.shapes, row, is_static, self.clock(now));
         let writes = writes.map_err(|source| refuse(&values, source))?;
         Ok((values.into(), writes))
     }

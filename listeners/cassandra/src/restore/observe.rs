@@ -11,9 +11,21 @@ use crate::{
     cluster::KeyspaceSchema,
     connect::{self, Credentials, Out},
     describe,
-    restore::cql::quote,
+    restore::{
+        cql::quote,
+        ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
+    },
     spec::CassandraSpec,
 };
+
+/// Names of the write timeout among settings, from 4.1 on and before.
+const WRITE_TIMEOUT: [&str; 2] = ["write_request_timeout", "write_request_timeout_in_ms"];
+
+/// Names of the write timeout of counters.
+const COUNTER_TIMEOUT: [&str; 2] = ["counter_write_request_timeout", "counter_write_request_timeout_in_ms"];
+
+/// Names of the setting that allows views, from 4.1 on and before.
+const VIEWS_ALLOWED: [&str; 2] = ["materialized_views_enabled", "enable_materialized_views"];
 
 /// Write timeout that is assumed where the destination does not tell its own.
 const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +51,12 @@ pub struct Observed {
     pub schema_versions: BTreeMap<String, Vec<String>>,
     /// Its write timeout.
     pub write_timeout: Duration,
+    /// Its write timeout for counters; never shorter than the other.
+    pub counter_timeout: Duration,
+    /// Last expiry that it takes, s since 1970.
+    pub last_expiry: u32,
+    /// True where it lets materialised views be made.
+    pub allows_views: bool,
     /// Our clock minus the destination's, ms.
     pub clock_offset_millis: i64,
     /// Keyspaces that exist among those asked for.
@@ -102,11 +120,14 @@ pub async fn observe(
     let contents = contents(&session, &found, tables).await;
     Ok(Observed {
         cluster: local.cluster,
+        last_expiry: last_expiry(&settings, &local.release),
+        allows_views: VIEWS_ALLOWED.iter().any(|name| settings.get(*name).is_some_and(|value| value == "true")),
         release: local.release,
         partitioner: local.partitioner,
         nodes: nodes.collect(),
         schema_versions,
-        write_timeout: write_timeout(&settings),
+        write_timeout: timeout(&settings, WRITE_TIMEOUT),
+        counter_timeout: timeout(&settings, COUNTER_TIMEOUT).max(timeout(&settings, WRITE_TIMEOUT)),
         clock_offset_millis,
         keyspaces: found,
         contents,
@@ -191,9 +212,20 @@ async fn first_row(session: &Session, keyspace: &str, table: &str, level: Consis
     rows.try_next().await.map(|row| row.is_some()).map_err(|e| chain(&e))
 }
 
-/// The write timeout among settings: `2000ms`, `2s`, or milliseconds in 4.0.
-fn write_timeout(settings: &BTreeMap<String, String>) -> Duration {
-    let told = settings.get("write_request_timeout").or_else(|| settings.get("write_request_timeout_in_ms"));
+/// The last expiry that a server takes: until 5.0 and in the mode that 5.0 starts with, expiries are signed numbers. In a
+/// mode between the two the server decides.
+fn last_expiry(settings: &BTreeMap<String, String>, release: &str) -> u32 {
+    let major: u32 = release.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    let mode = settings.get("storage_compatibility_mode").map_or("CASSANDRA_4", String::as_str);
+    match major >= 5 && !mode.eq_ignore_ascii_case("CASSANDRA_4") {
+        true => LAST_EXPIRY_2106,
+        false => LAST_EXPIRY_2038,
+    }
+}
+
+/// A timeout among settings, by its names: `2000ms`, `2s`, or milliseconds in 4.0.
+fn timeout(settings: &BTreeMap<String, String>, names: [&str; 2]) -> Duration {
+    let told = names.iter().find_map(|name| settings.get(*name));
     told.and_then(|text| parse_duration(text)).unwrap_or(ASSUMED_WRITE_TIMEOUT)
 }
 
@@ -213,8 +245,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_new_files_hold_late_expiries() {
+        let mode = |mode: &str| BTreeMap::from([("storage_compatibility_mode".to_owned(), mode.to_owned())]);
+        assert_eq!(last_expiry(&BTreeMap::new(), "5.0.9"), LAST_EXPIRY_2038);
+        assert_eq!(last_expiry(&mode("CASSANDRA_4"), "5.0.9"), LAST_EXPIRY_2038);
+        assert_eq!(last_expiry(&mode("NONE"), "5.0.9"), LAST_EXPIRY_2106);
+        assert_eq!(last_expiry(&mode("NONE"), "4.1.10"), LAST_EXPIRY_2038);
+    }
+
+    #[test]
     fn write_timeouts_are_read_as_each_version_tells_them() {
-        let of = |name: &str, value: &str| write_timeout(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        let of =
+            |name: &str, value: &str| timeout(&BTreeMap::from([(name.to_owned(), value.to_owned())]), WRITE_TIMEOUT);
         assert_eq!(of("write_request_timeout", "2000ms"), Duration::from_secs(2));
         assert_eq!(of("write_request_timeout", "3s"), Duration::from_secs(3));
         assert_eq!(of("write_request_timeout_in_ms", "2500"), Duration::from_millis(2500));

@@ -94,6 +94,16 @@ impl<'a> Pipeline<'a> {
         self.control.save.save(self.checkpoint.to_value()).await
     }
 
+    /// True where a run before this one was interrupted.
+    pub fn is_resumed(&self) -> bool {
+        self.control.checkpoint.is_some()
+    }
+
+    /// Says how far something else has come.
+    pub fn progress(&self, progress: Progress) {
+        (self.control.progress)(progress);
+    }
+
     /// Waits, unless the work is cancelled.
     ///
     /// # Errors

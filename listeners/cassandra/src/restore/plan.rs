@@ -9,7 +9,7 @@ use tidemark_catalog::{
 use tidemark_listener_core::{
     chain::chain,
     check::{Line, Status},
-    driver::{PlannedObject, RestoreOptions, RestorePlan},
+    driver::{PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         observe::{Contents, Observed},
         schema,
         target::parse_level,
+        ttl::LAST_EXPIRY_2038,
     },
 };
 
@@ -41,8 +42,15 @@ pub fn decide(
     contact: &str,
     seen: &Result<Observed, String>,
 ) -> RestorePlan {
-    let mut planner =
-        Planner { wanted, options, checks: Vec::new(), schema: Vec::new(), indexes: Vec::new(), objects: Vec::new() };
+    let mut planner = Planner {
+        wanted,
+        options,
+        checks: Vec::new(),
+        schema: Vec::new(),
+        indexes: Vec::new(),
+        objects: Vec::new(),
+        counters: BTreeSet::new(),
+    };
     planner.options();
     planner.objects();
     let write_level = match seen {
@@ -68,8 +76,11 @@ struct Planner<'a> {
     options: &'a RestoreOptions,
     checks: Vec<Line>,
     schema: Vec<String>,
+    /// Indexes and views.
     indexes: Vec<String>,
     objects: Vec<PlannedObject>,
+    /// Targets that hold counters.
+    counters: BTreeSet<String>,
 }
 
 impl Planner<'_> {
@@ -125,7 +136,7 @@ impl Planner<'_> {
         };
         match &item.schema {
             Err(why) => self.fail("entry", subject, why.clone(), "verify the version"),
-            Ok(keyspace) => self.restorable(keyspace, &target.1, subject),
+            Ok(keyspace) => self.restorable(keyspace, target, subject),
         }
         let Ok(name) = ObjectName::new([target.0.clone(), target.1.clone()]) else { return };
         let totals = item.line.totals;
@@ -148,12 +159,23 @@ impl Planner<'_> {
     }
 
     /// Whether CQL can make the table's rows again.
-    fn restorable(&mut self, keyspace: &KeyspaceSchema, table: &str, subject: &str) {
-        let Some(rows) = keyspace.tables.iter().find(|t| t.name == table) else {
+    fn restorable(&mut self, keyspace: &KeyspaceSchema, target: &(String, String), subject: &str) {
+        let Some(rows) = keyspace.tables.iter().find(|t| t.name == target.1) else {
             return self.fail("schema", subject, "the entry does not hold the table's schema", "verify the version");
         };
         for why in fit::not_restorable(rows) {
             self.fail("restorable", subject, why, "export it instead, or leave it out");
+        }
+        if fit::has_counters(rows) {
+            let detail = "counters are added up from nothing, in a table that is new or was truncated; their write times \
+                          are not kept";
+            self.checks.push(Line::warn(
+                "counters",
+                subject,
+                detail,
+                "let nobody write to the table until it is restored",
+            ));
+            self.counters.insert(format!("{}/{}", target.0, target.1));
         }
     }
 
@@ -165,6 +187,7 @@ impl Planner<'_> {
             format!("cluster {:?}, {} nodes", seen.cluster, seen.nodes.len()),
         ));
         self.cluster(seen, contact);
+        self.ttl(seen, contact);
         self.keyspaces(seen);
         self.contents(seen);
         self.level(seen, contact)
@@ -196,6 +219,34 @@ impl Planner<'_> {
                 detail,
                 "expiring data will expire by as much earlier or later",
             ));
+        }
+    }
+
+    /// What becomes of times to live, and whether the destination can hold them.
+    fn ttl(&mut self, seen: &Observed, contact: &str) {
+        let policy = self.options.ttl;
+        let promise = match policy {
+            TtlPolicy::Keep => {
+                "keep: data expires when it would have; what has expired since the cut does not come back"
+            }
+            TtlPolicy::Rebase => "rebase: data lives, from its restore on, for the time that it had left at the cut",
+            TtlPolicy::Strip => "strip: what lived at the cut does not expire; defaults of tables stay for new writes",
+        };
+        let limited = policy != TtlPolicy::Strip && seen.last_expiry == LAST_EXPIRY_2038;
+        let limit =
+            "; the destination takes no expiry after 2038-01-19T03:14:06Z, and a row with a later one stops the run";
+        self.checks.push(Line::ok("ttl", contact, format!("{promise}{}", if limited { limit } else { "" })));
+        for item in self.wanted.iter().filter(|_| limited) {
+            let Ok(keyspace) = &item.schema else { continue };
+            let table = keyspace.tables.iter().find(|t| item.line.object.parts().last() == Some(&t.name));
+            let default = table.map_or(0, |table| i64::from(table.default_time_to_live));
+            if default > 0 && item.line.cut.through.as_second() + default > i64::from(seen.last_expiry) {
+                let subject = item.line.object.to_string();
+                let detail =
+                    format!("its default time to live, {default} s, leads beyond the destination's last expiry");
+                let hint = "use the policy strip, or a destination with storage_compatibility_mode NONE";
+                self.checks.push(Line::warn("ttl", &subject, detail, hint));
+            }
         }
     }
 
@@ -233,8 +284,23 @@ impl Planner<'_> {
                 self.schema.extend(exists.is_none().then_some(made.keyspace));
                 self.schema.extend(made.types.into_iter().chain(made.tables));
                 self.indexes.extend(made.indexes);
+                self.views(made.views, target, seen);
                 let hint = "make it again by hand after the restore";
                 self.checks.extend(made.warnings.into_iter().map(|w| Line::warn("schema", target, w, hint)));
+            }
+        }
+    }
+
+    /// Views are made where the destination allows them.
+    fn views(&mut self, views: Vec<(String, String)>, target: &str, seen: &Observed) {
+        for (name, statement) in views {
+            if seen.allows_views {
+                self.indexes.push(statement);
+            } else {
+                let detail =
+                    format!("materialised view {name} is not made again: the destination does not allow views");
+                let hint = "set materialized_views_enabled at the destination, or make it there by hand";
+                self.checks.push(Line::warn("view", target, detail, hint));
             }
         }
     }
@@ -248,6 +314,10 @@ impl Planner<'_> {
             let line = match seen.contents.get(&(keyspace.clone(), table.clone())) {
                 None => Line::ok("empty", &subject, "the table will be made"),
                 Some(Contents::Empty) => Line::ok("empty", &subject, "the table is there and empty"),
+                Some(Contents::Rows | Contents::EmptyAtQuorum) if self.counters.contains(&subject) => {
+                    let detail = "the table holds counters and is not known to be empty at all replicas";
+                    Line::fail("empty", &subject, detail, "rename the keyspace, or drop or truncate the table")
+                }
                 Some(Contents::EmptyAtQuorum) => {
                     let detail = "the table is empty as far as a quorum knows: a replica is away";
                     Line::warn("empty", &subject, detail, "start all nodes of the destination")
@@ -284,6 +354,9 @@ impl Planner<'_> {
             return "all".to_owned();
         }
         let detail = format!("nodes are down: {}", down.join(", "));
+        if let Some(counters) = self.counters.first().cloned() {
+            self.fail("write-level", &counters, format!("{detail}; counters are written at all"), "start them");
+        }
         match declared.filter(|l| l != "all") {
             Some(level) => {
                 let detail = format!("{detail}; writes at {level}");

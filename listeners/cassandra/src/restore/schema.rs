@@ -4,7 +4,7 @@
 //! structure: keyspace renamed, `ID =` taken out, columns that had been dropped taken out and columns that had been added
 //! again put in. `ALTER TABLE … DROP` is never replayed: the destination would ignore cells that are older than it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use crate::{
     cluster::{ColumnRow, CreateStatement, KeyspaceSchema, TableRows, UdtSchema},
@@ -40,6 +40,8 @@ pub struct SchemaStatements {
     pub tables: Vec<String>,
     /// Indexes of these tables; to be made after the load.
     pub indexes: Vec<String>,
+    /// Materialised views of these tables, with their names; to be made after the load, where the destination allows them.
+    pub views: Vec<(String, String)>,
     /// What is not made again, for people.
     pub warnings: Vec<String>,
 }
@@ -82,10 +84,46 @@ pub fn keyspace_statement(name: &str, replication: &BTreeMap<String, String>, du
     )
 }
 
-/// True iff the statement makes an index; such statements run after the load.
-pub fn is_index(statement: &str) -> bool {
-    let tokens = cql::tokenize(statement).unwrap_or_default();
-    cql::solid(&tokens).iter().take(3).any(|t| t.is_word("INDEX"))
+/// What a destination builds from the rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BuiltKind {
+    /// A secondary or storage-attached index.
+    Index,
+    /// A materialised view.
+    View,
+}
+
+/// An index or a view.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Built {
+    /// Which of both.
+    pub kind: BuiltKind,
+    /// Its keyspace.
+    pub keyspace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.kind == BuiltKind::Index { "index" } else { "materialised view" };
+        write!(f, "{kind} {}.{}", self.keyspace, self.name)
+    }
+}
+
+/// The index or view that a statement of [`statements`] makes; `None` for other statements. Such statements run after the
+/// load.
+pub fn built(statement: &str) -> Option<Built> {
+    let tokens = cql::tokenize(statement).ok()?;
+    let solid = cql::solid(&tokens);
+    let word = solid.iter().take(3).position(|t| t.is_word("INDEX") || t.is_word("VIEW"))?;
+    // IF NOT EXISTS stands between.
+    let name = solid.get(word + 4)?.name()?;
+    if solid[word].is_word("VIEW") {
+        return Some(Built { kind: BuiltKind::View, keyspace: name, name: solid.get(word + 6)?.name()? });
+    }
+    let on = solid.iter().position(|t| t.is_word("ON"))?;
+    Some(Built { kind: BuiltKind::Index, keyspace: solid.get(on + 1)?.name()?, name })
 }
 
 impl SchemaStatements {
@@ -97,6 +135,12 @@ impl SchemaStatements {
                 let (table, statement) = index_of(item, rename)?;
                 if tables.contains(&table.as_str()) {
                     self.indexes.push(statement);
+                }
+            }
+            "view" | "materialized view" | "materialized_view" => {
+                let (table, statement) = view_of(item, rename)?;
+                if tables.contains(&table.as_str()) {
+                    self.views.push((item.name.clone(), statement));
                 }
             }
             kind => {
@@ -289,11 +333,25 @@ fn options_without_id(tail: &[Token], item: &CreateStatement) -> Result<String, 
 fn index_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<(String, String), Error> {
     let parts = parse(item, rename)?;
     let tokens = parts.first().ok_or_else(|| shape(item))?;
+    Ok((table_after(tokens, "ON", item)?, if_not_exists(tokens, "INDEX", item)?))
+}
+
+/// The table that a view is of, and its statement without its id.
+fn view_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<(String, String), Error> {
+    let parts = parse(item, rename)?;
+    let tokens = parts.first().ok_or_else(|| shape(item))?;
+    let with = tokens.iter().position(|t| t.is_word("WITH")).unwrap_or(tokens.len());
+    let (head, tail) = tokens.split_at(with);
+    let head = if_not_exists(cql::trim(head), "VIEW", item)?;
+    Ok((table_after(tokens, "FROM", item)?, format!("{head}{}", options_without_id(tail, item)?)))
+}
+
+/// The table that is named after the first such word, qualified or not.
+fn table_after(tokens: &[Token], word: &str, item: &CreateStatement) -> Result<String, Error> {
     let solid = cql::solid(tokens);
-    let on = solid.iter().position(|t| t.is_word("ON")).ok_or_else(|| shape(item))?;
-    let qualified = solid.get(on + 2).is_some_and(|t| t.is_sign('.'));
-    let table = solid.get(if qualified { on + 3 } else { on + 1 }).and_then(|t| t.name()).ok_or_else(|| shape(item))?;
-    Ok((table, if_not_exists(tokens, "INDEX", item)?))
+    let at = solid.iter().position(|t| t.is_word(word)).ok_or_else(|| shape(item))?;
+    let qualified = solid.get(at + 2).is_some_and(|t| t.is_sign('.'));
+    solid.get(if qualified { at + 3 } else { at + 1 }).and_then(|t| t.name()).ok_or_else(|| shape(item))
 }
 
 #[cfg(test)]
@@ -390,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn indexes_of_chosen_tables_are_made_and_views_are_not() {
+    fn indexes_and_views_of_chosen_tables_are_made() {
         let captured = keyspace(
             vec![
                 item("table", "t", "CREATE TABLE ks.t (k int PRIMARY KEY)"),
@@ -400,7 +458,17 @@ mod tests {
                     "CREATE CUSTOM INDEX i ON ks.t (values(m)) USING 'sai' WITH OPTIONS = {'a': 'ks.t'};",
                 ),
                 item("index", "j", "CREATE INDEX j ON ks.other (v);"),
-                item("materialized_view", "v", "CREATE MATERIALIZED VIEW ks.v AS SELECT 1;"),
+                item(
+                    "materialized_view",
+                    "V",
+                    "CREATE MATERIALIZED VIEW ks.\"V\" AS\n SELECT *\n FROM ks.t\n WHERE m IS NOT NULL\n PRIMARY KEY (m, k)\n WITH ID = 6ba7b810-9dad-11d1-80b4-00c04fd430c8\n AND CLUSTERING ORDER BY (k ASC)\n AND comment = 'ks.t WITH';",
+                ),
+                item(
+                    "materialized_view",
+                    "w",
+                    "CREATE MATERIALIZED VIEW ks.w AS SELECT * FROM ks.other WHERE k = 1 PRIMARY KEY (k);",
+                ),
+                item("function", "f", "CREATE FUNCTION ks.f() ..."),
             ],
             vec![column("k", "partition_key", "int")],
             vec![],
@@ -409,8 +477,13 @@ mod tests {
         let index =
             "CREATE CUSTOM INDEX IF NOT EXISTS i ON \"to\".t (values(m)) USING 'sai' WITH OPTIONS = {'a': 'ks.t'}";
         assert_eq!(made.indexes, vec![index.to_owned()]);
-        assert!(is_index(&made.indexes[0]) && !is_index(&made.tables[0]));
+        let view = "CREATE MATERIALIZED VIEW IF NOT EXISTS \"to\".\"V\" AS\n SELECT *\n FROM \"to\".t\n WHERE m IS NOT NULL\n PRIMARY KEY (m, k) WITH CLUSTERING ORDER BY (k ASC) AND comment = 'ks.t WITH'";
+        assert_eq!(made.views, vec![("V".to_owned(), view.to_owned())]);
         assert_eq!(made.warnings.len(), 1);
+        let named = |statement: &str| built(statement).map(|built| built.to_string());
+        assert_eq!(named(index).as_deref(), Some("index to.i"));
+        assert_eq!(named(view).as_deref(), Some("materialised view to.V"));
+        assert_eq!((named(&made.tables[0]), named(&made.keyspace)), (None, None));
     }
 
     #[test]

@@ -22,7 +22,11 @@ use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
     connect::Retryable,
-    restore::shapes::{Shapes, StatementId},
+    restore::{
+        shapes::{Shapes, StatementId},
+        ttl::Lifetimes,
+        writes::Clock,
+    },
 };
 
 /// Tries of one piece after its first failure.
@@ -102,9 +106,11 @@ pub struct Target {
     pub level: Arc<Level>,
     /// Clocks.
     pub env: Env,
-    /// The cut of the version, s since 1970.
-    pub cut: u32,
-    /// The destination's write timeout.
+    /// What becomes of expiries.
+    pub lifetimes: Lifetimes,
+    /// When the restore began to write, s since 1970.
+    pub started: u32,
+    /// Time after which a write that was not acknowledged is given up at the destination.
     pub write_timeout: Duration,
     /// True where the destination can tell the times of elements (5.0 on).
     pub element_times: bool,
@@ -122,9 +128,11 @@ pub struct TargetSettings {
     pub level: Arc<Level>,
     /// Clocks.
     pub env: Env,
-    /// The cut, s since 1970.
-    pub cut: u32,
-    /// The destination's write timeout.
+    /// What becomes of expiries.
+    pub lifetimes: Lifetimes,
+    /// When the restore began to write, s since 1970.
+    pub started: u32,
+    /// The destination's write timeout for the table's kind.
     pub write_timeout: Duration,
     /// True from Cassandra 5.0 on.
     pub element_times: bool,
@@ -146,11 +154,22 @@ impl Target {
     ) -> Result<Self, Error> {
         let shapes = Shapes::of(&schema, &settings.name.0, &settings.name.1);
         let mut prepared = Vec::new();
-        for id in ids(&shapes) {
+        // Counters are written by statements of their own.
+        let ids = if schema.has_counters() { Vec::new() } else { ids(&shapes) };
+        for id in ids {
             prepared.push((id, prepare(&session, &shapes.get(id).cql).await?));
         }
-        let TargetSettings { name, level, env, cut, write_timeout, element_times, shared, slowest_write_seconds } =
-            settings;
+        let TargetSettings {
+            name,
+            level,
+            env,
+            lifetimes,
+            started,
+            write_timeout,
+            element_times,
+            shared,
+            slowest_write_seconds,
+        } = settings;
         let extra = tokio::sync::Mutex::new(BTreeMap::new());
         Ok(Self {
             session,
@@ -161,7 +180,8 @@ impl Target {
             extra,
             level,
             env,
-            cut,
+            lifetimes,
+            started,
             write_timeout,
             element_times,
             shared,
@@ -197,6 +217,11 @@ impl Target {
     /// Seconds since 1970 by our clock.
     pub fn now(&self) -> u32 {
         u32::try_from(self.env.now().as_second()).unwrap_or(u32::MAX)
+    }
+
+    /// The rule for expiries of what is written at `now`, s since 1970.
+    pub fn clock(&self, now: u32) -> Clock {
+        Clock { lifetimes: self.lifetimes, now }
     }
 
     /// `keyspace.table`, quoted.

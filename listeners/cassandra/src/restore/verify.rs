@@ -2,14 +2,15 @@
 //! expiries within 1 s of the slowest write.
 //!
 //! CQL cannot show INSERT markers, tombstones and the ids of list elements: of a marker only that the row is there is proven.
-//! What expires around the moment of reading may be there or not.
+//! What expires around the moment of reading may be there or not. Of counters the values are compared, their write times are
+//! the destination's own.
 
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use tidemark_cassandra_format::{
-    model::{Cell, ColumnData, Expiry, PathCell, Row},
+    model::{Cell, CellState, ColumnData, Expiry, PathCell, Row},
     schema::Column,
     types::CqlType,
 };
@@ -17,12 +18,14 @@ use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
     connect::{Out, Raw, Retryable},
+    counter::{self, Refused},
     restore::{
         checkpoint::Counts,
         cql::quote,
         feed::Piece,
         raw::{self, Element},
         target::{Failure, Target},
+        ttl::Lifetimes,
         writes::{clustering, value_expiry},
     },
 };
@@ -36,17 +39,28 @@ struct Expected {
     key: Bytes,
     value: Bytes,
     ts: i64,
-    expiry: Option<Expiry>,
+    /// When it expires, at the earliest and at the latest, s since 1970.
+    expiry: Option<(u32, u32)>,
     /// False where it expires about now.
     certain: bool,
 }
 
-/// The clock around a reading, s since 1970, and how late an expiry may be.
+/// The clock around a reading, s since 1970, how late an expiry may be, and what became of expiries.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+pub(super) struct Reading {
     before: u32,
     after: u32,
     late: u32,
+    /// When the restore began to write, s since 1970.
+    started: u32,
+    lifetimes: Lifetimes,
+}
+
+impl Reading {
+    /// When an atom with this expiry at the source expires here; as [`Lifetimes::expected`].
+    fn expected(&self, expiry: Option<Expiry>) -> Option<Option<(u32, u32)>> {
+        self.lifetimes.expected(expiry, (self.started, self.before))
+    }
 }
 
 impl Target {
@@ -80,7 +94,7 @@ impl Target {
     }
 
     /// All rows of the piece as the destination has them, in clustering order.
-    async fn read(&self, piece: &Piece, is_static: bool) -> Result<(Vec<Out>, Reading), Failure> {
+    pub(super) async fn read(&self, piece: &Piece, is_static: bool) -> Result<(Vec<Out>, Reading), Failure> {
         let before = self.now();
         let mut found = Vec::new();
         for (condition, values) in self.conditions(piece, is_static)? {
@@ -88,7 +102,8 @@ impl Target {
             found.extend(self.read_all(piece, &cql, values).await?);
         }
         let late = self.slowest_write_seconds.load(Ordering::Relaxed);
-        Ok((found, Reading { before, after: self.now(), late }))
+        let (started, lifetimes) = (self.started, self.lifetimes);
+        Ok((found, Reading { before, after: self.now(), late, started, lifetimes }))
     }
 
     async fn read_all(&self, piece: &Piece, cql: &str, values: Vec<Raw>) -> Result<Vec<Out>, Failure> {
@@ -164,9 +179,9 @@ impl Target {
         }
     }
 
-    /// True where the destination can tell the column's times.
+    /// True where the destination can tell the column's times. Those of counters are its own.
     fn is_timed(&self, column: &Column) -> bool {
-        self.element_times || !column.cql_type.is_multi_cell()
+        column.cql_type != CqlType::Counter && (self.element_times || !column.cql_type.is_multi_cell())
     }
 
     /// Compares rows in order; how many are equal.
@@ -215,7 +230,11 @@ impl Target {
         if self.shared {
             return Ok(());
         }
-        Err(Error::new("TM-REST-0601", format!("{} was not restored as it was: {why}", self.place(&piece.key, key))))
+        let error =
+            Error::new("TM-REST-0601", format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
+        let hint = "a counter that was deleted in a table cannot be set in it again, and nobody else may write to it: \
+                    restore into a new table";
+        Err(if self.has_counters() { error.with_hint(hint) } else { error })
     }
 
     /// Compares one row's columns with what was read; the error names the column.
@@ -234,8 +253,9 @@ impl Target {
             let data = row.columns.iter().find(|(i, _)| *i == index).map(|(_, data)| data);
             let found = elements(&column.cql_type, value, times[0], times[1])
                 .ok_or_else(|| format!("column {:?}: its bytes are not of its type", column.name))?;
-            compare(&expected(&column.cql_type, data, reading), &found, timed, reading)
-                .map_err(|why| format!("column {:?}: {why}", column.name))?;
+            let expected = expected(&column.cql_type, data, reading)
+                .map_err(|refused| format!("column {:?}: {refused}", column.name))?;
+            compare(&expected, &found, timed, reading).map_err(|why| format!("column {:?}: {why}", column.name))?;
         }
         Ok(())
     }
@@ -255,9 +275,9 @@ fn same_key(found: &Out, key: &[Bytes]) -> bool {
 
 /// Whether an atom with this expiry is there when read: `None` no, else whether it is certain.
 fn life(expiry: Option<Expiry>, reading: Reading) -> Option<bool> {
-    let Some(expiry) = expiry else { return Some(true) };
-    let gone = expiry.at.saturating_add(EXPIRY_SLACK + reading.late) < reading.before;
-    (!gone).then_some(expiry.at > reading.after.saturating_add(EXPIRY_SLACK))
+    let Some((earliest, latest)) = reading.expected(expiry)? else { return Some(true) };
+    let gone = latest.saturating_add(EXPIRY_SLACK + reading.late) < reading.before;
+    (!gone).then_some(earliest > reading.after.saturating_add(EXPIRY_SLACK))
 }
 
 fn presence(row: &Row, reading: Reading) -> Presence {
@@ -275,21 +295,32 @@ fn presence(row: &Row, reading: Reading) -> Presence {
 }
 
 /// The atoms of a column that should be found, in the order in which CQL shows them.
-fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> Vec<Expected> {
+///
+/// # Errors
+/// Where a counter has no value.
+fn expected(cql_type: &CqlType, data: Option<&ColumnData>, reading: Reading) -> Result<Vec<Expected>, Refused> {
     let of = |key: Bytes, value: Bytes, cell: &Cell| {
         let expiry = value_expiry(cell)?;
         let certain = life(expiry, reading)?;
-        Some(Expected { key, value, ts: cell.ts, expiry, certain })
+        Some(Expected { key, value, ts: cell.ts, expiry: reading.expected(expiry)?, certain })
     };
     let element = |c: &PathCell| match cql_type {
         CqlType::List { .. } => of(Bytes::new(), c.cell.value.clone(), &c.cell),
         CqlType::Set { .. } => of(c.path.clone(), Bytes::new(), &c.cell),
         _ => of(c.path.clone(), c.cell.value.clone(), &c.cell),
     };
-    match data {
+    Ok(match data {
         None => Vec::new(),
-        Some(ColumnData::Simple(cell)) => of(Bytes::new(), cell.value.clone(), cell).into_iter().collect(),
+        Some(ColumnData::Simple(cell)) => of(Bytes::new(), shown(cql_type, cell)?, cell).into_iter().collect(),
         Some(ColumnData::Complex { cells, .. }) => cells.iter().filter_map(element).collect(),
+    })
+}
+
+/// The bytes that CQL shows of a cell: of a counter the sum of its shards.
+fn shown(cql_type: &CqlType, cell: &Cell) -> Result<Bytes, Refused> {
+    match (cql_type, cell.state) {
+        (CqlType::Counter, CellState::Live) => Ok(Bytes::copy_from_slice(&counter::value(&cell.value)?.to_be_bytes())),
+        _ => Ok(cell.value.clone()),
     }
 }
 
@@ -339,14 +370,13 @@ fn compare(expected: &[Expected], found: &[Element], timed: bool, reading: Readi
 }
 
 /// True where the remaining time leads to the expiry: at most 1 s early, at most 1 s and the slowest write late.
-fn expires_right(expiry: Option<Expiry>, ttl: Option<i32>, reading: Reading) -> bool {
+fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, reading: Reading) -> bool {
     match (expiry, ttl) {
         (None, None) => true,
-        (Some(expiry), Some(ttl)) => {
-            let at = i64::from(expiry.at);
+        (Some((from, to)), Some(ttl)) => {
             let earliest = i64::from(reading.before) + i64::from(ttl) - 1 - i64::from(reading.late);
             let latest = i64::from(reading.after) + i64::from(ttl) + 1;
-            (earliest..=latest).contains(&at)
+            earliest <= i64::from(to) && i64::from(from) <= latest
         }
         _ => false,
     }
@@ -354,17 +384,31 @@ fn expires_right(expiry: Option<Expiry>, ttl: Option<i32>, reading: Reading) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::restore::samples::{self, complex, expiring, int, live};
+    use tidemark_listener_core::driver::TtlPolicy;
 
-    const READING: Reading = Reading { before: 1_000, after: 1_000, late: 1 };
+    use super::*;
+    use crate::{
+        counter::fixtures::context,
+        restore::{
+            samples::{self, complex, expiring, int, live},
+            ttl::LAST_EXPIRY_2038,
+        },
+    };
+
+    const READING: Reading = Reading {
+        before: 1_000,
+        after: 1_000,
+        late: 1,
+        started: 950,
+        lifetimes: Lifetimes { policy: TtlPolicy::Keep, cut: 900, last_expiry: LAST_EXPIRY_2038 },
+    };
 
     fn element(value: i32, ts: i64, ttl: Option<i32>) -> Element {
         Element { key: Bytes::new(), value: int(value), ts: Some(ts), ttl }
     }
 
     fn check(cell: Cell, found: &[Element]) -> Result<(), String> {
-        compare(&expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING), found, true, READING)
+        compare(&expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING).unwrap(), found, true, READING)
     }
 
     #[test]
@@ -381,6 +425,21 @@ mod tests {
     }
 
     #[test]
+    fn rebased_lives_count_from_any_moment_of_the_writing_and_stripped_ones_have_no_end() {
+        let check = |policy, at, ttl| {
+            let reading = Reading { lifetimes: Lifetimes { policy, ..READING.lifetimes }, ..READING };
+            let expected = expected(&CqlType::Int, Some(&ColumnData::Simple(expiring(5, at, int(1)))), reading);
+            compare(&expected.unwrap(), &[element(1, 5, ttl)], true, reading).is_ok()
+        };
+        // 100 s were left at the cut; written between 950 and 1,000, read at 1,000.
+        for (ttl, good) in [(48, false), (49, true), (75, true), (102, true), (103, false)] {
+            assert_eq!(check(TtlPolicy::Rebase, 1_000, Some(ttl)), good, "{ttl}");
+        }
+        assert!(check(TtlPolicy::Strip, 1_000, None) && !check(TtlPolicy::Strip, 1_000, Some(75)));
+        assert!(!check(TtlPolicy::Strip, 900, None), "what had expired at the cut came back");
+    }
+
+    #[test]
     fn what_expires_about_now_may_be_missing_but_not_different() {
         assert_eq!(check(expiring(5, 1_001, int(1)), &[]), Ok(()));
         assert_eq!(check(expiring(5, 1_001, int(1)), &[element(1, 5, Some(1))]), Ok(()));
@@ -389,8 +448,20 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_is_found_by_its_sum() {
+        let context = context(&[(1, 'g', 1, 300), (2, 'g', 9, -1)]);
+        let check = |found: i64| {
+            let expected = expected(&CqlType::Counter, Some(&ColumnData::Simple(live(5, context.clone()))), READING);
+            let value = Bytes::copy_from_slice(&found.to_be_bytes());
+            let found = Element { key: Bytes::new(), value, ts: None, ttl: None };
+            compare(&expected.unwrap(), &[found], false, READING)
+        };
+        assert!(check(299).is_ok() && check(300).is_err());
+    }
+
+    #[test]
     fn a_value_too_many_is_found() {
-        let nothing = expected(&CqlType::Int, None, READING);
+        let nothing = expected(&CqlType::Int, None, READING).unwrap();
         assert!(compare(&nothing, &[element(1, 5, None)], true, READING).is_err());
     }
 

@@ -15,14 +15,14 @@ use tidemark_cassandra_format::{
 
 use crate::{
     connect::Raw,
-    restore::shapes::{STATEMENT_SLOTS, Shape, Shapes, Slot, StatementId, slots},
+    restore::{
+        shapes::{STATEMENT_SLOTS, Shape, Shapes, Slot, StatementId, slots},
+        ttl::{self, Lifetimes},
+    },
 };
 
 /// Most bytes of one collection in one write: a write must fit into a mutation (by default 16 MiB).
 const COLLECTION_BYTES: usize = 4 << 20;
-
-/// Longest time to live that Cassandra takes, s.
-const TTL_CAP: u32 = 630_720_000;
 
 /// Why a row cannot be written by CQL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,9 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The destination cannot hold an expiry of the row.
+    #[error("it cannot be restored with its expiry")]
+    Ttl(#[from] ttl::Refused),
 }
 
 /// One execution of one statement, without its keys.
@@ -111,6 +114,22 @@ pub fn value_expiry(cell: &Cell) -> Option<Option<Expiry>> {
     }
 }
 
+/// The rule for times to live, and the time of a write, s since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The rule.
+    pub lifetimes: Lifetimes,
+    /// Now.
+    pub now: u32,
+}
+
+impl Clock {
+    /// As [`Lifetimes::kept`], now.
+    pub fn kept(&self, expiry: Option<Expiry>) -> Option<Option<u32>> {
+        self.lifetimes.kept(expiry, self.now)
+    }
+}
+
 /// True iff the row shows at `now`, s: its marker or a cell lives.
 pub fn is_live(row: &Row, now: u32) -> bool {
     let marker = row.liveness.is_some_and(|l| lives(l.expiry, now));
@@ -137,23 +156,24 @@ pub fn clustering(schema: &TableSchema, row: &Row) -> Result<Vec<Bytes>, Error> 
     named.map(|(v, c)| v.clone().ok_or_else(|| Error::NullClustering { column: c.column.name.clone() })).collect()
 }
 
-/// The writes that make the row again as it lives at `now` (s since 1970), in the order in which they must run; none where
-/// nothing of it lives. `is_static` tells the static row of a partition from a row.
+/// The writes that make the row again as it lives by `clock`, in the order in which they must run; none where nothing of it
+/// lives. `is_static` tells the static row of a partition from a row.
 ///
 /// # Errors
-/// [`Error`] where CQL cannot express a value.
+/// [`Error`] where CQL cannot express a value or the destination cannot hold an expiry.
 pub fn row_writes(
     schema: &TableSchema,
     shapes: &Shapes,
     row: &Row,
     is_static: bool,
-    now: u32,
+    clock: Clock,
 ) -> Result<Vec<Write>, Error> {
     let columns = if is_static { &schema.statics } else { &schema.regulars };
-    let mut groups = Groups { groups: Vec::new(), first_slot: first_slots(columns), now };
-    let marker = row.liveness.filter(|l| !is_static && lives(l.expiry, now));
-    if let Some(marker) = marker {
-        groups.find_or_add((marker.ts, marker.expiry.map(|e| e.at)), 0, |_| true);
+    let mut groups = Groups { groups: Vec::new(), first_slot: first_slots(columns), clock };
+    let marker = row.liveness.filter(|_| !is_static);
+    let marker = marker.and_then(|l| Some((l.ts, clock.kept(l.expiry)?)));
+    if let Some(times) = marker {
+        groups.find_or_add(times, 0, |_| true);
     }
     for (index, data) in &row.columns {
         let column = columns.get(usize::from(*index));
@@ -161,7 +181,7 @@ pub fn row_writes(
     }
     let mut writes = Vec::new();
     for (n, group) in groups.groups.into_iter().enumerate() {
-        group.into_writes(shapes, is_static, marker.is_some() && n == 0, now, &mut writes);
+        group.into_writes(shapes, is_static, marker.is_some() && n == 0, clock, &mut writes)?;
     }
     Ok(writes)
 }
@@ -202,7 +222,7 @@ struct Elements {
 struct Groups {
     groups: Vec<Group>,
     first_slot: Vec<usize>,
-    now: u32,
+    clock: Clock,
 }
 
 impl Groups {
@@ -227,8 +247,7 @@ impl Groups {
     }
 
     fn live_times(&self, cell: &Cell) -> Option<Times> {
-        let expiry = value_expiry(cell).filter(|e| lives(*e, self.now))?;
-        Some((cell.ts, expiry.map(|e| e.at)))
+        Some((cell.ts, self.clock.kept(value_expiry(cell)?)?))
     }
 
     fn add_value(&mut self, slot: usize, cell: &Cell, column: &str, cql_type: &CqlType) -> Result<(), Error> {
@@ -328,9 +347,16 @@ impl Group {
     }
 
     /// Appends the writes of this group; `with_marker`: the first is an INSERT.
-    fn into_writes(mut self, shapes: &Shapes, is_static: bool, with_marker: bool, now: u32, writes: &mut Vec<Write>) {
+    fn into_writes(
+        mut self,
+        shapes: &Shapes,
+        is_static: bool,
+        with_marker: bool,
+        clock: Clock,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), ttl::Refused> {
         let (ts, at) = self.times;
-        let ttl = at.map_or(0, |at| at.saturating_sub(now).min(TTL_CAP) as i32);
+        let ttl = clock.lifetimes.ttl(at, clock.now)?;
         if with_marker {
             writes.push(self.take_write(&shapes.insert, StatementId::Insert, 0, ts, ttl));
         }
@@ -342,6 +368,7 @@ impl Group {
                 writes.push(self.take_write(shape, id, first, ts, ttl));
             }
         }
+        Ok(())
     }
 
     /// Moves what the statement takes into a write.
@@ -410,14 +437,20 @@ fn takes_empty(cql_type: &CqlType) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tidemark_listener_core::driver::TtlPolicy;
+
     use super::*;
     use crate::restore::samples::{self, complex, expiring, int, live};
 
     const NOW: u32 = 1_000;
+    const CLOCK: Clock = Clock {
+        lifetimes: Lifetimes { policy: TtlPolicy::Keep, cut: NOW, last_expiry: ttl::LAST_EXPIRY_2038 },
+        now: NOW,
+    };
 
     fn writes(row: &Row) -> Vec<Write> {
         let schema = samples::schema();
-        row_writes(&schema, &Shapes::of(&schema, "ks", "t"), row, false, NOW).unwrap()
+        row_writes(&schema, &Shapes::of(&schema, "ks", "t"), row, false, CLOCK).unwrap()
     }
 
     fn raw(value: impl Into<Bytes>) -> Raw {
@@ -461,6 +494,25 @@ mod tests {
         let row = samples::row(7, None, columns);
         assert!(writes(&row).is_empty());
         assert!(is_live(&row, NOW - 1) && !is_live(&row, NOW));
+    }
+
+    #[test]
+    fn a_row_without_its_expiries_is_one_statement_and_a_rebased_one_lives_on() {
+        let columns = vec![
+            (0, ColumnData::Simple(expiring(5, NOW + 9, int(1)))),
+            (1, ColumnData::Simple(expiring(5, NOW - 1, int(2)))),
+        ];
+        let row = samples::row(7, Some(5), columns);
+        let schema = samples::schema();
+        let ttls = |policy| {
+            let lifetimes = Lifetimes { policy, cut: NOW - 10, ..CLOCK.lifetimes };
+            let clock = Clock { lifetimes, ..CLOCK };
+            let writes = row_writes(&schema, &Shapes::of(&schema, "ks", "t"), &row, false, clock).unwrap();
+            writes.iter().map(|w| w.ttl).collect::<Vec<_>>()
+        };
+        assert_eq!(ttls(TtlPolicy::Keep), [0, 9]);
+        assert_eq!(ttls(TtlPolicy::Rebase), [0, 19, 9]);
+        assert_eq!(ttls(TtlPolicy::Strip), [0]);
     }
 
     #[test]
@@ -512,11 +564,11 @@ mod tests {
         let mut schema = samples::schema();
         schema.regulars[0].cql_type = CqlType::Date;
         let shapes = Shapes::of(&schema, "ks", "t");
-        let refused = row_writes(&schema, &shapes, &row, false, NOW);
+        let refused = row_writes(&schema, &shapes, &row, false, CLOCK);
         assert!(matches!(refused, Err(Error::Empty { column, .. }) if column == "a"));
         let element =
             samples::row(7, None, vec![(2, complex(vec![(Bytes::from(vec![1; 16]), live(5, Bytes::new()))]))]);
-        assert!(row_writes(&samples::schema(), &shapes, &element, false, NOW).is_err());
+        assert!(row_writes(&samples::schema(), &shapes, &element, false, CLOCK).is_err());
     }
 
     #[test]
@@ -539,7 +591,7 @@ mod tests {
         schema.regulars[3].cql_type =
             CqlType::Map { key: Box::new(CqlType::Text), value: Box::new(CqlType::Blob), frozen: false };
         let row = samples::row(7, None, vec![(3, complex(cells))]);
-        let writes = row_writes(&schema, &Shapes::of(&schema, "ks", "t"), &row, false, NOW).unwrap();
+        let writes = row_writes(&schema, &Shapes::of(&schema, "ks", "t"), &row, false, CLOCK).unwrap();
         assert_eq!(writes.len(), 2);
     }
 
@@ -547,7 +599,7 @@ mod tests {
     fn static_rows_bind_the_partition_key_only() {
         let schema = samples::schema();
         let row = Row { columns: vec![(0, ColumnData::Simple(live(5, Bytes::from_static(b"s"))))], ..Row::default() };
-        let writes = row_writes(&schema, &Shapes::of(&schema, "ks", "t"), &row, true, NOW).unwrap();
+        let writes = row_writes(&schema, &Shapes::of(&schema, "ks", "t"), &row, true, CLOCK).unwrap();
         assert_eq!(writes[0].statement, StatementId::Static(0));
         assert_eq!(writes[0].bind(&[int(3)], &[]).len(), 4);
     }

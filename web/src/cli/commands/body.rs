@@ -44,6 +44,7 @@ pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
         write_level: what.write_level.clone(),
         into_non_empty: what.into_non_empty.clone(),
         accept_degraded: what.accept_degraded,
+        ttl: what.ttl,
     })
 }
 

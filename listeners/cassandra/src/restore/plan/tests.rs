@@ -12,7 +12,10 @@ use tidemark_gateway::Digest;
 use super::*;
 use crate::{
     cluster::{ColumnRow, CreateStatement, TableRows},
-    restore::observe::ObservedNode,
+    restore::{
+        observe::ObservedNode,
+        ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
+    },
 };
 
 fn keyspace(name: &str) -> KeyspaceSchema {
@@ -74,6 +77,9 @@ fn seen() -> Observed {
         nodes: vec![node(1), node(2)],
         schema_versions: BTreeMap::from([("v".to_owned(), vec![])]),
         write_timeout: Duration::from_secs(2),
+        counter_timeout: Duration::from_secs(5),
+        last_expiry: LAST_EXPIRY_2038,
+        allows_views: true,
         clock_offset_millis: 0,
         keyspaces: vec![],
         contents: BTreeMap::new(),
@@ -116,8 +122,8 @@ fn a_good_plan_makes_keyspace_table_and_then_the_index() {
 fn what_is_asked_for_is_checked() {
     let degraded =
         DegradedRange { after: "0".into(), through: "1".into(), replicas: 3, captured: 1, reason: "x".into() };
-    let mut counters = keyspace("ks");
-    counters.tables[0].flags.push("counter".into());
+    let mut custom = keyspace("ks");
+    custom.tables[0].columns[1].cql_type = "'org.example.Type'".into();
     let of_degraded = ObjectLine { quality: Quality::Degraded { ranges: vec![degraded] }, ..line() };
     let accepted = RestoreOptions { accept_degraded: true, ..options() };
     let missing = ObjectLine { entry: None, ..line() };
@@ -129,7 +135,7 @@ fn what_is_asked_for_is_checked() {
         (of_degraded.clone(), keyspace("ks"), options(), vec!["complete"]),
         (of_degraded, keyspace("ks"), accepted, vec![]),
         (missing, keyspace("ks"), options(), vec!["object"]),
-        (line(), counters, options(), vec!["restorable"]),
+        (line(), custom, options(), vec!["restorable"]),
         (line(), keyspace("ks"), to_system, vec!["target"]),
         (line(), keyspace("ks"), odd, vec!["target"]),
         (line(), keyspace("ks"), any, vec!["write-level"]),
@@ -166,6 +172,71 @@ fn a_full_table_is_taken_only_if_it_is_named() {
     assert!(plan(&line(), keyspace("ks"), &named, seen.clone()).1.is_empty());
     let other = RestoreOptions { into_non_empty: vec!["ks/t".into()], ..options() };
     assert_eq!(plan(&line(), keyspace("ks"), &other, seen).1, vec!["empty"]);
+}
+
+#[test]
+fn counters_need_an_empty_table_and_every_node() {
+    let mut counters = keyspace("ks");
+    counters.tables[0].columns[1].cql_type = "counter".into();
+    let (made, failed) = plan(&line(), counters.clone(), &options(), seen());
+    assert!(failed.is_empty() && made.checks.iter().any(|l| l.name == "counters" && l.status == Status::Warn));
+    let named = RestoreOptions { into_non_empty: vec!["to/t".into()], ..options() };
+    for contents in [Contents::Rows, Contents::EmptyAtQuorum] {
+        let mut seen = seen();
+        seen.contents.insert(("to".into(), "t".into()), contents);
+        assert_eq!(plan(&line(), counters.clone(), &named, seen).1, vec!["empty"]);
+    }
+    let mut down = seen();
+    down.nodes[0].up = false;
+    let declared = RestoreOptions { write_level: Some("quorum".into()), ..options() };
+    assert_eq!(plan(&line(), counters, &declared, down).1, vec!["write-level"]);
+}
+
+#[test]
+fn views_are_made_last_where_the_destination_allows_them() {
+    let mut captured = keyspace("ks");
+    captured.statements.push(CreateStatement {
+        kind: "materialized_view".into(),
+        name: "by_v".into(),
+        statement: "CREATE MATERIALIZED VIEW ks.by_v AS SELECT * FROM ks.t WHERE v IS NOT NULL PRIMARY KEY (v, k);"
+            .into(),
+    });
+    let warned = |plan: &RestorePlan| {
+        let line = plan.checks.iter().find(|line| line.name == "view");
+        line.is_some_and(|line| line.status == Status::Warn && line.detail.contains("by_v"))
+    };
+    let (made, _) = plan(&line(), captured.clone(), &options(), seen());
+    assert!(
+        made.schema.last().unwrap().starts_with("CREATE MATERIALIZED VIEW IF NOT EXISTS \"to\".by_v") && !warned(&made)
+    );
+    let (made, failed) = plan(&line(), captured, &options(), Observed { allows_views: false, ..seen() });
+    assert!(failed.is_empty() && warned(&made) && made.schema.iter().all(|s| !s.contains("by_v")));
+}
+
+#[test]
+fn the_plan_says_what_becomes_of_times_to_live() {
+    let line = line();
+    let ttl = |ttl, default, last_expiry| {
+        let mut keyspace = keyspace("ks");
+        keyspace.tables[0].default_time_to_live = default;
+        let seen = Observed { last_expiry, ..seen() };
+        let (made, failed) = plan(&line, keyspace, &RestoreOptions { ttl, ..options() }, seen);
+        assert!(failed.is_empty(), "{failed:?}");
+        made.checks
+            .into_iter()
+            .filter(|line| line.name == "ttl")
+            .map(|line| (line.status, line.detail))
+            .collect::<Vec<_>>()
+    };
+    for (policy, word) in [(TtlPolicy::Keep, "keep"), (TtlPolicy::Rebase, "rebase"), (TtlPolicy::Strip, "strip")] {
+        let lines = ttl(policy, 0, LAST_EXPIRY_2038);
+        assert!(lines.len() == 1 && lines[0].0 == Status::Ok && lines[0].1.starts_with(word), "{lines:?}");
+        assert_eq!(lines[0].1.contains("2038-01-19T03:14:06Z"), policy != TtlPolicy::Strip);
+    }
+    let until_2038 = i32::MAX;
+    assert_eq!(ttl(TtlPolicy::Keep, until_2038, LAST_EXPIRY_2038).last().unwrap().0, Status::Warn);
+    assert_eq!(ttl(TtlPolicy::Keep, until_2038, LAST_EXPIRY_2106).len(), 1);
+    assert_eq!(ttl(TtlPolicy::Strip, until_2038, LAST_EXPIRY_2038).len(), 1);
 }
 
 #[test]
