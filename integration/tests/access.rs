@@ -62,6 +62,8 @@ async fn create_and_fill(admin: &Session) -> Result<()> {
         format!("CREATE ROLE restorer WITH PASSWORD = '{}' AND LOGIN = true", SECRETS[2]),
         "GRANT SELECT ON KEYSPACE system_views TO keeper".to_owned(),
         "GRANT SELECT ON KEYSPACE system_views TO restorer".to_owned(),
+        "GRANT SELECT ON system.\"IndexInfo\" TO restorer".to_owned(),
+        "GRANT SELECT ON system.built_views TO restorer".to_owned(),
         "GRANT CREATE ON ALL KEYSPACES TO restorer".to_owned(),
     ];
     cql::run(admin, &statements).await?;

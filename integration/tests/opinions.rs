@@ -87,11 +87,14 @@ fn sstabledump_agrees(verdicts: &BTreeMap<String, Verdict>, journal: &Journal) -
     Ok(())
 }
 
+/// A record of `kv`: key, clustering, value, write time and state of the value.
+type Record = (i32, i32, Option<String>, Option<i64>, i8);
+
 /// What `run_snippets.py` was shown.
 #[derive(Debug, Deserialize)]
 struct Shown {
     duckdb: Vec<(i32, i32, String, i64)>,
-    pyarrow: Vec<(i32, i32, Option<String>, Option<i64>, i8)>,
+    pyarrow: Vec<Record>,
     blocks: usize,
 }
 
