@@ -102,11 +102,26 @@ pub async fn connect(contact: &[String]) -> Result<Session> {
 /// # Errors
 /// Where no contact point answers, or none lets the role in.
 pub async fn connect_as(contact: &[String], login: Option<&Login>) -> Result<Session> {
+    build(builder(contact, login), contact).await
+}
+
+/// As [`connect_as`], of a session that knows no schema: the driver gives up on one with a column of a Java type.
+///
+/// # Errors
+/// As [`connect_as`].
+pub async fn connect_without_schema(contact: &[String], login: Option<&Login>) -> Result<Session> {
+    build(builder(contact, login).fetch_schema_metadata(false), contact).await
+}
+
+fn builder(contact: &[String], login: Option<&Login>) -> SessionBuilder {
     let policy = DefaultPolicy::builder().token_aware(true).enable_shuffling_replicas(false).build();
     let profile = ExecutionProfile::builder().consistency(Consistency::All).load_balancing_policy(policy);
     let profile = profile.request_timeout(Some(std::time::Duration::from_secs(60))).build();
     let builder = SessionBuilder::new().known_nodes(contact).default_execution_profile_handle(profile.into_handle());
-    let builder = login.iter().fold(builder, |builder, login| builder.user(&login.role, &login.password));
+    login.iter().fold(builder, |builder, login| builder.user(&login.role, &login.password))
+}
+
+async fn build(builder: SessionBuilder, contact: &[String]) -> Result<Session> {
     builder.build().await.with_context(|| format!("connect to {}", contact.join(", ")))
 }
 

@@ -45,6 +45,7 @@ async fn passwords_rights_views_and_java_types_are_dealt_with_by_name() -> Resul
         who_is_not_let_in_is_told(&system, source).await?;
     }
     rights_that_are_missing_are_named(&system, &version.version.id).await?;
+    let admin = cql::connect_without_schema(&cluster.contact_points(), login.as_ref()).await?;
     java_types_are_captured_and_not_restored(&system, &admin).await?;
     no_secret_is_told(&system)
 }

@@ -24,6 +24,8 @@ const COMPRESSION: [&str; 6] = [
     "compression = {'class': 'NoopCompressor'}",
     "compression = {'enabled': false}",
 ];
+/// No file is to be rewritten in a later format.
+const COMPACTION: &str = "compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': false}";
 /// What makes a node of 5.0, which starts with `nb-big`, write another format.
 const CHANGES: [(&str, &str); 2] = [("storage_compatibility_mode", "NONE"), ("sstable", "{selected_format: bti}")];
 
@@ -60,8 +62,8 @@ async fn tables_of_all_formats_and_compressors_come_back() -> Result<()> {
 fn compressed_in_turn() -> Vec<Table> {
     let mut tables = tables::all();
     for (table, compression) in tables.iter_mut().zip(COMPRESSION.into_iter().cycle()) {
-        table.options.retain(|option| !option.starts_with("compression"));
-        table.options.push(compression);
+        table.options.retain(|option| !option.starts_with("compression") && !option.starts_with("compaction"));
+        table.options.extend([compression, COMPACTION]);
     }
     tables
 }

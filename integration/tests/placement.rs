@@ -87,7 +87,7 @@ async fn placed(cluster: &Cluster, keyspace: &str, keys: &[String]) -> Result<Ve
 async fn whole_versions_are_complete(system: &System) -> Result<()> {
     let names = KEYSPACES.map(|(keyspace, _)| format!("{keyspace}/*"));
     for name in &names {
-        let policy = format!("whole-{}", name.trim_end_matches("/*"));
+        let policy = format!("whole-{}", name.trim_end_matches("/*").replace('_', "-"));
         let version = system.protect("places", name, &policy, &["--write-level", "quorum"]).await?;
         let totals = version.version.totals;
         ensure!(version.version.quality == "cut", "{name}: quality {}", version.version.quality);
