@@ -96,7 +96,7 @@ async fn begin(
         let [keyspace, table] = object.target.parts() else { continue };
         let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
         let may = job.options.into_non_empty.contains(&object.target.to_string());
-        if rows && !(may && !has_counters(job, object).await?) {
+        if rows && (!may || has_counters(job, object).await?) {
             return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
         }
     }
