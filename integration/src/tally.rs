@@ -3,7 +3,7 @@
 //! Counters have no write times that a test could set, so that the [journal](crate::journal) cannot hold them. What is
 //! deleted here is never added to again: Cassandra does not define what it would hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -88,10 +88,10 @@ impl Step {
 pub async fn run(session: &Session, keyspace: &str, level: Consistency, steps: &[Step]) -> Result<()> {
     let mut prepared = BTreeMap::new();
     for (text, ..) in steps.iter().map(|step| step.statement(keyspace)) {
-        if !prepared.contains_key(&text) {
-            let mut statement = session.prepare(text.as_str()).await?;
+        if let Entry::Vacant(vacant) = prepared.entry(text) {
+            let mut statement = session.prepare(vacant.key().as_str()).await?;
             statement.set_consistency(level);
-            prepared.insert(text, statement);
+            vacant.insert(statement);
         }
     }
     let runs: Vec<_> = steps.iter().map(|step| step.run(session, keyspace, &prepared)).collect();
