@@ -15,7 +15,7 @@ use tidemark_integration::{
 };
 use tidemark_web::api::{VersionDetail, VersionObject};
 
-use crate::{disturbed, stored};
+use super::{disturbed, stored};
 
 /// Loopback network of this test.
 const GROUP: u8 = 71;

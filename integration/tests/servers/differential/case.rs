@@ -18,7 +18,7 @@ use tidemark_integration::{
 };
 use tidemark_listener_cassandra::{cluster::NodeCapture, consolidate::EntrySchema, normal::Relation};
 
-use crate::{
+use super::{
     SNAPSHOT,
     compare::{self, Compared},
     tally::Tally,

@@ -20,7 +20,7 @@ use tidemark_listener_cassandra::{
     normal::{Differences, Relation},
 };
 
-use crate::tally::Tally;
+use super::tally::Tally;
 
 /// Differences of one table that are shown.
 const SHOWN: usize = 3;

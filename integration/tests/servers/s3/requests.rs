@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use tidemark_integration::stores::log::Request;
 
-use crate::PREFIX;
+use super::PREFIX;
 
 /// Requests that send an object or a part of one.
 const WRITES: [&str; 4] = ["s3_PutObject", "s3_CreateMultipartUpload", "s3_UploadPart", "s3_CompleteMultipartUpload"];

@@ -1,0 +1,25 @@
+//! The tests against real servers: one executable, a module each, run one module at a time (`make servers`).
+//!
+//! Every test has loopback addresses of its own; docs/testing.md lists them.
+
+mod access;
+mod counters;
+mod damage;
+mod differential;
+mod formats;
+mod journal;
+mod kills;
+mod launcher;
+mod lifetimes;
+mod listener_memory;
+mod node_down;
+mod opinions;
+mod ownership;
+mod placement;
+mod replica_down;
+mod replicas_collapse;
+mod s3;
+mod schema_change;
+mod stores;
+mod surface;
+mod views;
