@@ -24,7 +24,7 @@ const SINGLE: u8 = 106;
 const LAGGING: usize = 2;
 /// Partitions of `hits`, each of ten rows, and of `plain`.
 const PARTITIONS: i32 = 40;
-const PLAIN: i32 = 12_000;
+const PLAIN: i32 = 6_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_come_back_with_their_values_whatever_happens_on_the_way() -> Result<()> {
@@ -94,7 +94,7 @@ async fn fill(source: &mut Cluster, session: &Session) -> Result<Truth> {
     let seen = done(deletions(0), Consistency::All).await?;
 
     source.stop(LAGGING).await?;
-    let plain = (0..PLAIN).step_by(100).map(|k| Step::AddPlain(k, 7));
+    let plain = (0..PLAIN).step_by(50).map(|k| Step::AddPlain(k, 7));
     let missed: Vec<Step> = additions(20..PARTITIONS, 4).into_iter().chain(plain).collect();
     done(missed.clone(), Consistency::Quorum).await?;
     let deleted = deletions(20);

@@ -85,14 +85,13 @@ async fn placed(cluster: &Cluster, keyspace: &str, keys: &[String]) -> Result<Ve
 
 /// All rows, once each, and none dropped as belonging to another node.
 async fn whole_versions_are_complete(system: &System) -> Result<()> {
-    let names = KEYSPACES.map(|(keyspace, _)| format!("{keyspace}/*"));
-    for name in &names {
-        let policy = format!("whole-{}", name.trim_end_matches("/*").replace('_', "-"));
-        let version = system.protect("places", name, &policy, &["--write-level", "quorum"]).await?;
-        let totals = version.version.totals;
-        ensure!(version.version.quality == "cut", "{name}: quality {}", version.version.quality);
+    let version = system.protect("places", "*/t", "whole", &["--write-level", "quorum"]).await?;
+    ensure!(version.version.quality == "cut", "quality {}", version.version.quality);
+    ensure!(version.contents.len() == KEYSPACES.len(), "{:?}", version.contents);
+    for object in &version.contents {
+        let totals = &object.totals;
         let found = (totals.rows as usize, totals.not_owned_partitions, totals.disagreeing_rows);
-        ensure!(found == (KEYS, 0, 0), "{name}: rows, not owned, disagreeing: {found:?}");
+        ensure!(found == (KEYS, 0, 0), "{}: rows, not owned, disagreeing: {found:?}", object.object);
     }
     Ok(())
 }
