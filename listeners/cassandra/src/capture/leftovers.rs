@@ -19,7 +19,10 @@ use super::{CassandraListener, names};
 /// Removes them. A failure costs disk on the node, not data: it is logged, and the next preflight shows the tag.
 pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment) {
     let data = listener.config.node.data_directories.clone();
-    let found = tokio::task::spawn_blocking(move || tags(&data)).await.unwrap_or_default();
+    let found = match tokio::task::spawn_blocking(move || tags(&data)).await {
+        Ok(found) => found,
+        Err(error) => return tracing::warn!(%error, "the search for left snapshots ended early: none is removed"),
+    };
     for tag in abandoned(&found, assignment) {
         match listener.nodetool.clear_snapshot(tag).await {
             Ok(()) => tracing::info!(tag, "removed a snapshot that an ended task left"),
