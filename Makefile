@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-deny setup-cassandra setup-stores build lint test unit servers soak soak-differential demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit servers soak soak-differential demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -28,7 +28,7 @@ timed = $(CURDIR)/integration/install/timed.sh $(TIMES) $(1)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: setup-rust setup-deny setup-cassandra setup-stores setup-readers ## install what builds and tests need, once
+setup: setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers ## install what builds and tests need, once
 
 setup-rust:
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then
@@ -40,7 +40,10 @@ setup-deny:
 	@integration/install/cargo-deny.sh
 
 setup-cassandra:
-	@integration/install/cassandra.sh "$(TIDEMARK_CACHE)"
+	@integration/install/cassandra.sh "$(TIDEMARK_CACHE)" 5.0.9
+
+setup-cassandra-4:
+	@integration/install/cassandra.sh "$(TIDEMARK_CACHE)" 4.1.10 4.0.19
 
 setup-stores:
 	@if [ -x integration/install/stores.sh ]; then integration/install/stores.sh; fi

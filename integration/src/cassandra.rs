@@ -7,6 +7,7 @@
 mod config;
 mod node;
 pub mod offline;
+mod release;
 mod tokens;
 mod view;
 
@@ -20,7 +21,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-pub use self::node::Node;
+pub use self::{node::Node, release::Release};
 use crate::{
     paths,
     wait::{self, Look},
@@ -36,11 +37,13 @@ pub struct ClusterSpec {
     pub name: String,
     /// Addresses of the nodes, 127.0.x.y; no other cluster on the machine may have them.
     pub addresses: Vec<String>,
+    /// What the nodes run.
+    pub release: Release,
     /// Tokens of each node.
     pub num_tokens: usize,
     /// Greatest heap, for example `256M`.
     pub heap: String,
-    /// Lines of `cassandra.yaml` that replace or extend the template's: name, value.
+    /// Lines of `cassandra.yaml` that replace or extend the template's: name, value, as 4.1 and 5.0 know them.
     pub settings: Vec<(String, String)>,
     /// Data centre and rack of each node; none where all are in one.
     pub places: Vec<Place>,
@@ -58,6 +61,7 @@ impl ClusterSpec {
         Self {
             name: name.to_owned(),
             addresses: (1..=nodes).map(|member| format!("127.0.{group}.{member}")).collect(),
+            release: Release::default(),
             num_tokens: 4,
             heap: "256M".to_owned(),
             settings: Vec::new(),
@@ -66,6 +70,13 @@ impl ClusterSpec {
             full_jit: false,
             keep: false,
         }
+    }
+
+    /// The same of another release.
+    #[must_use]
+    pub fn with_release(mut self, release: Release) -> Self {
+        self.release = release;
+        self
     }
 
     /// The same with other tokens per node.
@@ -137,13 +148,13 @@ impl Cluster {
     /// # Errors
     /// Where the jars are missing, a node ends, or the cluster is not ready in time.
     pub async fn start(spec: ClusterSpec) -> Result<Self> {
-        paths::require_cassandra()?;
+        paths::require_cassandra_version(spec.release.version())?;
         let directory = tempfile::Builder::new().prefix(&format!("tidemark-{}-", spec.name)).tempdir()?;
         let mut cluster = Self { home: directory.path().to_owned(), directory: Some(directory), nodes: vec![], spec };
         let count = cluster.spec.addresses.len();
         for (index, address) in cluster.spec.addresses.clone().iter().enumerate() {
             let tokens = tokens::interleaved(index, count, cluster.spec.num_tokens);
-            cluster.nodes.push(Node::new(&cluster.home, address, tokens, false)?);
+            cluster.nodes.push(Node::new(&cluster.home, address, tokens, false, cluster.spec.release)?);
         }
         for index in 0..count {
             cluster.launch(index)?;
@@ -160,7 +171,7 @@ impl Cluster {
     pub async fn add(&mut self, address: &str) -> Result<usize> {
         let taken: Vec<i64> = self.nodes.iter().flat_map(|node| node.tokens.clone()).collect();
         let tokens = tokens::between(&taken, self.spec.num_tokens);
-        self.nodes.push(Node::new(&self.home, address, tokens, true)?);
+        self.nodes.push(Node::new(&self.home, address, tokens, true, self.spec.release)?);
         let index = self.nodes.len() - 1;
         self.launch(index)?;
         self.ready(&[index]).await?;
@@ -198,6 +209,17 @@ impl Cluster {
         self.agreed().await
     }
 
+    /// Stops a node in order and starts another release on its data.
+    ///
+    /// # Errors
+    /// As [`Cluster::stop`] and [`Cluster::restart`].
+    pub async fn upgrade(&mut self, index: usize, release: Release) -> Result<()> {
+        paths::require_cassandra_version(release.version())?;
+        self.stop(index).await?;
+        self.nodes[index].set_release(release)?;
+        self.restart(index).await
+    }
+
     /// Sets a line of `cassandra.yaml`, which nodes that are started from now on have.
     pub fn set(&mut self, name: &str, value: &str) {
         self.spec.settings.push((name.to_owned(), value.to_owned()));
@@ -218,12 +240,10 @@ impl Cluster {
         self.running().map(|node| format!("{}:9042", node.address)).collect()
     }
 
-    /// Command line of `nodetool` for a node, without the tool's own arguments.
+    /// Command line of `nodetool` for a node, without the tool's own arguments. It stays the same when the node is upgraded,
+    /// and is then the tool of the new release.
     pub fn nodetool_line(&self, index: usize) -> Vec<String> {
-        let node = &self.nodes[index];
-        let mut line = config::tool(node, "NodeTool");
-        line.extend(["-h", "127.0.0.1", "-p", &node.jmx_port.to_string()].map(str::to_owned));
-        line
+        vec!["sh".to_owned(), config::nodetool(&self.nodes[index]).display().to_string()]
     }
 
     /// Runs `nodetool` against a node; returns its standard output.
@@ -324,7 +344,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.spec.keep {
-            self.nodes.iter_mut().for_each(Node::release);
+            self.nodes.iter_mut().for_each(Node::let_go);
             self.directory.take().map(TempDir::keep);
         }
     }
@@ -367,7 +387,8 @@ fn run(line: &[String], arguments: &[&str]) -> Result<String> {
 }
 
 fn last(line: &[String]) -> &str {
-    line.iter().rev().find(|word| word.starts_with("org.") || word.ends_with(".java")).map_or("tool", String::as_str)
+    let tool = |word: &&String| word.starts_with("org.") || word.ends_with(".java") || word.ends_with("nodetool");
+    line.iter().rev().find(tool).map_or("tool", String::as_str)
 }
 
 fn said(output: &Output) -> String {

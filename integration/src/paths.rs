@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// Version of the Cassandra server in use.
+/// Version of the Cassandra server that is in use where nothing else is said.
 pub const CASSANDRA_VERSION: &str = "5.0.9";
 
 /// Directory of installed tools: `TIDEMARK_CACHE`, or `$HOME/.cache/tidemark`. `make setup` fills it.
@@ -18,9 +18,9 @@ pub fn cache() -> PathBuf {
     }
 }
 
-/// Directory of the Cassandra jars, complete if it exists.
-pub fn cassandra_jars() -> PathBuf {
-    cache().join("cassandra").join(CASSANDRA_VERSION)
+/// Directory of the jars of a version of Cassandra, complete if it exists.
+pub fn cassandra_jars(version: &str) -> PathBuf {
+    cache().join("cassandra").join(version)
 }
 
 /// Directory of tools for tests: `TIDEMARK_TOOLS`, or `$HOME/.cache/tidemark-tools`. `make setup` fills it.
@@ -53,7 +53,15 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// Naming the directory and the command that installs them.
 pub fn require_cassandra() -> Result<()> {
-    let jars = cassandra_jars();
+    require_cassandra_version(CASSANDRA_VERSION)
+}
+
+/// Fails unless the jars of this version of Cassandra are installed.
+///
+/// # Errors
+/// Naming the directory and the command that installs them.
+pub fn require_cassandra_version(version: &str) -> Result<()> {
+    let jars = cassandra_jars(version);
     ensure!(jars.is_dir(), "no Cassandra jars in {}; run make setup", jars.display());
     Ok(())
 }
@@ -75,6 +83,14 @@ pub fn require_readers() -> Result<()> {
 /// With `CI=1` and no jars.
 pub fn cassandra_or_skip(test: &str) -> bool {
     there_or_skip(test, require_cassandra())
+}
+
+/// The same for these versions of Cassandra.
+///
+/// # Panics
+/// With `CI=1` where one of them is missing.
+pub fn cassandra_versions_or_skip(test: &str, versions: &[&str]) -> bool {
+    there_or_skip(test, versions.iter().try_for_each(|version| require_cassandra_version(version)))
 }
 
 /// The same for Cassandra and the readers of Parquet.

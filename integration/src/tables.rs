@@ -10,6 +10,7 @@ pub mod values;
 pub mod workload;
 
 pub use self::{all::all, kind::Kind};
+use crate::cassandra::Release;
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,17 @@ pub struct Table {
 }
 
 impl Table {
+    /// The same as a release can hold it: before 5.0 there are neither vectors nor storage-attached indexes.
+    #[must_use]
+    pub fn as_of(mut self, release: Release) -> Self {
+        if release < Release::V5_0 {
+            self.statics.retain(|column| !column.kind.has_vector());
+            self.regulars.retain(|column| !column.kind.has_vector());
+            self.indexes.retain(|index| !index.contains("USING 'sai'"));
+        }
+        self
+    }
+
     /// Statements that create the table and its indexes in a keyspace, in order.
     pub fn create(&self, keyspace: &str) -> Vec<String> {
         let name = format!("{keyspace}.{}", self.name);

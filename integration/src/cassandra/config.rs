@@ -1,11 +1,14 @@
 //! Configuration files and command lines of nodes and tools.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
 use super::{ClusterSpec, node::Node};
-use crate::paths;
 
 const YAML: &str = include_str!("../../cassandra/cassandra.yaml");
 const JVM_OPTIONS: &str = include_str!("../../cassandra/jvm.options");
@@ -26,7 +29,18 @@ pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> 
     }
     fs::write(conf.join("logback.xml"), LOGBACK)?;
     fs::write(conf.join("logback-tools.xml"), LOGBACK_TOOLS)?;
+    fs::write(nodetool(node), nodetool_script(node))?;
     Ok(())
+}
+
+/// Script for the shell that runs `nodetool` against a node.
+pub(super) fn nodetool(node: &Node) -> PathBuf {
+    node.dir.join("conf/nodetool")
+}
+
+fn nodetool_script(node: &Node) -> String {
+    let words: Vec<String> = tool(node, "NodeTool").iter().map(|word| format!("'{word}'")).collect();
+    format!("exec {} -h 127.0.0.1 -p {} \"$@\"\n", words.join(" "), node.jmx_port)
 }
 
 fn yaml(spec: &ClusterSpec, seeds: &str, node: &Node) -> String {
@@ -39,7 +53,8 @@ fn yaml(spec: &ClusterSpec, seeds: &str, node: &Node) -> String {
         .replace("{bootstrap}", &node.bootstrap.to_string())
         .replace("{address}", &node.address)
         .replace("{dir}", &node.dir.display().to_string());
-    spec.settings.iter().fold(filled, |yaml, (name, value)| set(&yaml, name, value))
+    let whole = spec.settings.iter().fold(filled, |yaml, (name, value)| set(&yaml, name, value));
+    whole.lines().flat_map(|line| [node.release().setting(line), "\n".to_owned()]).collect()
 }
 
 /// Replaces the top-level setting `name`, or adds it.
@@ -53,7 +68,7 @@ fn set(yaml: &str, name: &str, value: &str) -> String {
 pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     let mut command = if spec.keep { Command::new("setsid") } else { dying_with_parent() };
     let dir = node.dir.display();
-    command.arg("java").args(jvm_options());
+    command.arg("java").args(jvm_options(node));
     command.args([
         "-Xms96M",
         &format!("-Xmx{}", spec.heap),
@@ -77,7 +92,7 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     }
     command.args(common(&node.dir, "logback.xml"));
     command.args([format!("-Dcassandra.storagedir={dir}"), format!("-Dcassandra.logdir={dir}/log")]);
-    command.args(["-cp", &class_path(), "org.apache.cassandra.service.CassandraDaemon"]);
+    command.args(["-cp", &class_path(node), "org.apache.cassandra.service.CassandraDaemon"]);
     command
 }
 
@@ -105,12 +120,12 @@ pub(super) fn offline(node: &Node) -> Vec<String> {
 
 fn java(node: &Node, more: &[&str]) -> Vec<String> {
     let mut line = vec!["java".to_owned()];
-    line.extend(jvm_options().map(str::to_owned));
+    line.extend(jvm_options(node).map(str::to_owned));
     line.extend(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx192M"].map(str::to_owned));
     line.extend(more.iter().map(ToString::to_string));
     line.extend(common(&node.dir, "logback-tools.xml"));
     line.push(format!("-Dcassandra.storagedir={}", node.dir.join("tmp").display()));
-    line.extend(["-cp".to_owned(), class_path()]);
+    line.extend(["-cp".to_owned(), class_path(node)]);
     line
 }
 
@@ -123,12 +138,13 @@ fn common(dir: &Path, logback: &str) -> [String; 3] {
     ]
 }
 
-fn jvm_options() -> impl Iterator<Item = &'static str> {
-    JVM_OPTIONS.lines().filter(|line| line.starts_with('-'))
+fn jvm_options(node: &Node) -> impl Iterator<Item = &str> {
+    let common = JVM_OPTIONS.lines().filter(|line| line.starts_with('-'));
+    common.chain(node.jvm_options.iter().map(String::as_str))
 }
 
-fn class_path() -> String {
-    paths::cassandra_jars().join("*").display().to_string()
+fn class_path(node: &Node) -> String {
+    node.release().jars().join("*").display().to_string()
 }
 
 fn dying_with_parent() -> Command {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{ClusterSpec, config};
+use super::{ClusterSpec, config, release::Release};
 use crate::wait::{self, Look};
 
 /// A node: its place, and its process while it runs.
@@ -25,14 +25,28 @@ pub struct Node {
     pub tokens: Vec<i64>,
     /// True where it joins by streaming from others.
     pub bootstrap: bool,
+    /// Flags of the JVM that its release needs.
+    pub(super) jvm_options: Vec<String>,
+    release: Release,
     child: Option<Child>,
 }
 
 impl Node {
     /// A node that does not run yet.
-    pub(super) fn new(home: &Path, address: &str, tokens: Vec<i64>, bootstrap: bool) -> Result<Self> {
-        let dir = home.join(address);
-        Ok(Self { address: address.to_owned(), dir, jmx_port: jmx_port(address)?, tokens, bootstrap, child: None })
+    pub(super) fn new(home: &Path, address: &str, tokens: Vec<i64>, bootstrap: bool, release: Release) -> Result<Self> {
+        let (dir, jmx_port, jvm_options) = (home.join(address), jmx_port(address)?, release.jvm_options()?);
+        Ok(Self { address: address.to_owned(), dir, jmx_port, tokens, bootstrap, jvm_options, release, child: None })
+    }
+
+    /// What it runs.
+    pub fn release(&self) -> Release {
+        self.release
+    }
+
+    /// Has it run another release from its next start on.
+    pub(super) fn set_release(&mut self, release: Release) -> Result<()> {
+        (self.jvm_options, self.release) = (release.jvm_options()?, release);
+        Ok(())
     }
 
     /// Directory of its tables: `<keyspace>/<table>-<32 hex digits>` below.
@@ -105,7 +119,7 @@ impl Node {
     }
 
     /// Leaves the process running when this value goes.
-    pub(super) fn release(&mut self) {
+    pub(super) fn let_go(&mut self) {
         self.child = None;
     }
 }

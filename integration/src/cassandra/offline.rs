@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{ClusterSpec, config, node::Node, run};
+use super::{ClusterSpec, config, node::Node, release::Release, run};
 use crate::paths;
 
 const GENERATE: &str = include_str!("../../cassandra/Generate.java");
@@ -66,7 +66,7 @@ impl Dataset {
     fn generate(&self, directory: &Path) -> Result<()> {
         // A node that is never started gives the program its configuration.
         let home = tempfile::tempdir()?;
-        let node = Node::new(home.path(), "127.0.0.1", vec![0], false)?;
+        let node = Node::new(home.path(), "127.0.0.1", vec![0], false, Release::default())?;
         config::write(&ClusterSpec::new("offline", 0, 1), &node.address, &node)?;
         let mut line = config::offline(&node);
         line.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("cassandra/Generate.java").display().to_string());

@@ -16,10 +16,11 @@ use uuid::Uuid;
 use super::Login;
 use crate::wait::Look;
 
-/// Columns of a peer: address, tokens, schema version.
-type Peer = (IpAddr, Option<Vec<String>>, Option<Uuid>);
+/// Columns of a peer: address, tokens, version, schema version.
+type Peer = (IpAddr, Option<Vec<String>>, Option<String>, Option<Uuid>);
 
-/// Whether the node at `address` knows the tokens of every peer and has their schema.
+/// Whether the node at `address` knows the tokens of every peer and has their schema. Releases make the digest of a schema from
+/// other tables: nodes of different ones are not compared.
 ///
 /// # Errors
 /// Where an answer has another shape.
@@ -27,15 +28,15 @@ pub(super) async fn of(address: &str, peers: &[String], login: Option<&Login>) -
     let Ok(session) = connect(address, login).await else {
         return Ok(Look::Not(format!("{address} takes no clients")));
     };
-    let (own, known) = (schema_version(&session).await?, known(&session).await?);
+    let ((release, own), known) = (own(&session).await?, known(&session).await?);
     let mut missing = Vec::new();
     for peer in peers.iter().filter(|peer| *peer != address) {
         match known.get(&peer.parse::<IpAddr>()?) {
             None => missing.push(format!("{address} does not know {peer}")),
-            Some((_, version)) if *version != Some(own) => {
+            Some((_, running, version)) if *running == release && *version != Some(own) => {
                 missing.push(format!("{address} and {peer} have other schemas"))
             }
-            Some((0, _)) => missing.push(format!("{address} does not know the tokens of {peer}")),
+            Some((0, ..)) => missing.push(format!("{address} does not know the tokens of {peer}")),
             Some(_) => {}
         }
     }
@@ -51,20 +52,20 @@ async fn connect(address: &str, login: Option<&Login>) -> Result<Session> {
     Ok(builder.build().await?)
 }
 
-async fn schema_version(session: &Session) -> Result<Uuid> {
-    let answer =
-        session.query_unpaged(local("SELECT schema_version FROM system.local"), ()).await?.into_rows_result()?;
-    Ok(answer.single_row::<(Uuid,)>().context("system.local")?.0)
+/// The node's version and schema version.
+async fn own(session: &Session) -> Result<(Option<String>, Uuid)> {
+    let statement = local("SELECT release_version, schema_version FROM system.local");
+    let answer = session.query_unpaged(statement, ()).await?.into_rows_result()?;
+    answer.single_row().context("system.local")
 }
 
-/// Number of tokens and schema version of each peer.
-async fn known(session: &Session) -> Result<HashMap<IpAddr, (usize, Option<Uuid>)>> {
-    let statement = local("SELECT peer, tokens, schema_version FROM system.peers_v2");
+/// Number of tokens, version and schema version of each peer.
+async fn known(session: &Session) -> Result<HashMap<IpAddr, (usize, Option<String>, Option<Uuid>)>> {
+    let statement = local("SELECT peer, tokens, release_version, schema_version FROM system.peers_v2");
     let answer = session.query_unpaged(statement, ()).await?.into_rows_result()?;
-    let peers = answer
-        .rows::<Peer>()?
-        .map(|row| row.map(|(peer, tokens, version)| (peer, (tokens.map_or(0, |tokens| tokens.len()), version))));
-    peers.collect::<Result<_, _>>().context("system.peers_v2")
+    let known =
+        |(peer, tokens, release, schema): Peer| (peer, (tokens.map_or(0, |tokens| tokens.len()), release, schema));
+    answer.rows::<Peer>()?.map(|row| row.map(known)).collect::<Result<_, _>>().context("system.peers_v2")
 }
 
 fn local(text: &str) -> Statement {

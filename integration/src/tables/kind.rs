@@ -93,6 +93,18 @@ impl Kind {
         matches!(self, Self::List(_) | Self::Set(_) | Self::Map(..) | Self::Udt(..))
     }
 
+    /// True for vectors, also inside other types.
+    pub fn has_vector(&self) -> bool {
+        match self {
+            Self::Vector(..) => true,
+            Self::List(inner) | Self::Set(inner) | Self::Frozen(inner) => inner.has_vector(),
+            Self::Map(key, value) => key.has_vector() || value.has_vector(),
+            Self::Tuple(parts) => parts.iter().any(Self::has_vector),
+            Self::Udt(_, fields) => fields.iter().any(|(_, kind)| kind.has_vector()),
+            _ => false,
+        }
+    }
+
     /// Length of a value where all have the same and vectors pack them without lengths.
     pub(super) fn fixed_length(&self) -> Option<usize> {
         match self {
@@ -152,6 +164,13 @@ impl fmt::Display for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_are_found_inside_other_types() {
+        let vector = || Kind::vector(Kind::Float, 2);
+        let holders = [Kind::map(Kind::Int, vector().frozen()), Kind::Udt("u", vec![("f", Kind::list(vector()))])];
+        assert!(holders.iter().all(Kind::has_vector) && !Kind::list(Kind::Float).has_vector());
+    }
 
     #[test]
     fn kinds_print_as_cql() {
