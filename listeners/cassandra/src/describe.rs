@@ -22,15 +22,17 @@ use crate::{
     connect::Retryable,
 };
 
+mod members;
 mod schema;
 mod support;
 
+pub use members::{Member, disagreement, members, releases};
 pub use schema::{is_system_keyspace, keyspace_names, keyspace_schema, views};
 pub use support::{Support, support};
 
 /// Settings that are kept with a capture, besides every name that starts with `sstable`: 4.0 says `…_in_ms` where later
 /// versions do not.
-const SETTINGS: [&str; 20] = [
+const SETTINGS: [&str; 21] = [
     "auto_snapshot",
     "cdc_enabled",
     "commitlog_sync",
@@ -39,6 +41,7 @@ const SETTINGS: [&str; 20] = [
     "commitlog_sync_period_in_ms",
     "counter_write_request_timeout",
     "counter_write_request_timeout_in_ms",
+    "dynamic_data_masking_enabled",
     "enable_materialized_views",
     "hinted_handoff_enabled",
     "incremental_backups",
@@ -201,11 +204,12 @@ struct PeerRow {
     rack: Option<String>,
     tokens: Option<Vec<String>>,
     schema_version: Option<Uuid>,
+    release_version: Option<String>,
 }
 
 async fn peers(session: &Session) -> Result<Vec<PeerRow>, Error> {
-    const QUERY: &str = "SELECT host_id, native_address, native_port, data_center, rack, tokens, schema_version \
-                         FROM system.peers_v2";
+    const QUERY: &str = "SELECT host_id, native_address, native_port, data_center, rack, tokens, schema_version, \
+                         release_version FROM system.peers_v2";
     rows(session, "system.peers_v2", QUERY, ()).await
 }
 
@@ -230,21 +234,6 @@ pub async fn ring(session: &Session, local: &LocalNode) -> Result<Vec<RingNode>,
     ring.push(local.node.clone());
     ring.sort_by(|a, b| a.host_id.cmp(&b.host_id));
     Ok(ring)
-}
-
-/// Schema versions that the node knows of, and the host ids that have each; more than one means that a change is on its way,
-/// or that a node is down and missed one.
-///
-/// # Errors
-/// [`Error`].
-pub async fn schema_versions(session: &Session, local: &LocalNode) -> Result<BTreeMap<String, Vec<String>>, Error> {
-    let mut versions = BTreeMap::from([(local.schema_version.clone(), vec![local.node.host_id.clone()])]);
-    for peer in peers(session).await? {
-        if let (Some(version), Some(host)) = (peer.schema_version, peer.host_id) {
-            versions.entry(version.to_string()).or_default().push(host.to_string());
-        }
-    }
-    Ok(versions)
 }
 
 /// The settings that are kept with a capture, by name; settings without a value are left out.
@@ -339,6 +328,7 @@ mod tests {
             rack: Some("r1".into()),
             tokens: None,
             schema_version: None,
+            release_version: None,
         };
         assert_eq!(member(row), None);
     }

@@ -23,6 +23,7 @@ use tidemark_listener_core::{
 
 use crate::{
     connect, describe,
+    release::Release,
     restore::{
         self, execute,
         observe::{Observed, connect_any, observe},
@@ -129,17 +130,19 @@ async fn check(spec: &CassandraSpec, env: &Env) -> Vec<Line> {
 
 fn check_cluster(seen: &Observed, contact: &str) -> Vec<Line> {
     let mut lines = vec![Line::ok("connect", contact, format!("cluster {:?}", seen.cluster))];
-    let supported = ["4.0", "4.1", "5.0"].iter().any(|v| seen.release.starts_with(v));
-    lines.push(match supported {
-        true => Line::ok("version", contact, seen.release.clone()),
-        false => Line::fail("version", contact, seen.release.clone(), "Cassandra 4.0, 4.1 and 5.0 are supported"),
+    let versions: BTreeSet<&str> = seen.members.iter().map(|member| member.release.as_str()).collect();
+    let unsupported = versions.iter().filter(|version| !Release::of(version).is_some_and(Release::is_known)).count();
+    let versions = versions.into_iter().collect::<Vec<_>>().join(", ");
+    lines.push(match unsupported {
+        0 => Line::ok("version", contact, versions),
+        _ => Line::fail("version", contact, versions, "Cassandra 4.0, 4.1 and 5.0 are supported"),
     });
     lines.push(match seen.partitioner.ends_with("Murmur3Partitioner") {
         true => Line::ok("partitioner", contact, seen.partitioner.clone()),
         false => Line::fail("partitioner", contact, seen.partitioner.clone(), "only Murmur3Partitioner is supported"),
     });
-    lines.push(match seen.schema_versions.len() {
-        0 | 1 => Line::ok("schema-agreement", contact, "all nodes have one schema"),
+    lines.push(match seen.disagreement.len() {
+        0 => Line::ok("schema-agreement", contact, "all nodes have one schema"),
         n => {
             let hint = "see nodetool describecluster: captures of nodes that disagree are refused";
             Line::warn("schema-agreement", contact, format!("{n} versions of the schema"), hint)

@@ -11,6 +11,7 @@ mod lists;
 mod load;
 pub mod objects;
 pub mod observe;
+pub mod older;
 pub mod pipeline;
 pub mod plan;
 mod raw;

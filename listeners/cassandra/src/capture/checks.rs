@@ -16,6 +16,7 @@ use crate::{
     cluster::{KeyspaceSchema, TableRows},
     connect,
     describe::{self, LocalNode, Support, support},
+    release::Release,
 };
 
 /// Clocks further apart than this are worth a look, ms.
@@ -64,21 +65,21 @@ fn unreadable(name: &str, subject: &str, error: &describe::Error) -> Line {
     Line::fail(name, subject, chain(error), hint)
 }
 
-/// Judges a server version by its first two numbers; 4.0 to 5.0 are known, their pre-releases not quite.
-fn version(address: &str, release: &str) -> Line {
+/// Judges a server version by its release; 4.0 to 5.0 are known, their pre-releases not quite.
+fn version(address: &str, version: &str) -> Line {
     let name = "version";
-    let numbers: Vec<Option<u32>> = release.split(['.', '-']).map(|part| part.parse().ok()).take(2).collect();
-    let [Some(major), Some(minor)] = numbers[..] else {
-        return Line::warn(name, address, release, "the version is not known; 4.0 to 5.0 can be protected");
+    let Some(release) = Release::of(version) else {
+        return Line::warn(name, address, version, "the version is not known; 4.0 to 5.0 can be protected");
     };
-    let released = release.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    match (major, minor) {
-        (0..=3, _) => Line::fail(name, address, release, "4.0 is the oldest version that can be protected"),
-        (4, 0 | 1) | (5, 0) if released => Line::ok(name, address, release),
-        (4, 0 | 1) | (5, 0) => {
-            Line::warn(name, address, release, "a pre-release: its files may be other than expected")
-        }
-        _ => Line::fail(name, address, release, "this version writes files that are not known; 5.0 is the newest"),
+    if release < Release::V4_0 {
+        return Line::fail(name, address, version, "4.0 is the oldest version that can be protected");
+    }
+    if !release.is_known() {
+        return Line::fail(name, address, version, "this version writes files that are not known; 5.0 is the newest");
+    }
+    match version.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        true => Line::ok(name, address, version),
+        false => Line::warn(name, address, version, "a pre-release: its files may be other than expected"),
     }
 }
 
@@ -123,16 +124,21 @@ async fn clock(listener: &CassandraListener, session: &Session) -> Line {
 
 async fn agreement(address: &str, session: &Session, local: &LocalNode) -> Line {
     let name = "schema-agreement";
-    match describe::schema_versions(session, local).await {
-        Ok(versions) if versions.len() == 1 => Line::ok(name, address, "one schema version"),
-        Ok(versions) => {
-            let each: Vec<String> =
-                versions.iter().map(|(version, hosts)| format!("{version}: {}", hosts.join(", "))).collect();
-            let hint = "wait for a schema change to arrive everywhere; a node that is down shows its last version";
-            Line::warn(name, address, each.join("; "), hint)
-        }
-        Err(error) => unreadable(name, address, &error),
+    let members = match describe::members(session, local).await {
+        Ok(members) => members,
+        Err(error) => return unreadable(name, address, &error),
+    };
+    let versions = describe::disagreement(&members);
+    if versions.is_empty() {
+        return match describe::releases(&members).len() {
+            0 | 1 => Line::ok(name, address, "one schema version"),
+            _ => Line::ok(name, address, "one schema version in each release"),
+        };
     }
+    let each: Vec<String> =
+        versions.iter().map(|(version, hosts)| format!("{version}: {}", hosts.join(", "))).collect();
+    let hint = "wait for a schema change to arrive everywhere; a node that is down shows its last version";
+    Line::warn(name, address, each.join("; "), hint)
 }
 
 async fn directories(address: &str, directories: &[PathBuf]) -> Vec<Line> {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::{
     connect::{self, Retryable},
     consolidate::{EntrySchema, view_seconds},
+    release::Release,
     restore::{
         builds,
         checkpoint::{Checkpoint, Mark, Stage},
@@ -318,7 +319,7 @@ impl<'a> Run<'a> {
 
 /// True from Cassandra 5.0 on: `WRITETIME` of a collection.
 fn tells_element_times(release: &str) -> bool {
-    release.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 5)
+    Release::of(release) >= Some(Release::V5_0)
 }
 
 /// Runs one stage over one segment, which is opened and decoded on a thread of its own.

@@ -10,7 +10,8 @@ use tidemark_listener_core::chain::chain;
 use crate::{
     cluster::KeyspaceSchema,
     connect::{self, Credentials, Out},
-    describe,
+    describe::{self, Member},
+    release::Release,
     restore::{
         cql::quote,
         ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
@@ -26,6 +27,9 @@ const COUNTER_TIMEOUT: [&str; 2] = ["counter_write_request_timeout", "counter_wr
 
 /// Names of the setting that allows views, from 4.1 on and before.
 const VIEWS_ALLOWED: [&str; 2] = ["materialized_views_enabled", "enable_materialized_views"];
+
+/// Name of the setting that allows masks, from 5.0 on.
+const MASKS_ALLOWED: &str = "dynamic_data_masking_enabled";
 
 /// Write timeout that is assumed where the destination does not tell its own.
 const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,8 +51,10 @@ pub struct Observed {
     pub partitioner: String,
     /// Its nodes.
     pub nodes: Vec<ObservedNode>,
-    /// Versions of the schema among the nodes that are up, each with the host ids that have it.
-    pub schema_versions: BTreeMap<String, Vec<String>>,
+    /// What its nodes run, up or not.
+    pub members: Vec<Member>,
+    /// Versions of the schema of nodes that are up and do not agree, each with the host ids that have it.
+    pub disagreement: BTreeMap<String, Vec<String>>,
     /// Its write timeout.
     pub write_timeout: Duration,
     /// Its write timeout for counters; never shorter than the other.
@@ -57,6 +63,8 @@ pub struct Observed {
     pub last_expiry: u32,
     /// True where it lets materialised views be made.
     pub allows_views: bool,
+    /// True where it lets columns be masked.
+    pub allows_masks: bool,
     /// Our clock minus the destination's, ms.
     pub clock_offset_millis: i64,
     /// Keyspaces that exist among those asked for.
@@ -112,7 +120,7 @@ pub async fn observe(
     }
     let session = connect::connect(spec, keyspaces).await.map_err(|e| told(&e))?;
     let up = connected(&session);
-    let schema_versions = schema_versions(&node, &up).await.map_err(|e| told(&e))?;
+    let (members, disagreement) = agreement(&node, &up).await.map_err(|e| told(&e))?;
     let nodes = ring.into_iter().map(|n| {
         let up = up.contains(&n.host_id);
         ObservedNode { address: n.address, dc: n.dc, up }
@@ -121,11 +129,13 @@ pub async fn observe(
     Ok(Observed {
         cluster: local.cluster,
         last_expiry: last_expiry(&settings, &local.release),
-        allows_views: VIEWS_ALLOWED.iter().any(|name| settings.get(*name).is_some_and(|value| value == "true")),
+        allows_views: VIEWS_ALLOWED.iter().any(|name| is_on(&settings, name)),
+        allows_masks: is_on(&settings, MASKS_ALLOWED),
         release: local.release,
         partitioner: local.partitioner,
         nodes: nodes.collect(),
-        schema_versions,
+        members,
+        disagreement,
         write_timeout: timeout(&settings, WRITE_TIMEOUT),
         counter_timeout: timeout(&settings, COUNTER_TIMEOUT).max(timeout(&settings, WRITE_TIMEOUT)),
         clock_offset_millis,
@@ -134,23 +144,29 @@ pub async fn observe(
     })
 }
 
-/// Versions of the schema among the nodes that are up. A change that was just made is given time to spread; what a node
-/// had when it went down says nothing.
-async fn schema_versions(
+/// The members, and on which schemas those that are up do not agree. A change that was just made is given time to spread; what
+/// a node had when it went down says nothing.
+async fn agreement(
     node: &Session,
     up: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Vec<String>>, describe::Error> {
+) -> Result<(Vec<Member>, BTreeMap<String, Vec<String>>), describe::Error> {
     let mut tries = 0;
     loop {
         let local = describe::local(node).await?;
-        let mut versions = describe::schema_versions(node, &local).await?;
-        versions.retain(|_, hosts| hosts.iter().any(|host| up.contains(host)));
+        let members = describe::members(node, &local).await?;
+        let alive: Vec<Member> = members.iter().filter(|member| up.contains(&member.host_id)).cloned().collect();
+        let disagreement = describe::disagreement(&alive);
         tries += 1;
-        if versions.len() <= 1 || tries == AGREEMENT_TRIES {
-            return Ok(versions);
+        if disagreement.is_empty() || tries == AGREEMENT_TRIES {
+            return Ok((members, disagreement));
         }
         tokio::time::sleep(AGREEMENT_WAIT).await;
     }
+}
+
+/// True where a setting is there and on.
+fn is_on(settings: &BTreeMap<String, String>, name: &str) -> bool {
+    settings.get(name).is_some_and(|value| value == "true")
 }
 
 /// A session with the first contact point that lets us in.
@@ -215,9 +231,8 @@ async fn first_row(session: &Session, keyspace: &str, table: &str, level: Consis
 /// The last expiry that a server takes: until 5.0 and in the mode that 5.0 starts with, expiries are signed numbers. In a
 /// mode between the two the server decides.
 fn last_expiry(settings: &BTreeMap<String, String>, release: &str) -> u32 {
-    let major: u32 = release.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
     let mode = settings.get("storage_compatibility_mode").map_or("CASSANDRA_4", String::as_str);
-    match major >= 5 && !mode.eq_ignore_ascii_case("CASSANDRA_4") {
+    match Release::of(release) >= Some(Release::V5_0) && !mode.eq_ignore_ascii_case("CASSANDRA_4") {
         true => LAST_EXPIRY_2106,
         false => LAST_EXPIRY_2038,
     }

@@ -1,5 +1,7 @@
 //! The plan of a restore: a pure function of what is asked for and what was seen.
 
+mod release;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_catalog::{
@@ -12,6 +14,7 @@ use tidemark_listener_core::{
     driver::{PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
 };
 
+use self::release::holds;
 use crate::{
     cluster::KeyspaceSchema,
     describe::is_system_keyspace,
@@ -194,11 +197,7 @@ impl Planner<'_> {
     }
 
     fn cluster(&mut self, seen: &Observed, contact: &str) {
-        let major: u32 = seen.release.split('.').next().and_then(|v| v.parse().ok()).unwrap_or(0);
-        match major {
-            4.. => self.checks.push(Line::ok("version", contact, seen.release.clone())),
-            _ => self.fail("version", contact, format!("Cassandra {}", seen.release), "restore into 4.0 or later"),
-        }
+        self.version(seen, contact);
         if !seen.partitioner.ends_with("Murmur3Partitioner") {
             self.fail(
                 "partitioner",
@@ -207,7 +206,7 @@ impl Planner<'_> {
                 "restore into a cluster with Murmur3Partitioner",
             );
         }
-        if seen.schema_versions.len() > 1 {
+        if !seen.disagreement.is_empty() {
             let hint = "wait until the nodes agree, or see nodetool describecluster";
             self.fail("schema-agreement", contact, "the nodes do not agree about the schema", hint);
         }
@@ -278,12 +277,16 @@ impl Planner<'_> {
         };
         self.checks.extend(lines);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
-        match schema::statements(captured, &tables, target, replication) {
+        let holds = holds(seen);
+        let captured = self.held(captured, &tables, target, holds);
+        match schema::statements(&captured, &tables, target, replication) {
             Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
             Ok(made) => {
                 self.schema.extend(exists.is_none().then_some(made.keyspace));
-                self.schema.extend(made.types.into_iter().chain(made.tables));
-                self.indexes.extend(made.indexes);
+                let tables = self.fitted(made.tables, target, holds);
+                self.schema.extend(made.types.into_iter().chain(tables));
+                let indexes = self.fitted(made.indexes, target, holds);
+                self.indexes.extend(indexes);
                 self.views(made.views, target, seen);
                 let hint = "make it again by hand after the restore";
                 self.checks.extend(made.warnings.into_iter().map(|w| Line::warn("schema", target, w, hint)));
@@ -295,7 +298,8 @@ impl Planner<'_> {
     fn views(&mut self, views: Vec<(String, String)>, target: &str, seen: &Observed) {
         for (name, statement) in views {
             if seen.allows_views {
-                self.indexes.push(statement);
+                let fitted = self.fitted(vec![statement], target, holds(seen));
+                self.indexes.extend(fitted);
             } else {
                 let detail =
                     format!("materialised view {name} is not made again: the destination does not allow views");

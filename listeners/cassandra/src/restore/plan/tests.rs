@@ -11,7 +11,8 @@ use tidemark_gateway::Digest;
 
 use super::*;
 use crate::{
-    cluster::{ColumnRow, CreateStatement, TableRows},
+    cluster::{ColumnRow, CreateStatement, TableRows, UdtSchema},
+    describe::Member,
     restore::{
         observe::ObservedNode,
         ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
@@ -68,6 +69,10 @@ fn line() -> ObjectLine {
     }
 }
 
+fn member(host: &str, release: &str) -> Member {
+    Member { host_id: host.into(), release: release.into(), schema_version: "v".into() }
+}
+
 fn seen() -> Observed {
     let node = |n: u8| ObservedNode { address: format!("10.0.0.{n}"), dc: "dc1".into(), up: true };
     Observed {
@@ -75,11 +80,13 @@ fn seen() -> Observed {
         release: "5.0.9".into(),
         partitioner: "org.apache.cassandra.dht.Murmur3Partitioner".into(),
         nodes: vec![node(1), node(2)],
-        schema_versions: BTreeMap::from([("v".to_owned(), vec![])]),
+        members: vec![member("a", "5.0.9"), member("b", "5.0.9")],
+        disagreement: BTreeMap::new(),
         write_timeout: Duration::from_secs(2),
         counter_timeout: Duration::from_secs(5),
         last_expiry: LAST_EXPIRY_2038,
         allows_views: true,
+        allows_masks: true,
         clock_offset_millis: 0,
         keyspaces: vec![],
         contents: BTreeMap::new(),
@@ -149,10 +156,11 @@ fn what_is_asked_for_is_checked() {
 #[test]
 fn the_destination_is_checked() {
     type Change = fn(&mut Observed);
-    let table: [(Change, &[&str]); 6] = [
-        (|s| s.release = "3.11.4".into(), &["version"]),
+    let table: [(Change, &[&str]); 7] = [
+        (|s| s.members[1].release = "3.11.4".into(), &["version"]),
+        (|s| s.members[1].release = "4.1.10".into(), &["version"]),
         (|s| s.partitioner = "ByteOrderedPartitioner".into(), &["partitioner"]),
-        (|s| drop(s.schema_versions.insert("w".into(), vec![])), &["schema-agreement"]),
+        (|s| drop(s.disagreement.insert("w".into(), vec![])), &["schema-agreement"]),
         (|s| s.nodes.truncate(1), &["keyspace"]),
         (|s| s.nodes[1].up = false, &["write-level"]),
         (|s| drop(s.contents.insert(("to".into(), "t".into()), Contents::Rows)), &["empty"]),
@@ -271,4 +279,39 @@ fn an_unreachable_destination_fails_the_plan_but_still_shows_it() {
     let plan = decide(&wanted, &options(), "10.0.0.1:9042", &Err("refused".into()));
     assert_eq!(refusals(&plan)[0].name, "connect");
     assert_eq!(plan.rows, 8);
+}
+
+#[test]
+fn what_an_older_destination_does_not_know_is_refused_or_left_out_with_a_word() {
+    let older =
+        || Observed { members: vec![member("a", "4.1.10"), member("b", "4.1.9")], allows_masks: false, ..seen() };
+    let mut captured = keyspace("ks");
+    captured.statements[0].statement =
+        "CREATE TABLE ks.t (k int PRIMARY KEY, v int MASKED WITH system.mask_default()) \
+                                        WITH allow_auto_snapshot = true AND incremental_backups = false;"
+            .into();
+    captured.statements[1].statement = "CREATE CUSTOM INDEX i ON ks.t (v) USING 'sai';".into();
+    let (made, failed) = plan(&line(), captured.clone(), &options(), older());
+    let warned: Vec<&str> = made
+        .checks
+        .iter()
+        .filter(|l| l.name == "release" && l.status == Status::Warn)
+        .map(|l| l.subject.as_str())
+        .collect();
+    assert_eq!((failed, warned), (vec![], vec!["to/t", "to/t", "to/i"]));
+    assert_eq!(made.schema[1..], ["CREATE TABLE IF NOT EXISTS \"to\".t (k int PRIMARY KEY, v int)"]);
+
+    captured.types = vec![UdtSchema {
+        name: "u".into(),
+        field_names: vec!["f".into()],
+        field_types: vec!["vector<float, 2>".into()],
+    }];
+    let (made, failed) = plan(&line(), captured.clone(), &options(), older());
+    assert!(failed.is_empty() && made.schema.iter().all(|s| !s.contains("TYPE")), "{:?}", made.schema);
+    captured.tables[0].columns[1].cql_type = "list<frozen<u>>".into();
+    let (made, failed) = plan(&line(), captured.clone(), &options(), older());
+    assert_eq!(failed, ["release"]);
+    assert_eq!((refusals(&made)[0].subject.as_str(), refusals(&made)[0].detail.contains("\"v\"")), ("to/t", true));
+    let (made, failed) = plan(&line(), captured, &options(), seen());
+    assert!(failed.is_empty() && made.schema.iter().any(|s| s.contains("CREATE TYPE")), "{failed:?}");
 }
