@@ -16,6 +16,7 @@ mod node_down;
 mod opinions;
 mod ownership;
 mod placement;
+mod releases;
 mod replica_down;
 mod replicas_collapse;
 mod s3;
