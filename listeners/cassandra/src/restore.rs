@@ -12,6 +12,7 @@ mod load;
 pub mod objects;
 pub mod observe;
 pub mod older;
+mod ordered;
 pub mod pipeline;
 pub mod plan;
 mod raw;

@@ -1,5 +1,6 @@
 //! Reads restored rows back and compares them, cell by cell, with what the segment holds: values byte by byte, write times,
-//! expiries within 1 s of the slowest write.
+//! expiries within 1 s of the slowest write. Fields of non-frozen user-defined types are compared but for the order of their
+//! sets and maps, which servers put in order ([`ordered`]).
 //!
 //! CQL cannot show INSERT markers, tombstones and the ids of list elements: of a marker only that the row is there is proven.
 //! What expires around the moment of reading may be there or not. Of counters the values are compared, their write times are
@@ -23,6 +24,7 @@ use crate::{
         checkpoint::Counts,
         cql::quote,
         feed::Piece,
+        ordered,
         raw::{self, Element},
         target::{Failure, Target},
         ttl::Lifetimes,
@@ -255,7 +257,8 @@ impl Target {
                 .ok_or_else(|| format!("column {:?}: its bytes are not of its type", column.name))?;
             let expected = expected(&column.cql_type, data, reading)
                 .map_err(|refused| format!("column {:?}: {refused}", column.name))?;
-            compare(&expected, &found, timed, reading).map_err(|why| format!("column {:?}: {why}", column.name))?;
+            compare(&column.cql_type, &expected, &found, timed, reading)
+                .map_err(|why| format!("column {:?}: {why}", column.name))?;
         }
         Ok(())
     }
@@ -350,10 +353,16 @@ fn elements(
 }
 
 /// Compares in order; what expires about now may be missing.
-fn compare(expected: &[Expected], found: &[Element], timed: bool, reading: Reading) -> Result<(), String> {
+fn compare(
+    cql_type: &CqlType,
+    expected: &[Expected],
+    found: &[Element],
+    timed: bool,
+    reading: Reading,
+) -> Result<(), String> {
     let mut found = found.iter().peekable();
     for (n, atom) in expected.iter().enumerate() {
-        let Some(here) = found.next_if(|e| e.key == atom.key && e.value == atom.value) else {
+        let Some(here) = found.next_if(|e| e.key == atom.key && is_same(cql_type, atom, &e.value)) else {
             match atom.certain {
                 true => return Err(format!("value {n} of {} is not as it was", expected.len())),
                 false => continue,
@@ -367,6 +376,18 @@ fn compare(expected: &[Expected], found: &[Element], timed: bool, reading: Readi
         }
     }
     if found.next().is_some() { Err("there is a value that is not in the version".to_owned()) } else { Ok(()) }
+}
+
+/// True where the value was found: byte by byte, or of a field what a server makes of it.
+fn is_same(cql_type: &CqlType, atom: &Expected, found: &Bytes) -> bool {
+    match cql_type {
+        CqlType::Udt { fields, frozen: false, .. } => {
+            let index = <[u8; 2]>::try_from(atom.key.as_ref()).map(u16::from_be_bytes);
+            let field = index.ok().and_then(|index| fields.get(usize::from(index)));
+            field.is_some_and(|(_, field)| ordered::same_but_for_order(field, &atom.value, found))
+        }
+        _ => atom.value == *found,
+    }
 }
 
 /// True where the remaining time leads to the expiry: at most 1 s early, at most 1 s and the slowest write late.
@@ -408,7 +429,8 @@ mod tests {
     }
 
     fn check(cell: Cell, found: &[Element]) -> Result<(), String> {
-        compare(&expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING).unwrap(), found, true, READING)
+        let expected = expected(&CqlType::Int, Some(&ColumnData::Simple(cell)), READING).unwrap();
+        compare(&CqlType::Int, &expected, found, true, READING)
     }
 
     #[test]
@@ -429,7 +451,7 @@ mod tests {
         let check = |policy, at, ttl| {
             let reading = Reading { lifetimes: Lifetimes { policy, ..READING.lifetimes }, ..READING };
             let expected = expected(&CqlType::Int, Some(&ColumnData::Simple(expiring(5, at, int(1)))), reading);
-            compare(&expected.unwrap(), &[element(1, 5, ttl)], true, reading).is_ok()
+            compare(&CqlType::Int, &expected.unwrap(), &[element(1, 5, ttl)], true, reading).is_ok()
         };
         // 100 s were left at the cut; written between 950 and 1,000, read at 1,000.
         for (ttl, good) in [(48, false), (49, true), (75, true), (102, true), (103, false)] {
@@ -454,7 +476,7 @@ mod tests {
             let expected = expected(&CqlType::Counter, Some(&ColumnData::Simple(live(5, context.clone()))), READING);
             let value = Bytes::copy_from_slice(&found.to_be_bytes());
             let found = Element { key: Bytes::new(), value, ts: None, ttl: None };
-            compare(&expected.unwrap(), &[found], false, READING)
+            compare(&CqlType::Counter, &expected.unwrap(), &[found], false, READING)
         };
         assert!(check(299).is_ok() && check(300).is_err());
     }
@@ -462,7 +484,26 @@ mod tests {
     #[test]
     fn a_value_too_many_is_found() {
         let nothing = expected(&CqlType::Int, None, READING).unwrap();
-        assert!(compare(&nothing, &[element(1, 5, None)], true, READING).is_err());
+        assert!(compare(&CqlType::Int, &nothing, &[element(1, 5, None)], true, READING).is_err());
+    }
+
+    #[test]
+    fn only_fields_may_be_found_in_another_order() {
+        let set = |frozen| CqlType::Set { element: Box::new(CqlType::Int), frozen };
+        let fields = vec![("f".to_owned(), CqlType::Int), ("g".to_owned(), set(true))];
+        let of = CqlType::Udt { keyspace: "ks".into(), name: "u".into(), fields, frozen: false };
+        let values = |values: [i32; 2]| {
+            let sized = values.map(|value| [4_i32.to_be_bytes(), value.to_be_bytes()].concat()).concat();
+            Bytes::from([&2_i32.to_be_bytes()[..], &sized].concat())
+        };
+        let found = |value| Element { key: Bytes::from_static(&[0, 1]), value, ts: Some(5), ttl: None };
+        let cells = complex(vec![(Bytes::from_static(&[0, 1]), live(5, values([7, 3])))]);
+        let field = expected(&of, Some(&cells), READING).unwrap();
+        assert_eq!(compare(&of, &field, &[found(values([3, 7]))], true, READING), Ok(()));
+        assert!(compare(&of, &field, &[found(values([3, 8]))], true, READING).is_err());
+        let column = expected(&set(true), Some(&ColumnData::Simple(live(5, values([7, 3])))), READING).unwrap();
+        let found = Element { key: Bytes::new(), ..found(values([3, 7])) };
+        assert!(compare(&set(true), &column, &[found], true, READING).is_err(), "servers keep a column in order");
     }
 
     #[test]
