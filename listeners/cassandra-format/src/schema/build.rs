@@ -1,5 +1,7 @@
 //! Building a table from the rows of `system_schema`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{ClusteringColumn, Column, TableSchema};
 use crate::types::{CqlType, ParseError, UserTypes};
 
@@ -17,6 +19,9 @@ pub struct ColumnRow {
     /// `type`, in CQL notation.
     pub cql_type: String,
 }
+
+/// Times of drops in µs, by name.
+type Drops<'a> = BTreeMap<&'a str, i64>;
 
 /// What `system_schema` says of one table.
 #[derive(Clone, Debug)]
@@ -77,14 +82,15 @@ impl TableSchema {
     /// [`SchemaError`]: unparsable types, unknown kinds, key positions that are not 0, 1, 2…, equal names, multi-cell key
     /// columns, no partition key, more than 65,535 columns.
     pub fn build(rows: &TableRows<'_>) -> Result<Self, SchemaError> {
+        let drops = rows.last_drops();
         let schema = Self {
             keyspace: rows.keyspace.to_owned(),
             table: rows.table.to_owned(),
-            partition_key: rows.key_columns("partition_key")?.into_iter().map(|(column, _)| column).collect(),
-            clustering: rows.clustering()?,
-            statics: rows.plain_columns("static")?,
-            regulars: rows.plain_columns("regular")?,
-            dropped: rows.dropped_for_good(),
+            partition_key: rows.key_columns("partition_key", &drops)?.into_iter().map(|(column, _)| column).collect(),
+            clustering: rows.clustering(&drops)?,
+            statics: rows.plain_columns("static", &drops)?,
+            regulars: rows.plain_columns("regular", &drops)?,
+            dropped: rows.dropped_for_good(&drops),
         };
         rows.check(&schema)?;
         Ok(schema)
@@ -96,18 +102,28 @@ impl TableRows<'_> {
         self.columns.iter().filter(|row| row.kind == kind).collect()
     }
 
-    fn column(&self, row: &ColumnRow) -> Result<Column, SchemaError> {
+    /// Of each column that was dropped, back since or not, the last drop.
+    fn last_drops(&self) -> Drops<'_> {
+        let mut drops = Drops::new();
+        for (name, at) in self.dropped {
+            let last = drops.entry(name.as_str()).or_insert(*at);
+            *last = (*last).max(*at);
+        }
+        drops
+    }
+
+    fn column(&self, row: &ColumnRow, drops: &Drops<'_>) -> Result<Column, SchemaError> {
         let cql_type = self.user_types.parse(&row.cql_type).map_err(|source| SchemaError::Type {
             keyspace: self.keyspace.to_owned(),
             table: self.table.to_owned(),
             column: row.name.clone(),
             source,
         })?;
-        let dropped_at = self.dropped.iter().filter(|(name, _)| *name == row.name).map(|(_, at)| *at).max();
+        let dropped_at = drops.get(row.name.as_str()).copied();
         Ok(Column { name: row.name.clone(), cql_type, dropped_at })
     }
 
-    fn key_columns<'r>(&'r self, kind: &str) -> Result<Vec<(Column, &'r ColumnRow)>, SchemaError> {
+    fn key_columns<'r>(&'r self, kind: &str, drops: &Drops<'_>) -> Result<Vec<(Column, &'r ColumnRow)>, SchemaError> {
         let mut rows = self.of_kind(kind);
         rows.sort_by_key(|row| row.position);
         let mut columns = Vec::with_capacity(rows.len());
@@ -115,7 +131,7 @@ impl TableRows<'_> {
             if usize::try_from(row.position) != Ok(position) {
                 return Err(self.error(row, "its position leaves a gap or is taken"));
             }
-            let column = self.column(row)?;
+            let column = self.column(row, drops)?;
             if column.cql_type.is_multi_cell() {
                 return Err(self.error(row, "a key column of several cells"));
             }
@@ -124,9 +140,9 @@ impl TableRows<'_> {
         Ok(columns)
     }
 
-    fn clustering(&self) -> Result<Vec<ClusteringColumn>, SchemaError> {
+    fn clustering(&self, drops: &Drops<'_>) -> Result<Vec<ClusteringColumn>, SchemaError> {
         let mut clustering = Vec::new();
-        for (column, row) in self.key_columns("clustering")? {
+        for (column, row) in self.key_columns("clustering", drops)? {
             let reversed = match row.clustering_order.to_ascii_lowercase().as_str() {
                 "desc" => true,
                 "asc" => false,
@@ -137,24 +153,18 @@ impl TableRows<'_> {
         Ok(clustering)
     }
 
-    fn plain_columns(&self, kind: &str) -> Result<Vec<Column>, SchemaError> {
-        let mut columns = self.of_kind(kind).into_iter().map(|row| self.column(row)).collect::<Result<Vec<_>, _>>()?;
+    fn plain_columns(&self, kind: &str, drops: &Drops<'_>) -> Result<Vec<Column>, SchemaError> {
+        let columns = self.of_kind(kind).into_iter().map(|row| self.column(row, drops));
+        let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
         columns.sort_by(|a, b| storage_order((&a.cql_type, &a.name), (&b.cql_type, &b.name)));
         Ok(columns)
     }
 
-    fn dropped_for_good(&self) -> Vec<(String, i64)> {
-        let is_back = |name: &String| self.columns.iter().any(|row| row.name == *name);
-        let mut dropped: Vec<_> = self.dropped.iter().filter(|(name, _)| !is_back(name)).cloned().collect();
-        dropped.sort();
-        // A column can be dropped, added and dropped again: the last drop counts.
-        dropped.dedup_by(|later, earlier| {
-            later.0 == earlier.0 && {
-                earlier.1 = later.1;
-                true
-            }
-        });
-        dropped
+    /// Columns that are not back, by name.
+    fn dropped_for_good(&self, drops: &Drops<'_>) -> Vec<(String, i64)> {
+        let there: BTreeSet<&str> = self.columns.iter().map(|row| row.name.as_str()).collect();
+        let gone = drops.iter().filter(|(name, _)| !there.contains(*name));
+        gone.map(|(name, at)| ((*name).to_owned(), *at)).collect()
     }
 
     fn check(&self, schema: &TableSchema) -> Result<(), SchemaError> {
@@ -162,11 +172,12 @@ impl TableRows<'_> {
             let (keyspace, table) = (self.keyspace.to_owned(), self.table.to_owned());
             return Err(SchemaError::NoPartitionKey { keyspace, table });
         }
+        let mut taken = BTreeSet::new();
         for (i, row) in self.columns.iter().enumerate() {
             if !matches!(row.kind.as_str(), "partition_key" | "clustering" | "static" | "regular") {
                 return Err(self.error(row, "unknown kind of column"));
             }
-            if self.columns[..i].iter().any(|other| other.name == row.name) {
+            if !taken.insert(row.name.as_str()) {
                 return Err(self.error(row, "its name is taken"));
             }
             if i > usize::from(u16::MAX) {
