@@ -290,7 +290,7 @@ fn element(path: Bytes, value: Bytes) -> Element {
 fn partition(table: &Table, rng: &mut ChaCha8Rng) -> (Key, Vec<Key>) {
     let key = table.partition_key.iter().map(|column| pool::partition_key(&column.kind, rng)).collect();
     let clustering = |rng: &mut ChaCha8Rng| -> Key {
-        table.clustering.iter().map(|clustering| pool::key(&clustering.column.kind, rng)).collect()
+        table.clustering.iter().map(|clustering| pool::clustering(&clustering.column.kind, rng)).collect()
     };
     let rows: BTreeSet<Key> = (0..table.rows).map(|_| clustering(rng)).collect();
     (key, rows.into_iter().collect())

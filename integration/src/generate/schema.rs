@@ -33,10 +33,15 @@ pub(super) const DEFAULT_TTL_SECONDS: [u32; 2] = [40_000_000, 60_000_000];
 
 const FIELDS: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
 
-const COMPRESSIONS: [&str; 4] = [
+/// Options of tables, one of which each has.
+pub const COMPRESSIONS: [&str; 8] = [
     "compression = {'class': 'LZ4Compressor'}",
     "compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': 4}",
     "compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': 64, 'min_compress_ratio': 1.1}",
+    "compression = {'class': 'SnappyCompressor'}",
+    "compression = {'class': 'DeflateCompressor', 'chunk_length_in_kb': 4}",
+    "compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 32}",
+    "compression = {'class': 'ZstdCompressor', 'compression_level': 1, 'min_compress_ratio': 1.1}",
     "compression = {'enabled': false}",
 ];
 
@@ -158,7 +163,7 @@ impl Maker {
             3..6 => Kind::set(self.key_kind()),
             6..9 => Kind::map(self.key_kind(), self.nested(1)),
             9..11 => self.user_type(),
-            _ => self.nested(2),
+            _ => self.nested(3),
         }
     }
 

@@ -106,7 +106,7 @@ impl Kind {
     }
 
     /// Length of a value where all have the same and vectors pack them without lengths.
-    pub(super) fn fixed_length(&self) -> Option<usize> {
+    pub(crate) fn fixed_length(&self) -> Option<usize> {
         match self {
             Self::Boolean => Some(1),
             Self::Int | Self::Float => Some(4),
@@ -117,7 +117,7 @@ impl Kind {
     }
 
     /// True where Cassandra takes a value of no bytes that is not null.
-    pub(super) fn may_be_empty(&self) -> bool {
+    pub(crate) fn may_be_empty(&self) -> bool {
         use Kind::{
             Ascii, BigInt, Blob, Boolean, Decimal, Double, Float, Inet, Int, Text, TimeUuid, Timestamp, Uuid, VarInt,
             Varchar,

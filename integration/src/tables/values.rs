@@ -43,7 +43,9 @@ pub fn filled(kind: &Kind, rng: &mut ChaCha8Rng) -> Bytes {
         Kind::Map(key, value) => pairs(&sorted_map(key, value, rng)),
         Kind::Tuple(parts) => fields(parts.iter(), rng),
         Kind::Udt(_, parts) => fields(parts.iter().map(|(_, kind)| kind), rng),
-        Kind::Vector(element, dimensions) => vector(element, *dimensions, rng),
+        Kind::Vector(element, dimensions) => {
+            vector(element, &(0..*dimensions).map(|_| filled(element, rng)).collect::<Vec<_>>())
+        }
         Kind::Frozen(inner) => filled(inner, rng),
         scalar => Bytes::from(scalar_value(scalar, rng)),
     }
@@ -85,6 +87,27 @@ pub fn tuple(fields: &[Option<Bytes>]) -> Bytes {
     out.into()
 }
 
+/// Serialises a vector: elements of one length have none before them.
+pub fn vector(element: &Kind, elements: &[Bytes]) -> Bytes {
+    let mut out = Vec::new();
+    for value in elements {
+        if element.fixed_length().is_none() {
+            unsigned_vint(&mut out, value.len() as u64);
+        }
+        out.extend(value);
+    }
+    out.into()
+}
+
+/// Serialises a duration's months, days and nanoseconds, none of them of another sign than the others.
+pub fn duration(parts: [i64; 3]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in parts {
+        unsigned_vint(&mut out, ((part << 1) ^ (part >> 63)).cast_unsigned());
+    }
+    out
+}
+
 fn count(elements: usize) -> Vec<u8> {
     i32::try_from(elements).unwrap_or(i32::MAX).to_be_bytes().to_vec()
 }
@@ -116,18 +139,6 @@ fn fields<'a>(kinds: impl Iterator<Item = &'a Kind>, rng: &mut ChaCha8Rng) -> By
     tuple(&fields)
 }
 
-fn vector(element: &Kind, dimensions: usize, rng: &mut ChaCha8Rng) -> Bytes {
-    let mut out = Vec::new();
-    for _ in 0..dimensions {
-        let value = filled(element, rng);
-        if element.fixed_length().is_none() {
-            unsigned_vint(&mut out, value.len() as u64);
-        }
-        out.extend(&value);
-    }
-    out.into()
-}
-
 fn scalar_value(kind: &Kind, rng: &mut ChaCha8Rng) -> Vec<u8> {
     match kind {
         Kind::Ascii => ascii(rng),
@@ -148,7 +159,7 @@ fn scalar_value(kind: &Kind, rng: &mut ChaCha8Rng) -> Vec<u8> {
         Kind::Inet => inet(rng),
         Kind::VarInt => varint(rng),
         Kind::Decimal => [rng.random_range(-3..12_i32).to_be_bytes().to_vec(), varint(rng)].concat(),
-        Kind::Duration => duration(rng),
+        Kind::Duration => any_duration(rng),
         other => unreachable!("{other} is not a scalar"),
     }
 }
@@ -215,15 +226,10 @@ fn varint(rng: &mut ChaCha8Rng) -> Vec<u8> {
     bytes
 }
 
-/// Months, days and nanoseconds as zigzag vints, all of one sign as Cassandra demands.
-fn duration(rng: &mut ChaCha8Rng) -> Vec<u8> {
+fn any_duration(rng: &mut ChaCha8Rng) -> Vec<u8> {
     let sign = if rng.random() { 1 } else { -1 };
     let parts = [rng.random_range(0..40), rng.random_range(0..1000), rng.random_range(0..1_000_000_000_000_i64)];
-    let mut out = Vec::new();
-    for part in parts.map(|part| part * sign) {
-        unsigned_vint(&mut out, ((part << 1) ^ (part >> 63)).cast_unsigned());
-    }
-    out
+    duration(parts.map(|part| part * sign))
 }
 
 /// Cassandra's vint: the first byte's leading ones count the bytes that follow.
