@@ -98,7 +98,7 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
 
 /// Command line of one of Cassandra's tools (a class of `org.apache.cassandra.tools`) for a node, without its arguments.
 pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
-    let mut line = offline(node);
+    let mut line = java(node, &[]);
     line.push(format!("org.apache.cassandra.tools.{class}"));
     line
 }
@@ -111,11 +111,6 @@ pub(super) fn program(node: &Node, source: &Path) -> Vec<String> {
     let mut line = java(node, &rules);
     line.push(source.display().to_string());
     line
-}
-
-/// Command line of a program that uses Cassandra's classes with the configuration of a node, without the program.
-pub(super) fn offline(node: &Node) -> Vec<String> {
-    java(node, &[])
 }
 
 fn java(node: &Node, more: &[&str]) -> Vec<String> {

@@ -24,3 +24,4 @@ mod schema_change;
 mod stores;
 mod surface;
 mod views;
+mod wide;
