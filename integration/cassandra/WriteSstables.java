@@ -25,7 +25,9 @@ import org.apache.cassandra.db.rows.EncodingStats;
 import org.apache.cassandra.io.sstable.Descriptor;
 import org.apache.cassandra.io.sstable.SSTableTxnWriter;
 import org.apache.cassandra.io.sstable.SequenceBasedSSTableId;
+import org.apache.cassandra.io.sstable.format.Version;
 import org.apache.cassandra.io.util.File;
+import org.apache.cassandra.schema.CompressionParams;
 import org.apache.cassandra.schema.Schema;
 import org.apache.cassandra.schema.SchemaTransformation;
 import org.apache.cassandra.schema.TableMetadata;
@@ -40,8 +42,10 @@ import org.apache.cassandra.utils.ByteBufferUtil;
  * The script has a line per step, its fields separated by tabs:
  *   S  statement                                          CREATE KEYSPACE, TYPE or TABLE
  *   T  keyspace  table  directory                         the writes that follow are to this table
+ *   F  file (n)  version (nb, oa, da)  compression        this file of it has this format; a=b,c=d are its compression's options
  *   W  clock (s)  files (1,2,…)  statement  values…       a write; a value is hexadecimal, '-' null, '?' unset
- * File n of a table is SSTable n in directory/n.
+ * File n of a table is SSTable n in directory/n. What is not said of a file is as the table and cassandra.yaml have it; format
+ * oa can be written where storage_compatibility_mode allows it only.
  */
 public class WriteSstables
 {
@@ -49,8 +53,12 @@ public class WriteSstables
 
     private final Map<String, ModificationStatement> prepared = new HashMap<>();
     private final Map<Integer, TreeMap<DecoratedKey, List<PartitionUpdate>>> files = new TreeMap<>();
+    private final Map<Integer, Form> forms = new HashMap<>();
     private TableMetadata table;
     private String directory;
+
+    /** How a file is written. */
+    private record Form(Version version, CompressionParams compression) {}
 
     public static void main(String[] arguments) throws Exception
     {
@@ -83,6 +91,7 @@ public class WriteSstables
         {
             case "S" -> Schema.instance.transform((SchemaTransformation) QueryProcessor.parseStatement(fields[1], STATE));
             case "T" -> startTable(fields[1], fields[2], fields[3]);
+            case "F" -> forms.put(Integer.valueOf(fields[1]), new Form(version(fields[2]), compression(fields[3])));
             case "W" -> write(Long.parseLong(fields[1]), fields[2].split(","), fields[3], values(fields));
             default -> throw new IllegalArgumentException("step " + fields[0]);
         }
@@ -93,6 +102,19 @@ public class WriteSstables
         finishTable();
         table = Schema.instance.getTableMetadata(keyspace, name);
         directory = into;
+    }
+
+    private static Version version(String name)
+    {
+        return DatabaseDescriptor.getSSTableFormats().get(name.startsWith("d") ? "bti" : "big").getVersion(name);
+    }
+
+    private static CompressionParams compression(String options)
+    {
+        Map<String, String> named = new HashMap<>();
+        for (String option : options.split(","))
+            named.put(option.split("=")[0], option.split("=")[1]);
+        return CompressionParams.fromMap(named);
     }
 
     private static List<ByteBuffer> values(String[] fields)
@@ -145,6 +167,7 @@ public class WriteSstables
         for (Map.Entry<Integer, TreeMap<DecoratedKey, List<PartitionUpdate>>> file : files.entrySet())
             flush(file.getKey(), file.getValue());
         files.clear();
+        forms.clear();
         prepared.clear();
     }
 
@@ -164,11 +187,14 @@ public class WriteSstables
         if (updates.isEmpty())
             return;
         Path path = Files.createDirectories(Path.of(directory, String.valueOf(number)));
-        Descriptor descriptor =
-            new Descriptor(new File(path), table.keyspace, table.name, new SequenceBasedSSTableId(number));
+        Version selected = DatabaseDescriptor.getSelectedSSTableFormat().getLatestVersion();
+        Form form = forms.getOrDefault(number, new Form(selected, table.params.compression));
+        Descriptor descriptor = new Descriptor(form.version, new File(path), table.keyspace, table.name,
+                                               new SequenceBasedSSTableId(number));
         SerializationHeader header =
             new SerializationHeader(true, table, table.regularAndStaticColumns(), stats);
-        try (SSTableTxnWriter writer = SSTableTxnWriter.create(TableMetadataRef.forOfflineTools(table), descriptor,
+        TableMetadata compressed = table.unbuild().compression(form.compression).build();
+        try (SSTableTxnWriter writer = SSTableTxnWriter.create(TableMetadataRef.forOfflineTools(compressed), descriptor,
                                                                updates.size(), 0, null, false, header,
                                                                Collections.emptyList(), null))
         {

@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::{cassandra::Cluster, cql::Raw, journal::statement::Statement};
+use crate::{cassandra::offline::Offline, cql::Raw, journal::statement::Statement};
 
 const PROGRAM: &str = include_str!("../cassandra/WriteSstables.java");
 
@@ -30,6 +30,12 @@ impl Script {
         self.line(&["T", keyspace, table, &directory.display().to_string()]);
     }
 
+    /// File n of the table is of this version (`nb`, `oa` or `da`), compressed by these options: name, value.
+    pub fn form(&mut self, file: u32, version: &str, compression: &[(String, String)]) {
+        let options: Vec<String> = compression.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.line(&["F", &file.to_string(), version, &options.join(",")]);
+    }
+
     /// Adds a write that a server executes at `clock_seconds` (s since 1970), in these files.
     pub fn write(&mut self, clock_seconds: i64, files: &[u32], statement: &Statement) {
         let files: Vec<String> = files.iter().map(u32::to_string).collect();
@@ -39,17 +45,17 @@ impl Script {
         self.line(&[&fixed, &values[..]].concat());
     }
 
-    /// Writes the files, by the configuration of a node.
+    /// Writes the files, by a configuration.
     ///
     /// # Errors
     /// Where Cassandra refuses a statement, naming the line of the script, or cannot write.
-    pub fn run(&self, cluster: &Cluster, index: usize) -> Result<()> {
-        let directory = tempfile::tempdir_in(cluster.home())?;
+    pub fn run(&self, by: &Offline) -> Result<()> {
+        let directory = tempfile::tempdir()?;
         let (program, script) = (directory.path().join("WriteSstables.java"), directory.path().join("script"));
         fs::write(&program, PROGRAM)?;
         fs::write(&script, &self.lines)?;
         let script = script.to_str().context("path of the script")?;
-        cluster.java_program(index, &program, &[script]).map(drop)
+        by.run(&program, &[script]).map(drop)
     }
 
     fn line(&mut self, fields: &[&str]) {
@@ -76,8 +82,14 @@ mod tests {
         let mut script = Script::default();
         script.create("CREATE TABLE a");
         script.table("ks", "a", Path::new("/files"));
+        script.form(4, "da", &[("class".into(), "LZ4Compressor".into()), ("chunk_length_in_kb".into(), "4".into())]);
         let values = Values(vec![Raw::int(7), Raw::Null, Raw::Unset, Raw::Bytes(bytes::Bytes::new())]);
         script.write(5, &[1, 4], &Statement { text: "INSERT ?".into(), values, idempotent: true });
-        assert_eq!(script.lines, "S\tCREATE TABLE a\nT\tks\ta\t/files\nW\t5\t1,4\tINSERT ?\tx00000007\t-\t?\tx\n");
+        assert_eq!(
+            script.lines,
+            "S\tCREATE TABLE a\nT\tks\ta\t/files\n\
+             F\t4\tda\tclass=LZ4Compressor,chunk_length_in_kb=4\n\
+             W\t5\t1,4\tINSERT ?\tx00000007\t-\t?\tx\n"
+        );
     }
 }

@@ -1,23 +1,26 @@
 //! The merge against Cassandra's own.
 //!
-//! Random tables and histories that collide (`generate`): Cassandra's writer makes the files of three replicas that differ, one
-//! node gets the files of all three and compacts them. What it makes of them must be what ours makes, atom by atom in normal
+//! Random tables and histories that collide (`generate`): Cassandra's writer makes the files of three replicas that differ, each
+//! in a format and with a compressor that follow from the seed; one node gets the files of all three and compacts them, into a
+//! format that follows from the seed, too. What it makes of them must be what ours makes, atom by atom in normal
 //! form: equal where `gc_grace_seconds` reaches back before everything, and equal but for what may be purged where it does not.
 //!
 //! `TIDEMARK_SEED` is the first schema's seed, `TIDEMARK_SCHEMAS` their number; the seeds of schemas that fail are printed.
 
 mod case;
 mod compare;
+mod format;
 mod tally;
 
-use std::env;
+use std::{env, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use case::{Case, TABLES};
+use format::Format;
 use tally::Tally;
 use tidemark_gateway::Env;
 use tidemark_integration::{
-    cassandra::{Cluster, ClusterSpec},
+    cassandra::{Cluster, ClusterSpec, offline::Offline},
     cql, paths,
     sstables::Script,
 };
@@ -25,8 +28,6 @@ use tidemark_listener_cassandra::describe;
 
 /// Schemas that one node holds at a time.
 const SCHEMAS_PER_ROUND: usize = 25;
-/// Name of the snapshot of what was compacted.
-const SNAPSHOT: &str = "compacted";
 
 fn number(name: &str, default: u64) -> Result<u64> {
     env::var(name).map_or(Ok(default), |text| text.parse().with_context(|| format!("{name}={text}")))
@@ -63,20 +64,30 @@ async fn round(seeds: &[u64], tally: &mut Tally) -> Result<()> {
     let files = cluster.home().join("files");
     let mut script = Script::default();
     cases.iter().for_each(|case| case.write(&mut script, &files));
-    script.run(&cluster, 0)?;
-    cluster.stop(0).await?;
-    let data = cluster.nodes()[0].data_dir();
-    for case in &cases {
-        case.place(&files, &data)?;
-    }
-    cluster.restart(0).await?;
-    let at_seconds = u32::try_from(env.now().as_second())?;
-    cluster.nodetool(0, &["compact"])?;
-    cluster.nodetool(0, &["snapshot", "-t", SNAPSHOT])?;
-    for case in &cases {
-        for table in TABLES {
+    script.run(&Offline::new(Format::Da.settings())?)?;
+    for format in Format::ALL {
+        let cases: Vec<&Case> = cases.iter().filter(|case| case.format == format).collect();
+        if cases.is_empty() {
+            continue;
+        }
+        let at_seconds = compact(&mut cluster, &cases, format, &files).await?;
+        let data = cluster.nodes()[0].data_dir();
+        for (case, table) in cases.iter().flat_map(|case| TABLES.map(|table| (case, table))) {
             case.compare(table, &capture, &files, &data, at_seconds, tally)?;
         }
     }
     Ok(())
+}
+
+/// Has the node compact these schemas' files into a format; returns a moment before it did, s since 1970.
+async fn compact(cluster: &mut Cluster, cases: &[&Case], format: Format, files: &Path) -> Result<u32> {
+    cluster.stop(0).await?;
+    format.settings().iter().for_each(|(name, value)| cluster.set(name, value));
+    let data = cluster.nodes()[0].data_dir();
+    cases.iter().try_for_each(|case| case.place(files, &data))?;
+    cluster.restart(0).await?;
+    let at_seconds = u32::try_from(Env::system().now().as_second())?;
+    cluster.nodetool(0, &["compact"])?;
+    cluster.nodetool(0, &["snapshot", "-t", &format.snapshot()])?;
+    Ok(at_seconds)
 }

@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rand::{SeedableRng, seq::IndexedRandom};
+use rand_chacha::ChaCha8Rng;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_integration::{
     generate::{
-        Event, History, Holder, Schema, Shape,
+        COMPRESSIONS, Event, History, Holder, Schema, Shape,
         history::{BEFORE_ALL_SECONDS, PURGE_BOUNDARY_SECONDS, TTL_SECONDS},
     },
     journal::statement,
@@ -19,8 +21,8 @@ use tidemark_integration::{
 use tidemark_listener_cassandra::{cluster::NodeCapture, consolidate::EntrySchema, normal::Relation};
 
 use super::{
-    SNAPSHOT,
     compare::{self, Compared},
+    format::Format,
     tally::Tally,
 };
 
@@ -42,15 +44,34 @@ pub(crate) const TABLES: [Kind; 2] = [
 pub(crate) struct Case {
     pub(crate) seed: u64,
     pub(crate) keyspace: String,
+    /// What the compacting node writes.
+    pub(crate) format: Format,
     schema: Schema,
     events: Vec<Event>,
+    /// Of each replica.
+    forms: Vec<Form>,
+}
+
+/// How a replica's files are written.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    format: Format,
+    /// An option of a table.
+    compression: &'static str,
 }
 
 impl Case {
     pub(crate) fn of(seed: u64) -> Self {
         let schema = Schema::of(seed);
         let events = History::of(&schema.table, SHAPE, seed);
-        Self { seed, keyspace: format!("seed{seed}"), schema, events }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let format = *Format::ALL.choose(&mut rng).expect("there are formats");
+        let form = |rng: &mut ChaCha8Rng| Form {
+            format: *format.reads().choose(rng).expect("a node reads what it writes"),
+            compression: COMPRESSIONS.choose(rng).expect("there are compressors"),
+        };
+        let forms = (0..SHAPE.replicas).map(|_| form(&mut rng)).collect();
+        Self { seed, keyspace: format!("seed{seed}"), format, schema, events, forms }
     }
 
     /// Statements that create keyspace, types and both tables at `now` (s since 1970).
@@ -77,6 +98,12 @@ impl Case {
         let statements = [self.schema.create_keyspace(&self.keyspace, 1), table.create(&self.keyspace)].concat();
         statements.iter().for_each(|statement| script.create(statement));
         script.table(&self.keyspace, table.name, &files.join(&self.keyspace));
+        for (replica, form) in (0..).zip(&self.forms) {
+            for file in 0..SHAPE.files {
+                let number = file_number(Holder { replica, file });
+                script.form(number, form.format.version(), &form.compression_options());
+            }
+        }
         for event in &self.events {
             let files: Vec<u32> = event.holders.iter().map(|holder| file_number(*holder)).collect();
             script.write(event.clock_seconds, &files, &statement::of(&self.keyspace, table, &event.write));
@@ -110,7 +137,7 @@ impl Case {
         let schema = self.table_schema(kind, capture)?;
         let replicas: Vec<Vec<PathBuf>> =
             (0..SHAPE.replicas).map(|replica| self.sources(files, replica).collect()).collect();
-        let compacted = self.directory(data, kind)?.join("snapshots").join(SNAPSHOT);
+        let compacted = self.directory(data, kind)?.join("snapshots").join(self.format.snapshot());
         let purge_before_seconds = u32::try_from(kind.purge_before_seconds)?;
         let relation = match kind.purge_before_seconds {
             BEFORE_ALL_SECONDS => Relation::Equal,
@@ -120,7 +147,10 @@ impl Case {
         compare::run(&compared, tally).with_context(|| format!("{}.{}", self.keyspace, kind.name))?;
         let found = std::mem::take(&mut tally.differences);
         tally.failures.extend(found.into_iter().map(|found| {
-            format!("{}.{}: {found}\n  TIDEMARK_SEED={} TIDEMARK_SCHEMAS=1", self.keyspace, kind.name, self.seed)
+            format!(
+                "{}.{}: {found}\n  TIDEMARK_SEED={} TIDEMARK_SCHEMAS=1, compacted to {:?} from {:?}",
+                self.keyspace, kind.name, self.seed, self.format, self.forms
+            )
         }));
         Ok(())
     }
@@ -145,6 +175,16 @@ impl Case {
         let names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
         let found = names.into_iter().find(|name| name.to_string_lossy().starts_with(&prefix));
         Ok(keyspace.join(found.with_context(|| format!("no directory of table {}", kind.name))?))
+    }
+}
+
+impl Form {
+    /// Names and values of the compression's options.
+    fn compression_options(&self) -> Vec<(String, String)> {
+        let options = self.compression.trim_start_matches("compression = {").trim_end_matches('}');
+        let unquoted = |text: &str| text.trim().trim_matches('\'').to_owned();
+        let options = options.split(',').filter_map(|option| option.split_once(':'));
+        options.map(|(name, value)| (unquoted(name), unquoted(value))).collect()
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn run(of: &Compared, tally: &mut Tally) -> Result<()> {
     if of.relation == Relation::Equal {
         of.compare_markers(tally)?;
     }
+    of.note_files(tally)?;
     of.count(tally)
 }
 
@@ -73,6 +74,20 @@ impl Compared {
         let made = sstables(&self.compacted, &self.schema)?;
         ensure!(made.len() <= 1, "{} SSTables after a compaction of all", made.len());
         Ok(made)
+    }
+
+    /// Notes formats and compressors.
+    fn note_files(&self, tally: &mut Tally) -> Result<()> {
+        for directory in self.replicas.iter().flatten() {
+            for name in names(directory)? {
+                tally.read.insert(format_of(&name)?);
+                tally.compressors.insert(compressor(directory, &name)?);
+            }
+        }
+        for name in names(&self.compacted)? {
+            tally.made.insert(format_of(&name)?);
+        }
+        Ok(())
     }
 
     fn theirs(&self) -> Result<MergeReader<SsTableReader>> {
@@ -131,15 +146,36 @@ fn markers<R: PartitionReader>(mut reader: R) -> Result<Vec<Placed>, R::Error> {
 
 /// All SSTables of a directory. Their names say nothing of the directory, so errors do.
 fn sstables(directory: &Path, schema: &Arc<TableSchema>) -> Result<Vec<SsTableReader>> {
-    let mut readers = Vec::new();
-    for file in fs::read_dir(directory).with_context(|| format!("files in {}", directory.display()))? {
-        let file = file?.file_name().to_string_lossy().into_owned();
-        if let Some(name) = file.strip_suffix("-Data.db") {
-            let opened = open(directory, name, schema);
-            readers.push(opened.with_context(|| format!("SSTable {name} in {}", directory.display()))?);
-        }
+    let opened = names(directory)?.into_iter().map(|name| {
+        open(directory, &name, schema).with_context(|| format!("SSTable {name} in {}", directory.display()))
+    });
+    opened.collect()
+}
+
+/// Names of all SSTables of a directory, as `nb-1-big`.
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let files = fs::read_dir(directory).with_context(|| format!("files in {}", directory.display()))?;
+    let files = files.map(|file| Ok(file?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
+    Ok(files.iter().filter_map(|file| file.strip_suffix("-Data.db")).map(str::to_owned).collect())
+}
+
+/// Version and format of a name, without the number.
+fn format_of(name: &str) -> Result<String> {
+    let (version, rest) = name.split_once('-').with_context(|| name.to_owned())?;
+    let (_, format) = rest.rsplit_once('-').with_context(|| name.to_owned())?;
+    Ok(format!("{version}-{format}"))
+}
+
+/// The compressor's class, with which CompressionInfo.db starts after its length; `none` where there is no such file.
+fn compressor(directory: &Path, name: &str) -> Result<String> {
+    let info = directory.join(format!("{name}-CompressionInfo.db"));
+    if !info.is_file() {
+        return Ok("none".to_owned());
     }
-    Ok(readers)
+    let bytes = fs::read(&info)?;
+    let length = bytes.first_chunk::<2>().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
+    let class = bytes.get(2..2 + length).with_context(|| format!("{} is cut", info.display()))?;
+    Ok(String::from_utf8(class.to_vec())?)
 }
 
 fn open(directory: &Path, name: &str, schema: &Arc<TableSchema>) -> Result<SsTableReader> {

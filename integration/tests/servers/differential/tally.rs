@@ -1,6 +1,9 @@
 //! What was compared, so that a comparison of nothing does not pass.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use anyhow::{Result, ensure};
 use tidemark_cassandra_format::model::BoundKind;
@@ -20,8 +23,20 @@ const EXPECTED: [&str; 10] = [
     "dead static cell",
 ];
 
+/// Formats that every run of ten schemas must have read of replicas, and got of compactions.
+const FORMATS: [&str; 3] = ["da-bti", "nb-big", "oa-big"];
+
+/// Compressors that it must have read; `none` is a file without one.
+const COMPRESSORS: [&str; 5] = ["DeflateCompressor", "LZ4Compressor", "SnappyCompressor", "ZstdCompressor", "none"];
+
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// Formats of replicas' files.
+    pub(crate) read: BTreeSet<String>,
+    /// Formats of what Cassandra made of them.
+    pub(crate) made: BTreeSet<String>,
+    /// Compressors of replicas' files.
+    pub(crate) compressors: BTreeSet<String>,
     /// Atoms by kind.
     atoms: BTreeMap<String, u64>,
     /// Markers by kind.
@@ -63,6 +78,10 @@ impl Tally {
         }
         ensure!(self.purged > 0, "nothing was purged");
         ensure!(self.markers.len() == 6, "kinds of markers: {:?}", self.markers);
+        for formats in [&self.read, &self.made] {
+            ensure!(formats.iter().eq(FORMATS), "formats: {formats:?}");
+        }
+        ensure!(self.compressors.iter().eq(COMPRESSORS), "compressors: {:?}", self.compressors);
         Ok(())
     }
 }
@@ -71,6 +90,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let atoms: Vec<String> = self.atoms.iter().map(|(kind, count)| format!("{count} {kind}s")).collect();
         writeln!(f, "compared {}; {} atoms were purged", atoms.join(", "), self.purged)?;
-        write!(f, "markers: {:?}", self.markers)
+        writeln!(f, "markers: {:?}", self.markers)?;
+        write!(f, "formats {:?} with {:?}, compacted to {:?}", self.read, self.compressors, self.made)
     }
 }
