@@ -7,6 +7,7 @@ mod counters;
 mod damage;
 mod differential;
 mod formats;
+mod generated;
 mod journal;
 mod kills;
 mod launcher;
