@@ -6,6 +6,7 @@ mod access;
 mod counters;
 mod damage;
 mod differential;
+mod dropped;
 mod formats;
 mod generated;
 mod journal;

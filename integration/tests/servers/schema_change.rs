@@ -141,7 +141,7 @@ fn expect_ids(ids: &[&Ids]) -> Result<()> {
 }
 
 /// Ids of the table's columns in a version, read from the store's documents.
-fn column_ids(system: &System, version: &str) -> Result<Ids> {
+pub(crate) fn column_ids(system: &System, version: &str) -> Result<Ids> {
     let number: u64 = version.rsplit('.').next().unwrap_or_default().parse()?;
     let manifest = document(system, &format!("sources/source/sets/daily/versions/{number:020}"))?;
     let page = document(system, text(&manifest["pages"][0]["key"])?)?;
@@ -153,7 +153,10 @@ fn column_ids(system: &System, version: &str) -> Result<Ids> {
 fn document(system: &System, key: &str) -> Result<Value> {
     let path = system.store_dir().join(key);
     let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&bytes).with_context(|| key.to_owned())
+    // Large documents are zstd frames, which no JSON starts as.
+    let frame = bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let json = if frame { zstd::decode_all(&bytes[..])? } else { bytes };
+    serde_json::from_slice(&json).with_context(|| key.to_owned())
 }
 
 fn text(value: &Value) -> Result<&str> {
