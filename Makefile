@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit servers soak soak-differential demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit servers soak soak-damage soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -84,13 +84,27 @@ test: ## everything that CI runs
 	$(call timed,"unit tests") $(MAKE) unit
 	$(MAKE) servers
 
-soak: ## ten times the damage that CI does to files, from another seed each time; SEED=… for the same again
-	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_SEED="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom))"
-	$(MAKE) servers TESTS=damage ONLY=files
+soak: ## all that is random, at length, from another seed each time; SEED=… for the same again
+	@seed="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '))"
+	echo "make soak SEED=$$seed"
+	for part in damage differential generated wide; do
+	  $(MAKE) "soak-$$part" SEED="$$seed"
+	done
+
+soak-damage: ## ten times the damage that CI does to files; SEED=…
+	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_SEED="$(or $(SEED),1)"
+	CI=1 $(MAKE) servers TESTS=damage ONLY=files
 
 soak-differential: ## our merge against Cassandra's on random schemas, 200 from seed 1 on; SEED=… SCHEMAS=… for others
 	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_SCHEMAS="$(or $(SCHEMAS),200)"
 	CI=1 $(MAKE) servers TESTS=differential
+
+soak-generated: ## random schemas there and back, 40 from seed 1 on; SEED=… SCHEMAS=… for others
+	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_SCHEMAS="$(or $(SCHEMAS),40)"
+	CI=1 $(MAKE) servers TESTS=generated
+
+soak-wide: ## a partition of more than 256 MiB, consolidated in less memory
+	@CI=1 TIDEMARK_WIDE_ROWS=350000 $(MAKE) servers TESTS=wide
 
 demo: setup-cassandra ## protect, break, restore and compare a real cluster
 	@$(CARGO) build $(LOCKED) --workspace --bins
