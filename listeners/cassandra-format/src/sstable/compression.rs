@@ -7,8 +7,9 @@ use super::compressor::Compressor;
 use super::cursor::{Cursor, Decoded, Fault};
 use super::statistics::damage;
 
-/// A chunk is decompressed as a whole, so its length bounds memory; Cassandra's default is 16 KiB.
-const MAX_CHUNK_BYTES: i32 = 64 << 20;
+/// A chunk is decompressed as a whole, behind what is left of the one before, and a few bytes of a file can claim any length
+/// of it: this bounds memory. Cassandra's default is 16 KiB.
+const MAX_CHUNK_BYTES: i32 = 16 << 20;
 
 /// The map of a compressed Data.db.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ fn parse(bytes: &Bytes, compressor: Compressor, file_bytes: u64) -> Decoded<Comp
     }
     let chunk = c.i32()?;
     if !(1..=MAX_CHUNK_BYTES).contains(&chunk) || chunk.count_ones() != 1 {
-        return c.corrupt("the length of chunks is not a power of two up to 64 MiB");
+        return c.corrupt("the length of chunks is not a power of two up to 16 MiB");
     }
     let Ok(max_compressed_bytes) = usize::try_from(c.i32()?) else { return c.corrupt("a negative length") };
     let Ok(data_bytes) = u64::try_from(c.i64()?) else { return c.corrupt("a negative length of the data") };
@@ -153,6 +154,7 @@ mod tests {
             (info("LZ4Compressor", 4096, 5000, &[0, -1]), 150),
             (info("LZ4Compressor", 4095, 5000, &[0, 100]), 150),
             (info("LZ4Compressor", 0, 5000, &[0, 100]), 150),
+            (info("LZ4Compressor", 32 << 20, 5000, &[0]), 150),
             (info("LZ4Compressor", i32::MIN, 5000, &[0, 100]), 150),
             (info("LZ4Compressor", 4096, -1, &[0, 100]), 150),
         ] {

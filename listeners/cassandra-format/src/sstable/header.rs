@@ -11,6 +11,9 @@ use crate::types::{CqlType, MarshalType};
 const TIMESTAMP_EPOCH: i64 = 1_442_880_000_000_000;
 const DELETION_TIME_EPOCH: u32 = 1_442_880_000;
 
+/// Columns are numbered by a u16 here; Cassandra has no limit of its own, but long before this one it fails.
+const MAX_COLUMNS: usize = u16::MAX as usize;
+
 /// Bases of the deltas that rows hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bases {
@@ -93,7 +96,39 @@ impl RawHeader {
 
 fn list<T>(c: &mut Cursor<'_>, item: impl Fn(&mut Cursor<'_>) -> Decoded<T>) -> Decoded<Vec<T>> {
     let count = c.length()?;
-    // Each item has at least its length's byte: this bounds what is collected.
+    // Each item has at least its length's byte, but takes more memory than that: both bound what is collected.
     c.require(count)?;
+    if count > MAX_COLUMNS {
+        return c.corrupt("more columns than any table has");
+    }
     (0..count).map(|_| item(c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sstable::cursor::Fault;
+
+    /// A header of these numbers of clustering columns, statics and regulars, all names and types empty.
+    fn header(counts: [u16; 3]) -> Bytes {
+        let vint = |count: u16| [&[0xc0][..], &count.to_be_bytes()].concat();
+        let columns = |(count, bytes): (u16, usize)| [vint(count), vec![0; usize::from(count) * bytes]].concat();
+        [vec![0; 4], counts.into_iter().zip([1, 2, 2]).flat_map(columns).collect()].concat().into()
+    }
+
+    #[test]
+    fn headers_are_as_long_as_they_say() {
+        let raw = RawHeader::parse(&header([1, 2, 3])).unwrap();
+        assert_eq!((raw.clustering.len(), raw.statics.len(), raw.regulars.len()), (1, 2, 3));
+        let longer = [&header([1, 2, 3])[..], &[0]].concat().into();
+        assert!(matches!(RawHeader::parse(&longer), Err(Fault::Corrupt(_, "bytes after the header"))));
+        assert!(matches!(RawHeader::parse(&header([1, 2, 3]).slice(..9)), Err(Fault::Incomplete(_))));
+    }
+
+    #[test]
+    fn more_columns_than_a_table_has_are_refused_before_they_are_collected() {
+        assert!(RawHeader::parse(&header([u16::MAX, 0, 0])).is_ok());
+        let more = [&[0, 0, 0, 0, 0xc1, 0, 0][..], &[0; 1 << 17]].concat().into();
+        assert!(matches!(RawHeader::parse(&more), Err(Fault::Corrupt(7, "more columns than any table has"))));
+    }
 }
