@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit servers soak soak-damage soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -68,6 +68,9 @@ unit: build ## tests without servers
 	  (cd "$$directory" && "$$executable" --quiet)
 	done <"$(TESTS_BUILT)"
 
+fuzz: ## parsers and the merge under libFuzzer; SECONDS=… for each, 4 if not said; TARGETS="data open" for some
+	@listeners/cassandra-format/fuzz/run.sh "$(or $(SECONDS),4)" $(TARGETS)
+
 servers: setup build ## tests against real servers, one after another; TESTS="kills ownership" for some of them, ONLY=name for tests below one
 	@while read -r area name executable directory <&3; do
 	  [ "$$area" = server ] || continue
@@ -82,18 +85,23 @@ test: ## everything that CI runs
 	$(call timed,"build") $(MAKE) build
 	$(call timed,"lint") $(MAKE) lint
 	$(call timed,"unit tests") $(MAKE) unit
+	$(call timed,"fuzz") $(MAKE) fuzz
 	$(MAKE) servers
 
 soak: ## all that is random, at length, from another seed each time; SEED=… for the same again
 	@seed="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '))"
 	echo "make soak SEED=$$seed"
-	for part in damage differential generated wide; do
+	for part in damage fuzz differential generated wide; do
 	  $(MAKE) "soak-$$part" SEED="$$seed"
 	done
 
-soak-damage: ## ten times the damage that CI does to files; SEED=…
-	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_SEED="$(or $(SEED),1)"
+soak-damage: build ## harms to files by the ten thousand; SEED=…
+	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_HARMS=10000 TIDEMARK_SEED="$(or $(SEED),1)"
+	"$$(awk '$$2 == "harms" { print $$3 }' "$(TESTS_BUILT)")" --nocapture
 	CI=1 $(MAKE) servers TESTS=damage ONLY=files
+
+soak-fuzz: ## minutes of fuzzing; SECONDS=… for each target
+	@$(MAKE) fuzz SECONDS=$(or $(SECONDS),180)
 
 soak-differential: ## our merge against Cassandra's on random schemas, 200 from seed 1 on; SEED=… SCHEMAS=… for others
 	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_SCHEMAS="$(or $(SCHEMAS),200)"

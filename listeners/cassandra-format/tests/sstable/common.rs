@@ -36,8 +36,10 @@ const COMPONENTS: [&str; 6] = ["Data.db", "Statistics.db", "CompressionInfo.db",
 /// Runs that have a directory and a schema of their own.
 const RUNS: [&str; 5] = ["nb", "oa", "da", "nb-4.1", "nb-4.0"];
 
+/// `testdata/` of this package, or of one above it that has these fixtures as a module, too.
 pub(crate) fn testdata() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata")
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|directory| directory.join("testdata"));
+    above.into_iter().find(|directory| directory.is_dir()).unwrap()
 }
 
 fn names(directory: &Path) -> Vec<String> {
