@@ -13,6 +13,9 @@ use crate::model::{
 use crate::order::compare_paths;
 use crate::types::CqlType;
 
+#[cfg(test)]
+mod tests;
+
 const END_OF_PARTITION: u8 = 0x01;
 const MARKER: u8 = 0x02;
 const HAS_TIMESTAMP: u8 = 0x04;

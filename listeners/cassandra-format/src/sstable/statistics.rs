@@ -135,3 +135,68 @@ fn check_partitioner(file: &str, component: &Component) -> Result<(), Error> {
         format!("partitioner {}; only {PARTITIONER} is supported", String::from_utf8_lossy(&name)),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of contents with its checksums right, then enough zeros for any component.
+    fn table(entries: &[(i32, i32)]) -> Bytes {
+        let count = (entries.len() as i32).to_be_bytes();
+        let entries: Vec<u8> =
+            entries.iter().flat_map(|(kind, at)| [kind.to_be_bytes(), at.to_be_bytes()].concat()).collect();
+        let sums = [crc32fast::hash(&count), crc32fast::hash(&[&count[..], &entries].concat())].map(u32::to_be_bytes);
+        [&count[..], &sums[0], &entries, &sums[1], &[0; 99]].concat().into()
+    }
+
+    fn reason(entries: &[(i32, i32)]) -> &'static str {
+        match table_of_contents(&table(entries)) {
+            Err(Fault::Corrupt(_, reason)) => reason,
+            other => panic!("{entries:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn tables_of_contents_are_in_order_and_followed_by_the_first_component() {
+        assert_eq!(table_of_contents(&table(&[(0, 28), (2, 40)])), Ok(vec![(0, 28), (2, 40)]));
+        for entries in [
+            [(0, 28), (0, 40)],
+            [(2, 28), (0, 40)],
+            [(0, 28), (2, 28)],
+            [(0, 28), (2, 20)],
+            [(-1, 28), (2, 40)],
+            [(0, 28), (2, -1)],
+        ] {
+            assert_eq!(reason(&entries), "components are not in order", "{entries:?}");
+        }
+        assert_eq!(reason(&[(0, 29), (2, 40)]), "the first component is not here");
+        assert_eq!(reason(&[]), "the first component is not here");
+        assert_eq!(reason(&(0..17).map(|kind| (kind, 200 + kind)).collect::<Vec<_>>()), "the number of components");
+    }
+
+    #[test]
+    fn each_checksum_of_the_table_is_compared() {
+        for (at, words) in [(4, "checksum of the metadata"), (24, "checksum of the table of contents")] {
+            let mut bytes = table(&[(0, 28), (2, 40)]).to_vec();
+            bytes[at] ^= 1;
+            assert!(
+                matches!(table_of_contents(&bytes.into()), Err(Fault::Corrupt(_, reason)) if reason == words),
+                "{at}"
+            );
+        }
+    }
+
+    #[test]
+    fn components_lie_in_the_file_and_have_their_checksum() {
+        let content = [b"abcd", &crc32fast::hash(b"abcd").to_be_bytes()[..]].concat();
+        let bytes = Bytes::from(content.clone());
+        assert_eq!(cut(&bytes, 0, 0, 8).map(|component| component.bytes).ok(), Some(Bytes::from_static(b"abcd")));
+        for (offset, end) in [(0, 9), (6, 8), (0, 3), (8, 8)] {
+            assert!(
+                matches!(cut(&bytes, 0, offset, end), Err(Fault::Corrupt(_, "length of a component"))),
+                "{offset} {end}"
+            );
+        }
+        assert!(matches!(cut(&bytes, 0, 1, 8), Err(Fault::Corrupt(4, "checksum of the metadata"))));
+    }
+}

@@ -201,3 +201,47 @@ fn optional_uuid(c: &mut Cursor<'_>) -> Decoded<Option<u128>> {
     }
     Ok(Some((u128::from(c.u64()?) << 64) | u128::from(c.u64()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cursor::Fault;
+    use super::*;
+
+    fn on<T>(bytes: &[u8], read: impl Fn(&mut Cursor<'_>) -> Decoded<T>) -> Result<T, &'static str> {
+        let bytes = Bytes::copy_from_slice(bytes);
+        read(&mut Cursor::new(&bytes, 0)).map_err(|fault| match fault {
+            Fault::Corrupt(_, reason) => reason,
+            Fault::Incomplete(_) => "incomplete",
+        })
+    }
+
+    #[test]
+    fn counts_and_flags_are_what_can_be() {
+        assert_eq!((on(&[0], flag), on(&[1], flag)), (Ok(false), Ok(true)));
+        assert_eq!(on(&[2], flag), Err("a flag that is neither 0 nor 1"));
+        assert_eq!(on(&[0, 0, 0, 2, 7, 7], |c| count(c, 1)), Ok(2));
+        assert_eq!(on(&[0, 0, 0, 2, 7, 7], |c| count(c, 2)), Err("incomplete"));
+        assert_eq!(on(&[0x7f, 0xff, 0xff, 0xff], |c| count(c, usize::MAX)), Err("incomplete"));
+        assert_eq!(on(&[0xff; 8], |c| count(c, 1)), Err("a negative count"));
+    }
+
+    #[test]
+    fn bounds_are_no_longer_than_the_clustering() {
+        let text = "Int32Type";
+        let slice =
+            |size: u8| [&[1, text.len() as u8], text.as_bytes(), &[1, 0, size, 0, 0, 0, 0, 7, 6, 0, 0]].concat();
+        assert_eq!(on(&slice(1), skip_slice), Ok(()));
+        assert_eq!(on(&slice(2), skip_slice), Err("a bound longer than the clustering"));
+        assert_eq!(on(&[1, 3, b'(', b')', b','], skip_slice), Err("the type of a clustering"));
+        assert_eq!(on(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], skip_slice), Err("incomplete"));
+    }
+
+    #[test]
+    fn nothing_but_the_padding_follows() {
+        assert_eq!(on(&[0; 8], |c| check_padding(c, 8)), Ok(()));
+        assert_eq!(on(&[], |c| check_padding(c, 8)), Ok(()));
+        for bytes in [&[0; 4][..], &[0, 0, 0, 0, 0, 0, 0, 1], &[0; 9]] {
+            assert_eq!(on(bytes, |c| check_padding(c, 8)), Err("bytes after the statistics"), "{bytes:?}");
+        }
+    }
+}
