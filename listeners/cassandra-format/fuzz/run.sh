@@ -18,9 +18,10 @@ export CARGO_TARGET_DIR="$cache/target"
 # With --target the flags are for what is fuzzed, not for what runs while it is built.
 flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 flags="$flags -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
-flags="$flags -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks --cfg fuzzing"
-(cd "$here" && RUSTFLAGS="$flags" cargo build --locked --quiet --release --target "$host" --features libfuzzer --bin fuzz-cassandra)
-fuzzer="$CARGO_TARGET_DIR/$host/release/fuzz-cassandra"
+flags="$flags --cfg fuzzing"
+(cd "$here" && RUSTFLAGS="$flags" \
+    cargo build --locked --quiet --profile fuzz --target "$host" --features libfuzzer --bin fuzz-cassandra)
+fuzzer="$CARGO_TARGET_DIR/$host/fuzz/fuzz-cassandra"
 
 [ $# -gt 0 ] || set -- $(sed -n 's/^ *Target { name: "\([a-z_]*\)".*/\1/p' "$here/src/lib.rs")
 status=0
