@@ -3,6 +3,8 @@
 //!
 //! The files are those of `testdata/`, which real servers wrote. Memory and time are held to the budget of the fuzz targets.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt;

@@ -163,6 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn options_are_as_many_as_they_say_and_few() {
+        let with_options = |said: i32, options: usize| {
+            let plain = info("LZ4Compressor", 4096, 5000, &[0, 100]);
+            let (class, rest) = plain.split_at(15);
+            [class, &said.to_be_bytes(), &vec![0; 4 * options], &rest[4..]].concat().into()
+        };
+        let parsed = |said, options| CompressionInfo::parse("f", &with_options(said, options), 150);
+        assert!(parsed(0, 0).is_ok() && parsed(64, 64).is_ok());
+        for (said, options) in [(65, 65), (-1, 0), (1, 0), (0, 1)] {
+            assert!(parsed(said, options).unwrap_err().is_corruption(), "{said} {options}");
+        }
+    }
+
+    #[test]
     fn compressors_of_others_are_refused_by_name() {
         for class in ["com.example.EncryptingLZ4Compressor", "EncryptingLZ4Compressor", "ZstdDictionaryCompressor", ""]
         {

@@ -157,6 +157,15 @@ mod tests {
     }
 
     #[test]
+    fn lz4_says_the_length_and_holds_it() {
+        let stored = compress(Compressor::Lz4, b"abcdefghij");
+        let saying = |length: u32| [&length.to_le_bytes()[..], &stored[4..]].concat();
+        assert_eq!(decompress(Compressor::Lz4, &saying(10), 10).as_deref(), Some(&b"abcdefghij"[..]));
+        assert_eq!(decompress(Compressor::Lz4, &saying(11), 10), None, "it says another length");
+        assert_eq!(decompress(Compressor::Lz4, &saying(11), 11), None, "it holds less than it says");
+    }
+
+    #[test]
     fn one_state_serves_all_chunks_even_after_a_damaged_one() {
         for compressor in Compressor::ALL {
             let mut decompressor = Decompressor::new(compressor).unwrap();

@@ -216,3 +216,42 @@ fn unpack(stored: &[u8], raw: usize, decompressor: &mut Decompressor, out: &mut 
     out.resize(start + raw, 0);
     decompressor.decompress(stored, &mut out[start..])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sstable::compressor::Compressor;
+
+    /// The first chunk of a file of one, whose content is ten bytes, but which is stored in so many.
+    fn one_chunk(stored: usize) -> Result<bool, Error> {
+        let mut info = [0, 13].to_vec();
+        info.extend(b"LZ4Compressor");
+        [0, 4096, i32::MAX].iter().for_each(|number| info.extend(number.to_be_bytes()));
+        info.extend(10_i64.to_be_bytes());
+        info.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let data = Bytes::from(vec![0; stored + 4]);
+        let info = CompressionInfo::parse("i", &info.into(), data.len() as u64)?;
+        let decompressor = Decompressor::new(Compressor::Lz4).unwrap();
+        let chunking = Chunking::Compressed { info, decompressor };
+        DataReader::new("d".to_owned(), Box::new(data), chunking, None, 0).append_chunk(&mut Vec::new())
+    }
+
+    #[test]
+    fn a_chunk_is_stored_in_no_more_than_its_content_can_take() {
+        let words = |stored| one_chunk(stored).unwrap_err().to_string();
+        assert!(words(max_stored_bytes(10)).contains("checksum of a chunk"), "{}", words(139));
+        assert!(words(max_stored_bytes(10) + 1).contains("longer than its content can be"), "{}", words(140));
+    }
+
+    #[test]
+    fn plain_chunks_are_filled_up_with_zeros_only() {
+        let unpadded = |stored: &[u8], raw| {
+            let mut out = Vec::new();
+            unpad(stored, raw, &mut out).map(|()| out)
+        };
+        assert_eq!(unpadded(&[1, 2, 0, 0], 2), Some(vec![1, 2]));
+        assert_eq!(unpadded(&[1, 2], 2), Some(vec![1, 2]));
+        assert_eq!(unpadded(&[1, 2, 0, 1], 2), None);
+        assert_eq!(unpadded(&[1], 2), None);
+    }
+}

@@ -124,3 +124,30 @@ fn keep(file: &str, ours: &CqlType, theirs: &Column, index: usize) -> Result<Tar
         _ => Err(Error::schema(file, format!("column {:?} has another type there", theirs.name))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_there_twice_is_damage() {
+        let of = |names: [&str; 2]| {
+            let ours = names.map(|name| HeaderColumn { name: name.to_owned(), cql_type: CqlType::Int });
+            let theirs =
+                ["a", "b"].map(|name| Column { name: name.to_owned(), cql_type: CqlType::Int, dropped_at: None });
+            let schema = TableSchema {
+                keyspace: "ks".to_owned(),
+                table: "t".to_owned(),
+                partition_key: Vec::new(),
+                clustering: Vec::new(),
+                statics: Vec::new(),
+                regulars: theirs.to_vec(),
+                dropped: Vec::new(),
+            };
+            columns("f", ours.into(), &schema.regulars, &[], &schema)
+        };
+        assert_eq!(of(["b", "a"]).unwrap().len(), 2);
+        let error = of(["a", "a"]).unwrap_err();
+        assert!(error.is_corruption() && error.to_string().contains("\"a\" is there twice"), "{error}");
+    }
+}

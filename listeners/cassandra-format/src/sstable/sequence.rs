@@ -101,9 +101,86 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Row;
+    use crate::schema::{ClusteringColumn, Column};
+    use crate::types::CqlType;
 
     fn sequence(first: &'static str, last: &'static str) -> Sequence {
         Sequence::new(Some(Extent { first_key: first.into(), last_key: last.into() }))
+    }
+
+    /// A table with one clustering column.
+    fn table() -> TableSchema {
+        let column = Column { name: "c".to_owned(), cql_type: CqlType::Int, dropped_at: None };
+        TableSchema {
+            keyspace: "ks".to_owned(),
+            table: "t".to_owned(),
+            partition_key: Vec::new(),
+            clustering: vec![ClusteringColumn { column, reversed: false }],
+            statics: Vec::new(),
+            regulars: Vec::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    fn at(place: i32) -> Clustering {
+        vec![Some(Bytes::copy_from_slice(&place.to_be_bytes()))]
+    }
+
+    fn row(place: i32) -> Unfiltered {
+        Unfiltered::Row(Row { clustering: at(place), ..Row::default() })
+    }
+
+    fn marker(kind: BoundKind, place: i32, close: Option<i64>, open: Option<i64>) -> Unfiltered {
+        let deletion = |marked_at: Option<i64>| marked_at.map(|marked_at| Deletion { marked_at, local_time: 1 });
+        Unfiltered::Marker(Marker { kind, prefix: at(place), close: deletion(close), open: deletion(open) })
+    }
+
+    /// What is said of these in one partition, each ten bytes long.
+    fn judged(all: &[Unfiltered]) -> Result<(), &'static str> {
+        let mut sequence = Sequence::default();
+        for (offset, unfiltered) in (0..).step_by(10).zip(all) {
+            sequence.check(&table(), unfiltered, offset, 10)?;
+        }
+        sequence.end_partition()
+    }
+
+    #[test]
+    fn rows_and_bounds_ascend() {
+        let (start, end) = (
+            |place| marker(BoundKind::InclStart, place, None, Some(1)),
+            |place| marker(BoundKind::InclEnd, place, Some(1), None),
+        );
+        assert_eq!(judged(&[row(-1), start(1), row(1), row(2), end(2), row(3)]), Ok(()));
+        for pair in [[row(1), row(1)], [row(2), row(1)], [row(1), start(1)], [start(1), end(0)]] {
+            assert_eq!(judged(&pair), Err("rows are not in order"), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_end_as_they_started() {
+        use BoundKind::{ExclEndInclStart, InclEnd, InclStart};
+        let (start, end) = (marker(InclStart, 1, None, Some(1)), marker(InclEnd, 3, Some(2), None));
+        let change = |close| marker(ExclEndInclStart, 2, Some(close), Some(2));
+        assert_eq!(judged(&[start.clone(), change(1), end.clone()]), Ok(()));
+        for wrong in [
+            vec![start.clone(), change(3), end.clone()],
+            vec![start.clone(), end.clone()],
+            vec![end],
+            vec![start.clone(), marker(InclStart, 2, None, Some(1))],
+        ] {
+            assert_eq!(judged(&wrong), Err("a range tombstone does not end as it started"), "{wrong:?}");
+        }
+        assert_eq!(judged(&[start]), Err("a range tombstone does not end"));
+    }
+
+    #[test]
+    fn each_says_how_long_the_one_before_was() {
+        let mut sequence = Sequence::default();
+        let mut check = |place, offset, size| sequence.check(&table(), &row(place), offset, size);
+        // The first one's is not read, by Cassandra neither.
+        assert_eq!((check(1, 50, 7), check(2, 60, 10)), (Ok(()), Ok(())));
+        assert_eq!(check(3, 75, 10), Err("the size of the row before is another"));
     }
 
     #[test]

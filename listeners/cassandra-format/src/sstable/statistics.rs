@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn other_partitioners_are_refused_by_name() {
+        let of = |class: &str| {
+            let bytes = [&(class.len() as u16).to_be_bytes()[..], class.as_bytes(), &[0; 8]].concat();
+            check_partitioner("f", &Component { kind: VALIDATION, offset: 0, bytes: bytes.into() })
+        };
+        assert!(of(PARTITIONER).is_ok());
+        let error = of("org.apache.cassandra.dht.ByteOrderedPartitioner").unwrap_err();
+        assert!(!error.is_corruption() && error.to_string().contains("ByteOrderedPartitioner;"), "{error}");
+    }
+
+    #[test]
     fn components_lie_in_the_file_and_have_their_checksum() {
         let content = [b"abcd", &crc32fast::hash(b"abcd").to_be_bytes()[..]].concat();
         let bytes = Bytes::from(content.clone());

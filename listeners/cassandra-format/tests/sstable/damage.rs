@@ -110,6 +110,45 @@ fn other_flags_of_a_partition_s_deletion_are_an_error() {
     }
 }
 
+#[test]
+fn a_composite_key_that_is_not_whole_is_an_error() {
+    let fixture = Fixture::load("nb/types_plain");
+    let (data, statistics) = (fixture.component("Data.db").unwrap(), fixture.component("Statistics.db").unwrap());
+    // Behind the key's length stands that of its first component.
+    for mask in [0x01, 0x40] {
+        let (data, schema) = (flipped(&data, 3, mask), fixture.schema.clone());
+        let reader = components::data(fixture.version(), &statistics, data, schema, ReadOptions::default());
+        let error = reader.unwrap().next_partition().unwrap_err();
+        assert!(error.is_corruption() && error.to_string().contains("composite partition key"), "{error}");
+    }
+}
+
+#[test]
+fn components_that_contradict_one_another_are_an_error() {
+    let (plain, compressed) = (Fixture::load("oa/small_plain"), Fixture::load("oa/small_lz4"));
+    let both = plain.with("CompressionInfo.db", compressed.component("CompressionInfo.db")).with("TOC.txt", None);
+    let listless = plain.with("TOC.txt", Some(Bytes::from_static(b"Data.db\nCRC.db\n")));
+    let endless = plain
+        .with("CRC.db", Some([&i32::MAX.to_be_bytes()[..], &plain.component("CRC.db").unwrap()[4..]].concat().into()));
+    for (damaged, words) in [
+        (both, "CRC.db is damaged at 0: CompressionInfo.db is there, too"),
+        (listless, "TOC.txt is damaged at 0: it lists no data"),
+        (endless, "CRC.db is damaged at 4: the length of chunks"),
+    ] {
+        let error = damaged.read().unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn digests_are_decimal_digits() {
+    let digest = |text: &'static str| components::digest("f", &Bytes::from_static(text.as_bytes()));
+    assert_eq!((digest("4294967295").ok(), digest("07\n").ok()), (Some(u32::MAX), Some(7)));
+    for text in ["", "\n", "+7", "-7", " 7", "7 7", "0x7", "4294967296"] {
+        assert!(digest(text).unwrap_err().is_corruption(), "{text:?}");
+    }
+}
+
 /// Cassandra counts the statistics of 5.0 longer than it writes them; zeros fill the rest.
 #[test]
 fn only_zeros_may_fill_the_statistics() {
