@@ -186,7 +186,7 @@ fn s3mock_is_refused_by_name_and_reason() {
     // Installing needs the network, which the namespace does not have.
     stores::install().unwrap();
     let test = std::env::current_exe().unwrap();
-    let again = "ip link set lo up && exec \"$0\" --exact s3mock_is_refused_by_name_and_reason --nocapture";
+    let again = "ip link set lo up && exec \"$0\" --exact stores::s3mock_is_refused_by_name_and_reason --nocapture";
     let mut command = Command::new("unshare");
     command.args(["--net", "--map-root-user", "sh", "-c", again]).arg(test).env("TIDEMARK_ISOLATED", "1");
     let run = command.output().expect("unshare is part of util-linux");
