@@ -19,6 +19,7 @@ pub mod cql;
 pub mod daemon;
 pub mod damage;
 pub mod demo;
+pub mod environment;
 pub mod generate;
 pub mod journal;
 pub mod opinions;

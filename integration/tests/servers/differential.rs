@@ -2,8 +2,8 @@
 //!
 //! Random tables and histories that collide (`generate`): Cassandra's writer makes the files of three replicas that differ, each
 //! in a format and with a compressor that follow from the seed; one node gets the files of all three and compacts them, into a
-//! format that follows from the seed, too. What it makes of them must be what ours makes, atom by atom in normal
-//! form: equal where `gc_grace_seconds` reaches back before everything, and equal but for what may be purged where it does not.
+//! format that follows from the seed, too. What it makes of them must be what ours makes, atom by atom in normal form: equal
+//! where `gc_grace_seconds` reaches back before everything, and equal but for what may be purged where it does not.
 //!
 //! `TIDEMARK_SEED` is the first schema's seed, `TIDEMARK_SCHEMAS` their number; the seeds of schemas that fail are printed.
 
@@ -12,26 +12,24 @@ mod compare;
 mod format;
 mod tally;
 
-use std::{env, path::Path};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use case::{Case, TABLES};
 use format::Format;
 use tally::Tally;
 use tidemark_gateway::Env;
 use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec, offline::Offline},
-    cql, paths,
+    cql,
+    environment::number,
+    paths,
     sstables::Script,
 };
 use tidemark_listener_cassandra::describe;
 
 /// Schemas that one node holds at a time.
 const SCHEMAS_PER_ROUND: usize = 25;
-
-fn number(name: &str, default: u64) -> Result<u64> {
-    env::var(name).map_or(Ok(default), |text| text.parse().with_context(|| format!("{name}={text}")))
-}
 
 #[tokio::test]
 async fn what_cassandra_compacts_is_what_we_merge() -> Result<()> {

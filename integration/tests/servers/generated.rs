@@ -15,6 +15,7 @@ use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
     compare::{self, TableImage, alike},
     cql,
+    environment::number,
     generate::{Event, History, Schema, Shape, forms, history::SERVER_TTL_SECONDS},
     journal::statement::{self, Statement},
     paths,
@@ -110,9 +111,6 @@ impl Case {
 
 /// The seeds that were asked for, or those that have everything.
 fn seeds() -> Result<Vec<u64>> {
-    let number = |name: &str, default: u64| {
-        env::var(name).map_or(Ok(default), |text| text.trim().parse().with_context(|| format!("{name}={text}")))
-    };
     match (env::var("TIDEMARK_SEED"), env::var("TIDEMARK_SCHEMAS")) {
         (Err(_), Err(_)) => Ok(SEEDS.to_vec()),
         _ => {

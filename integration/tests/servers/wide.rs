@@ -2,13 +2,15 @@
 //! of all kinds. `TIDEMARK_WIDE_ROWS` says how many rows of 1 KiB: with 350,000 it does not fit into the memory of its
 //! consolidation.
 
-use std::{env, fs};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use scylla::client::session::Session;
 use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec, offline::wide::WidePartition},
-    compare, cql, paths,
+    compare, cql,
+    environment::number,
+    paths,
     system::{Restore, StoreAccess, System},
 };
 
@@ -22,7 +24,7 @@ async fn a_wide_partition_is_consolidated_within_its_memory() -> Result<()> {
     if !paths::cassandra_or_skip("a_wide_partition_is_consolidated_within_its_memory") {
         return Ok(());
     }
-    let rows = env::var("TIDEMARK_WIDE_ROWS").map_or(Ok(24_000), |text| text.trim().parse())?;
+    let rows = number("TIDEMARK_WIDE_ROWS", 24_000)?.try_into()?;
     let wide = WidePartition { rows, value_bytes: 1024, seed: 7 };
     let cluster = Cluster::start(ClusterSpec::new("wide", GROUP, 3)).await?;
     let session = cql::connect(&cluster.contact_points()).await?;

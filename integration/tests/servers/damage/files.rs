@@ -1,7 +1,7 @@
 //! Files of a real node's snapshot, harmed at random and read in process: `TIDEMARK_FLIPS` and `TIDEMARK_CUTS` say how many
 //! times for compressed tables and for others, `TIDEMARK_SEED` which; `make soak` asks for ten times as many.
 
-use std::{env, fmt, fs};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use tidemark_integration::{
         harm::{files_in, table_directory},
         tally::Place,
     },
+    environment::number,
     journal::Journal,
     paths,
     tables::{self, Table, workload::Workload},
@@ -36,10 +37,6 @@ struct Plan {
 
 impl Plan {
     fn from_environment() -> Result<Self> {
-        let number = |name: &str, default: u64| match env::var(name) {
-            Ok(text) => text.trim().parse().with_context(|| format!("{name}={text}")),
-            Err(_) => Ok(default),
-        };
         let flips = usize::try_from(number("TIDEMARK_FLIPS", 500)?)?;
         let cuts = usize::try_from(number("TIDEMARK_CUTS", 50)?)?;
         Ok(Self { flips, cuts, seed: number("TIDEMARK_SEED", 1)? })
