@@ -23,17 +23,21 @@ flags="$flags --cfg fuzzing"
     cargo build --locked --quiet --profile fuzz --target "$host" --features libfuzzer --bin fuzz-cassandra)
 fuzzer="$CARGO_TARGET_DIR/$host/fuzz/fuzz-cassandra"
 
-[ $# -gt 0 ] || set -- $(sed -n 's/^ *Target { name: "\([a-z_]*\)".*/\1/p' "$here/src/lib.rs")
+# libFuzzer says at every start which parts of a sanitizer it has not.
+targets=$("$fuzzer" 2>/dev/null)
+[ -n "$targets" ] || { echo "$fuzzer has no targets" >&2; exit 1; }
+[ $# -gt 0 ] || set -- $(echo "$targets" | cut -d ' ' -f 1)
 status=0
 printf '%-18s %12s %8s %8s %8s\n' target executions edges corpus seconds
 for target; do
     corpus="$cache/corpus/$target" failed="$cache/failed/$target" log="$cache/$target.log"
     mkdir -p "$corpus" "$failed"
-    TIDEMARK_FUZZ_TARGET=$target TIDEMARK_FUZZ_SEEDS=$corpus "$fuzzer"
+    longest=$(echo "$targets" | sed -n "s/^$target //p")
+    [ -n "$longest" ] || { echo "there is no target $target" >&2; exit 1; }
+    TIDEMARK_FUZZ_TARGET=$target TIDEMARK_FUZZ_SEEDS=$corpus "$fuzzer" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
     known="$here/regressions/$target"
     [ -d "$known" ] || known=
-    longest=$(sed -n "s/.*name: \"$target\", most_bytes: \([0-9 <]*\),.*/\1/p" "$here/src/lib.rs")
-    if ! TIDEMARK_FUZZ_TARGET=$target "$fuzzer" -max_total_time="$seconds" -max_len=$(($longest)) -timeout=20 -rss_limit_mb=2048 \
+    if ! TIDEMARK_FUZZ_TARGET=$target "$fuzzer" -max_total_time="$seconds" -max_len="$longest" -timeout=20 -rss_limit_mb=2048 \
         -print_final_stats=1 -artifact_prefix="$failed/" "$corpus" $known >"$log" 2>&1; then
         status=1
         echo "$target failed:"

@@ -1,5 +1,5 @@
 //! Flips and cuts of every component of every format with every compressor and none: each is reported by the SSTable's name, or
-//! no row is another. `TIDEMARK_HARMS` says how many of each; `TIDEMARK_SEED` which.
+//! no row is another. `TIDEMARK_HARMS` says how many of each component, half flips and half cuts; `TIDEMARK_SEED` which.
 //!
 //! The files are those of `testdata/`, which real servers wrote. Memory and time are held to the budget of the fuzz targets.
 

@@ -1,12 +1,13 @@
 //! The targets under libFuzzer. `TIDEMARK_FUZZ_TARGET` names one; with `TIDEMARK_FUZZ_SEEDS` its seeds are written to that
-//! directory and nothing is run. Arguments are libFuzzer's.
+//! directory and nothing is run. Where none is named all are listed: name and longest input in bytes, a line each. Arguments are
+//! libFuzzer's.
 #![no_main]
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use tidemark_cassandra_fuzz::Target;
+use tidemark_cassandra_fuzz::{TARGETS, Target};
 
 static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     let name = std::env::var("TIDEMARK_FUZZ_TARGET").unwrap_or_default();
@@ -14,9 +15,19 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 });
 
 fuzz_target!(
-    init: write_seeds(),
+    init: {
+        list();
+        write_seeds();
+    },
     |bytes: &[u8]| TARGET.run(bytes)
 );
+
+fn list() {
+    if std::env::var_os("TIDEMARK_FUZZ_TARGET").is_none() {
+        TARGETS.iter().for_each(|target| println!("{} {}", target.name, target.most_bytes));
+        std::process::exit(0);
+    }
+}
 
 fn write_seeds() {
     let Some(directory) = std::env::var_os("TIDEMARK_FUZZ_SEEDS").map(PathBuf::from) else { return };
