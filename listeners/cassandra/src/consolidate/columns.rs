@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_cassandra_format::schema::TableSchema;
+use tidemark_cassandra_format::schema::{Column, TableSchema};
 use tidemark_catalog::entry::{ColumnId, Entry};
 
 use super::schema::{EntrySchema, SchemaError};
@@ -47,21 +47,22 @@ pub(super) fn carried_on(
     let schema = EntrySchema::of_entry(previous)?;
     let before = schema.rows()?;
     let last = previous.columns.iter().map(|column| column.id).chain(schema.last_column_id).max().unwrap_or(0);
-    let known = if before.id == rows.id { by_identity(before, &previous.columns) } else { BTreeMap::new() };
-    Ok(give(rows, table, &known, last))
+    if before.id != rows.id {
+        return Ok(give(rows, table, &BTreeMap::new(), last));
+    }
+    Ok(give(rows, table, &by_identity(before, &schema.table()?, &previous.columns), last))
 }
 
-fn by_identity<'a>(rows: &'a TableRows, ids: &[ColumnId]) -> BTreeMap<Identity<'a>, u32> {
+fn by_identity<'a>(rows: &'a TableRows, table: &TableSchema, ids: &[ColumnId]) -> BTreeMap<Identity<'a>, u32> {
     let ids: BTreeMap<_, _> = ids.iter().map(|column| (column.name.as_str(), column.id)).collect();
-    let drops = last_drops(rows);
-    let known = |row: &'a ColumnRow| Some((identity(&drops, row), *ids.get(row.name.as_str())?));
-    rows.columns.iter().filter_map(known).collect()
+    let known = |(row, column): (&'a ColumnRow, &Column)| Some((identity(row, column), *ids.get(row.name.as_str())?));
+    in_order(rows, table).into_iter().filter_map(known).collect()
 }
 
 fn give(rows: &TableRows, table: &TableSchema, known: &BTreeMap<Identity<'_>, u32>, mut last: u32) -> Columns {
-    let (mut ids, drops) = (Vec::with_capacity(rows.columns.len()), last_drops(rows));
-    for row in in_order(rows, table) {
-        let id = known.get(&identity(&drops, row)).copied().unwrap_or_else(|| {
+    let mut ids = Vec::with_capacity(rows.columns.len());
+    for (row, column) in in_order(rows, table) {
+        let id = known.get(&identity(row, column)).copied().unwrap_or_else(|| {
             last += 1;
             last
         });
@@ -70,32 +71,20 @@ fn give(rows: &TableRows, table: &TableSchema, known: &BTreeMap<Identity<'_>, u3
     Columns { ids, last }
 }
 
-/// Times of the last drops, µs, by name.
-fn last_drops(rows: &TableRows) -> BTreeMap<&str, i64> {
-    let mut drops = BTreeMap::new();
-    for dropped in &rows.dropped {
-        if let Ok(at) = dropped.dropped_micros.parse::<i64>() {
-            let last = drops.entry(dropped.name.as_str()).or_insert(at);
-            *last = at.max(*last);
-        }
-    }
-    drops
-}
-
-fn identity<'a>(drops: &BTreeMap<&str, i64>, row: &'a ColumnRow) -> Identity<'a> {
+fn identity<'a>(row: &'a ColumnRow, column: &Column) -> Identity<'a> {
     let (kind, cql_type) = (row.kind.as_str(), row.cql_type.as_str());
-    if row.position >= 0 {
-        return Identity::Key { kind, position: row.position, cql_type };
+    match row.position {
+        position @ 0.. => Identity::Key { kind, position, cql_type },
+        _ => Identity::Data { kind, name: &row.name, cql_type, dropped: column.dropped_at },
     }
-    let dropped = drops.get(row.name.as_str()).copied();
-    Identity::Data { kind, name: &row.name, cql_type, dropped }
 }
 
-fn in_order<'a>(rows: &'a TableRows, table: &TableSchema) -> Vec<&'a ColumnRow> {
+/// The rows with their columns, in the order of the table.
+fn in_order<'r, 't>(rows: &'r TableRows, table: &'t TableSchema) -> Vec<(&'r ColumnRow, &'t Column)> {
     let clustering = table.clustering.iter().map(|c| &c.column);
     let columns = table.partition_key.iter().chain(clustering).chain(&table.statics).chain(&table.regulars);
     let by_name: BTreeMap<&str, &ColumnRow> = rows.columns.iter().map(|row| (row.name.as_str(), row)).collect();
-    columns.filter_map(|column| by_name.get(column.name.as_str()).copied()).collect()
+    columns.filter_map(|column| Some((*by_name.get(column.name.as_str())?, column))).collect()
 }
 
 #[cfg(test)]
