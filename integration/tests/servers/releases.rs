@@ -1,7 +1,8 @@
 //! Versions that go from each release of Cassandra to each other, and through the upgrade of a cluster.
 //!
-//! Three nodes of 4.1 are protected with a replica that missed writes; the version goes to a node of 5.0, from there to a node
-//! of 4.0 and back, and to the three nodes themselves. These are then upgraded one by one, written to and protected on the way.
+//! Three nodes of 4.1 are protected with a replica that missed writes; the version goes to a node of 5.0 and to one of 4.0, from
+//! 5.0 to 4.0, too, and both come back to 5.0; it goes to the three nodes themselves as well. These are then upgraded one by one,
+//! written to and protected on the way.
 //! What every copy must hold follows from the journal, and is read by 5.0, which tells the times of elements.
 
 mod limits;
@@ -43,7 +44,7 @@ async fn versions_go_between_releases_and_through_an_upgrade() -> Result<()> {
     let system = System::start(THREE).await?;
     system.add_source("three", &three.cluster).await?;
     let masks = ("dynamic_data_masking_enabled", "true");
-    let new = Cluster::start(ClusterSpec::new("new", NEW, 1).with_setting(masks.0, masks.1)).await?;
+    let mut new = Cluster::start(ClusterSpec::new("new", NEW, 1).with_setting(masks.0, masks.1)).await?;
     system.add_source("new", &new).await?;
     let old = Cluster::start(ClusterSpec::new("old", OLD, 1).with_tokens(7).with_release(Release::V4_0)).await?;
     system.add_source("old", &old).await?;
@@ -61,7 +62,7 @@ async fn versions_go_between_releases_and_through_an_upgrade() -> Result<()> {
     println!("4.1 to 5.0: equal");
 
     let copied = protect(&system, "new", &["copy/*", "counted/*"]).await?;
-    through_4_0(&system, &copied, &three, &session).await?;
+    through_4_0(&system, &version, &copied, &three, &session).await?;
     let again = Restore {
         version: &copied.version.id,
         to: "three",
@@ -72,8 +73,9 @@ async fn versions_go_between_releases_and_through_an_upgrade() -> Result<()> {
     };
     system.restore(&again).await?;
     println!("5.0 to 4.1: restored");
-    limits::hold(&system, &session, &old).await?;
-    upgrade::in_steps(&system, &mut three, &session).await
+    let novel = limits::hold(&system, &session, &old).await?;
+    upgrade::in_steps(&system, &mut three, &session).await?;
+    limits::without_masks(&system, &novel, &mut new).await
 }
 
 fn not_compacted(mut table: tables::Table) -> tables::Table {
@@ -92,8 +94,14 @@ async fn protect(system: &System, source: &str, objects: &[&str]) -> Result<Vers
     Ok(version)
 }
 
-/// A version of 5.0 goes to a node of 4.0, and what that holds comes back.
-async fn through_4_0(system: &System, copied: &VersionDetail, three: &Source<'_>, new: &Session) -> Result<()> {
+/// A version of 4.1 and one of 5.0 go to a node of 4.0, and what that holds comes back to 5.0.
+async fn through_4_0(
+    system: &System,
+    of_4_1: &VersionDetail,
+    copied: &VersionDetail,
+    three: &Source<'_>,
+    new: &Session,
+) -> Result<()> {
     let there = Restore {
         version: &copied.version.id,
         to: "old",
@@ -103,12 +111,16 @@ async fn through_4_0(system: &System, copied: &VersionDetail, three: &Source<'_>
         more: &[],
     };
     system.restore(&there).await?;
-    let held = protect(system, "old", &["copy/*", "counted/*"]).await?;
-    let more = ["--rename", "counted=counted_back"];
+    let more = ["--only", "ks/*"];
+    let from_4_1 = Restore { version: &of_4_1.version.id, from: "ks", into: "direct", more: &more, ..there };
+    system.restore(&from_4_1).await?;
+    let held = protect(system, "old", &["copy/*", "direct/*", "counted/*"]).await?;
+    let more = ["--rename", "direct=direct_back", "--rename", "counted=counted_back"];
     let back = Restore { version: &held.version.id, to: "new", into: "back", more: &more, ..there };
     system.restore(&back).await?;
     three.expect_restored(new, "back").await?;
+    three.expect_restored(new, "direct_back").await?;
     three.tally.expect("5.0 to 4.0 and back", &Tally::read(new, "counted_back").await?)?;
-    println!("5.0 to 4.0 and back: equal");
+    println!("4.1 and 5.0 to 4.0 and back: equal");
     Ok(())
 }

@@ -11,6 +11,7 @@ use scylla::{
     deserialize::{TypeCheckError, row::DeserializeRow},
     errors::{NextRowError, PagerExecutionError},
     serialize::row::SerializeRow,
+    statement::unprepared::Statement,
     value::CqlTimestamp,
 };
 use tidemark_gateway::Env;
@@ -26,7 +27,7 @@ mod members;
 mod schema;
 mod support;
 
-pub use members::{Member, disagreement, members, releases};
+pub use members::{Member, disagreement, members, modes, releases};
 pub use schema::{is_system_keyspace, keyspace_names, keyspace_schema, views};
 pub use support::{Support, support};
 
@@ -124,7 +125,12 @@ pub struct LocalNode {
 }
 
 /// All rows of an answer, page by page.
-async fn rows<R>(session: &Session, what: &'static str, query: &str, values: impl SerializeRow) -> Result<Vec<R>, Error>
+async fn rows<R>(
+    session: &Session,
+    what: &'static str,
+    query: impl Into<Statement>,
+    values: impl SerializeRow,
+) -> Result<Vec<R>, Error>
 where
     R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
 {

@@ -1,10 +1,14 @@
-//! What the nodes of a ring run and which schema they have, as one of them knows it.
+//! What the nodes of a ring run and which schema they have, as one of them knows it, and what each says of its own mode.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scylla::client::session::Session;
+use scylla::{
+    client::session::Session,
+    policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy},
+    statement::{Consistency, unprepared::Statement},
+};
 
-use super::{Error, LocalNode, peers};
+use super::{Error, LocalNode, peers, rows};
 use crate::release::Release;
 
 /// A node of the ring.
@@ -35,6 +39,27 @@ pub async fn members(session: &Session, local: &LocalNode) -> Result<Vec<Member>
         }
     }
     Ok(members)
+}
+
+/// Storage compatibility modes of the nodes that the session is connected with, each with their addresses: every node is asked for
+/// its own. Nodes before 5.0 have none.
+///
+/// # Errors
+/// [`Error`].
+pub async fn modes(session: &Session) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    const QUERY: &str = "SELECT value FROM system_views.settings WHERE name = 'storage_compatibility_mode'";
+    let mut modes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in session.get_cluster_state().get_nodes_info().iter().filter(|node| node.is_connected()) {
+        let this_one = SingleTargetLoadBalancingPolicy::new(NodeIdentifier::Node(node.clone()), None);
+        let mut statement = Statement::new(QUERY);
+        statement.set_consistency(Consistency::One);
+        statement.set_load_balancing_policy(Some(this_one));
+        let found: Vec<(Option<String>,)> = rows(session, "system_views.settings", statement, ()).await?;
+        for mode in found.into_iter().filter_map(|(mode,)| mode) {
+            modes.entry(mode.to_ascii_uppercase()).or_default().push(node.address.ip().to_string());
+        }
+    }
+    Ok(modes)
 }
 
 /// Releases among the nodes, ascending; what has no known form of a version stands for none.

@@ -169,7 +169,7 @@ fn micros(time: CqlTimestamp) -> i64 {
 
 async fn statements(session: &Session, keyspace: &str) -> Result<Vec<CreateStatement>, Error> {
     let query = format!("DESCRIBE KEYSPACE {} WITH INTERNALS", quoted(keyspace));
-    let found: Vec<(String, String, String, String)> = rows(session, "DESCRIBE KEYSPACE", &query, ()).await?;
+    let found: Vec<(String, String, String, String)> = rows(session, "DESCRIBE KEYSPACE", query.as_str(), ()).await?;
     let statement = |(_, kind, name, statement)| CreateStatement { kind, name, statement };
     Ok(found.into_iter().map(statement).collect())
 }

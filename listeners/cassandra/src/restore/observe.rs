@@ -53,6 +53,8 @@ pub struct Observed {
     pub nodes: Vec<ObservedNode>,
     /// What its nodes run, up or not.
     pub members: Vec<Member>,
+    /// Storage compatibility modes of the nodes that are up, each with their addresses; none before 5.0.
+    pub modes: BTreeMap<String, Vec<String>>,
     /// Versions of the schema of nodes that are up and do not agree, each with the host ids that have it.
     pub disagreement: BTreeMap<String, Vec<String>>,
     /// Its write timeout.
@@ -121,6 +123,7 @@ pub async fn observe(
     let session = connect::connect(spec, keyspaces).await.map_err(|e| told(&e))?;
     let up = connected(&session);
     let (members, disagreement) = agreement(&node, &up).await.map_err(|e| told(&e))?;
+    let modes = describe::modes(&session).await.map_err(|e| told(&e))?;
     let nodes = ring.into_iter().map(|n| {
         let up = up.contains(&n.host_id);
         ObservedNode { address: n.address, dc: n.dc, up }
@@ -135,6 +138,7 @@ pub async fn observe(
         partitioner: local.partitioner,
         nodes: nodes.collect(),
         members,
+        modes,
         disagreement,
         write_timeout: timeout(&settings, WRITE_TIMEOUT),
         counter_timeout: timeout(&settings, COUNTER_TIMEOUT).max(timeout(&settings, WRITE_TIMEOUT)),

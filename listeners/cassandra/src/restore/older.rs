@@ -66,13 +66,16 @@ impl Holds {
         columns.map(|column| (column.name.as_str(), column.cql_type.as_str()))
     }
 
-    /// True where a type is a vector before 5.0, has one in it, or names one of these user-defined types.
+    /// True where a type is a vector before 5.0, has one in it, or names one of these user-defined types; and where it is no
+    /// type that can be looked into.
     fn is_unknown(&self, cql_type: &str, unknown: &BTreeSet<String>) -> bool {
-        let tokens = cql::tokenize(cql_type).unwrap_or_default();
+        if self.release >= Release::V5_0 {
+            return false;
+        }
+        let Ok(tokens) = cql::tokenize(cql_type) else { return true };
         let solid = cql::solid(&tokens);
         let vector = solid.windows(2).any(|pair| pair[0].is_word("vector") && pair[1].is_sign('<'));
-        let named = || solid.iter().filter_map(|token| token.name()).any(|name| unknown.contains(&name));
-        self.release < Release::V5_0 && (vector || named())
+        vector || solid.iter().filter_map(|token| token.name()).any(|name| unknown.contains(&name))
     }
 
     /// A `CREATE … IF NOT EXISTS` statement of a table, index or view without what the destination does not have.
@@ -198,6 +201,7 @@ mod tests {
             ("vector<text, 2>", false),
             ("frozen<vector>", true),
             ("map<text, int>", true),
+            ("frozen<\"unclosed>", false),
         ] {
             assert_eq!(FOUR.unknown_columns(&table(cql_type), &unknown).next().is_none(), held, "{cql_type}");
             assert!(FIVE.unknown_columns(&table(cql_type), &FIVE.unknown_types(&types)).next().is_none());
@@ -213,8 +217,11 @@ mod tests {
             "CREATE TABLE IF NOT EXISTS \"to\".t (k int, PRIMARY KEY (k)) WITH comment = 'x AND memtable' AND memtable = 'default'"
         );
         assert_eq!(fitted.lacking.len(), 2, "{:?}", fitted.lacking);
-        let oldest = Holds { release: Release::V4_0, masks: false }.fit(text).unwrap();
-        assert!(!oldest.statement.unwrap().contains("memtable ="));
+        let oldest = Holds { release: Release::V4_0, masks: false };
+        let fitted = oldest.fit(text).unwrap();
+        assert!(!fitted.statement.unwrap().contains("memtable =") && fitted.lacking.len() == 2);
+        let own = oldest.fit(&text.replace("memtable = 'default'", "memtable = 'trie'")).unwrap();
+        assert!(own.lacking.contains(&"the option memtable = 'trie' is left out".to_owned()), "{:?}", own.lacking);
         let unchanged = Fitted { name: "t".into(), statement: Some(text.to_owned()), lacking: vec![] };
         assert_eq!(FIVE.fit(text).unwrap(), unchanged);
     }

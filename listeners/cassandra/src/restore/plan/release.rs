@@ -12,6 +12,9 @@ use crate::{
     restore::{observe::Observed, older::Holds},
 };
 
+/// What to do where nodes do not take each other's schema changes.
+const MID_UPGRADE: &str = "end the upgrade first: until then new tables do not reach every node";
+
 /// What the destination can hold, judged by its oldest node.
 pub(super) fn holds(seen: &Observed) -> Holds {
     let oldest = releases(&seen.members).into_iter().next();
@@ -19,7 +22,8 @@ pub(super) fn holds(seen: &Observed) -> Holds {
 }
 
 impl Planner<'_> {
-    /// One release among all nodes, from 4.0 on: schema changes are not for clusters that are being upgraded.
+    /// One release among all nodes, from 4.0 on, and one storage compatibility mode: nodes of 5.0 take schema changes from nodes
+    /// of their release and mode only (`MigrationCoordinator`).
     pub(super) fn version(&mut self, seen: &Observed, contact: &str) {
         let versions: BTreeSet<&str> = seen.members.iter().map(|member| member.release.as_str()).collect();
         let versions = versions.into_iter().collect::<Vec<_>>().join(", ");
@@ -27,10 +31,12 @@ impl Planner<'_> {
         if releases.first().is_none_or(|oldest| *oldest < Release::V4_0) {
             self.fail("version", contact, format!("Cassandra {versions}"), "restore into 4.0 or later");
         } else if releases.len() > 1 {
-            let detail = format!("nodes of several releases: {versions}");
-            let hint =
-                "end the upgrade first: tables cannot be made reliably while nodes of two releases are in a cluster";
-            self.fail("version", contact, detail, hint);
+            self.fail("version", contact, format!("nodes of several releases: {versions}"), MID_UPGRADE);
+        } else if seen.modes.len() > 1 {
+            let each: Vec<String> =
+                seen.modes.iter().map(|(mode, nodes)| format!("{mode} ({})", nodes.join(", "))).collect();
+            let detail = format!("nodes of several storage compatibility modes: {}", each.join(", "));
+            self.fail("version", contact, detail, MID_UPGRADE);
         } else {
             self.checks.push(Line::ok("version", contact, versions));
         }

@@ -81,6 +81,7 @@ fn seen() -> Observed {
         partitioner: "org.apache.cassandra.dht.Murmur3Partitioner".into(),
         nodes: vec![node(1), node(2)],
         members: vec![member("a", "5.0.9"), member("b", "5.0.9")],
+        modes: BTreeMap::from([("CASSANDRA_4".into(), vec!["10.0.0.1".into(), "10.0.0.2".into()])]),
         disagreement: BTreeMap::new(),
         write_timeout: Duration::from_secs(2),
         counter_timeout: Duration::from_secs(5),
@@ -156,11 +157,12 @@ fn what_is_asked_for_is_checked() {
 #[test]
 fn the_destination_is_checked() {
     type Change = fn(&mut Observed);
-    let table: [(Change, &[&str]); 7] = [
+    let table: [(Change, &[&str]); 8] = [
         (|s| s.members[1].release = "3.11.4".into(), &["version"]),
         (|s| s.members[1].release = "4.1.10".into(), &["version"]),
         (|s| s.partitioner = "ByteOrderedPartitioner".into(), &["partitioner"]),
         (|s| drop(s.disagreement.insert("w".into(), vec![])), &["schema-agreement"]),
+        (|s| drop(s.modes.insert("UPGRADING".into(), vec![])), &["version"]),
         (|s| s.nodes.truncate(1), &["keyspace"]),
         (|s| s.nodes[1].up = false, &["write-level"]),
         (|s| drop(s.contents.insert(("to".into(), "t".into()), Contents::Rows)), &["empty"]),
