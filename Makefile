@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -28,13 +28,17 @@ timed = $(CURDIR)/integration/install/timed.sh $(TIMES) $(1)
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: setup-rust setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers ## install what builds and tests need, once
+setup: setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers ## install what builds and tests need, once
 
 setup-rust:
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then
 	  echo "installing rustfmt and clippy (rustup)"
 	  rustup component add rustfmt clippy
 	fi
+
+# libFuzzer is C++.
+setup-cxx:
+	@command -v c++ >/dev/null || { echo "installing g++ (apt)"; apt-get update -qq && apt-get install -y -qq g++; }
 
 setup-deny:
 	@integration/install/cargo-deny.sh
@@ -68,7 +72,7 @@ unit: build ## tests without servers
 	  (cd "$$directory" && "$$executable" --quiet)
 	done <"$(TESTS_BUILT)"
 
-fuzz: ## parsers and the merge under libFuzzer; SECONDS=… for each, 4 if not said; TARGETS="data open" for some
+fuzz: setup-cxx ## parsers and the merge under libFuzzer; SECONDS=… for each, 4 if not said; TARGETS="data open" for some
 	@listeners/cassandra-format/fuzz/run.sh "$(or $(SECONDS),4)" $(TARGETS)
 
 servers: setup build ## tests against real servers, one after another; TESTS="kills ownership" for some of them, ONLY=name for tests below one
