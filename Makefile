@@ -15,16 +15,12 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-wide demo bench-segments bench-decode setup-readers clean-cache
 
 CARGO := cargo
 LOCKED := --locked
 # Test executables of the last build, a line each.
 TESTS_BUILT := $(CARGO_TARGET_DIR)/tests-built
-# Where the minutes of `make test` are noted.
-TIMES := $(TIDEMARK_CACHE)/times
-timed = $(CURDIR)/integration/install/timed.sh $(TIMES) $(1)
-
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
@@ -63,6 +59,7 @@ build: ## build every binary and test
 lint: setup-rust setup-deny ## formatting, dependencies, clippy and documentation, warnings as errors
 	@$(CARGO) fmt --all --check
 	integration/install/deny.sh
+	integration/install/features.sh
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(LOCKED) --workspace --no-deps --quiet
 
@@ -75,22 +72,15 @@ unit: build ## tests without servers
 fuzz: setup-cxx ## parsers and the merge under libFuzzer; SECONDS=… for each, 4 if not said; TARGETS="data open" for some
 	@listeners/cassandra-format/fuzz/run.sh "$(or $(SECONDS),4)" $(TARGETS)
 
-servers: setup build ## tests against real servers, one after another; TESTS="kills ownership" for some of them, ONLY=name for tests below one
-	@while read -r area name executable directory <&3; do
-	  [ "$$area" = server ] || continue
-	  case " $(or $(TESTS),$$name) " in *" $$name "*) ;; *) continue ;; esac
-	  (cd "$$directory" && $(call timed,"servers: $$name") "$$executable" "$$name::$(ONLY)" --test-threads=1 --nocapture 3<&-)
-	done 3<"$(TESTS_BUILT)"
+servers: setup build ## tests against real servers; TESTS="kills ownership" for some of them, ONLY=name for tests below one, LANES=… at a time
+	@integration/install/areas.py --servers-only --only "$(TESTS)"
 
-test: ## everything that CI runs
-	@rm -f "$(TIMES)"
-	trap 'echo; echo "minutes by area:"; cat "$(TIMES)"' EXIT
-	$(call timed,"setup") $(MAKE) setup
-	$(call timed,"build") $(MAKE) build
-	$(call timed,"lint") $(MAKE) lint
-	$(call timed,"unit tests") $(MAKE) unit
-	$(call timed,"fuzz") $(MAKE) fuzz
-	$(MAKE) servers
+test: ## everything that CI runs, with the minutes of each area beside its budget at the end
+	@integration/install/areas.py
+
+check: setup-rust ## format, clippy and unit tests of the packages that changed since SINCE=… (the last commit), for people who change something
+	@$(CARGO) fmt --all --check
+	integration/install/check.sh "$(or $(SINCE),HEAD)"
 
 soak: ## all that is random, at length, from another seed each time; SEED=… for the same again
 	@seed="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '))"
@@ -118,8 +108,10 @@ soak-generated: ## random schemas there and back, 40 from seed 1 on; SEED=… SC
 soak-wide: ## a partition of more than 256 MiB, consolidated in less memory
 	@CI=1 TIDEMARK_WIDE_ROWS=350000 $(MAKE) servers TESTS=wide
 
-demo: setup-cassandra ## protect, break, restore and compare a real cluster
-	@$(CARGO) build $(LOCKED) --workspace --bins
+demo: ## protect, break, restore and compare a real cluster
+	@$(MAKE) setup-cassandra & installing=$$!
+	$(CARGO) build $(LOCKED) --workspace --bins
+	wait $$installing
 	exec "$(CARGO_TARGET_DIR)/debug/demo"
 
 bench-decode: ## how fast SSTables are decoded: name, MB of content per second of a core, goal

@@ -1,15 +1,15 @@
 //! Named points at which a test can hold a process, to kill it exactly there or to change the world around it.
 //!
-//! With the cargo feature `fault-points`, of the processes that are started with `TIDEMARK_PAUSE_AT=name=/path/file` the
-//! first that reaches the point `name` creates that file with its own id in it, and is held for as long as the file holds
-//! that. Whoever finds the file there goes on. Without the feature the calls compile to nothing.
+//! In a build with debug assertions, of the processes that are started with `TIDEMARK_PAUSE_AT=name=/path/file` the first that
+//! reaches the point `name` creates that file with its own id in it, and is held for as long as the file holds that. Whoever
+//! finds the file there goes on. In a release the calls compile to nothing.
 
 /// Holds the calling thread if the environment asks for it at `name`; else does nothing.
 ///
 /// # Panics
-/// Only with the feature: where the file that announces the pause cannot be created, because the test that waits for it
+/// Not in a release: where the file that announces the pause cannot be created, because the test that waits for it
 /// would then wait in vain.
-#[cfg(feature = "fault-points")]
+#[cfg(debug_assertions)]
 pub fn point(name: &str) {
     let Ok(asked) = std::env::var("TIDEMARK_PAUSE_AT") else { return };
     match asked.split_once('=') {
@@ -18,7 +18,7 @@ pub fn point(name: &str) {
     }
 }
 
-#[cfg(feature = "fault-points")]
+#[cfg(debug_assertions)]
 fn hold(name: &str, file: &std::path::Path) {
     use std::{fs, io::Write, time::Duration};
 
@@ -33,7 +33,7 @@ fn hold(name: &str, file: &std::path::Path) {
     }
 }
 
-/// Does nothing: the feature `fault-points` is off.
-#[cfg(not(feature = "fault-points"))]
+/// Does nothing: this is a release.
+#[cfg(not(debug_assertions))]
 #[inline]
 pub fn point(_name: &str) {}

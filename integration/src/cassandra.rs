@@ -4,6 +4,7 @@
 //! its own addresses (constants of the test that uses it); nodes are stopped by their process id, and die with the
 //! process that started them unless they are to be kept.
 
+mod archive;
 mod config;
 mod node;
 pub mod offline;
@@ -49,6 +50,8 @@ pub struct ClusterSpec {
     pub places: Vec<Place>,
     /// Role and password that clients log in with; none where the cluster asks for none.
     pub login: Option<Login>,
+    /// Environment of the nodes besides this process's own.
+    pub environment: Vec<(String, String)>,
     /// True for the whole just-in-time compiler: faster after half a minute, slower before.
     pub full_jit: bool,
     /// Leaves nodes and directory behind when the cluster is dropped.
@@ -67,6 +70,7 @@ impl ClusterSpec {
             settings: Vec::new(),
             places: Vec::new(),
             login: None,
+            environment: Vec::new(),
             full_jit: false,
             keep: false,
         }
@@ -149,6 +153,11 @@ impl Cluster {
     /// Where the jars are missing, a node ends, or the cluster is not ready in time.
     pub async fn start(spec: ClusterSpec) -> Result<Self> {
         paths::require_cassandra_version(spec.release.version())?;
+        archive::make(spec.release).await?;
+        Self::begin(spec).await
+    }
+
+    async fn begin(spec: ClusterSpec) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix(&format!("tidemark-{}-", spec.name)).tempdir()?;
         let mut cluster = Self { home: directory.path().to_owned(), directory: Some(directory), nodes: vec![], spec };
         let count = cluster.spec.addresses.len();

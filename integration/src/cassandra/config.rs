@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{ClusterSpec, node::Node};
+use super::{
+    ClusterSpec,
+    archive::{self, Program},
+    node::Node,
+};
 
 const YAML: &str = include_str!("../../cassandra/cassandra.yaml");
 const JVM_OPTIONS: &str = include_str!("../../cassandra/jvm.options");
@@ -68,7 +72,8 @@ fn set(yaml: &str, name: &str, value: &str) -> String {
 pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     let mut command = if spec.keep { Command::new("setsid") } else { dying_with_parent() };
     let dir = node.dir.display();
-    command.arg("java").args(jvm_options(node));
+    command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
+    command.arg("java").args(archive::flag(node.release(), Program::Node)).args(jvm_options(node));
     command.args([
         "-Xms96M",
         &format!("-Xmx{}", spec.heap),
@@ -85,6 +90,8 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     command.args(["-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0"]);
     command.args(["-Dcassandra.consistent.rangemovement=false", "-Dcassandra.shutdown_announce_in_ms=100"]);
     command.arg("-Dcassandra.available_processors=2");
+    // A node that missed a change of the schema asks for it at once, not after a minute.
+    command.arg("-Dcassandra.migration_delay_ms=1000");
     // The commit log keeps schema changes; flushing eight tables for each of them takes most of a test's time.
     command.arg("-Dcassandra.test.flush_local_schema_changes=false");
     if spec.place_of(&node.address).is_some() {
@@ -115,6 +122,7 @@ pub(super) fn program(node: &Node, source: &Path) -> Vec<String> {
 
 fn java(node: &Node, more: &[&str]) -> Vec<String> {
     let mut line = vec!["java".to_owned()];
+    line.extend(archive::flag(node.release(), Program::Tool));
     line.extend(jvm_options(node).map(str::to_owned));
     line.extend(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx192M"].map(str::to_owned));
     line.extend(more.iter().map(ToString::to_string));
