@@ -40,6 +40,31 @@ pub struct ObjectLine {
     pub topology: Option<Digest>,
     /// Figures of the object.
     pub totals: Totals,
+    /// Partitions that were captured but of which nothing is in this state, sorted; quality is judged without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A partition that is left out of an object's state, because what it holds of the object cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// The partition (for Cassandra: host id).
+    pub partition: String,
+    /// Where it is, for people (for Cassandra: the node's address); empty where that is not known.
+    pub place: String,
+    /// Which file cannot be read, and why, for people.
+    pub reason: String,
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { partition, place, reason } = self;
+        match place.as_str() {
+            "" => write!(f, "{partition}: {reason}"),
+            place => write!(f, "{partition} ({place}): {reason}"),
+        }
+    }
 }
 
 /// A cut taken from files: an interval, not an instant.

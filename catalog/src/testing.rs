@@ -71,7 +71,15 @@ pub(crate) fn draft(task: &str) -> ManifestDraft {
 pub(crate) fn line(object: ObjectName) -> ObjectLine {
     let (from, through) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
     let cut = Cut { from, through, partitions: Vec::new() };
-    ObjectLine { object, entry: None, cut, quality: Quality::Cut, topology: None, totals: Totals::default() }
+    ObjectLine {
+        object,
+        entry: None,
+        cut,
+        quality: Quality::Cut,
+        topology: None,
+        totals: Totals::default(),
+        left_out: Vec::new(),
+    }
 }
 
 /// Commits tasks `task-1` to `task-<count>` one after another.

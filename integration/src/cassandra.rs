@@ -287,6 +287,27 @@ impl Cluster {
         run(&config::tool(&self.nodes[index], class), arguments)
     }
 
+    /// Has every node know the trigger class of a Java source file, whose name is the class's.
+    ///
+    /// # Errors
+    /// Where the JDK or a node does not take it.
+    pub fn install_trigger(&self, source: &Path) -> Result<()> {
+        let built = tempfile::tempdir()?;
+        let jars = self.spec.release.jars().join("*").display().to_string();
+        let (classes, jar) = (built.path().join("classes"), built.path().join("trigger.jar"));
+        let words = |line: &[&str], paths: &[&Path]| {
+            let paths = paths.iter().map(|path| path.display().to_string());
+            line.iter().map(|word| (*word).to_owned()).chain(paths).collect::<Vec<_>>()
+        };
+        run(&words(&["javac", "-cp", &jars, "-d"], &[&classes, source]), &[])?;
+        run(&[words(&["jar", "--create", "--file"], &[&jar]), words(&["-C"], &[&classes])].concat(), &["."])?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            fs::copy(&jar, node.dir.join(config::TRIGGERS).join("trigger.jar"))?;
+            self.nodetool(index, &["reloadtriggers"])?;
+        }
+        Ok(())
+    }
+
     /// Runs a Java program of one source file with Cassandra's classes and the configuration of a node; returns its standard
     /// output.
     ///

@@ -7,12 +7,14 @@
 //! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
 //!
 //! Killed anywhere, the next run starts from the checkpoints; what is written again gets new names. Partitions that cannot
-//! be captured are absent, with the reason, and each object's quality says what that means for it. An object that is damaged
-//! is `missing`, with the reason; only where all are, the task fails.
+//! be captured are absent, with the reason, and each object's quality says what that means for it; so it is with a partition
+//! that cannot be read of one object. An object of which no partition can be read is `missing`, with the reason; only where
+//! all are, the task fails (`outcome`).
 
 mod capture;
 mod consolidate;
 mod names;
+mod outcome;
 mod previous;
 pub(crate) mod seal;
 
@@ -22,7 +24,6 @@ use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidemark_catalog::{
-    entry::{ObjectLine, Quality},
     ids::{ObjectName, SetId, SourceId},
     slice::SliceManifest,
     stored::StoredRef,
@@ -97,7 +98,8 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let inputs =
         Inputs { slices, absent: Arc::new(captured.absent.clone()), previous: job.previous(&objects).boxed().await? };
     let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
-    require_some(&lines)?;
+    outcome::require_some(&lines)?;
+    let lists = outcome::lists(&lines);
     let (manifest, quality) = job.seal(lines).boxed().await?;
     let version = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
     let result = json!({
@@ -106,6 +108,8 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "objects": manifest.objects,
         "totals": manifest.totals,
         "absent": captured.absent,
+        "missing": lists.missing,
+        "left_out": lists.left_out,
     });
     Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") })
 }
@@ -148,20 +152,4 @@ impl<'a> Job<'a> {
         }
         Ok(objects)
     }
-}
-
-/// A version in which nothing could be kept is not one.
-fn require_some(lines: &[ObjectLine]) -> Result<(), Failure> {
-    let reasons: Vec<String> = lines
-        .iter()
-        .map_while(|line| match &line.quality {
-            Quality::Missing { reason } => Some(format!("{}: {reason}", line.object)),
-            _ => None,
-        })
-        .collect();
-    if reasons.len() < lines.len() {
-        return Ok(());
-    }
-    Err(Failure::permanent("TM-PROT-0004", format!("no object could be consolidated; {}", reasons.join("; ")))
-        .with_hint("the messages name node, file and offset; a new run captures anew"))
 }

@@ -108,7 +108,7 @@ impl Writer {
     fn line(&self, table: &str, entry: Option<StoredRef>, quality: Quality) -> ObjectLine {
         let object = ObjectName::new(["shop", table]).unwrap();
         let topology = Some(Digest::of(b"ring"));
-        ObjectLine { object, entry, cut: cut(), quality, topology, totals: totals() }
+        ObjectLine { object, entry, cut: cut(), quality, topology, totals: totals(), left_out: Vec::new() }
     }
 
     async fn object(&self, table: &str, quality: Quality) -> ObjectLine {

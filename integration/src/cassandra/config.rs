@@ -18,12 +18,16 @@ const YAML: &str = include_str!("../../cassandra/cassandra.yaml");
 const JVM_OPTIONS: &str = include_str!("../../cassandra/jvm.options");
 const LOGBACK: &str = include_str!("../../cassandra/logback.xml");
 const LOGBACK_TOOLS: &str = include_str!("../../cassandra/logback-tools.xml");
+/// Directory of a node's triggers.
+pub(super) const TRIGGERS: &str = "triggers";
+/// Setting that lets users make functions; Java's own rules must let the node watch over them.
+const FUNCTIONS: &str = "user_defined_functions_enabled";
 /// File that says where a node is.
 const RACKDC: &str = "cassandra-rackdc.properties";
 
 /// Writes the configuration of a node into its directory.
 pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> {
-    for dir in ["conf", "log", "tmp"] {
+    for dir in ["conf", "log", "tmp", TRIGGERS] {
         fs::create_dir_all(node.dir.join(dir)).with_context(|| format!("directory of {}", node.address))?;
     }
     let conf = node.dir.join("conf");
@@ -94,6 +98,10 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     command.arg("-Dcassandra.migration_delay_ms=1000");
     // The commit log keeps schema changes; flushing eight tables for each of them takes most of a test's time.
     command.arg("-Dcassandra.test.flush_local_schema_changes=false");
+    command.arg(format!("-Dcassandra.triggers_dir={dir}/{TRIGGERS}"));
+    if spec.settings.iter().any(|(name, _)| name == FUNCTIONS) {
+        command.arg("-Djava.security.manager=allow");
+    }
     if spec.place_of(&node.address).is_some() {
         command.arg(format!("-D{RACKDC}=file://{dir}/conf/{RACKDC}"));
     }

@@ -145,6 +145,28 @@ impl Bench {
         trial.run(harms).await.map(|(outcome, _)| outcome)
     }
 
+    /// What comes of the snapshot when its SSTables are of another version by their names.
+    ///
+    /// # Errors
+    /// As [`Bench::harmed`], and where anything of it is staged.
+    pub async fn foreign(&self, version: &str) -> Result<Outcome> {
+        let copy = self.linked()?;
+        let directory = copy.path().join(&self.relative);
+        for (name, _) in &self.files {
+            if let Some(rest) = name.strip_prefix("nb-") {
+                fs::rename(directory.join(name), directory.join(format!("{version}-{rest}")))?;
+            }
+        }
+        let manifest = directory.join("manifest.json");
+        let listed = fs::read_to_string(&manifest)?.replace("\"nb-", &format!("\"{version}-"));
+        fs::remove_file(&manifest)?;
+        fs::write(&manifest, listed)?;
+        let trial = Trial { data: copy.path(), taken: &self.taken, object: &self.object };
+        let (outcome, staged) = trial.run(&[]).await?;
+        ensure!(staged.is_empty(), "{}: {} files of a foreign version were shipped", self.object, staged.len());
+        Ok(outcome)
+    }
+
     /// A data directory whose files are links to the whole ones.
     fn linked(&self) -> Result<TempDir> {
         let copy = tempfile::Builder::new().prefix("tidemark-harmed-").tempdir()?;

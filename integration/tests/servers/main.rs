@@ -8,6 +8,7 @@ mod damage;
 mod differential;
 mod dropped;
 mod formats;
+mod functions;
 mod generated;
 mod journal;
 mod kills;

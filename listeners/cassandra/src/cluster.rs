@@ -65,7 +65,8 @@ pub struct KeyspaceSchema {
     pub types: Vec<UdtSchema>,
     /// Tables (views left out).
     pub tables: Vec<TableRows>,
-    /// Answer of `DESCRIBE KEYSPACE … WITH INTERNALS`, in its order.
+    /// Answer of `DESCRIBE KEYSPACE … WITH INTERNALS`, in its order, functions and aggregates included; behind it the triggers
+    /// of `system_schema.triggers`, each as a statement of kind `trigger`.
     pub statements: Vec<CreateStatement>,
 }
 

@@ -4,9 +4,19 @@
 //! which tokens, and what is proven about the result. The run then reads, collapses and writes. Segments and pages are
 //! written under new names; until a manifest names the entry they are garbage, so a crash at any step leaves nothing to undo.
 //!
-//! Damage in a replica's files is an error that names host, file and offset: leaving the replica out would make a smaller
-//! state without anyone's word. What was never captured is no error; it lowers the quality, up to a line that says the table
-//! is missing.
+//! **A replica that cannot be read** (a damaged file, a component that is gone, a format that is not known) is left out of
+//! the table's state as if its node had been absent: the others are judged without it by R + W > N, the entry's replica
+//! record and the line name the file, and only where no replica is readable the table is missing. It is left out as a whole,
+//! its readable files too. More atoms than needed do no harm to a merge, but fewer deletions do: compaction drops a cell
+//! together with the tombstone that covers it, as soon as gc_grace has passed and it sees all files that hold the key. So
+//! the counted replicas may have dropped both, while the hurt one still has the cell in a readable file and the tombstone
+//! in the unreadable one: merging the readable file alone would bring deleted data back. Whole replicas cannot do that, each
+//! has the tombstone wherever it still has the cell. For the ranges that no counted replica has, the readable files would
+//! only make a state that nobody can prove; those ranges are degraded by name instead.
+//!
+//! Damage is found while files are opened or in the middle of the merge. The table then starts again without that
+//! replica, at most once for each; what was written before is garbage. A store that does not answer is no damage: before a
+//! replica is left out, the store must show that it still has what else that node staged.
 
 mod captures;
 mod columns;
@@ -20,6 +30,9 @@ mod tests;
 mod upload;
 mod watch;
 
+use std::collections::BTreeMap;
+
+use object_store::ObjectStoreExt;
 use tidemark_catalog::{
     entry::{Cut, ENTRY_FORMAT, Entry, ObjectLine, PAGE_LINES, Quality, RangePage, SegmentRef, Totals},
     ids::ObjectName,
@@ -37,21 +50,42 @@ pub use schema::{ENTRY_SCHEMA_FORMAT, EntrySchema, SchemaError};
 
 /// Collapses the captured replicas of the job's table into one state and stores its segments, range pages and entry.
 ///
-/// A table that no node could ship, that has counters with local shards, or whose schema changed while it was captured, is a
-/// line without entry whose quality says why.
+/// A table of which no replica can be read, that has counters with local shards, or whose schema changed while it was
+/// captured, is a line without entry whose quality says why.
 ///
 /// # Errors
-/// Code `TM-CASS-04xx`: the nodes' descriptions of the cluster cannot be read or contradict each other, a replica's files
-/// are damaged, the store fails. Cancellation is an error marked so.
+/// Code `TM-CASS-04xx`: the nodes' descriptions of the cluster cannot be read or contradict each other, the store fails.
+/// Cancellation is an error marked so.
 pub async fn consolidate(job: ConsolidateJob) -> Result<ObjectLine, driver::Error> {
     let captures = captures::read(&job.store, &job.slices).await?;
-    match Plan::make(&job, &captures)? {
-        Verdict::Missing(reason) => Ok(missing(&job, reason)),
-        Verdict::Merge(plan) => match merge(&job, *plan).await {
-            Err(refused) if refused.is_of_local_counters() => Ok(missing(&job, chain(&refused))),
-            merged => Ok(merged?),
-        },
+    let mut damaged = BTreeMap::new();
+    loop {
+        let plan = match Plan::make(&job, &captures, &damaged)? {
+            Verdict::Missing(reason) => return Ok(missing(&job, reason)),
+            Verdict::Merge(plan) => plan,
+        };
+        let failure = match merge(&job, *plan).await {
+            Ok(line) => return Ok(line),
+            Err(refused) if refused.is_of_local_counters() => return Ok(missing(&job, chain(&refused))),
+            Err(failure) => failure,
+        };
+        // Each round leaves out one replica more, so there are at most as many rounds as replicas.
+        let Some(damage) = failure.damage().filter(|damage| !damaged.contains_key(&damage.host)) else {
+            return Err(failure.into());
+        };
+        prove_store(&job, &damage.host).await?;
+        tracing::warn!(source_id = %job.source, object = %job.object, partition = damage.host, reason = damage.reason,
+            "the replica cannot be read, the table is made without it");
+        damaged.insert(damage.host, damage.reason);
     }
+}
+
+/// Proves that the store still has what the host said about itself: one that lost that too is away, and tells nothing about
+/// the host's files.
+async fn prove_store(job: &ConsolidateJob, host: &str) -> Result<(), Failure> {
+    let Some(slice) = job.slices.iter().find(|slice| slice.partition == host) else { return Ok(()) };
+    let seen = job.store.head(&slice.info.path()).await;
+    seen.map(drop).map_err(|source| Failure::Away { host: host.to_owned(), source })
 }
 
 /// All objects of the slices, those that could not be read included; sorted, each once.
@@ -74,6 +108,7 @@ fn missing(job: &ConsolidateJob, reason: String) -> ObjectLine {
         quality: Quality::Missing { reason },
         topology: None,
         totals: Totals::default(),
+        left_out: Vec::new(),
     }
 }
 
@@ -113,6 +148,7 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> 
         quality: plan.quality,
         topology: Some(plan.topology),
         totals,
+        left_out: plan.left_out,
     })
 }
 

@@ -28,12 +28,13 @@ mod schema;
 mod support;
 
 pub use members::{Member, disagreement, members, modes, releases};
-pub use schema::{is_system_keyspace, keyspace_names, keyspace_schema, views};
+pub use schema::{TRIGGER, is_system_keyspace, keyspace_names, keyspace_schema, views};
 pub use support::{Support, support};
 
 /// Settings that are kept with a capture, besides every name that starts with `sstable`: 4.0 says `…_in_ms` where later
 /// versions do not.
-const SETTINGS: [&str; 21] = [
+const SETTINGS: [&str; 26] = [
+    "authorizer",
     "auto_snapshot",
     "cdc_enabled",
     "commitlog_sync",
@@ -44,14 +45,18 @@ const SETTINGS: [&str; 21] = [
     "counter_write_request_timeout_in_ms",
     "dynamic_data_masking_enabled",
     "enable_materialized_views",
+    "enable_scripted_user_defined_functions",
+    "enable_user_defined_functions",
     "hinted_handoff_enabled",
     "incremental_backups",
     "materialized_views_enabled",
     "max_hint_window",
     "max_hint_window_in_ms",
     "memtable_allocation_type",
+    "scripted_user_defined_functions_enabled",
     "storage_compatibility_mode",
     "transient_replication_enabled",
+    "user_defined_functions_enabled",
     "uuid_sstable_identifiers_enabled",
     "write_request_timeout",
     "write_request_timeout_in_ms",

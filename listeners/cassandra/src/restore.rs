@@ -7,6 +7,7 @@ pub mod cql;
 pub mod execute;
 pub mod feed;
 pub mod fit;
+pub mod functions;
 mod lists;
 mod load;
 pub mod objects;

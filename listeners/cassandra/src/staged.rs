@@ -87,6 +87,19 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Fetch { source, .. } if source.is_retryable())
     }
+
+    /// The host whose files are not what they have to be. `None` where it is the store that does not give them: a refused
+    /// credential or an outage says nothing about the files.
+    pub fn damaged_host(&self) -> Option<&str> {
+        match self {
+            Self::Fetch { source: source @ fetch::Error::Read { .. }, .. } if !source.is_absent() => None,
+            Self::Name { host, .. }
+            | Self::Incomplete { host, .. }
+            | Self::Twice { host, .. }
+            | Self::Fetch { host, .. }
+            | Self::Damaged { host, .. } => Some(host),
+        }
+    }
 }
 
 /// An SSTable ready for reading.

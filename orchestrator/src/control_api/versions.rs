@@ -187,12 +187,13 @@ fn show_totals(totals: entry::Totals) -> Totals {
 }
 
 fn show_object(line: ObjectLine) -> VersionObject {
-    let (quality, notes) = match line.quality {
+    let (quality, mut notes) = match line.quality {
         Quality::Exact => ("exact", Vec::new()),
         Quality::Cut => ("cut", Vec::new()),
         Quality::Degraded { ranges } => ("degraded", ranges.iter().map(show_range).collect()),
         Quality::Missing { reason } => ("missing", vec![reason]),
     };
+    notes.extend(line.left_out.iter().map(|left| format!("left out: {left}")));
     let totals = show_totals(line.totals);
     VersionObject { object: line.object.to_string(), quality: quality.to_owned(), notes, totals }
 }

@@ -209,6 +209,7 @@ impl SourceDriver for Driver {
             quality: entry.quality,
             topology: None,
             totals: entry.totals,
+            left_out: Vec::new(),
         })
     }
 

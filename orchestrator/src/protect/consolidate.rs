@@ -123,5 +123,6 @@ fn missing(object: &ObjectName, slices: &[SliceManifest], error: &driver::Error)
         quality: Quality::Missing { reason: format!("{}: {}", error.code, error.message) },
         topology: None,
         totals: Totals::default(),
+        left_out: Vec::new(),
     })
 }

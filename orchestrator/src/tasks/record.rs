@@ -114,12 +114,16 @@ pub struct Failure {
     pub retryable: bool,
     /// True where it ended because it was told to.
     pub cancelled: bool,
+    /// What the message only counts; becomes the result of a task that fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
 }
 
 impl Failure {
     /// A failure that another attempt would repeat.
     pub fn permanent(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: bounded(message.into()), hint: None, retryable: false, cancelled: false }
+        let message = bounded(message.into());
+        Self { code: code.to_owned(), message, hint: None, retryable: false, cancelled: false, details: None }
     }
 
     /// A failure that may go away.
@@ -143,12 +147,19 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// The same failure with what its message only counts.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
 }
 
 impl From<driver::Error> for Failure {
     fn from(error: driver::Error) -> Self {
         let driver::Error { code, message, hint, retryable, cancelled } = error;
-        Self { code: code.to_owned(), message: bounded(message), hint, retryable, cancelled }
+        Self { code: code.to_owned(), message: bounded(message), hint, retryable, cancelled, details: None }
     }
 }
 

@@ -62,7 +62,8 @@ pub struct VersionObject {
     pub object: String,
     /// `exact`, `cut`, `degraded` or `missing`.
     pub quality: String,
-    /// Ranges and reasons where degraded, the reason where missing.
+    /// Ranges and reasons where degraded, the reason where missing, and the replicas that could not be read and so are left
+    /// out, with their files.
     pub notes: Vec<String>,
     /// Figures.
     pub totals: Totals,

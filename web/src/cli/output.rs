@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
@@ -244,9 +245,48 @@ impl Printed for Operation {
             text += &problem_text(problem);
         }
         if let Some(result) = &self.result {
-            text += &format!("result     {result}\n");
+            text += &result_text(result);
         }
         text
+    }
+}
+
+/// Items of a list that are printed; `-o json` prints all.
+const LISTED: usize = 10;
+
+/// What came of an operation: its figures in one line, and each list of it as a count with the first items.
+fn result_text(result: &Value) -> String {
+    let Some(fields) = result.as_object() else { return format!("result     {result}\n") };
+    let (lists, figures): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| counted(value).is_some());
+    let figures: serde_json::Map<_, _> =
+        figures.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut text = if figures.is_empty() { String::new() } else { format!("result     {}\n", Value::Object(figures)) };
+    for (name, (count, items)) in lists.into_iter().filter_map(|(name, value)| Some((name, counted(value)?))) {
+        let name = name.replace('_', " ");
+        text += &if count == 0 { String::new() } else { format!("{name:<10} {count}\n") };
+        text.extend(items.iter().take(LISTED).map(|item| format!("  {}\n", item_text(item))));
+        let more = count.saturating_sub(LISTED as u64);
+        text += &if more == 0 { String::new() } else { format!("  and {more} more: -o json\n") };
+    }
+    text
+}
+
+/// Count and items of a list `{"count", "list"}`.
+fn counted(value: &Value) -> Option<(u64, &Vec<Value>)> {
+    Some((value.get("count")?.as_u64()?, value.get("list")?.as_array()?))
+}
+
+/// The texts of an item, its reason last.
+fn item_text(item: &Value) -> String {
+    let texts = |last: bool| {
+        let fields = item.as_object().into_iter().flatten();
+        let chosen =
+            fields.filter(move |(name, _)| (*name == "reason") == last).filter_map(|(_, value)| value.as_str());
+        chosen.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    match texts(true).as_str() {
+        "" => texts(false),
+        reason => format!("{}: {reason}", texts(false)),
     }
 }
 
@@ -268,6 +308,18 @@ mod tests {
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(5 << 30), "5.0 GiB");
+    }
+
+    #[test]
+    fn lists_of_a_result_are_counted_and_cut() {
+        let item =
+            |n: u32| serde_json::json!({"object": format!("ks/t{n}"), "partition": "h", "place": "", "reason": "why"});
+        let list = serde_json::json!({"count": 5000, "list": (0..50).map(item).collect::<Vec<_>>()});
+        let none = serde_json::json!({"count": 0, "list": []});
+        let text = result_text(&serde_json::json!({"version": "a.b.1", "left_out": list, "missing": none}));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..3], [r#"result     {"version":"a.b.1"}"#, "left out   5000", "  ks/t0 h: why"]);
+        assert_eq!((lines.len(), *lines.last().unwrap()), (13, "  and 4990 more: -o json"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
     cql,
     damage::{
-        Bench, Draw, Shelf, Tally,
+        Bench, Draw, Outcome, Shelf, Tally,
         draw::{self, Boundaries},
         harm::{files_in, table_directory},
         tally::Place,
@@ -62,6 +62,7 @@ async fn damaged_files_are_reported_or_change_no_row() -> Result<()> {
         for table in tables {
             let bench = Bench::new(&shelf, table.name).await?;
             expect_rows(&bench, &journal, table.name)?;
+            expect_foreign_refused(&bench).await?;
             let boundaries = boundaries(&cluster, &bench, table.name)?;
             benches.push((bench, boundaries));
         }
@@ -112,6 +113,17 @@ fn expect_rows(bench: &Bench, journal: &Journal, table: &str) -> Result<()> {
     ensure!(found == expected, "{table}: rows and static rows are {found:?}, expected {expected:?}");
     let sstables = bench.files().iter().filter(|(name, _)| name.ends_with("-Data.db")).count();
     ensure!(sstables == 2, "{table} has {sstables} SSTables, not 2");
+    Ok(())
+}
+
+/// Of another version by name nothing is shipped, and the table says why.
+async fn expect_foreign_refused(bench: &Bench) -> Result<()> {
+    for version in ["mc", "me", "zz"] {
+        let outcome = bench.foreign(version).await?;
+        let Outcome::Refused(why) = &outcome else { anyhow::bail!("{}, {version}: {outcome:?}", bench.object()) };
+        let named = why.contains(&format!("{version}-1-big-Data.db")) && why.contains(&format!(" {version}-big "));
+        ensure!(named, "{}, {version}: {why}", bench.object());
+    }
     Ok(())
 }
 

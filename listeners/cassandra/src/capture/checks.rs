@@ -1,6 +1,7 @@
 //! The preflight of one node: what would keep a capture from being whole, before the first one.
 
 mod store;
+mod unversioned;
 
 use std::path::PathBuf;
 
@@ -174,6 +175,7 @@ async fn objects(listener: &CassandraListener, session: &Session, request: &Chec
     let mut lines = vec![matched(subject, &chosen, &patterns)];
     lines.extend(notes(&chosen));
     lines.extend(views(session, subject, &keyspaces).await);
+    lines.extend(unversioned::lines(subject, &keyspaces, &patterns));
     lines.extend(on_disk(listener, &chosen).await);
     lines
 }

@@ -65,6 +65,7 @@ pub(super) fn snapshot(data: &[PathBuf], table: TableOnDisk<'_>, tag: &str) -> R
         }
     }
     let listed = listed.ok_or_else(|| unlisted(&directories, tag))?;
+    readable(&files, &listed)?;
     complete(&files, &listed)?;
     files.sort_by_cached_key(|file| order(&file.name));
     Ok(files)
@@ -107,6 +108,17 @@ fn manifest(path: &Path) -> Result<Option<Manifest>, String> {
     }
     let bytes = fs::read(path).map_err(|error| reason("read", path, &error))?;
     serde_json::from_slice(&bytes).map(Some).map_err(|error| reason("read", path, &error))
+}
+
+/// Refuses a snapshot with a file of a format that is not read, before anything of it is shipped.
+fn readable(files: &[LocalFile], listed: &BTreeSet<String>) -> Result<(), String> {
+    let names = files.iter().map(|file| file.name.as_str()).chain(listed.iter().map(String::as_str));
+    let foreign: BTreeSet<&str> = names.filter(|name| name.ends_with("-Data.db") && !name.contains('/')).collect();
+    let foreign: Vec<&str> = foreign.into_iter().filter(|name| !is_read(name)).collect();
+    let Some(first) = foreign.first() else { return Ok(()) };
+    let format = SstableFile::parse(first).map(|file| format!(" {}-{}", file.version, file.format)).unwrap_or_default();
+    let more = if foreign.len() > 1 { format!(", and {} more files", foreign.len() - 1) } else { String::new() };
+    Err(format!("{first} is of a format{format} that is not read{more}; nodetool upgradesstables rewrites old ones"))
 }
 
 /// Proves that each data file of the snapshot was found, with what is needed to read it.
@@ -271,6 +283,25 @@ mod tests {
         disk.snapshot("a", &["nb-1-big-Data.db"]);
         disk.manifest("a", &["nb-1-big-Data.db"]);
         assert!(disk.list().unwrap_err().contains("nb-1-big-Statistics.db is missing"));
+    }
+
+    #[test]
+    fn a_file_of_a_foreign_format_makes_the_table_unreadable_by_name() {
+        for (foreign, format) in
+            [("mc-7-big", " mc-big "), ("me-3gto_1bxq_1wpv52uj-big", " me-big "), ("zz-1-xyz", "zz-xyz")]
+        {
+            let disk = Disk::new();
+            disk.snapshot("a", &["nb-1-big-Data.db", "nb-1-big-Statistics.db"]);
+            let name = format!("{foreign}-Data.db");
+            disk.snapshot("b", &[&name, &format!("{foreign}-Statistics.db")]);
+            disk.manifest("a", &["nb-1-big-Data.db", &name]);
+            let reason = disk.list().unwrap_err();
+            assert!(reason.starts_with(&name) && reason.contains(format), "{reason}");
+        }
+        let disk = Disk::new();
+        disk.manifest("a", &["Scylla-Data.db", "other-Data.db", ".idx/mc-1-big-Data.db"]);
+        let reason = disk.list().unwrap_err();
+        assert!(reason.starts_with("Scylla-Data.db") && reason.contains("and 1 more"), "{reason}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tidemark_catalog::page_io;
 use tidemark_gateway::upload;
 use tidemark_listener_core::driver;
 
-use crate::{collapse, counter::Refused, segment, staged};
+use crate::{collapse, counter::Refused, merge, segment, staged};
 
 /// Error of the stream that is written.
 pub(super) type StreamError = collapse::Error<crate::merge::Error<sstable::Error>>;
@@ -17,6 +17,8 @@ pub(super) enum Failure {
     Capture { host: String, source: page_io::Error },
     #[error("what host {host} said about its cluster is not of it: {reason}")]
     StrangeCapture { host: String, reason: String },
+    #[error("the store does not show what host {host} staged")]
+    Away { host: String, source: object_store::Error },
     #[error("the captured nodes do not agree: {0}")]
     Disagree(String),
     #[error("place the replicas of keyspace {keyspace}")]
@@ -47,7 +49,7 @@ impl Failure {
             Self::Capture { .. } | Self::StrangeCapture { .. } => "TM-CASS-0401",
             Self::Disagree(_) => "TM-CASS-0402",
             Self::Placement { .. } => "TM-CASS-0403",
-            Self::Staged { .. } => "TM-CASS-0404",
+            Self::Staged { .. } | Self::Away { .. } => "TM-CASS-0404",
             Self::Open { .. } => "TM-CASS-0405",
             Self::Read { .. } => "TM-CASS-0406",
             Self::Write { .. } => "TM-CASS-0407",
@@ -59,7 +61,11 @@ impl Failure {
 
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Capture { source, .. } | Self::Page(source) => source.is_retryable(),
+            // What every listener writes first is absent only where the store is.
+            Self::Capture { source, .. } => source.is_retryable() || source.is_absent(),
+            Self::Page(source) => source.is_retryable(),
+            Self::Away { .. } => true,
+            Self::Open { source, .. } => source.is_retryable(),
             Self::Staged { source, .. } => source.is_retryable(),
             Self::Upload { source, .. } => source.is_retryable(),
             Self::Read { source, .. } => caused_by(source, sstable::Error::is_retryable),
@@ -72,22 +78,62 @@ impl Failure {
             Self::Capture { .. } | Self::StrangeCapture { .. } | Self::Staged { .. } => {
                 Some("capture again: what was staged is incomplete or damaged in the store")
             }
+            Self::Away { .. } => Some("see that the store is there, is the same and lets its objects be read"),
             Self::Disagree(_) => Some("wait until the ring and the schema have settled, then capture again"),
-            Self::Open { .. } | Self::Read { .. } => Some(
-                "if the file is damaged at the node too, repair the node (nodetool scrub, repair), then capture again",
-            ),
             _ => None,
         }
     }
 }
 
+/// What makes one replica of the table unreadable, for good.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Host id.
+    pub(super) host: String,
+    /// The file, and what is wrong with it.
+    pub(super) reason: String,
+}
+
 impl Failure {
+    /// The replica whose files are to blame; `None` where it is the store, the table, or the whole of the replicas.
+    pub(super) fn damage(&self) -> Option<Damage> {
+        if self.is_retryable() || self.is_of_local_counters() {
+            return None;
+        }
+        let (host, reason) = match self {
+            Self::Staged { source, .. } => (source.damaged_host()?, chain(source)),
+            Self::Open { host, source, .. } => (host.as_str(), chain(source)),
+            Self::Read { file, source: collapse::Error::Replica { host, source }, .. } => {
+                (host.as_str(), of_file(file.as_deref(), innermost(source)))
+            }
+            _ => return None,
+        };
+        Some(Damage { host: host.to_owned(), reason })
+    }
+
     /// True where the table holds counters that nobody can merge: what is wrong with it then is no damage.
     pub(super) fn is_of_local_counters(&self) -> bool {
         let Self::Read { source, .. } = self else { return false };
         let source: &(dyn std::error::Error + 'static) = source;
         let mut chain = std::iter::successors(Some(source), |error| error.source());
         chain.any(|error| matches!(error.downcast_ref::<Refused>(), Some(Refused::Local)))
+    }
+}
+
+/// What was wrong, without the merges that it came through: they name sources by number.
+fn innermost(error: &merge::Error<merge::Error<sstable::Error>>) -> String {
+    match error {
+        merge::Error::Source { source: merge::Error::Source { source, .. }, .. } => chain(source),
+        merge::Error::Source { source, .. } => chain(source),
+        other => chain(other),
+    }
+}
+
+/// The reason with the file in front, unless it names it.
+fn of_file(file: Option<&str>, reason: String) -> String {
+    match file {
+        Some(file) if !reason.contains(file) => format!("{file}: {reason}"),
+        _ => reason,
     }
 }
 
@@ -125,7 +171,6 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::merge;
 
     fn failure(source: Refused) -> Failure {
         let inner = merge::Error::Counter { index: Some(0), key: "0a".into(), column: "c".into(), source };

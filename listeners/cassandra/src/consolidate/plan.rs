@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::{
-    entry::{ColumnId, Cut, PartitionCut, Quality, ReplicaRecord, Totals},
-    slice::{SliceManifest, SliceObject},
+    entry::{ColumnId, Cut, LeftOut, PartitionCut, Quality, ReplicaRecord, Totals},
+    slice::SliceManifest,
 };
 use tidemark_gateway::Digest;
 use tidemark_listener_core::driver::ConsolidateJob;
@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub(super) replicas: Vec<Replica>,
     /// Partitions that give nothing, with the reason as their state.
     pub(super) others: Vec<ReplicaRecord>,
+    /// Those of them that were captured and cannot be read.
+    pub(super) left_out: Vec<LeftOut>,
     pub(super) cut: Cut,
     pub(super) quality: Quality,
     pub(super) topology: Digest,
@@ -65,8 +67,12 @@ pub(super) struct Replica {
 }
 
 impl Plan {
-    /// Plans the job; `captures` stand in the order of its slices.
-    pub(super) fn make(job: &ConsolidateJob, captures: &[NodeCapture]) -> Result<Verdict, Failure> {
+    /// Plans the job; `captures` stand in the order of its slices, `damaged` says why files of a host cannot be read.
+    pub(super) fn make(
+        job: &ConsolidateJob,
+        captures: &[NodeCapture],
+        damaged: &BTreeMap<String, String>,
+    ) -> Result<Verdict, Failure> {
         let [keyspace, table] = job.object.parts() else {
             return Ok(Verdict::Missing("a table's name has two parts, keyspace and table".to_owned()));
         };
@@ -77,7 +83,7 @@ impl Plan {
             return Ok(Verdict::Missing(nobody(job)));
         };
         match schema.table() {
-            Ok(table) => Self::of(job, captures, schema, Arc::new(table)),
+            Ok(table) => Self::of(job, captures, damaged, schema, Arc::new(table)),
             Err(error) => Ok(Verdict::Missing(chain(&error))),
         }
     }
@@ -85,18 +91,23 @@ impl Plan {
     fn of(
         job: &ConsolidateJob,
         captures: &[NodeCapture],
+        damaged: &BTreeMap<String, String>,
         mut schema: EntrySchema,
         table: Arc<TableSchema>,
     ) -> Result<Verdict, Failure> {
         let name = format!("{}.{}", table.keyspace, table.table);
         let object_id = schema.rows().map(|rows| rows.id.clone()).unwrap_or_default();
-        let Sorted { captured, others } = sort(job, &object_id);
-        let Some(cut) = cut(&captured.iter().map(|(slice, _)| *slice).collect::<Vec<_>>(), job) else {
+        let Sorted { captured, others, left_out } = sort(job, captures, damaged, &object_id);
+        let Some(cut) = cut(&captured.iter().map(|readable| readable.slice).collect::<Vec<_>>(), job) else {
             return Ok(Verdict::Missing(reasons(&others)));
         };
         let placement = place(captures, &schema)?;
-        let hosts: BTreeSet<String> = captured.iter().map(|(slice, _)| slice.partition.clone()).collect();
-        let quality = coverage::judge(&placement, &hosts, &job.declared);
+        let hosts: BTreeSet<String> = captured.iter().map(|readable| readable.slice.partition.clone()).collect();
+        let quality = match coverage::judge(&placement, &hosts, &job.declared) {
+            // Nodes that own nothing of the table may well have been captured.
+            Quality::Missing { .. } => return Ok(Verdict::Missing(reasons(&others))),
+            quality => with_reasons(quality, &left_out),
+        };
         let Columns { ids: columns, last } = given(job, &schema, &table);
         schema.last_column_id = Some(last);
         let layout = match Layout::new(table.clone(), &columns) {
@@ -108,8 +119,8 @@ impl Plan {
         Ok(Verdict::Merge(Box::new(Self {
             object_id,
             schema: serde_json::to_value(&schema).map_err(encode)?,
-            replicas: replicas(&captured, captures, &name)?,
-            totals: staged_totals(&captured),
+            replicas: replicas(captured, captures),
+            totals: staged_totals(job),
             topology: Digest::of(&topology),
             placement: Arc::new(placement),
             name,
@@ -117,6 +128,7 @@ impl Plan {
             columns,
             layout,
             others,
+            left_out,
             cut,
             quality,
         })))
@@ -157,32 +169,61 @@ fn given(job: &ConsolidateJob, schema: &EntrySchema, table: &TableSchema) -> Col
     })
 }
 
-/// Slices whose files are merged, and the partitions that give nothing.
-struct Sorted<'a> {
-    captured: Vec<(&'a SliceManifest, &'a SliceObject)>,
-    others: Vec<ReplicaRecord>,
+/// A slice whose files of the table are merged.
+struct Readable<'a> {
+    slice: &'a SliceManifest,
+    sstables: Vec<StagedSsTable>,
 }
 
-fn sort<'a>(job: &'a ConsolidateJob, object_id: &str) -> Sorted<'a> {
-    let mut sorted = Sorted { captured: Vec::new(), others: Vec::new() };
+/// Slices whose files are merged, and the partitions that give nothing.
+#[derive(Default)]
+struct Sorted<'a> {
+    captured: Vec<Readable<'a>>,
+    others: Vec<ReplicaRecord>,
+    left_out: Vec<LeftOut>,
+}
+
+fn sort<'a>(
+    job: &'a ConsolidateJob,
+    captures: &[NodeCapture],
+    damaged: &BTreeMap<String, String>,
+    object_id: &str,
+) -> Sorted<'a> {
+    let mut sorted = Sorted::default();
     for slice in job.slices.iter() {
-        match usable(slice, job, object_id) {
-            Ok(object) => sorted.captured.push((slice, object)),
-            Err(reason) => sorted.others.push(record(&slice.partition, format!("unreadable: {reason}"), Value::Null)),
+        match usable(slice, job, damaged, object_id) {
+            Ok(sstables) => sorted.captured.push(Readable { slice, sstables }),
+            Err(reason) => sorted.leave_out(&slice.partition, captures, reason),
         }
     }
     for (partition, reason) in job.absent.iter() {
         sorted.others.push(record(partition, format!("absent: {reason}"), Value::Null));
     }
+    sorted.left_out.sort_by(|a, b| a.partition.cmp(&b.partition));
     sorted
 }
 
-fn usable<'a>(slice: &'a SliceManifest, job: &ConsolidateJob, object_id: &str) -> Result<&'a SliceObject, String> {
+impl Sorted<'_> {
+    fn leave_out(&mut self, partition: &str, captures: &[NodeCapture], reason: String) {
+        self.others.push(record(partition, format!("unreadable: {reason}"), Value::Null));
+        let node = captures.iter().flat_map(|capture| &capture.ring).find(|node| node.host_id == partition);
+        let place = node.map(|node| node.address.clone()).unwrap_or_default();
+        self.left_out.push(LeftOut { partition: partition.to_owned(), place, reason });
+    }
+}
+
+/// The SSTables of the table that a slice holds, or why they cannot be read.
+fn usable(
+    slice: &SliceManifest,
+    job: &ConsolidateJob,
+    damaged: &BTreeMap<String, String>,
+    object_id: &str,
+) -> Result<Vec<StagedSsTable>, String> {
     let object = slice.objects.iter().find(|o| o.object == job.object).ok_or("the table is not in its slice")?;
-    match &object.unreadable {
-        Some(reason) => Err(reason.clone()),
-        None if object.object_id != object_id => Err(format!("it shipped table id {}", object.object_id)),
-        None => Ok(object),
+    match (&object.unreadable, damaged.get(&slice.partition)) {
+        (Some(reason), _) | (None, Some(reason)) => Err(reason.clone()),
+        (None, None) if object.object_id != object_id => Err(format!("it shipped table id {}", object.object_id)),
+        (None, None) => staged::group(&slice.partition, &object.files).map_err(|error| chain(&error)),
     }
 }
 
@@ -190,9 +231,27 @@ fn record(partition: &str, state: String, merged: Value) -> ReplicaRecord {
     ReplicaRecord { partition: partition.to_owned(), state, merged }
 }
 
+/// Partitions that are named one by one where nothing is readable.
+const NAMED: usize = 5;
+
 fn reasons(others: &[ReplicaRecord]) -> String {
-    let reasons: Vec<_> = others.iter().map(|other| format!("{}: {}", other.partition, other.state)).collect();
-    format!("no node could ship the table: {}", reasons.join("; "))
+    let mut reasons: Vec<_> =
+        others.iter().take(NAMED).map(|other| format!("{}: {}", other.partition, other.state)).collect();
+    reasons.extend(others.len().checked_sub(NAMED + 1).map(|rest| format!("and {} more", rest + 1)));
+    format!("no replica of the table could be read: {}", reasons.join("; "))
+}
+
+/// Degraded ranges say of each replica that could not be read, why.
+fn with_reasons(quality: Quality, left_out: &[LeftOut]) -> Quality {
+    let Quality::Degraded { mut ranges } = quality else { return quality };
+    for range in &mut ranges {
+        // Its reason names the replicas that were not captured by their host ids.
+        let concerned = left_out.iter().filter(|left| range.reason.contains(&left.partition));
+        let why: String =
+            concerned.map(|left| format!("; {} cannot be read: {}", left.partition, left.reason)).collect();
+        range.reason.push_str(&why);
+    }
+    Quality::Degraded { ranges }
 }
 
 /// The cut of these slices; `None` where there are none.
@@ -214,25 +273,20 @@ fn place(captures: &[NodeCapture], schema: &EntrySchema) -> Result<Placement, Fa
     placed.map_err(|source| Failure::Placement { keyspace: schema.keyspace.name.clone(), source })
 }
 
-fn replicas(
-    captured: &[(&SliceManifest, &SliceObject)],
-    captures: &[NodeCapture],
-    name: &str,
-) -> Result<Vec<Replica>, Failure> {
+fn replicas(captured: Vec<Readable<'_>>, captures: &[NodeCapture]) -> Vec<Replica> {
     let offsets: BTreeMap<_, _> = captures.iter().map(|c| (c.host_id.as_str(), c.clock_offset_millis)).collect();
-    let staged = |source| Failure::Staged { table: name.to_owned(), source };
-    let replica = |(slice, object): &(&SliceManifest, &SliceObject)| {
-        Ok(Replica {
-            host: slice.partition.clone(),
-            sstables: staged::group(&slice.partition, &object.files).map_err(staged)?,
-            clock_offset_millis: offsets.get(slice.partition.as_str()).copied().unwrap_or(0),
-        })
+    let replica = |Readable { slice, sstables }| Replica {
+        host: slice.partition.clone(),
+        sstables,
+        clock_offset_millis: offsets.get(slice.partition.as_str()).copied().unwrap_or(0),
     };
-    captured.iter().map(replica).collect()
+    captured.into_iter().map(replica).collect()
 }
 
-fn staged_totals(captured: &[(&SliceManifest, &SliceObject)]) -> Totals {
-    let files = || captured.iter().flat_map(|(_, object)| &object.files);
+/// What was shipped of the table, whether or not it could be read.
+fn staged_totals(job: &ConsolidateJob) -> Totals {
+    let objects = || job.slices.iter().flat_map(|slice| &slice.objects).filter(|object| object.object == job.object);
+    let files = || objects().flat_map(|object| &object.files);
     Totals {
         source_bytes: files().map(|file| file.size).sum(),
         shipped_bytes: files().map(|file| file.stored.size).sum(),

@@ -11,6 +11,7 @@ use tidemark_catalog::entry::Entry;
 
 use crate::{
     cluster::{KeyspaceSchema, NodeCapture, TableRows, UdtSchema},
+    describe::TRIGGER,
     segment::{Layout, LayoutError},
 };
 
@@ -133,7 +134,9 @@ impl EntrySchema {
 fn of_one_table(keyspace: &KeyspaceSchema, rows: &TableRows) -> KeyspaceSchema {
     let concerns = |statement: &&crate::cluster::CreateStatement| match statement.kind.as_str() {
         "table" => statement.is_named(&rows.name),
-        "index" | "view" | "materialized view" | "materialized_view" => mentions(&statement.statement, &rows.name),
+        TRIGGER | "index" | "view" | "materialized view" | "materialized_view" => {
+            mentions(&statement.statement, &rows.name)
+        }
         _ => true,
     };
     KeyspaceSchema {

@@ -142,22 +142,100 @@ async fn a_table_that_nobody_could_read_is_missing_with_the_reasons() {
 }
 
 #[tokio::test]
-async fn damage_names_host_and_file_and_makes_no_smaller_state() {
-    let mut bench = Bench::of("kv", 3).await;
-    bench.damage(1, "nb-1-big-Data.db").await;
-    let error = consolidate(bench.job()).await.unwrap_err();
-    assert_eq!((error.code, error.retryable, error.cancelled), ("TM-CASS-0406", false, false));
-    let host = bench.host(1);
-    assert!(error.message.contains(&host) && error.message.contains("nb-1-big-Data.db"), "{}", error.message);
+async fn a_replica_with_a_damaged_file_is_left_out_and_named_as_an_absent_one_would_be() {
+    for file in ["nb-1-big-Data.db", "nb-1-big-Statistics.db", "nb-1-big-Digest.crc32"] {
+        let mut bench = Bench::of("kv", 3).await;
+        bench.damage(1, file).await;
+        let (line, entry) = consolidated(&bench).await;
+        let Quality::Degraded { ranges } = &line.quality else { panic!("{line:?}") };
+        let host = bench.host(1);
+        assert!(
+            ranges.iter().all(|r| r.captured == 2 && r.reason.contains(&host) && r.reason.contains(file)),
+            "{ranges:?}"
+        );
+        assert_eq!((line.left_out.len(), &line.left_out[0].partition), (1, &host));
+        assert!(
+            line.left_out[0].to_string().contains("127.0.0.1") && line.left_out[0].reason.contains(file),
+            "{line:?}"
+        );
+        let record = entry.replicas.iter().find(|r| r.partition == host).unwrap();
+        assert!(record.state.starts_with("unreadable: ") && record.state.contains(file) && record.merged.is_null());
+        assert_eq!(entry.cut.partitions.len(), 2);
+        assert!(content(&bench, &entry).await == bench.merged().await);
+        bench.declared.repaired = true;
+        assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
+    }
 }
 
 #[tokio::test]
-async fn a_component_other_than_staged_is_an_error() {
+async fn of_a_replica_with_one_damaged_file_no_other_file_is_merged() {
+    let mut bench = Bench::mixed(&["nb/types_zstd", "oa/types_deflate"], 3).await;
+    let whole = bench.merged().await;
+    // Only this node has the second file: what is in it must not come from a node that is not counted.
+    for node in [1, 2] {
+        bench.slices[node].objects[0].files.retain(|file| file.name.starts_with("nb-"));
+    }
+    bench.damage(0, "nb-1-big-Data.db").await;
+    let (_, entry) = consolidated(&bench).await;
+    let found = content(&bench, &entry).await;
+    assert!(found == Bench::of("nb/types_zstd", 1).await.merged().await && found != whole);
+}
+
+#[tokio::test]
+async fn a_table_whose_replicas_are_all_damaged_is_missing_and_names_each() {
+    let mut bench = Bench::of("kv", 3).await;
+    for (node, file) in [(0, "nb-1-big-Data.db"), (1, "nb-1-big-Statistics.db"), (2, "nb-1-big-CompressionInfo.db")] {
+        bench.damage(node, file).await;
+    }
+    let line = consolidate(bench.job()).await.unwrap();
+    let Quality::Missing { reason } = &line.quality else { panic!("{line:?}") };
+    let files = ["nb-1-big-Data.db is damaged", "Statistics.db", "CompressionInfo.db"];
+    assert!(files.iter().all(|file| reason.contains(file)), "{reason}");
+    assert!((0..3).all(|node| reason.contains(&bench.host(node))) && line.entry.is_none(), "{reason}");
+}
+
+/// Nodes that own nothing of the table may be whole: that is no state of it.
+#[tokio::test]
+async fn a_table_whose_only_owner_is_damaged_is_missing_and_not_empty() {
     let mut bench = Bench::of("kv", 2).await;
-    bench.damage(0, "nb-1-big-Statistics.db").await;
+    let only = |capture: &mut crate::cluster::NodeCapture| {
+        capture.ring[1].dc = "dc2".to_owned();
+        let class = "org.apache.cassandra.locator.NetworkTopologyStrategy";
+        let options = [("class", class), ("dc1", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        capture.keyspaces[0].replication = options.into();
+    };
+    bench.captures.iter_mut().for_each(only);
+    bench.store_captures().await;
+    assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
+    bench.damage(0, "nb-1-big-Data.db").await;
+    let line = consolidate(bench.job()).await.unwrap();
+    assert!(matches!(&line.quality, Quality::Missing { reason } if reason.contains("nb-1-big-Data.db")), "{line:?}");
+    assert!(line.entry.is_none());
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_damage_and_a_store_that_is_gone_is_an_outage() {
+    let mut bench = Bench::of("kv", 3).await;
+    bench.declared.repaired = true;
+    bench.lose(1, "nb-1-big-Data.db").await;
+    let (line, _) = consolidated(&bench).await;
+    assert!(line.quality == Quality::Cut && line.left_out[0].reason.contains("nb-1-big-Data.db"), "{line:?}");
+    bench.lose_capture(1).await;
     let error = consolidate(bench.job()).await.unwrap_err();
-    assert_eq!(error.code, "TM-CASS-0404");
-    assert!(error.message.contains(&bench.host(0)), "{}", error.message);
+    assert!(error.retryable, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_half_way_is_an_outage() {
+    let bench = Bench::of("kv", 3).await;
+    let mut job = bench.job();
+    let captures = captures::read(&job.store, &job.slices).await.unwrap();
+    let Verdict::Merge(plan) = Plan::make(&job, &captures, &BTreeMap::new()).unwrap() else { panic!() };
+    job.store = Arc::new(object_store::memory::InMemory::new());
+    let failure = merge(&job, *plan).await.unwrap_err();
+    let damage = failure.damage().unwrap();
+    let away = prove_store(&job, &damage.host).await.unwrap_err();
+    assert!(driver::Error::from(away).retryable);
 }
 
 #[tokio::test]

@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::{Error, rows};
 use crate::cluster::{ColumnRow, CreateStatement, DroppedColumnRow, KeyspaceSchema, TableRows, UdtSchema};
 
+/// Kind of the statements of triggers among those of a keyspace.
+pub const TRIGGER: &str = "trigger";
+
 /// Keyspaces of Cassandra itself, whose tables are never objects. A user's keyspace may begin with `system` too.
 const SYSTEM_KEYSPACES: [&str; 12] = [
     "system",
@@ -171,7 +174,23 @@ async fn statements(session: &Session, keyspace: &str) -> Result<Vec<CreateState
     let query = format!("DESCRIBE KEYSPACE {} WITH INTERNALS", quoted(keyspace));
     let found: Vec<(String, String, String, String)> = rows(session, "DESCRIBE KEYSPACE", query.as_str(), ()).await?;
     let statement = |(_, kind, name, statement)| CreateStatement { kind, name, statement };
-    Ok(found.into_iter().map(statement).collect())
+    let described = found.into_iter().map(statement);
+    Ok(described.chain(triggers(session, keyspace).await?).collect())
+}
+
+/// Triggers of the keyspace's tables, which DESCRIBE does not tell: they are kept for people, never made again, because their
+/// code is in files of each node.
+async fn triggers(session: &Session, keyspace: &str) -> Result<Vec<CreateStatement>, Error> {
+    let query = "SELECT table_name, trigger_name, options FROM system_schema.triggers WHERE keyspace_name = ?";
+    let found: Vec<(String, String, BTreeMap<String, String>)> =
+        rows(session, "system_schema.triggers", query, (keyspace,)).await?;
+    let trigger = |(table, name, options): (String, String, BTreeMap<String, String>)| {
+        let class = options.get("class").map_or("", String::as_str).replace('\'', "''");
+        let [quoted_name, keyspace, table] = [name.as_str(), keyspace, &table].map(quoted);
+        let statement = format!("CREATE TRIGGER {quoted_name} ON {keyspace}.{table} USING '{class}'");
+        CreateStatement { kind: TRIGGER.to_owned(), name, statement }
+    };
+    Ok(found.into_iter().map(trigger).collect())
 }
 
 /// `name` as a quoted CQL identifier.

@@ -14,6 +14,7 @@ use crate::{
     release::Release,
     restore::{
         cql::quote,
+        functions::Languages,
         ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
     },
     spec::CassandraSpec,
@@ -30,6 +31,13 @@ const VIEWS_ALLOWED: [&str; 2] = ["materialized_views_enabled", "enable_material
 
 /// Name of the setting that allows masks, from 5.0 on.
 const MASKS_ALLOWED: &str = "dynamic_data_masking_enabled";
+
+/// Names of the setting that allows user-defined functions, from 4.1 on and before.
+const FUNCTIONS_ALLOWED: [&str; 2] = ["user_defined_functions_enabled", "enable_user_defined_functions"];
+
+/// Names of the setting that allows those of other languages than Java.
+const SCRIPTS_ALLOWED: [&str; 2] =
+    ["scripted_user_defined_functions_enabled", "enable_scripted_user_defined_functions"];
 
 /// Write timeout that is assumed where the destination does not tell its own.
 const ASSUMED_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,6 +75,10 @@ pub struct Observed {
     pub allows_views: bool,
     /// True where it lets columns be masked.
     pub allows_masks: bool,
+    /// Languages of functions that it lets be made.
+    pub functions: Languages,
+    /// True where it asks roles for their rights.
+    pub authorizes: bool,
     /// Our clock minus the destination's, ms.
     pub clock_offset_millis: i64,
     /// Keyspaces that exist among those asked for.
@@ -134,6 +146,11 @@ pub async fn observe(
         last_expiry: last_expiry(&settings, &local.release),
         allows_views: VIEWS_ALLOWED.iter().any(|name| is_on(&settings, name)),
         allows_masks: is_on(&settings, MASKS_ALLOWED),
+        functions: Languages {
+            java: FUNCTIONS_ALLOWED.iter().any(|name| is_on(&settings, name)),
+            others: SCRIPTS_ALLOWED.iter().any(|name| is_on(&settings, name)),
+        },
+        authorizes: settings.get("authorizer").is_some_and(|class| !class.contains("AllowAllAuthorizer")),
         release: local.release,
         partitioner: local.partitioner,
         nodes: nodes.collect(),

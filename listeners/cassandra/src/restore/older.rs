@@ -66,6 +66,11 @@ impl Holds {
         columns.map(|column| (column.name.as_str(), column.cql_type.as_str()))
     }
 
+    /// True of the statement of a function with a type that cannot be held; `unknown` as of [`Holds::unknown_types`].
+    pub fn is_unknown_function(&self, statement: &str, unknown: &BTreeSet<String>) -> bool {
+        self.is_unknown(statement, unknown)
+    }
+
     /// True where a type is a vector before 5.0, has one in it, or names one of these user-defined types; and where it is no
     /// type that can be looked into.
     fn is_unknown(&self, cql_type: &str, unknown: &BTreeSet<String>) -> bool {
@@ -126,15 +131,11 @@ impl Holds {
 
     /// The definition of a column without its mask, where there are none.
     fn definition(&self, part: &[Token], lacking: &mut Vec<String>) -> Result<String, cql::Error> {
-        let solid: Vec<usize> = (0..part.len()).filter(|at| part[*at].kind != cql::Kind::Blank).collect();
-        let mask = solid.windows(2).find(|pair| part[pair[0]].is_word("MASKED") && part[pair[1]].is_word("WITH"));
-        let Some(&[from, _]) = mask.filter(|_| !self.masks || self.release < Release::V5_0) else {
+        let Some((column, definition)) = unmasked(part, |_| !self.masks || self.release < Release::V5_0)? else {
             return Ok(cql::text(part));
         };
-        let (_, _, after) = cql::split_body(&part[from..])?;
-        let column = part.first().and_then(Token::name).unwrap_or_default();
-        lacking.push(format!("column {column} is not masked: whoever may read the table sees its values"));
-        Ok(format!("{}{}", cql::text(cql::trim(&part[..from])), cql::text(after)))
+        lacking.push(not_masked(&column));
+        Ok(definition)
     }
 
     /// ` WITH …` with the options that the destination has.
@@ -161,6 +162,31 @@ impl Holds {
             }
         }
     }
+}
+
+/// What is said of a column whose mask is left out.
+pub(super) fn not_masked(column: &str) -> String {
+    format!("column {column} is not masked: whoever may read the table sees its values")
+}
+
+/// The column and its definition without its mask; `None` where it has none, or none that `goes`, which is asked with what
+/// stands in front of the mask's arguments.
+///
+/// # Errors
+/// Where the mask has no arguments.
+pub(super) fn unmasked(
+    part: &[Token],
+    goes: impl Fn(&[Token]) -> bool,
+) -> Result<Option<(String, String)>, cql::Error> {
+    let solid: Vec<usize> = (0..part.len()).filter(|at| part[*at].kind != cql::Kind::Blank).collect();
+    let mask = solid.windows(2).find(|pair| part[pair[0]].is_word("MASKED") && part[pair[1]].is_word("WITH"));
+    let Some(&[from, _]) = mask else { return Ok(None) };
+    let (head, _, after) = cql::split_body(&part[from..])?;
+    if !goes(head) {
+        return Ok(None);
+    }
+    let column = part.first().and_then(Token::name).unwrap_or_default();
+    Ok(Some((column, format!("{}{}", cql::text(cql::trim(&part[..from])), cql::text(after)))))
 }
 
 #[cfg(test)]

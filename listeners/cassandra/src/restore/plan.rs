@@ -1,5 +1,6 @@
 //! The plan of a restore: a pure function of what is asked for and what was seen.
 
+mod functions;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,6 +192,7 @@ impl Planner<'_> {
         ));
         self.cluster(seen, contact);
         self.ttl(seen, contact);
+        self.roles(seen, contact);
         self.keyspaces(seen);
         self.contents(seen);
         self.level(seen, contact)
@@ -278,13 +280,18 @@ impl Planner<'_> {
         self.checks.extend(lines);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let holds = holds(seen);
+        let unknown = holds.unknown_types(&captured.types);
         let captured = self.held(captured, &tables, target, holds);
         match schema::statements(&captured, &tables, target, replication) {
             Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
             Ok(made) => {
                 self.schema.extend(exists.is_none().then_some(made.keyspace));
-                let tables = self.fitted(made.tables, target, holds);
-                self.schema.extend(made.types.into_iter().chain(tables));
+                let functions = self.functions(made.functions, target, exists, seen.functions, |statement| {
+                    holds.is_unknown_function(statement, &unknown)
+                });
+                let tables = self.unmasked(made.tables, target, &functions.lost);
+                let tables = self.fitted(tables, target, holds);
+                self.schema.extend(made.types.into_iter().chain(functions.statements).chain(tables));
                 let indexes = self.fitted(made.indexes, target, holds);
                 self.indexes.extend(indexes);
                 self.views(made.views, target, seen);

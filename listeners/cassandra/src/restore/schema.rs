@@ -6,10 +6,24 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use tidemark_listener_core::chain::chain;
+
 use crate::{
     cluster::{ColumnRow, CreateStatement, KeyspaceSchema, TableRows, UdtSchema},
+    describe::TRIGGER,
     restore::cql::{self, Token},
 };
+
+/// A user-defined function or aggregate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// `function` or `aggregate`.
+    pub kind: String,
+    /// Its name, as DESCRIBE has it.
+    pub name: String,
+    /// The statement that makes it, with `IF NOT EXISTS`.
+    pub statement: String,
+}
 
 /// Why a schema cannot be made again.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -36,6 +50,8 @@ pub struct SchemaStatements {
     pub keyspace: String,
     /// Types, each after those it uses.
     pub types: Vec<String>,
+    /// Functions of the keyspace, then its aggregates, which use them. Both may use types, and masks of tables them.
+    pub functions: Vec<Function>,
     /// Tables, in the order asked for.
     pub tables: Vec<String>,
     /// Indexes of these tables; to be made after the load.
@@ -68,6 +84,8 @@ pub fn statements(
     for item in &captured.statements {
         made.add_other(item, tables, &rename)?;
     }
+    // Stable: each kind keeps its order.
+    made.functions.sort_by_key(|function| function.kind == "aggregate");
     Ok(made)
 }
 
@@ -131,6 +149,14 @@ impl SchemaStatements {
     fn add_other(&mut self, item: &CreateStatement, tables: &[&str], rename: &Rename<'_>) -> Result<(), Error> {
         match item.kind.to_ascii_lowercase().as_str() {
             "keyspace" | "type" | "table" => {}
+            "function" => self.add_function(item, "FUNCTION", rename),
+            "aggregate" => self.add_function(item, "AGGREGATE", rename),
+            TRIGGER => {
+                let table = trigger_of(item, rename)?;
+                if tables.contains(&table.as_str()) {
+                    self.warnings.push(format!("trigger {} on {table} is not part of a version", item.name));
+                }
+            }
             "index" => {
                 let (table, statement) = index_of(item, rename)?;
                 if tables.contains(&table.as_str()) {
@@ -148,6 +174,19 @@ impl SchemaStatements {
             }
         }
         Ok(())
+    }
+
+    /// Adds a function, or says that it is left out: no row depends on it.
+    fn add_function(&mut self, item: &CreateStatement, word: &str, rename: &Rename<'_>) {
+        let statement = parse(item, rename).and_then(|parts| match &parts[..] {
+            [tokens] => if_not_exists(tokens, word, item),
+            _ => Err(shape(item)),
+        });
+        let kind = item.kind.to_ascii_lowercase();
+        match statement {
+            Ok(statement) => self.functions.push(Function { kind, name: item.name.clone(), statement }),
+            Err(why) => self.warnings.push(format!("{kind} {} is not made again: {}", item.name, chain(&why))),
+        }
     }
 }
 
@@ -336,6 +375,12 @@ fn index_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<(String, Stri
     Ok((table_after(tokens, "ON", item)?, if_not_exists(tokens, "INDEX", item)?))
 }
 
+/// The table that a trigger is on.
+fn trigger_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<String, Error> {
+    let parts = parse(item, rename)?;
+    table_after(parts.first().ok_or_else(|| shape(item))?, "ON", item)
+}
+
 /// The table that a view is of, and its statement without its id.
 fn view_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<(String, String), Error> {
     let parts = parse(item, rename)?;
@@ -468,7 +513,15 @@ mod tests {
                     "w",
                     "CREATE MATERIALIZED VIEW ks.w AS SELECT * FROM ks.other WHERE k = 1 PRIMARY KEY (k);",
                 ),
-                item("function", "f", "CREATE FUNCTION ks.f() ..."),
+                item("aggregate", "a", "CREATE AGGREGATE ks.a(int)\n SFUNC f\n STYPE int\n INITCOND 0;"),
+                item(
+                    "function",
+                    "f",
+                    "CREATE FUNCTION ks.f(x int, y int)\n RETURNS int\n LANGUAGE java\n AS $$ return ks.f; /* ' */ $$;",
+                ),
+                item("function", "g", "CREATE FUNCTION ks.g() AS $$ $$ x $$;"),
+                item("trigger", "T", "CREATE TRIGGER \"T\" ON \"ks\".\"t\" USING 'a.B'"),
+                item("trigger", "U", "CREATE TRIGGER \"U\" ON \"ks\".\"other\" USING 'a.B'"),
             ],
             vec![column("k", "partition_key", "int")],
             vec![],
@@ -479,7 +532,15 @@ mod tests {
         assert_eq!(made.indexes, vec![index.to_owned()]);
         let view = "CREATE MATERIALIZED VIEW IF NOT EXISTS \"to\".\"V\" AS\n SELECT *\n FROM \"to\".t\n WHERE m IS NOT NULL\n PRIMARY KEY (m, k) WITH CLUSTERING ORDER BY (k ASC) AND comment = 'ks.t WITH'";
         assert_eq!(made.views, vec![("V".to_owned(), view.to_owned())]);
-        assert_eq!(made.warnings.len(), 1);
+        let functions: Vec<(&str, &str)> =
+            made.functions.iter().map(|f| (f.name.as_str(), f.statement.as_str())).collect();
+        let function = "CREATE FUNCTION IF NOT EXISTS \"to\".f(x int, y int)\n RETURNS int\n LANGUAGE java\n AS $$ return ks.f; /* ' */ $$";
+        let aggregate = "CREATE AGGREGATE IF NOT EXISTS \"to\".a(int)\n SFUNC f\n STYPE int\n INITCOND 0";
+        assert_eq!(functions, [("f", function), ("a", aggregate)]);
+        assert!(functions.iter().all(|(_, statement)| built(statement).is_none()));
+        let warnings = made.warnings.join("; ");
+        assert!(made.warnings.len() == 2 && warnings.contains("function g is not"), "{warnings}");
+        assert!(warnings.contains("trigger T on t is not part"), "{warnings}");
         let named = |statement: &str| built(statement).map(|built| built.to_string());
         assert_eq!(named(index).as_deref(), Some("index to.i"));
         assert_eq!(named(view).as_deref(), Some("materialised view to.V"));

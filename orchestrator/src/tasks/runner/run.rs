@@ -71,13 +71,14 @@ impl Run {
 
     /// Writes into the record what the outcome means.
     fn settle(&self, task: &mut TaskRecord, outcome: Result<Completion, Failure>) -> Leave {
-        let failure = match outcome {
+        let mut failure = match outcome {
             Ok(Completion { result, warnings }) => {
                 (task.result, task.error) = (Some(result), None);
                 return self.done(task, if warnings { State::Warnings } else { State::Succeeded });
             }
             Err(failure) => failure,
         };
+        let details = failure.details.take();
         if self.stop.by_person.is_cancelled() {
             task.error = None;
             return self.done(task, State::Cancelled);
@@ -89,7 +90,11 @@ impl Run {
         }
         let again = failure.retryable && task.attempt < self.config.max_attempts;
         task.error = Some(failure);
-        if again { self.requeue(task, self.backoff(task.attempt)) } else { self.done(task, State::Failed) }
+        if again {
+            return self.requeue(task, self.backoff(task.attempt));
+        }
+        task.result = details;
+        self.done(task, State::Failed)
     }
 
     fn done(&self, task: &mut TaskRecord, state: State) -> Leave {

@@ -157,6 +157,17 @@ impl Bench {
         self.damage_object(&key).await;
     }
 
+    /// Deletes a staged file.
+    pub(crate) async fn lose(&self, node: usize, file: &str) {
+        let file = self.slices[node].objects[0].files.iter().find(|f| f.name == file).unwrap();
+        self.store.delete(&file.stored.path()).await.unwrap();
+    }
+
+    /// Deletes what a node said about itself.
+    pub(crate) async fn lose_capture(&self, node: usize) {
+        self.store.delete(&self.slices[node].info.path()).await.unwrap();
+    }
+
     pub(crate) async fn damage_object(&mut self, key: &str) {
         let path = Path::from(key);
         let mut bytes = self.store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();

@@ -14,6 +14,7 @@ use crate::{
     cluster::{ColumnRow, CreateStatement, TableRows, UdtSchema},
     describe::Member,
     restore::{
+        functions::Languages,
         observe::ObservedNode,
         ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
     },
@@ -66,6 +67,7 @@ fn line() -> ObjectLine {
         quality: Quality::Cut,
         topology: None,
         totals: Totals { rows: 7, static_rows: 1, kept_bytes: 100, ..Totals::default() },
+        left_out: Vec::new(),
     }
 }
 
@@ -88,6 +90,8 @@ fn seen() -> Observed {
         last_expiry: LAST_EXPIRY_2038,
         allows_views: true,
         allows_masks: true,
+        functions: Languages { java: true, others: false },
+        authorizes: false,
         clock_offset_millis: 0,
         keyspaces: vec![],
         contents: BTreeMap::new(),
@@ -221,6 +225,36 @@ fn views_are_made_last_where_the_destination_allows_them() {
     );
     let (made, failed) = plan(&line(), captured, &options(), Observed { allows_views: false, ..seen() });
     assert!(failed.is_empty() && warned(&made) && made.schema.iter().all(|s| !s.contains("by_v")));
+}
+
+#[test]
+fn functions_are_made_before_tables_and_named_where_they_are_not() {
+    let mut captured = keyspace("ks");
+    let table = captured.statements.iter_mut().find(|item| item.kind == "table").unwrap();
+    table.statement = "CREATE TABLE ks.t (k int PRIMARY KEY, v int MASKED WITH ks.f(1));".into();
+    for (kind, name, statement) in [
+        ("aggregate", "a", "CREATE AGGREGATE ks.a(int) SFUNC f STYPE int INITCOND 0;"),
+        ("function", "f", "CREATE FUNCTION ks.f(x int, y int) RETURNS int LANGUAGE java AS $$ return x; $$;"),
+        ("trigger", "audit", "CREATE TRIGGER \"audit\" ON \"ks\".\"t\" USING 'a.B'"),
+    ] {
+        captured.statements.push(CreateStatement { kind: kind.into(), name: name.into(), statement: statement.into() });
+    }
+    let said = |plan: &RestorePlan, word: &str| {
+        plan.checks.iter().any(|line| line.status == Status::Warn && line.detail.contains(word))
+    };
+    let (made, failed) = plan(&line(), captured.clone(), &options(), seen());
+    let starts = ["CREATE KEYSPACE", "CREATE FUNCTION", "CREATE AGGREGATE", "CREATE TABLE"];
+    assert!(made.schema.iter().zip(starts).all(|(statement, start)| statement.starts_with(start)), "{:?}", made.schema);
+    assert!(
+        failed.is_empty() && made.schema[3].contains("MASKED WITH \"to\".f(1)") && said(&made, "trigger audit on t")
+    );
+    assert!(made.checks.iter().any(|line| line.name == "roles" && line.status == Status::Ok));
+
+    let none = Languages { java: false, others: false };
+    let (made, failed) = plan(&line(), captured, &options(), Observed { functions: none, authorizes: true, ..seen() });
+    let left = made.schema.iter().any(|s| s.contains("MASKED") || s.contains("FUNCTION") || s.contains("AGGREGATE"));
+    assert!(failed.is_empty() && !left, "{:?}", made.schema);
+    assert!(["function f", "aggregate a", "column v is not masked", "roles"].iter().all(|word| said(&made, word)));
 }
 
 #[test]
