@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
+use serde::{Deserialize, Serialize};
 use tidemark_gateway::{Digest, Env, fetch};
 
 use crate::{
@@ -32,8 +33,18 @@ pub struct VersionSet {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) source: SourceId,
     pub(crate) set: SetId,
-    head: Option<VersionNumber>,
+    head: Option<Head>,
     pub(crate) patience: commit::Patience,
+}
+
+/// The newest manifest of a set, as somebody outside the store remembers it: what the chain must not end before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Its number.
+    pub number: VersionNumber,
+    /// BLAKE3 of its stored bytes.
+    pub digest: Digest,
 }
 
 /// A manifest as the store lists it, unread.
@@ -58,9 +69,10 @@ impl VersionSet {
         Self { store, source, set, head: None, patience: commit::Patience::default() }
     }
 
-    /// The same set, of which version `head` is known to exist: [`newest`](Self::newest) and [`commit`](Self::commit) look
-    /// for the end from there on only, and raise the alarm where it is gone.
-    pub fn with_head(self, head: VersionNumber) -> Self {
+    /// The same set, of which `head` is known to exist: [`newest`](Self::newest), [`head`](Self::head) and
+    /// [`commit`](Self::commit) look for the end from there on only, and raise the alarm where it is gone, is another one, or
+    /// the end does not go back to it.
+    pub fn with_head(self, head: Head) -> Self {
         Self { head: Some(head), ..self }
     }
 
@@ -107,9 +119,26 @@ impl VersionSet {
     /// The newest version; `None` where there is none yet.
     ///
     /// # Errors
-    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`].
+    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`], [`Error::HeadChanged`].
     pub async fn newest(&self) -> Result<Option<Manifest>, Error> {
         Ok(self.end().await?.map(|end| end.manifest))
+    }
+
+    /// The newest version with what is to be remembered of it; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// As [`newest`](Self::newest).
+    pub async fn head(&self) -> Result<Option<(Manifest, Head)>, Error> {
+        Ok(self.end().await?.map(|end| (end.manifest.clone(), end.head())))
+    }
+
+    /// Refuses a set whose last number is below the known head; reads no manifest.
+    ///
+    /// # Errors
+    /// [`Error::List`], [`Error::RolledBack`].
+    pub async fn require_head(&self) -> Result<(), Error> {
+        let newest = self.numbers(self.from()).await?.last().copied();
+        self.refuse_rolled_back(newest).await
     }
 
     /// Reads the whole chain and verifies every number, identity and link; gives the manifests, oldest first.
@@ -129,7 +158,7 @@ impl VersionSet {
             previous = Some(loaded.stored.digest);
             chain.push(loaded.manifest);
         }
-        self.refuse_rolled_back(chain.last().map(|manifest| manifest.number))?;
+        self.refuse_rolled_back(chain.last().map(|manifest| manifest.number)).await?;
         Ok(chain)
     }
 
@@ -151,14 +180,54 @@ impl VersionSet {
         layout::manifest(&self.source, &self.set, number)
     }
 
-    /// The last manifest of the chain, verified.
-    pub(crate) async fn end(&self) -> Result<Option<Loaded>, Error> {
-        let newest = self.numbers(self.head).await?.last().copied();
-        self.refuse_rolled_back(newest)?;
-        match newest {
-            Some(number) => self.load(number).await.map(Some),
-            None => Ok(None),
+    /// Takes every free number through `through` by manifests that hold no version and say why, so that none of them is given
+    /// again; nothing where the chain is as long already. Run again it goes on.
+    ///
+    /// # Errors
+    /// [`commit::Error`] by variant.
+    pub async fn fill(
+        &self,
+        through: VersionNumber,
+        draft: ManifestDraft,
+        claim: &dyn Claim,
+        env: &Env,
+    ) -> Result<(), commit::Error> {
+        let mut next = self.end().await?.map_or(0, |end| end.manifest.number.0) + 1;
+        while next <= through.0 {
+            let draft = ManifestDraft { task: format!("{}-{next}", draft.task), ..draft.clone() };
+            next = self.commit(draft, claim, env).await?.0.number.0 + 1;
         }
+        Ok(())
+    }
+
+    /// The last manifest of the chain, verified back to the known head.
+    pub(crate) async fn end(&self) -> Result<Option<Loaded>, Error> {
+        let newest = self.numbers(self.from()).await?.last().copied();
+        self.refuse_rolled_back(newest).await?;
+        let Some(number) = newest else { return Ok(None) };
+        let end = self.load(number).await?;
+        self.prove_head(&end).await?;
+        Ok(Some(end))
+    }
+
+    /// Refuses an end that does not go back to the known head.
+    async fn prove_head(&self, end: &Loaded) -> Result<(), Error> {
+        let Some(head) = self.head else { return Ok(()) };
+        let found = if end.manifest.number == head.number {
+            Some(end.stored.digest)
+        } else {
+            let at_head = |manifest: &Manifest| manifest.number == head.number;
+            self.find_before(end, head.number, at_head).await?.map(|loaded| loaded.stored.digest)
+        };
+        if found == Some(head.digest) {
+            return Ok(());
+        }
+        let (source_id, set, found) = (self.source.clone(), self.set.clone(), text(found));
+        Err(Error::HeadChanged { source_id, set, head: head.number, found, known: head.digest.to_string() })
+    }
+
+    fn from(&self) -> Option<VersionNumber> {
+        self.head.map(|head| head.number)
     }
 
     pub(crate) async fn load(&self, number: VersionNumber) -> Result<Loaded, Error> {
@@ -239,7 +308,6 @@ impl VersionSet {
         if manifest.previous == previous {
             return Ok(());
         }
-        let text = |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
         let (link, expected) = (text(manifest.previous), text(previous));
         Err(Error::Link { path: self.path(manifest.number), link, expected })
     }
@@ -248,20 +316,28 @@ impl VersionSet {
         if next.previous == Some(loaded.stored.digest) {
             return Ok(());
         }
-        let link = next.previous.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+        let link = text(next.previous);
         let found = loaded.stored.digest.to_string();
         Err(Error::Successor { path: self.path(loaded.manifest.number), next: self.path(next.number), link, found })
     }
 
-    fn refuse_rolled_back(&self, newest: Option<VersionNumber>) -> Result<(), Error> {
-        match self.head {
-            Some(head) if newest < Some(head) => {
-                let found = newest.map_or(0, |number| number.0);
-                Err(Error::RolledBack { source_id: self.source.clone(), set: self.set.clone(), found, head })
-            }
-            _ => Ok(()),
-        }
+    async fn refuse_rolled_back(&self, newest: Option<VersionNumber>) -> Result<(), Error> {
+        let Some(head) = self.from().filter(|head| newest < Some(*head)) else { return Ok(()) };
+        // Listed from the head on only so far; how far back it goes is worth a listing.
+        let found = self.numbers(None).await?.last().map_or(0, |number| number.0);
+        Err(Error::RolledBack { source_id: self.source.clone(), set: self.set.clone(), found, head })
     }
+}
+
+impl Loaded {
+    fn head(&self) -> Head {
+        Head { number: self.manifest.number, digest: self.stored.digest }
+    }
+}
+
+/// A digest, or `none`.
+fn text(digest: Option<Digest>) -> String {
+    digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())
 }
 
 fn listed(meta: &ObjectMeta) -> Option<Listed> {

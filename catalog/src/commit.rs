@@ -77,6 +77,10 @@ pub struct ManifestDraft {
     pub totals: Totals,
     /// Worst quality of the objects.
     pub worst: WorstQuality,
+    /// Why the number is to hold no version; `None` for a version.
+    pub barrier: Option<String>,
+    /// Refuses to follow a version whose cut began after this one's ended: what was captured long ago must not look newest.
+    pub in_order: bool,
 }
 
 /// Why a version was not committed.
@@ -93,6 +97,12 @@ pub enum Error {
         /// Token of the last manifest.
         theirs: FencingToken,
         /// Its number.
+        number: VersionNumber,
+    },
+    /// A version with a later cut was committed meanwhile.
+    #[error("version {number} was committed meanwhile, and its cut began after this one's ended")]
+    Overtaken {
+        /// The newer version.
         number: VersionNumber,
     },
     /// The claim ended before the version was known to be committed. It may still be: a later run of the task finds it.
@@ -146,6 +156,7 @@ pub(crate) async fn commit(
             return Ok((done.manifest, done.stored));
         }
         refuse_fenced(claim, end.as_ref())?;
+        refuse_overtaken(draft, end.as_ref())?;
         searched = end.as_ref().map(|end| end.manifest.number);
         let manifest = next_manifest(set, draft, claim.token(), end.as_ref(), env);
         if let Some(stored) = create(set, &manifest, claim).await? {
@@ -186,6 +197,16 @@ fn refuse_fenced(claim: &dyn Claim, end: Option<&Loaded>) -> Result<(), Error> {
     }
 }
 
+fn refuse_overtaken(draft: &ManifestDraft, end: Option<&Loaded>) -> Result<(), Error> {
+    let newest = end.map(|end| (end.manifest.number, &end.manifest.cut));
+    match (newest, &draft.cut) {
+        (Some((number, Some(newest))), Some(own)) if draft.in_order && newest.from > own.through => {
+            Err(Error::Overtaken { number })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn next_manifest(
     set: &VersionSet,
     draft: &ManifestDraft,
@@ -211,6 +232,7 @@ fn next_manifest(
         objects: draft.objects,
         totals: draft.totals,
         worst: draft.worst,
+        barrier: draft.barrier,
         authenticator: None,
     }
 }

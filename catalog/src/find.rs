@@ -35,6 +35,16 @@ pub enum Error {
     Chain(#[from] chain::Error),
 }
 
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
+            Self::Version { source, .. } | Self::Chain(source) => source.is_retryable(),
+        }
+    }
+}
+
 /// Every version in a store.
 #[derive(Debug, Default)]
 pub struct Survey {

@@ -49,6 +49,10 @@ pub struct Manifest {
     pub totals: Totals,
     /// Worst quality of the objects.
     pub worst: WorstQuality,
+    /// Why this number holds no version, where it holds none: it only keeps the number from being given again and fences older
+    /// claims. Absent for a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<String>,
     /// MAC over all of the above under a key derived from the repository key; `null` where the repository has no key.
     pub authenticator: Option<String>,
 }

@@ -65,6 +65,8 @@ pub(crate) fn draft(task: &str) -> ManifestDraft {
         objects: 0,
         totals: Totals::default(),
         worst: WorstQuality::Cut,
+        barrier: None,
+        in_order: false,
     }
 }
 

@@ -38,6 +38,9 @@ pub struct OpenOptions {
     pub connect_timeout: Duration,
     /// What the store's checksums are worth; only S3 stores.
     pub checksums: Checksums,
+    /// The directory of a file store is made where it is absent. Only for a store that is new: one that is known and whose
+    /// directory is gone (moved, emptied, not mounted) must not be taken for an empty one.
+    pub create: bool,
 }
 
 /// What the checksums that a store tells are worth.
@@ -53,7 +56,7 @@ pub enum Checksums {
 }
 
 impl Default for OpenOptions {
-    /// 64 requests at a time, the default [`Retry`], 2 min a request, 5 s to connect, checksums unproven.
+    /// 64 requests at a time, the default [`Retry`], 2 min a request, 5 s to connect, checksums unproven, nothing made.
     fn default() -> Self {
         Self {
             requests: 64,
@@ -61,6 +64,7 @@ impl Default for OpenOptions {
             request_timeout: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
             checksums: Checksums::Unproven,
+            create: false,
         }
     }
 }
@@ -75,6 +79,12 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The directory of a file store is not there, and was not to be made.
+    #[error("there is no directory {}", path.display())]
+    Absent {
+        /// The directory.
+        path: PathBuf,
     },
     /// An S3 store without credentials.
     #[error("store {url} needs credentials: give env:PREFIX or file:/path")]
@@ -94,7 +104,8 @@ pub enum Error {
 
 /// Opens the store at `url`, decorated with retry and bounded concurrency.
 ///
-/// File stores are created if absent and flush to disk before they acknowledge. S3 uploads carry their SHA-256, so that a
+/// File stores are made only where the options say so, write nothing once their directory is gone, and flush to disk before
+/// they acknowledge. S3 uploads carry their SHA-256, so that a
 /// store never acknowledges bytes other than those sent. `memory:` URLs of one name are one store for this process.
 ///
 /// # Errors
@@ -108,7 +119,10 @@ pub fn open(
     tls::install();
     let guarded = |inner, retry| Guarded::new(inner, options.requests.max(1), retry, env.clone());
     match url {
-        StoreUrl::File(path) => Ok(Arc::new(guarded(Arc::new(file(url, path)?), None))),
+        StoreUrl::File(path) => {
+            let store = file(url, path, options.create)?;
+            Ok(Arc::new(guarded(Arc::new(store), None).with_root(path.clone())))
+        }
         StoreUrl::Memory(name) => Ok(Arc::new(guarded(memory(name), None))),
         StoreUrl::S3(s3) => {
             let credentials = credentials.ok_or_else(|| Error::Credentials { url: url.clone() })?;
@@ -124,8 +138,12 @@ pub fn open(
     }
 }
 
-fn file(url: &StoreUrl, path: &PathBuf) -> Result<LocalFileSystem, Error> {
-    std::fs::create_dir_all(path).map_err(|source| Error::Directory { path: path.clone(), source })?;
+fn file(url: &StoreUrl, path: &PathBuf, create: bool) -> Result<LocalFileSystem, Error> {
+    if create {
+        std::fs::create_dir_all(path).map_err(|source| Error::Directory { path: path.clone(), source })?;
+    } else if !path.is_dir() {
+        return Err(Error::Absent { path: path.clone() });
+    }
     let store = LocalFileSystem::new_with_prefix(path).map_err(|source| Error::Client { url: url.clone(), source })?;
     Ok(store.with_fsync(true))
 }
@@ -181,7 +199,7 @@ fn own_retry(options: &OpenOptions) -> RetryConfig {
 
 #[cfg(test)]
 mod tests {
-    use object_store::{ObjectStoreExt, path::Path};
+    use object_store::{ObjectStoreExt, PutMode, path::Path};
 
     use super::*;
 
@@ -198,11 +216,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_store_is_created_with_its_directories() {
+    async fn a_file_store_is_made_with_its_directories_only_where_that_was_said() {
         let dir = tempfile::tempdir().unwrap();
-        let store = open_url(&format!("file://{}/a/b", dir.path().display()), None).unwrap();
+        let url = format!("file://{}/a/b", dir.path().display());
+        let error = open_url(&url, None).unwrap_err();
+        assert!(matches!(&error, Error::Absent { path } if path.ends_with("a/b")), "{error}");
+        assert!(!dir.path().join("a").exists());
+        let new = OpenOptions { create: true, ..OpenOptions::default() };
+        let store = open(&url.parse().unwrap(), None, &new, &Env::system()).unwrap();
         store.put(&Path::from("c/d"), "x".into()).await.unwrap();
         assert_eq!(std::fs::read(dir.path().join("a/b/c/d")).unwrap(), b"x");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_once_the_directory_of_a_file_store_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, away) = (dir.path().join("here"), dir.path().join("away"));
+        std::fs::create_dir(&here).unwrap();
+        let store = open_url(&format!("file://{}", here.display()), None).unwrap();
+        std::fs::rename(&here, &away).unwrap();
+        let (path, create) = (Path::from("c/d"), PutMode::Create.into());
+        store.put(&path, "x".into()).await.unwrap_err();
+        store.put_opts(&path, "x".into(), create).await.unwrap_err();
+        assert!(store.put_multipart(&path).await.is_err());
+        assert!(!here.exists(), "a write made the directory again");
+        std::fs::rename(&away, &here).unwrap();
+        store.put(&path, "x".into()).await.unwrap();
     }
 
     #[test]

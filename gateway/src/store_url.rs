@@ -8,7 +8,7 @@ use url::Url;
 /// Where a store is; carries no secret, and neither its text nor its errors ever show one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StoreUrl {
-    /// `file:///abs/dir`: a directory of this machine, created if absent.
+    /// `file:///abs/dir`: a directory of this machine.
     File(PathBuf),
     /// `s3://bucket[/prefix]?endpoint=http://127.0.0.1:7070&region=r`: an S3-compatible store.
     S3(S3Url),

@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AddSource, AddStore, Checklist, List, Object, Operation, Order, Page, Policy, Problem, Protect, Restore,
-        RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Order, Page, Policy,
+        Problem, Protect, Restore, RestorePlan, Source, Store, Version, VersionDetail,
     },
     control::ControlApi,
 };
@@ -130,6 +130,10 @@ impl ControlApi for Api {
         stores::test(self, name).await
     }
 
+    async fn accept_store(&self, name: &str, request: AcceptStore) -> Result<AcceptedStore, Problem> {
+        stores::accept(self, name, request).await
+    }
+
     async fn add_source(&self, request: AddSource) -> Result<Source, Problem> {
         sources::add(self, request).await
     }
@@ -213,6 +217,11 @@ impl ControlApi for Api {
 
     async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem> {
         let found = self.tasks().cancel(&operations::parse_id(id)?).await.map_err(answer)?;
+        found.map(operations::show).ok_or_else(|| problems::unknown_operation(id))
+    }
+
+    async fn resume_operation(&self, id: &str) -> Result<Operation, Problem> {
+        let found = self.tasks().resume(&operations::parse_id(id)?).await.map_err(answer)?;
         found.map(operations::show).ok_or_else(|| problems::unknown_operation(id))
     }
 }

@@ -86,7 +86,12 @@ impl Executors {
     /// A version by its printed id.
     pub(crate) async fn version(&self, id: &str) -> Result<(OpenStore, Manifest), Failure> {
         let found = self.stores.find(&version_id(id)?).await?;
-        found.ok_or_else(|| unknown_version(id))
+        let (store, manifest) = found.ok_or_else(|| unknown_version(id))?;
+        match &manifest.barrier {
+            None => Ok((store, manifest)),
+            Some(reason) => Err(Failure::permanent("TM-VER-0410", format!("{id} holds no version: {reason}"))
+                .with_hint("tidemark version list shows what there is")),
+        }
     }
 
     /// A version by its printed id, unread: it may be damaged.
@@ -129,14 +134,37 @@ impl From<registrations::Error> for Failure {
 
 impl From<stores::Error> for Failure {
     fn from(error: stores::Error) -> Self {
+        use stores::Error as E;
         match error {
-            stores::Error::Unknown(_) => Self::permanent("TM-STORE-0404", words(&error)),
-            stores::Error::Registrations(error) => error.into(),
-            stores::Error::Credentials { .. } => Self::permanent("TM-STORE-0103", words(&error))
+            E::Unknown(_) => Self::permanent("TM-STORE-0404", words(&error)),
+            E::Registrations(error) => error.into(),
+            E::Credentials { .. } => Self::permanent("TM-STORE-0103", words(&error))
                 .with_hint("credentials are read by the daemon: its environment or the file it names"),
-            stores::Error::Url { .. } | stores::Error::Open { .. } => Self::permanent("TM-STORE-0101", words(&error)),
+            E::Url { .. } | E::Open { .. } => Self::permanent("TM-STORE-0101", words(&error)),
+            E::Emptied { .. } => Self::permanent("TM-STORE-0110", words(&error)).with_hint(OTHER_STORE),
+            E::Swapped { .. } => Self::permanent("TM-STORE-0111", words(&error)).with_hint(OTHER_STORE),
+            E::WentBack { .. } => Self::permanent("TM-STORE-0112", words(&error)).with_hint(OTHER_STORE),
+            E::Identity { ref source, .. } => store("TM-STORE-0115", &error, source.is_retryable()),
+            E::Generations { ref source, .. } => store("TM-STORE-0104", &error, source.is_retryable()),
+            E::Find { ref source, .. } => store("TM-CAT-0006", &error, source.is_retryable()),
+            E::Chain { ref source, .. } if source.is_other_store() => other_chain(&error),
+            E::Chain { ref source, .. } => store("TM-CAT-0001", &error, source.is_retryable()),
         }
     }
+}
+
+/// A failure of the store; it is away where that may pass.
+fn store(code: &str, error: &(dyn std::error::Error + 'static), retryable: bool) -> Failure {
+    Failure::of(code, words(error), retryable).by_absence_of("store")
+}
+
+/// What to do about a store that is not what it was.
+const OTHER_STORE: &str =
+    "bring the store back as it was; only if it was put back on purpose: tidemark store accept NAME --confirm NAME";
+
+/// A chain that ends before its known head, or whose head is another one.
+fn other_chain(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::permanent("TM-STORE-0113", words(error)).with_hint(OTHER_STORE)
 }
 
 impl From<stores::FindError> for Failure {
@@ -150,37 +178,51 @@ impl From<stores::FindError> for Failure {
 
 impl From<chain::Error> for Failure {
     fn from(error: chain::Error) -> Self {
-        Self::of("TM-CAT-0001", words(&error), error.is_retryable())
+        if error.is_other_store() {
+            return other_chain(&error);
+        }
+        store("TM-CAT-0001", &error, error.is_retryable())
     }
 }
 
 impl From<pages::Error> for Failure {
     fn from(error: pages::Error) -> Self {
         let retryable = matches!(&error, pages::Error::Page(page) if page.is_retryable());
-        Self::of("TM-CAT-0002", words(&error), retryable)
+        store("TM-CAT-0002", &error, retryable)
     }
 }
 
 impl From<page_io::Error> for Failure {
     fn from(error: page_io::Error) -> Self {
-        Self::of("TM-CAT-0003", words(&error), error.is_retryable())
+        store("TM-CAT-0003", &error, error.is_retryable())
     }
 }
 
 impl From<commit::Error> for Failure {
     fn from(error: commit::Error) -> Self {
+        if matches!(&error, commit::Error::Chain(chain) if chain.is_other_store()) {
+            return other_chain(&error);
+        }
+        if matches!(error, commit::Error::Overtaken { .. }) {
+            return Self::permanent("TM-CAT-0007", words(&error))
+                .with_hint("the newer version holds what this one would");
+        }
         // A fenced claim is taken anew: the next attempt has a higher token.
         let fenced = matches!(error, commit::Error::Fenced { .. } | commit::Error::ClaimLost { .. });
-        Self::of("TM-CAT-0004", words(&error), fenced || error.is_retryable())
+        if fenced {
+            Self::retryable("TM-CAT-0004", words(&error))
+        } else {
+            store("TM-CAT-0004", &error, error.is_retryable())
+        }
     }
 }
 
 impl From<work::Error> for Failure {
     fn from(error: work::Error) -> Self {
         let retryable = match &error {
-            work::Error::List { .. } => true,
+            work::Error::List { source, .. } => tidemark_gateway::retry::is_transient(source),
             work::Error::Page(page) => page.is_retryable(),
         };
-        Self::of("TM-CAT-0005", words(&error), retryable)
+        store("TM-CAT-0005", &error, retryable)
     }
 }

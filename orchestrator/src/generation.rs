@@ -8,12 +8,12 @@
 //!
 //! A crash in between leaves a number that nobody uses.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, path::Path};
 use tidemark_catalog::{chain, chain::VersionSet, find, layout};
-use tidemark_gateway::{Env, upload};
+use tidemark_gateway::{Digest, Env, fetch, retry, upload};
 
 use crate::coordinator::{self, Coordinator, Op};
 
@@ -32,6 +32,14 @@ pub enum Error {
     /// The end of a chain cannot be read.
     #[error("find the newest token of the store")]
     Chain(#[from] chain::Error),
+    /// A number that is listed cannot be read.
+    #[error("read generation {number}")]
+    Read {
+        /// The number.
+        number: u64,
+        /// Why.
+        source: fetch::Error,
+    },
     /// A number cannot be written.
     #[error("write generation {number}")]
     Write {
@@ -40,6 +48,20 @@ pub enum Error {
         /// Why.
         source: upload::Error,
     },
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Coordinator(_) => true,
+            Self::List(source) => retry::is_transient(source),
+            Self::Find(source) => source.is_retryable(),
+            Self::Chain(source) => source.is_retryable(),
+            Self::Read { source, .. } => source.is_retryable(),
+            Self::Write { source, .. } => source.is_retryable(),
+        }
+    }
 }
 
 /// Makes sure that this coordinator's generation is its own in `store`; `attached` are the stores that use it already.
@@ -53,25 +75,75 @@ pub async fn attach(
     attached: &[Arc<dyn ObjectStore>],
     env: &Env,
 ) -> Result<u64, Error> {
-    let key = format!("generation/{repository}");
-    if coordinator.get(&key).await.map_err(Error::Coordinator)?.is_some() {
-        return Ok(coordinator.generation());
+    let known = coordinator.get(&key(repository)).await.map_err(Error::Coordinator)?.is_some();
+    let current = coordinator.generation();
+    // One that was raised while this store was away is not in it.
+    if known && listed(store).await?.contains(&current) {
+        return Ok(current);
     }
-    let number = take(coordinator.generation(), store, attached, env).await?;
-    coordinator.raise_generation(number).await.map_err(Error::Coordinator)?;
-    let put = Op::put(key, number.to_string());
-    coordinator.txn(vec![], vec![put], vec![]).await.map_err(Error::Coordinator)?;
-    Ok(number)
+    take_above(coordinator, repository, current, store, attached, env).await
 }
 
-/// Takes the lowest number that is new in `store`, not below `current`, and new in the others where it is above `current`.
-async fn take(
-    current: u64,
+/// True where attaching `store` would take a generation above the present one.
+///
+/// # Errors
+/// [`Error`].
+pub async fn rises(coordinator: &dyn Coordinator, store: &Arc<dyn ObjectStore>) -> Result<bool, Error> {
+    Ok(lowest_new(store).await? > coordinator.generation())
+}
+
+/// Takes a generation that is new in `store` and here: whatever was claimed before is fenced by what is committed under it.
+///
+/// # Errors
+/// As [`attach`].
+pub async fn renew(
+    coordinator: &dyn Coordinator,
+    repository: &str,
     store: &Arc<dyn ObjectStore>,
     attached: &[Arc<dyn ObjectStore>],
     env: &Env,
 ) -> Result<u64, Error> {
-    let mut number = current.max(newest(store).await?.max(newest_token(store).await?) + 1);
+    take_above(coordinator, repository, coordinator.generation() + 1, store, attached, env).await
+}
+
+/// Forgets that this coordinator's generation is in a repository: attaching it again takes a new one.
+///
+/// # Errors
+/// [`Error::Coordinator`].
+pub async fn detach(coordinator: &dyn Coordinator, repository: &str) -> Result<(), Error> {
+    let delete = vec![Op::delete(key(repository))];
+    coordinator.txn(vec![], delete, vec![]).await.map_err(Error::Coordinator)?;
+    Ok(())
+}
+
+fn key(repository: &str) -> String {
+    format!("generation/{repository}")
+}
+
+async fn take_above(
+    coordinator: &dyn Coordinator,
+    repository: &str,
+    least: u64,
+    store: &Arc<dyn ObjectStore>,
+    attached: &[Arc<dyn ObjectStore>],
+    env: &Env,
+) -> Result<u64, Error> {
+    let number = take(coordinator.generation(), least, store, attached, env).await?;
+    coordinator.raise_generation(number).await.map_err(Error::Coordinator)?;
+    let put = Op::put(key(repository), number.to_string());
+    coordinator.txn(vec![], vec![put], vec![]).await.map_err(Error::Coordinator)?;
+    Ok(number)
+}
+
+/// Takes the lowest number that is new in `store`, not below `least`, and new in the others where it is above `current`.
+async fn take(
+    current: u64,
+    least: u64,
+    store: &Arc<dyn ObjectStore>,
+    attached: &[Arc<dyn ObjectStore>],
+    env: &Env,
+) -> Result<u64, Error> {
+    let mut number = least.max(lowest_new(store).await?);
     loop {
         let others = if number > current { attached } else { &[] };
         if claim_in_all(number, std::iter::once(store).chain(others), env).await? {
@@ -104,12 +176,33 @@ async fn claim_in_all(
 /// # Errors
 /// [`Error::List`].
 pub(crate) async fn newest(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
+    Ok(listed(store).await?.last().copied().unwrap_or(0))
+}
+
+/// All generations that a store holds.
+///
+/// # Errors
+/// [`Error::List`].
+pub(crate) async fn listed(store: &Arc<dyn ObjectStore>) -> Result<BTreeSet<u64>, Error> {
     let listed = store.list(Some(&Path::from("gen")));
-    let numbers = listed.try_fold(0, |highest: u64, object| async move {
-        let number = object.location.filename().and_then(|name| name.parse().ok());
-        Ok(highest.max(number.unwrap_or(0)))
+    let numbers = listed.try_filter_map(|object| async move {
+        Ok(object.location.filename().and_then(|name| name.parse::<u64>().ok()))
     });
-    numbers.await.map_err(Error::List)
+    numbers.try_collect().await.map_err(Error::List)
+}
+
+/// BLAKE3 of what is stored of a generation.
+///
+/// # Errors
+/// [`Error::Read`].
+pub(crate) async fn digest(store: &Arc<dyn ObjectStore>, number: u64) -> Result<Digest, Error> {
+    let bytes = fetch::get_unchecked(store, &layout::generation(number)).await;
+    bytes.map(|bytes| Digest::of(&bytes)).map_err(|source| Error::Read { number, source })
+}
+
+/// The lowest number above all that a store holds or that its newest manifests carry.
+async fn lowest_new(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
+    Ok(newest(store).await?.max(newest_token(store).await?) + 1)
 }
 
 /// The highest generation in the newest manifests of a store.
@@ -160,6 +253,29 @@ mod tests {
         assert_eq!(attach(&coordinator, "one", &one, &[], &env).await.unwrap(), 1);
         assert_eq!(attach(&coordinator, "two", &two, &[Arc::clone(&one)], &env).await.unwrap(), 6);
         assert_eq!(attach(&state().0, "one", &one, &[], &env).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_away_while_the_generation_rose_gets_a_new_one() {
+        let (one, two, env) = (store(), store(), Env::system());
+        attach(&state().0, "two", &two, &[], &env).await.unwrap();
+        let (coordinator, _directory) = state();
+        assert_eq!(attach(&coordinator, "one", &one, &[], &env).await.unwrap(), 1);
+        assert_eq!(attach(&coordinator, "two", &two, &[], &env).await.unwrap(), 2);
+        assert_eq!(attach(&coordinator, "one", &one, &[two], &env).await.unwrap(), 2);
+        assert_eq!(listed(&one).await.unwrap(), BTreeSet::from([1, 2]));
+    }
+
+    #[tokio::test]
+    async fn a_renewed_generation_is_above_all_and_in_all_stores() {
+        let (one, two, env) = (store(), store(), Env::system());
+        let (coordinator, _directory) = state();
+        attach(&coordinator, "one", &one, &[], &env).await.unwrap();
+        attach(&coordinator, "two", &two, &[Arc::clone(&one)], &env).await.unwrap();
+        assert_eq!(renew(&coordinator, "two", &two, &[Arc::clone(&one)], &env).await.unwrap(), 2);
+        assert_eq!((newest(&one).await.unwrap(), newest(&two).await.unwrap()), (2, 2));
+        detach(&coordinator, "two").await.unwrap();
+        assert_eq!(attach(&coordinator, "two", &two, &[one], &env).await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -6,6 +6,9 @@
 //!    written for it.
 //! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
 //!
+//! Before it captures and before it commits the store must be the one that was registered and hold all that is known to have
+//! been committed to it ([`crate::stores`]).
+//!
 //! Killed anywhere, the next run starts from the checkpoints; what is written again gets new names. Partitions that cannot
 //! be captured are absent, with the reason, and each object's quality says what that means for it; so it is with a partition
 //! that cannot be read of one object. An object of which no partition can be read is `missing`, with the reason; only where
@@ -24,7 +27,7 @@ use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidemark_catalog::{
-    ids::{ObjectName, SetId, SourceId},
+    ids::{ObjectName, SetId, SourceId, VersionNumber},
     slice::SliceManifest,
     stored::StoredRef,
 };
@@ -35,7 +38,7 @@ use crate::{
     executors::{Executors, read_document, spec},
     patterns,
     registrations::SourceRecord,
-    stores::OpenStore,
+    stores::{self, OpenStore},
     tasks::{Completion, Failure, TaskContext},
 };
 use names::TaskNames;
@@ -59,6 +62,9 @@ struct Captured {
     slices: Vec<StoredRef>,
     /// Listeners whose partition could not be captured, with the reason.
     absent: Vec<(String, String)>,
+    /// True where an earlier run captured it.
+    #[serde(skip)]
+    resumed: bool,
 }
 
 /// What all objects of a version are made of.
@@ -91,6 +97,7 @@ struct Job<'a> {
 /// Makes a version. The steps are boxed: of the unboxed whole the compiler cannot tell that it is Send.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let job = Job::new(with, &context).await?;
+    let gone = job.gone().boxed().await?;
     let captured = job.captured().boxed().await?;
     let slices = Arc::new(job.read_slices(&captured).boxed().await?);
     let objects = job.objects(&slices).boxed().await?;
@@ -100,7 +107,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
     outcome::require_some(&lines)?;
     let lists = outcome::lists(&lines);
-    let (manifest, quality) = job.seal(lines).boxed().await?;
+    let (manifest, quality) = job.seal(lines, captured.resumed).boxed().await?;
     let version = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
     let result = json!({
         "version": version,
@@ -110,20 +117,31 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "absent": captured.absent,
         "missing": lists.missing,
         "left_out": lists.left_out,
+        "gone_versions": gone,
     });
-    Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") })
+    Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") || !gone.is_empty() })
 }
 
 impl<'a> Job<'a> {
     async fn new(with: &'a Executors, context: &'a TaskContext) -> Result<Self, Failure> {
         let ProtectSpec { policy } = spec(context)?;
         let (source, driver) = with.source(&policy.source).await?;
-        let store = with.stores.get(&policy.store).await?;
+        let store = with.stores.unproven(&policy.store).await?;
         let name = |text: &str| Failure::permanent("TM-POL-0400", format!("{text:?} is not a name"));
         let source_id: SourceId = policy.source.parse().map_err(|_| name(&policy.source))?;
         let set = policy.name.parse().map_err(|_| name(&policy.name))?;
         let names = Arc::new(TaskNames::new(source_id.clone(), context.token));
         Ok(Self { with, context, policy, source_id, set, source, driver, store, names })
+    }
+
+    /// Numbers of this set whose manifests somebody deleted, the store being proven the one that is known.
+    async fn gone(&self) -> Result<Vec<VersionNumber>, Failure> {
+        let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
+        let gone = stores::identity::gone(&set).await?;
+        if !gone.is_empty() {
+            tracing::error!(source_id = %self.source_id, set = %self.set, ?gone, "manifests of versions were deleted");
+        }
+        Ok(gone)
     }
 
     async fn read_slices(&self, captured: &Captured) -> Result<Vec<SliceManifest>, Failure> {

@@ -89,6 +89,11 @@ impl Registrations {
         Self { coordinator }
     }
 
+    /// The coordinator they are in.
+    pub fn coordinator(&self) -> &Arc<dyn Coordinator> {
+        &self.coordinator
+    }
+
     /// One of them.
     ///
     /// # Errors
@@ -120,12 +125,37 @@ impl Registrations {
         value: &T,
     ) -> Result<Option<T>, Error> {
         let key = format!("{prefix}{name}");
-        let bytes = serde_json::to_vec(value).expect("registrations are plain data");
         let when = vec![Cmp::CreateRevision(key.clone(), 0)];
-        let outcome = self.coordinator.txn(when, vec![Op::put(&key, bytes)], vec![Op::Get(key.clone())]).await;
+        let outcome = self.coordinator.txn(when, vec![Op::put(&key, encode(value))], vec![Op::Get(key.clone())]).await;
         let outcome = outcome.map_err(|source| Error::Coordinator { key, source })?;
         outcome.gets.into_iter().flatten().next().map(|kv| decode(&kv)).transpose()
     }
+
+    /// Replaces a registration that is `known`; false where it is another one by now.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn replace<T: Serialize>(&self, prefix: &str, name: &str, known: &T, value: &T) -> Result<bool, Error> {
+        let key = format!("{prefix}{name}");
+        let (when, put) = (vec![Cmp::Value(key.clone(), encode(known))], vec![Op::put(&key, encode(value))]);
+        let outcome = self.coordinator.txn(when, put, vec![]).await;
+        Ok(outcome.map_err(|source| Error::Coordinator { key, source })?.succeeded)
+    }
+
+    /// Removes a registration that is `known`; false where it is another one by now.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn remove<T: Serialize>(&self, prefix: &str, name: &str, known: &T) -> Result<bool, Error> {
+        let key = format!("{prefix}{name}");
+        let (when, delete) = (vec![Cmp::Value(key.clone(), encode(known))], vec![Op::delete(&key)]);
+        let outcome = self.coordinator.txn(when, delete, vec![]).await;
+        Ok(outcome.map_err(|source| Error::Coordinator { key, source })?.succeeded)
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("registrations are plain data")
 }
 
 fn decode<T: DeserializeOwned>(kv: &Kv) -> Result<T, Error> {

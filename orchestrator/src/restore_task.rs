@@ -13,7 +13,7 @@ use tidemark_catalog::{
 };
 use tidemark_listener_core::{
     check::Status,
-    driver::{RestoreControl, RestoreJob, RestoreOptions, RestorePlan, TtlPolicy},
+    driver::{self, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, TtlPolicy},
 };
 use tidemark_web::api::{self, Restore};
 
@@ -49,7 +49,7 @@ impl Prepared {
     /// # Errors
     /// The driver's.
     pub(crate) async fn plan(&self) -> Result<RestorePlan, Failure> {
-        Ok(self.driver.plan_restore(&self.job).await?)
+        self.driver.plan_restore(&self.job).await.map_err(away)
     }
 }
 
@@ -146,10 +146,19 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         checkpoint: context.checkpoints.load(DRIVER_PART).await?,
         save: Arc::new(context.checkpoints.clone()),
     };
-    let mut report = prepared.driver.restore(&prepared.job, &plan, control).await?;
+    let mut report = prepared.driver.restore(&prepared.job, &plan, control).await.map_err(away)?;
     report.warnings.extend(prepared.left_out);
     let warnings = !report.warnings.is_empty();
     Ok(Completion { result: json!(report), warnings })
+}
+
+/// Code of what restorers cannot read from the store.
+const STORE_READ: &str = "TM-REST-0102";
+
+/// A restorer's failure that may go away: the destination is away, or the store is.
+fn away(error: driver::Error) -> Failure {
+    let what = if error.code == STORE_READ { "store" } else { "destination" };
+    Failure::from(error).by_absence_of(what)
 }
 
 /// The plan of the first run of this task.

@@ -1,4 +1,8 @@
-//! Registered stores, opened when they are needed and kept open.
+//! Registered stores, opened when they are needed and kept open. Before a store is used it is looked at whether it is still
+//! the one that was registered (`identity`).
+
+pub(crate) mod identity;
+mod known;
 
 use std::{
     collections::HashMap,
@@ -7,7 +11,7 @@ use std::{
 
 use object_store::ObjectStore;
 use tidemark_catalog::ids::VersionId;
-use tidemark_catalog::{chain, chain::VersionSet, manifest::Manifest};
+use tidemark_catalog::{chain, chain::VersionSet, find, manifest::Manifest, page_io};
 use tidemark_gateway::{
     Env,
     credentials::{self, Credentials},
@@ -15,7 +19,11 @@ use tidemark_gateway::{
     store_url::{self, StoreUrl},
 };
 
-use crate::registrations::{self, Registrations, STORES, StoreRecord};
+use crate::{
+    generation,
+    registrations::{self, Registrations, STORES, StoreRecord},
+};
+use known::Known;
 
 /// Variables that carry a store's keys to a listener.
 const LISTENER_KEYS: [&str; 2] = ["TIDEMARK_STORE_ACCESS_KEY_ID", "TIDEMARK_STORE_SECRET_ACCESS_KEY"];
@@ -53,6 +61,72 @@ pub enum Error {
         /// Why.
         source: open::Error,
     },
+    /// It holds no repository although it is registered.
+    #[error("store {name} at {url} holds no repository: emptied, moved away, or not mounted")]
+    Emptied {
+        /// The store.
+        name: String,
+        /// Where it is.
+        url: String,
+    },
+    /// It holds another repository.
+    #[error("store {name} at {url} holds repository {found}; registered is {known}")]
+    Swapped {
+        /// The store.
+        name: String,
+        /// Where it is.
+        url: String,
+        /// The repository in it.
+        found: String,
+        /// The one that was registered.
+        known: String,
+    },
+    /// A generation that was written to it is gone, or is another one.
+    #[error(
+        "store {name} at {url} was put back: generation {generation} is gone or another one, its newest is {newest}"
+    )]
+    WentBack {
+        /// The store.
+        name: String,
+        /// Where it is.
+        url: String,
+        /// The generation that is known.
+        generation: u64,
+        /// The newest in the store; 0 for none.
+        newest: u64,
+    },
+    /// Its identity cannot be read.
+    #[error("identify store {name}")]
+    Identity {
+        /// The store.
+        name: String,
+        /// Why.
+        source: page_io::Error,
+    },
+    /// Its generations cannot be read.
+    #[error("generations of store {name}")]
+    Generations {
+        /// The store.
+        name: String,
+        /// Why.
+        source: generation::Error,
+    },
+    /// Its version sets cannot be found.
+    #[error("version sets of store {name}")]
+    Find {
+        /// The store.
+        name: String,
+        /// Why.
+        source: find::Error,
+    },
+    /// A chain in it cannot be read, or ends before what is known of it.
+    #[error("versions of store {name}")]
+    Chain {
+        /// The store.
+        name: String,
+        /// Why.
+        source: chain::Error,
+    },
 }
 
 /// An open store.
@@ -68,6 +142,7 @@ pub struct OpenStore {
 #[derive(Clone)]
 pub struct Stores {
     registrations: Registrations,
+    known: Known,
     env: Env,
     opened: Arc<Mutex<HashMap<StoreRecordKey, Arc<dyn ObjectStore>>>>,
 }
@@ -78,23 +153,38 @@ type StoreRecordKey = (String, Option<String>, bool);
 impl Stores {
     /// Stores registered in `registrations`.
     pub fn new(registrations: Registrations, env: Env) -> Self {
-        Self { registrations, env, opened: Arc::default() }
+        let known = Known::new(Arc::clone(registrations.coordinator()));
+        Self { registrations, known, env, opened: Arc::default() }
     }
 
-    /// Opens a store that need not be registered; makes no request.
+    /// Opens a store that is not registered yet; of a file store the directory is made.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Credentials`], [`Error::Open`].
+    /// As [`Stores::open`].
+    pub fn open_new(&self, record: StoreRecord) -> Result<OpenStore, Error> {
+        self.open_or_make(record, true)
+    }
+
+    /// Opens a store, whatever is in it; makes no request.
+    ///
+    /// # Errors
+    /// [`Error::Url`], [`Error::Credentials`], [`Error::Open`]; [`Error::Emptied`] where the directory of a file store is gone.
     pub fn open(&self, record: StoreRecord) -> Result<OpenStore, Error> {
+        self.open_or_make(record, false)
+    }
+
+    fn open_or_make(&self, record: StoreRecord, create: bool) -> Result<OpenStore, Error> {
         let key = (record.url.clone(), record.credentials.clone(), record.checksums);
-        if let Some(objects) = self.lock().get(&key) {
-            return Ok(OpenStore { record, objects: Arc::clone(objects) });
+        // One that is to be made may have been open before, elsewhere on the same path.
+        let opened = if create { None } else { self.lock().get(&key).map(Arc::clone) };
+        if let Some(objects) = opened {
+            return Ok(OpenStore { record, objects });
         }
         let url = parse_url(&record)?;
         let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
-        let options = open::OpenOptions { checksums: record.checksums(), ..open::OpenOptions::default() };
+        let options = open::OpenOptions { checksums: record.checksums(), create, ..open::OpenOptions::default() };
         let opened = open::open(&url, credentials.as_ref(), &options, &self.env);
-        let objects = opened.map_err(|source| Error::Open { name: record.name.clone(), source })?;
+        let objects = opened.map_err(|source| not_open(&record, source))?;
         self.lock().insert(key, Arc::clone(&objects));
         Ok(OpenStore { record, objects })
     }
@@ -114,34 +204,75 @@ impl Stores {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A registered store.
+    /// A registered store, which is still what was registered ([`Stores::identify`]).
     ///
     /// # Errors
     /// [`Error`]; [`Error::Unknown`] where there is none of this name.
     pub async fn get(&self, name: &str) -> Result<OpenStore, Error> {
+        let store = self.unproven(name).await?;
+        self.identify(&store).await?;
+        Ok(store)
+    }
+
+    /// A registered store, whatever is in it now.
+    ///
+    /// # Errors
+    /// As [`Stores::open`]; [`Error::Unknown`] where there is none of this name.
+    pub async fn unproven(&self, name: &str) -> Result<OpenStore, Error> {
         let record = self.registrations.get(STORES, name).await?;
         self.open(record.ok_or_else(|| Error::Unknown(name.to_owned()))?)
     }
 
-    /// All registered stores.
+    /// All registered stores, which hold the repositories that were registered.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn all(&self) -> Result<Vec<OpenStore>, Error> {
-        let records: Vec<StoreRecord> = self.registrations.list(STORES).await?;
-        records.into_iter().map(|record| self.open(record)).collect()
+        let mut stores = Vec::new();
+        for record in self.records().await? {
+            let store = self.open(record)?;
+            self.same_repository(&store).await?;
+            stores.push(store);
+        }
+        Ok(stores)
     }
 
-    /// The store that a version is in, and its set, unread; `None` where no registered store has it.
+    /// Registrations of all stores.
     ///
     /// # Errors
-    /// [`FindError`].
+    /// [`Error::Registrations`].
+    pub async fn records(&self) -> Result<Vec<StoreRecord>, Error> {
+        Ok(self.registrations.list(STORES).await?)
+    }
+
+    /// The store that a version is in, and its set, unread; `None` where no registered store has it. A store that cannot be
+    /// used hides no version of another one.
+    ///
+    /// # Errors
+    /// [`FindError`] where no store has it and one of them cannot be looked into, or is known to have held it.
     pub async fn place(&self, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        for store in self.all().await? {
-            let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
-            if set.list().await?.contains(&id.number) {
-                return Ok(Some((store, set)));
+        let mut refused = None;
+        for record in self.records().await? {
+            match self.holds(record, id).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => refused = refused.or(Some(error)),
             }
+        }
+        refused.map_or(Ok(None), Err)
+    }
+
+    async fn holds(&self, record: StoreRecord, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        let store = self.open(record)?;
+        self.same_repository(&store).await?;
+        let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
+        if set.list().await?.contains(&id.number) {
+            return Ok(Some((store, set)));
+        }
+        let head = self.known.head(&store.record.repository, &id.source, &id.set).await.map_err(Error::from)?;
+        if head.is_some_and(|head| head.number >= id.number) {
+            let (source_id, set) = (id.source.clone(), id.set.clone());
+            return Err(chain::Error::Hole { source_id, set, missing: id.number }.into());
         }
         Ok(None)
     }
@@ -165,6 +296,15 @@ pub enum FindError {
     /// Its chain cannot be read.
     #[error(transparent)]
     Chain(#[from] chain::Error),
+}
+
+/// A directory that is gone is what an emptied store looks like.
+fn not_open(record: &StoreRecord, source: open::Error) -> Error {
+    let (name, url) = (record.name.clone(), record.url.clone());
+    match source {
+        open::Error::Absent { .. } => Error::Emptied { name, url },
+        source => Error::Open { name, source },
+    }
 }
 
 fn parse_url(record: &StoreRecord) -> Result<StoreUrl, Error> {
@@ -191,28 +331,4 @@ pub fn listener_secrets(record: &StoreRecord) -> Result<Vec<(String, String)>, E
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
-        let [name, url, repository, commit_mode] = ["s", "s3://backups", "", "a"].map(str::to_owned);
-        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false }
-    }
-
-    #[test]
-    fn listeners_get_their_own_keys_and_the_daemons_only_where_they_have_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = |name: &str| {
-            let file = directory.path().join(name);
-            std::fs::write(&file, format!("access_key_id={name}\nsecret_access_key=secret-of-{name}\n")).unwrap();
-            Some(format!("file:{}", file.display()))
-        };
-        let ids = |record| {
-            let secrets = listener_secrets(&record).unwrap();
-            secrets.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
-        };
-        assert_eq!(ids(record(key("daemon"), key("listener"))), ["listener", "secret-of-listener"]);
-        assert_eq!(ids(record(key("daemon"), None)), ["daemon", "secret-of-daemon"]);
-        assert!(ids(record(None, None)).is_empty());
-    }
-}
+mod tests;

@@ -7,6 +7,10 @@
 //! Every write of a running task compares its claim: a run that lost it changes nothing any more. Its fencing token is
 //! (generation, revision of the claim), so a later run has a higher one. A daemon that is killed leaves a queue entry without
 //! a claim, which the next one takes; checkpoints tell it what is done.
+//!
+//! A run that finds its source, store or destination away is tried again with growing pauses while that lasts, up to a bound;
+//! a saved checkpoint with something new in it starts the bound anew. A task that failed keeps its checkpoints, so that it can
+//! be resumed, until its record goes.
 
 mod checkpoint;
 mod claim;
@@ -15,6 +19,7 @@ mod progress;
 mod prune;
 mod queue;
 mod record;
+mod resume;
 mod runner;
 mod submit;
 
@@ -22,7 +27,7 @@ pub use checkpoint::Checkpoints;
 pub(crate) use checkpoint::DRIVER_PART;
 pub use progress::StoredProgress;
 pub use queue::{Status, Tasks};
-pub use record::{Failure, Kind, State, TaskRecord};
+pub use record::{Failure, Kind, State, TaskRecord, Waiting};
 pub use runner::{Completion, Execute, Runner, RunnerConfig, TaskContext};
 pub use submit::Submit;
 
@@ -58,6 +63,14 @@ pub enum Error {
     KeyReused {
         /// The task of the earlier request.
         task: String,
+    },
+    /// There is nothing to resume.
+    #[error("operation {task} cannot be resumed: {reason}")]
+    NotResumable {
+        /// The task.
+        task: String,
+        /// Why not.
+        reason: String,
     },
     /// A checkpoint is larger than the coordinator takes.
     #[error("checkpoint {part} of task {task} has {size} bytes, the limit is {limit}")]

@@ -83,7 +83,7 @@ async fn verify_line(
     }
     let verified = driver.verify(&store.objects, &entry, Arc::clone(&context.progress));
     tokio::select! {
-        verified = verified => Ok(verified?),
+        verified = verified => Ok(verified.map_err(|error| Failure::from(error).by_absence_of("store"))?),
         () = context.cancel.cancelled() => Err(Failure::cancelled()),
     }
 }

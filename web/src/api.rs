@@ -17,5 +17,5 @@ pub use policies::{Policy, Protect};
 pub use problem::Problem;
 pub use restores::{PlannedObject, Restore, RestorePlan, TtlPolicy};
 pub use sources::{AddSource, ListenerState, Object, Source};
-pub use stores::{AddStore, CheckLine, Checklist, Store};
+pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
 pub use versions::{Totals, Version, VersionDetail, VersionObject};

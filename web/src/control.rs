@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::api::{
-    AddSource, AddStore, Checklist, List, Object, Operation, Page, Policy, Problem, Protect, Restore, RestorePlan,
-    Source, Store, Version, VersionDetail,
+    AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Page, Policy, Problem,
+    Protect, Restore, RestorePlan, Source, Store, Version, VersionDetail,
 };
 
 /// Answers the API; implemented by the orchestrator. Errors are complete problems: status, code, detail, hint.
@@ -23,6 +23,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn store(&self, name: &str) -> Result<Store, Problem>;
     /// Runs the preflight of a store again.
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem>;
+    /// Takes a store as it is now: put back from a copy, emptied or replaced on purpose.
+    async fn accept_store(&self, name: &str, request: AcceptStore) -> Result<AcceptedStore, Problem>;
     /// Registers a source.
     async fn add_source(&self, request: AddSource) -> Result<Source, Problem>;
     /// Registered sources.
@@ -58,4 +60,6 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem>;
     /// Asks an operation to stop.
     async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem>;
+    /// Takes up an operation that failed where its checkpoint is.
+    async fn resume_operation(&self, id: &str) -> Result<Operation, Problem>;
 }

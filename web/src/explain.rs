@@ -54,6 +54,7 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-CAT-0004",
     "TM-CAT-0005",
     "TM-CAT-0006",
+    "TM-CAT-0007",
     "TM-CLI-0001",
     "TM-CLI-0002",
     "TM-CLI-0003",
@@ -107,6 +108,13 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-STORE-0104",
     "TM-STORE-0105",
     "TM-STORE-0106",
+    "TM-STORE-0110",
+    "TM-STORE-0111",
+    "TM-STORE-0112",
+    "TM-STORE-0113",
+    "TM-STORE-0114",
+    "TM-STORE-0115",
+    "TM-STORE-0116",
     "TM-STORE-0400",
     "TM-STORE-0404",
     "TM-STORE-0409",
@@ -119,15 +127,17 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-TASK-0007",
     "TM-TASK-0008",
     "TM-TASK-0404",
+    "TM-TASK-0409",
     "TM-VER-0001",
     "TM-VER-0002",
     "TM-VER-0003",
     "TM-VER-0400",
     "TM-VER-0404",
+    "TM-VER-0410",
 ];
 
 /// Number of codes.
-const COUNT: usize = 114;
+const COUNT: usize = 124;
 
 /// The page of a code, Markdown; `None` where there is no such code.
 pub fn page(code: &str) -> Option<&'static str> {

@@ -66,6 +66,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(stores::list, stores::add))
         .routes(routes!(stores::show))
         .routes(routes!(stores::test))
+        .routes(routes!(stores::accept))
         .routes(routes!(sources::list, sources::add))
         .routes(routes!(sources::show))
         .routes(routes!(sources::test))
@@ -81,6 +82,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(operations::list))
         .routes(routes!(operations::show))
         .routes(routes!(operations::cancel))
+        .routes(routes!(operations::resume))
 }
 
 /// The OpenAPI 3.1 document of the API, as pretty JSON with a final newline; `docs/openapi.json` holds the same bytes.

@@ -93,9 +93,30 @@ pub enum Error {
         /// The version that is known to exist.
         head: VersionNumber,
     },
+    /// The newest version that is known is another one in the store.
+    #[error(
+        "version {head} of set {set} of source {source_id} is another one than was committed: BLAKE3 {found}, known {known}"
+    )]
+    HeadChanged {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// The version that is known to exist.
+        head: VersionNumber,
+        /// Digest of the stored bytes, or `none`.
+        found: String,
+        /// The digest that is known.
+        known: String,
+    },
 }
 
 impl Error {
+    /// Whether the store holds less than, or something else than, what is known to have been committed to it.
+    pub fn is_other_store(&self) -> bool {
+        matches!(self, Self::RolledBack { .. } | Self::HeadChanged { .. })
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -76,17 +76,63 @@ async fn a_deleted_version_is_a_hole() {
     assert!(matches!(&error, Error::Read { path, .. } if *path == set.path(VersionNumber(2))), "{error}");
 }
 
+async fn head_at(set: &VersionSet, number: u64) -> Head {
+    set.load(VersionNumber(number)).await.unwrap().head()
+}
+
 #[tokio::test]
 async fn a_chain_that_ends_before_its_known_head_raises_the_alarm() {
     let (store, set) = chain_of(3).await;
-    let known = set.clone().with_head(VersionNumber(3));
+    let known = set.clone().with_head(set.head().await.unwrap().unwrap().1);
     assert_eq!(known.newest().await.unwrap().unwrap().number, VersionNumber(3));
-    let one_known = set.clone().with_head(VersionNumber(1));
+    let one_known = set.clone().with_head(head_at(&set, 1).await);
     assert_eq!(one_known.newest().await.unwrap().unwrap().number, VersionNumber(3));
     store.delete(&set.path(VersionNumber(3))).await.unwrap();
-    for error in [known.newest().await.unwrap_err(), known.verify_chain().await.unwrap_err()] {
+    let found = [known.newest().await.map(drop), known.verify_chain().await.map(drop), known.require_head().await];
+    for error in found.map(Result::unwrap_err) {
         assert!(matches!(error, Error::RolledBack { head: VersionNumber(3), .. }), "{error}");
+        assert!(error.is_other_store() && !error.is_retryable());
     }
+    one_known.require_head().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_chain_that_went_on_goes_back_to_its_known_head_or_is_another_one() {
+    let (_, set) = chain_of(3).await;
+    let (_, other) = chain_of(5).await;
+    for number in 1..=3 {
+        let known = other.clone().with_head(head_at(&other, number).await);
+        assert_eq!(known.head().await.unwrap().unwrap().1.number, VersionNumber(5));
+        let swapped = other.clone().with_head(head_at(&set, number).await);
+        let error = swapped.newest().await.unwrap_err();
+        assert!(matches!(error, Error::HeadChanged { head, .. } if head.0 == number), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_out_between_the_known_head_and_the_end_is_named() {
+    let (store, set) = chain_of(5).await;
+    let known = set.clone().with_head(head_at(&set, 1).await);
+    store.delete(&set.path(VersionNumber(3))).await.unwrap();
+    let error = known.head().await.unwrap_err();
+    assert!(matches!(&error, Error::Read { path, .. } if *path == set.path(VersionNumber(3))), "{error}");
+}
+
+#[tokio::test]
+async fn lost_numbers_are_taken_by_manifests_without_a_version() {
+    let (store, set) = chain_of(5).await;
+    for number in [4, 5] {
+        store.delete(&set.path(VersionNumber(number))).await.unwrap();
+    }
+    let (claim, env) = (crate::testing::TestClaim::new(9), Env::system());
+    let lost = ManifestDraft { barrier: Some("lost".to_owned()), ..crate::testing::draft("accept") };
+    for _ in 0..2 {
+        set.fill(VersionNumber(5), lost.clone(), &claim, &env).await.unwrap();
+    }
+    let chain = set.verify_chain().await.unwrap();
+    assert_eq!(chain.iter().map(|m| m.barrier.is_some()).collect::<Vec<_>>(), [false, false, false, true, true]);
+    let stale = set.commit(crate::testing::draft("stale"), &crate::testing::TestClaim::new(1), &env).await;
+    assert!(matches!(stale, Err(commit::Error::Fenced { .. })), "{stale:?}");
 }
 
 #[tokio::test]

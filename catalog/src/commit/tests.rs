@@ -182,3 +182,21 @@ async fn a_late_create_of_an_overtaken_claim_replaces_nothing() {
     tokio::time::sleep(LATE * 2).await;
     assert_eq!(set_in(&inner, "east", "daily").verify_chain().await.unwrap(), [new]);
 }
+
+#[tokio::test]
+async fn what_was_captured_long_ago_does_not_become_the_newest() {
+    let (store, env, claim) = (memory(), Env::system(), TestClaim::new(1));
+    let set = set_in(&store, "east", "daily");
+    let cut = |from: i64, through: i64| {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        Some(Cut { from: at(from), through: at(through), partitions: Vec::new() })
+    };
+    let of = |task: &str, cut, in_order| ManifestDraft { cut, in_order, ..draft(task) };
+    set.commit(of("new", cut(20, 30), true), &claim, &env).await.unwrap();
+    let error = set.commit(of("old", cut(1, 19), true), &claim, &env).await.unwrap_err();
+    assert!(matches!(error, Error::Overtaken { number: VersionNumber(1) }) && !error.is_retryable(), "{error}");
+    set.commit(of("beside", cut(1, 20), true), &claim, &env).await.expect("their cuts meet");
+    set.commit(of("clock set back", cut(1, 2), false), &claim, &env).await.expect("captured just now");
+    let (again, _) = set.commit(of("new", cut(20, 30), true), &claim, &env).await.unwrap();
+    assert_eq!(again.number, VersionNumber(1), "it was committed before");
+}

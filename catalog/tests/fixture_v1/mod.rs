@@ -171,6 +171,8 @@ impl Writer {
             objects: 3,
             totals: totals().plus(totals()).plus(totals()),
             worst: WorstQuality::Missing,
+            barrier: None,
+            in_order: false,
         };
         let set = VersionSet::new(self.store.clone(), self.source.clone(), self.set.clone());
         set.commit(draft, &Held(self.names.token()), &self.env).await.unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Every test has loopback addresses of its own; docs/testing.md lists them.
 
+mod absence;
 mod access;
 mod counters;
 mod damage;
@@ -24,6 +25,7 @@ mod replica_down;
 mod replicas_collapse;
 mod s3;
 mod schema_change;
+mod store_identity;
 mod stores;
 mod surface;
 mod views;

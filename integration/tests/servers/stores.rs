@@ -41,7 +41,8 @@ fn options() -> OpenOptions {
 }
 
 fn local(url: &str) -> Arc<dyn ObjectStore> {
-    open::open(&url.parse().unwrap(), None, &options(), &Env::system()).unwrap()
+    let options = OpenOptions { create: true, ..options() };
+    open::open(&url.parse().unwrap(), None, &options, &Env::system()).unwrap()
 }
 
 struct Held;
@@ -59,7 +60,18 @@ impl Claim for Held {
 fn draft(task: String) -> ManifestDraft {
     let (node, kind) = ("n1".to_owned(), "fake".to_owned());
     let (totals, worst) = (Totals::default(), WorstQuality::Cut);
-    ManifestDraft { task, node, kind, cut: None, pages: Vec::new(), objects: 0, totals, worst }
+    ManifestDraft {
+        task,
+        node,
+        kind,
+        cut: None,
+        pages: Vec::new(),
+        objects: 0,
+        totals,
+        worst,
+        barrier: None,
+        in_order: false,
+    }
 }
 
 /// Everything that a store must do; the same for all of them.

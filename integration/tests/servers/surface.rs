@@ -17,11 +17,12 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "store add",
     "store list",
     "store show",
     "store test",
+    "store accept",
     "source add",
     "source list",
     "source show",
@@ -39,6 +40,7 @@ const COMMANDS: [&str; 22] = [
     "op show",
     "op watch",
     "op cancel",
+    "op resume",
     "explain",
 ];
 

@@ -36,6 +36,13 @@ struct Arguments {
     /// Buffers of one consolidation, bytes.
     #[arg(long, env = "TIDEMARK_CONSOLIDATION_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     consolidation_memory_bytes: usize,
+    /// How long a source, store or destination may be away before an operation that needs it is given up, seconds. What is
+    /// newly done starts the time anew.
+    #[arg(long, env = "TIDEMARK_LONGEST_ABSENCE_SECONDS", default_value_t = 4 * 3600, value_name = "SECONDS")]
+    longest_absence_seconds: usize,
+    /// Longest pause between two tries meanwhile, seconds; pauses grow from 2 s.
+    #[arg(long, env = "TIDEMARK_LONGEST_PAUSE_SECONDS", default_value_t = 60, value_name = "SECONDS")]
+    longest_pause_seconds: usize,
 }
 
 impl From<Arguments> for RawConfig {
@@ -48,6 +55,8 @@ impl From<Arguments> for RawConfig {
             node: arguments.node,
             consolidations: arguments.consolidations,
             consolidation_memory_bytes: arguments.consolidation_memory_bytes,
+            longest_absence_seconds: arguments.longest_absence_seconds,
+            longest_pause_seconds: arguments.longest_pause_seconds,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Stores: preflight, repository, generation, and what comes back from them.
 
+mod accept;
+
+pub(super) use accept::accept;
+
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -16,6 +20,7 @@ use crate::{
     generation,
     registrations::{POLICIES, SOURCES, STORES, SourceRecord, StoreRecord},
     stores::{self, OpenStore},
+    tasks::Failure,
 };
 
 /// Registers a store. Each step is safe to do again; the registration comes last.
@@ -35,7 +40,9 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let proven = api.with.stores.prove_checksums(&record).await.map_err(answer)?;
     let checksums = proven.is_some_and(|line| line.outcome == preflight::Outcome::Passed);
     let store = OpenStore { record: StoreRecord { checksums, ..record }, objects: opened.objects };
+    api.with.stores.prove_again(&store).await.map_err(answer)?;
     attach(api, &store).await?;
+    api.with.stores.learn(&store).await.map_err(answer)?;
     take_over(api, &store).await?;
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
         Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
@@ -56,7 +63,7 @@ fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
         StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false };
     // A reference that leads nowhere shows now and not in the first capture.
     stores::listener_secrets(&record).map_err(answer)?;
-    api.with.stores.open(record).map_err(|error| match &error {
+    api.with.stores.open_new(record).map_err(|error| match &error {
         stores::Error::Url { .. } => refused(400, "TM-STORE-0400", &error)
             .with_hint("file:///dir, s3://bucket/prefix?endpoint=http://host:port&region=r, or memory:"),
         _ => answer(error),
@@ -87,12 +94,30 @@ async fn with_repository(
 }
 
 async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
-    let others: Vec<_> = api.with.stores.all().await.map_err(answer)?.into_iter().map(|s| s.objects).collect();
     let repository = &store.record.repository;
+    let rises = generation::rises(&*api.coordinator, &store.objects).await;
+    let others = others(api, store, rises.map_err(|error| refused(503, "TM-STORE-0104", &error))?).await?;
     let taken = generation::attach(&*api.coordinator, repository, &store.objects, &others, &api.with.env).await;
     let generation = taken.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
     tracing::info!(store = store.record.name, generation, "store attached");
     Ok(())
+}
+
+/// The other stores, to tell them the generation where it `rises`. One whose directory is gone keeps no other from being
+/// registered as long as there is nothing to tell.
+async fn others(api: &Api, store: &OpenStore, rises: bool) -> Result<Vec<Arc<dyn ObjectStore>>, Problem> {
+    let mut others = Vec::new();
+    for record in api.with.stores.records().await.map_err(answer)? {
+        if record.name == store.record.name {
+            continue;
+        }
+        match api.with.stores.open(record) {
+            Ok(other) => others.push(other.objects),
+            Err(stores::Error::Emptied { .. }) if !rises => {}
+            Err(error) => return Err(answer(error)),
+        }
+    }
+    Ok(others)
 }
 
 /// Brings back sources and policies that the store's mirror holds and that are not registered here.
@@ -130,17 +155,50 @@ pub(super) async fn one(api: &Api, name: &str) -> Result<Store, Problem> {
     record.map(show).ok_or_else(|| answer(crate::stores::Error::Unknown(name.to_owned())))
 }
 
-/// Runs the preflight again.
+/// Looks whether the store is still the one that was registered, and runs the preflight again. Nothing is written to another
+/// one.
 pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
-    let store = api.with.stores.get(name).await.map_err(answer)?;
-    let lines = match preflight::run(&store.objects, &api.with.env).await {
+    let store = match api.with.stores.unproven(name).await {
+        Err(error @ stores::Error::Emptied { .. }) => return Ok(checklist(vec![other_store(name, error)])),
+        store => store.map_err(answer)?,
+    };
+    if let Err(error) = api.with.stores.prove_all(&store).await {
+        return Ok(checklist(vec![other_store(name, error)]));
+    }
+    let mut lines = vec![same_store(name, &store)];
+    lines.extend(properties(api, name, &store).await?);
+    Ok(checklist(lines))
+}
+
+fn same_store(name: &str, store: &OpenStore) -> CheckLine {
+    CheckLine {
+        name: "identity".to_owned(),
+        subject: name.to_owned(),
+        status: "ok".to_owned(),
+        detail: format!("repository {}, with all that is known to be in it", store.record.repository),
+        hint: None,
+    }
+}
+
+fn other_store(name: &str, error: stores::Error) -> CheckLine {
+    let failure = Failure::from(error);
+    CheckLine {
+        name: "identity".to_owned(),
+        subject: name.to_owned(),
+        status: "fail".to_owned(),
+        detail: failure.to_string(),
+        hint: failure.hint,
+    }
+}
+
+async fn properties(api: &Api, name: &str, store: &OpenStore) -> Result<Vec<CheckLine>, Problem> {
+    Ok(match preflight::run(&store.objects, &api.with.env).await {
         Ok(report) => {
             let checksums = api.with.stores.prove_checksums(&store.record).await.map_err(answer)?;
             report.lines.into_iter().chain(checksums).map(|line| show_line(name, line)).collect()
         }
         Err(error) => vec![failed(name, &error)],
-    };
-    Ok(checklist(lines))
+    })
 }
 
 fn show_line(store: &str, line: preflight::Line) -> CheckLine {

@@ -96,6 +96,11 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
     }
 }
 
+/// A number that holds no version: it was given before the store was put back.
+fn lost(line: Version, reason: &str) -> Version {
+    Version { quality: "lost".to_owned(), damage: Some(reason.to_owned()), ..line }
+}
+
 fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
     let damage = crate::errors::chain(error);
     tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
@@ -161,6 +166,14 @@ pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
 }
 
 fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
+    let line = show_version(store, id, manifest);
+    match &manifest.barrier {
+        Some(reason) => lost(line, reason),
+        None => line,
+    }
+}
+
+fn show_version(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
     Version {
         id: id.to_string(),
         store: store.record.name.clone(),

@@ -1,6 +1,6 @@
 //! Settings of the daemon.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tidemark_listener_core::driver::ConsolidateLimits;
 
@@ -23,6 +23,10 @@ pub struct RawConfig {
     pub consolidations: usize,
     /// Bytes of buffers of one consolidation.
     pub consolidation_memory_bytes: usize,
+    /// Seconds that a source, store or destination may be away before a task is given up.
+    pub longest_absence_seconds: usize,
+    /// Longest pause between two tries of a task, seconds.
+    pub longest_pause_seconds: usize,
 }
 
 /// Settings that are sound.
@@ -81,13 +85,22 @@ impl RawConfig {
         let control_listen = loopback("control-listen", &self.control_listen)?;
         range("consolidations", self.consolidations, 1, 64)?;
         range("consolidation-memory-bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
+        range("longest-absence-seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;
+        range("longest-pause-seconds", self.longest_pause_seconds, 1, 3600)?;
+        let seconds = |seconds: usize| Duration::from_secs(seconds as u64);
+        let runner = RunnerConfig {
+            node: self.node,
+            longest_absence: seconds(self.longest_absence_seconds),
+            longest_backoff: seconds(self.longest_pause_seconds),
+            ..RunnerConfig::default()
+        };
         let memory_bytes = self.consolidation_memory_bytes;
         Ok(Config {
             state: self.state,
             listen,
             token_file: self.token_file,
             control_listen,
-            runner: RunnerConfig { node: self.node, ..RunnerConfig::default() },
+            runner,
             listeners: ListenerConfig::default(),
             consolidations: self.consolidations,
             consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },

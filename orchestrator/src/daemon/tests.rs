@@ -3,6 +3,7 @@
 
 mod cancel;
 mod lists;
+mod store;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -26,6 +27,8 @@ fn raw(state: &Path) -> RawConfig {
         node: "test".to_owned(),
         consolidations: 1,
         consolidation_memory_bytes: 64 << 20,
+        longest_absence_seconds: 3600,
+        longest_pause_seconds: 60,
     }
 }
 

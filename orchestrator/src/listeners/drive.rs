@@ -98,6 +98,7 @@ async fn capture_once(
             Ok(Reply::Finished(json)) => return finished(key, &json),
             Ok(Reply::Failed { code, message, retryable }) => {
                 let failure = Failure::of(&code, format!("listener {}: {message}", key.listener), retryable);
+                let failure = failure.by_absence_of("source");
                 return if retryable { Try::Failed(failure) } else { Try::GivenUp(failure) };
             }
             Ok(Reply::Checked(_)) => {}

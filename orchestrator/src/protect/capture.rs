@@ -28,7 +28,7 @@ impl Job<'_> {
     /// What was captured, by this run or an earlier one.
     pub(super) async fn captured(&self) -> Result<Captured, Failure> {
         if let Some(captured) = self.context.checkpoints.load(PART).await? {
-            return Ok(captured);
+            return Ok(Captured { resumed: true, ..captured });
         }
         let captured = self.capture_all().await?;
         self.context.checkpoints.save(PART, &captured).await?;
@@ -100,23 +100,25 @@ fn sort_out(specs: Vec<ListenerSpec>, outcomes: Vec<Result<StoredRef, Failure>>)
         return Err(Failure::cancelled());
     }
     let mut captured = Captured::default();
-    let mut retryable = false;
+    let (mut retryable, mut away) = (false, None);
     for (spec, outcome) in specs.into_iter().zip(outcomes) {
         match outcome {
             Ok(slice) => captured.slices.push(slice),
             Err(failure) => {
                 tracing::warn!(listener = spec.id, %failure, "partition is absent from the version");
                 retryable |= failure.retryable;
+                away = away.or_else(|| failure.away.clone());
                 captured.absent.push((spec.id, failure.to_string()));
             }
         }
     }
-    if captured.slices.is_empty() { Err(nothing(&captured.absent, retryable)) } else { Ok(captured) }
+    if captured.slices.is_empty() { Err(nothing(&captured.absent, retryable, away)) } else { Ok(captured) }
 }
 
-fn nothing(absent: &[(String, String)], retryable: bool) -> Failure {
+fn nothing(absent: &[(String, String)], retryable: bool, away: Option<String>) -> Failure {
     let reasons: Vec<_> = absent.iter().map(|(_, reason)| reason.as_str()).collect();
-    Failure::of("TM-PROT-0001", format!("no partition could be captured; {}", reasons.join("; ")), retryable)
+    let words = format!("no partition could be captured; {}", reasons.join("; "));
+    Failure { away, ..Failure::of("TM-PROT-0001", words, retryable) }
         .with_hint("tidemark source test shows what each listener needs")
 }
 

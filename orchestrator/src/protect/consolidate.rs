@@ -54,7 +54,7 @@ impl Job<'_> {
         let job = self.consolidate_job(object, inputs, previous);
         match self.driver.consolidate(job).await {
             Ok(line) => Ok(line),
-            Err(error) if error.retryable || error.cancelled => Err(error.into()),
+            Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of("store")),
             Err(error) => {
                 tracing::error!(source_id = %self.source_id, %object, code = error.code, %error, "object is missing from the version");
                 missing(object, &inputs.slices, &error)

@@ -1,9 +1,9 @@
 //! The commit: pages, then the manifest.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use tidemark_catalog::{
-    chain::VersionSet,
+    chain::Head,
     commit::{Claim, ManifestDraft},
     entry::{Cut, ObjectLine, PartitionCut, Quality, Totals},
     ids::FencingToken,
@@ -33,12 +33,19 @@ impl Claim for RunClaim {
 
 impl Job<'_> {
     /// Commits the version, or finds that an earlier run of this task did; returns it and the word for its worst quality.
-    pub(super) async fn seal(&self, lines: Vec<ObjectLine>) -> Result<(Manifest, &'static str), Failure> {
-        let draft = self.draft(lines).await?;
+    /// Of a capture of an earlier run, none that a newer version has overtaken.
+    pub(super) async fn seal(
+        &self,
+        lines: Vec<ObjectLine>,
+        resumed: bool,
+    ) -> Result<(Manifest, &'static str), Failure> {
+        let draft = ManifestDraft { in_order: resumed, ..self.draft(lines).await? };
         self.write_root().await?;
-        let set = VersionSet::new(Arc::clone(&self.store.objects), self.source_id.clone(), self.set.clone());
+        let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
         let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
-        let (manifest, _) = set.commit(draft, &claim, &self.with.env).await?;
+        let (manifest, stored) = set.commit(draft, &claim, &self.with.env).await?;
+        let head = Head { number: manifest.number, digest: stored.digest };
+        self.with.stores.committed(&self.store, &self.source_id, &self.set, head).await?;
         let quality = word(manifest.worst);
         tracing::info!(version_id = %format!("{}.{}.{}", manifest.source, manifest.set, manifest.number),
             fencing_token = %manifest.token, quality, "version committed");
@@ -60,6 +67,8 @@ impl Job<'_> {
             objects,
             totals,
             worst,
+            barrier: None,
+            in_order: false,
         })
     }
 }

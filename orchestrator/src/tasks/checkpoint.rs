@@ -2,6 +2,11 @@
 //!
 //! A part larger than a value of the coordinator is cut into chunks, which are written in one transaction.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -20,11 +25,17 @@ const PART_BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Checkpoints {
     claim: Claim,
+    progressed: Arc<AtomicBool>,
 }
 
 impl Checkpoints {
     pub(super) fn new(claim: Claim) -> Self {
-        Self { claim }
+        Self { claim, progressed: Arc::default() }
+    }
+
+    /// True once something new was saved by this run.
+    pub(super) fn progressed(&self) -> bool {
+        self.progressed.load(Ordering::SeqCst)
     }
 
     /// A part as it was last saved, by this or an earlier run.
@@ -50,11 +61,14 @@ impl Checkpoints {
             return Err(Error::CheckpointSize { task, part, size: bytes.len(), limit: PART_BYTES });
         }
         let old = self.chunks(part).await?;
+        let same = old.iter().flat_map(|kv| &kv.value).eq(&bytes);
         let name = |index: usize| format!("{}{index:04}", keys::chunks(self.claim.id(), part));
         let mut ops: Vec<Op> =
             bytes.chunks(CHUNK_BYTES).enumerate().map(|(index, chunk)| Op::put(name(index), chunk)).collect();
         ops.extend(old.into_iter().skip(ops.len()).map(|kv| Op::Delete(kv.key)));
-        self.claim.write(ops, "save a checkpoint").await
+        self.claim.write(ops, "save a checkpoint").await?;
+        self.progressed.fetch_or(!same, Ordering::SeqCst);
+        Ok(())
     }
 
     async fn chunks(&self, part: &str) -> Result<Vec<Kv>, Error> {

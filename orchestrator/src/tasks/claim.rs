@@ -36,6 +36,7 @@ impl Claim {
         if task.state.is_done() {
             return Ok(None);
         }
+        task.lost_runs += u32::from(task.state == State::Running);
         (task.state, task.attempt) = (State::Running, task.attempt + 1);
         let generation = tasks.coordinator.generation();
         let (when, then) = taking(&task, (kv.key, kv.mod_revision), lease, node);

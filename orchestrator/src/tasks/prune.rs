@@ -59,6 +59,10 @@ impl Tasks {
         for ops in tasks.iter().flat_map(of_task).collect::<Vec<_>>().chunks(MAX_OPS) {
             self.txn(vec![], ops.to_vec(), vec![], "delete old tasks").await?;
         }
+        // Only those that failed still have any; a crash before leaves them to the next start.
+        for id in &tasks {
+            self.delete_checkpoints(id).await?;
+        }
         let (found, _) =
             list_all(&*self.coordinator, keys::IDEMPOTENCY).await.map_err(Error::coordinator("list keys"))?;
         let mut over = 0;
@@ -100,6 +104,9 @@ mod tests {
             exclusive: None,
             state,
             attempt: 1,
+            lost_runs: 0,
+            failures: 0,
+            waiting: None,
             due_millis: 0,
             created: at,
             finished: state.is_done().then_some(at),

@@ -27,6 +27,15 @@ pub struct TaskRecord {
     pub state: State,
     /// How often it was claimed. A run that was interrupted by an orderly stop does not count.
     pub attempt: u32,
+    /// Runs in a row of which no end was recorded: the daemon was killed, or lost its claims.
+    #[serde(default)]
+    pub lost_runs: u32,
+    /// Failures in a row that may go away and are no absence, without progress in between.
+    #[serde(default)]
+    pub failures: u32,
+    /// What was away when it ran last; until a run makes progress.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     /// When it may run, ms since 1970; names its queue entry.
     pub due_millis: u64,
     /// When it was asked for.
@@ -37,6 +46,18 @@ pub struct TaskRecord {
     pub error: Option<Failure>,
     /// What came out.
     pub result: Option<Value>,
+}
+
+/// A wait for something that is away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// What is away: `source`, `store` or `destination`.
+    pub what: String,
+    /// When a run found it away first.
+    pub since: Timestamp,
+    /// Runs in a row that found it away.
+    pub tries: u32,
 }
 
 /// What a task does.
@@ -117,13 +138,16 @@ pub struct Failure {
     /// What the message only counts; becomes the result of a task that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
+    /// What is away, where that is the reason: `source`, `store` or `destination`. It is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
 }
 
 impl Failure {
     /// A failure that another attempt would repeat.
     pub fn permanent(code: &str, message: impl Into<String>) -> Self {
-        let message = bounded(message.into());
-        Self { code: code.to_owned(), message, hint: None, retryable: false, cancelled: false, details: None }
+        let (code, message) = (code.to_owned(), bounded(message.into()));
+        Self { code, message, hint: None, retryable: false, cancelled: false, details: None, away: None }
     }
 
     /// A failure that may go away.
@@ -139,6 +163,13 @@ impl Failure {
     /// The work was told to stop.
     pub fn cancelled() -> Self {
         Self { cancelled: true, ..Self::permanent("TM-TASK-0001", "cancelled") }
+    }
+
+    /// The same failure; where it may go away, because `what` (`source`, `store` or `destination`) is away.
+    #[must_use]
+    pub fn by_absence_of(mut self, what: &str) -> Self {
+        self.away = self.retryable.then(|| what.to_owned());
+        self
     }
 
     /// The same failure with a hint.
@@ -159,7 +190,8 @@ impl Failure {
 impl From<driver::Error> for Failure {
     fn from(error: driver::Error) -> Self {
         let driver::Error { code, message, hint, retryable, cancelled } = error;
-        Self { code: code.to_owned(), message: bounded(message), hint, retryable, cancelled, details: None }
+        let (code, message) = (code.to_owned(), bounded(message));
+        Self { code, message, hint, retryable, cancelled, details: None, away: None }
     }
 }
 
@@ -171,6 +203,7 @@ impl From<super::Error> for Failure {
             super::Error::CheckpointSize { .. } => ("TM-TASK-0004", false),
             super::Error::Decode { .. } => ("TM-TASK-0005", false),
             super::Error::KeyReused { .. } => ("TM-API-0422", false),
+            super::Error::NotResumable { .. } => ("TM-TASK-0409", false),
         };
         Self::of(code, crate::errors::chain(&error), retryable)
     }

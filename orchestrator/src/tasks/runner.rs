@@ -15,7 +15,7 @@ use tidemark_listener_core::progress::ProgressSink;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Checkpoints, Error, Failure, TaskRecord, Tasks, claim::Claim, keys, prune};
+use super::{Checkpoints, Error, Failure, State, TaskRecord, Tasks, claim::Claim, keys, prune};
 use crate::coordinator::{Lease, Watch, WatchEvent, list_all};
 use run::Run;
 
@@ -63,26 +63,33 @@ pub struct RunnerConfig {
     pub node: String,
     /// Tasks at the same time, from 1.
     pub max_running: usize,
-    /// Attempts before a task is given up, from 1.
+    /// Failures in a row that may go away, and runs in a row without an end, before a task is given up, from 1. Those by the
+    /// absence of source, store or destination do not count.
     pub max_attempts: u32,
+    /// How long a source, store or destination may be away before a task that needs it is given up.
+    pub longest_absence: Duration,
     /// Time to live of the lease.
     pub lease_ttl: Duration,
     /// Time before the lease's deadline at which runs are interrupted.
     pub lease_margin: Duration,
-    /// Wait before the second attempt; doubles with each, up to a minute.
+    /// Wait before the second attempt; doubles with each.
     pub backoff: Duration,
+    /// Longest wait before an attempt.
+    pub longest_backoff: Duration,
 }
 
 impl Default for RunnerConfig {
-    /// 4 tasks, 5 attempts, a lease of 10 s with a margin of 3 s, first backoff 2 s.
+    /// 4 tasks, 5 attempts, 4 h of absence, a lease of 10 s with a margin of 3 s, waits from 2 s to a minute.
     fn default() -> Self {
         Self {
             node: "tidemarkd".to_owned(),
             max_running: 4,
             max_attempts: 5,
+            longest_absence: Duration::from_secs(4 * 3600),
             lease_ttl: Duration::from_secs(10),
             lease_margin: Duration::from_secs(3),
             backoff: Duration::from_secs(2),
+            longest_backoff: Duration::from_secs(60),
         }
     }
 }
@@ -275,7 +282,8 @@ impl Runner {
                 key.strip_prefix(keys::CHECKPOINTS).and_then(|rest| rest.split('/').next()?.parse::<TaskId>().ok());
             let Some(id) = id.filter(|id| last.as_ref() != Some(id)) else { continue };
             let task = self.tasks.get(&id).await?;
-            if task.is_none_or(|status| status.task.state.is_done()) {
+            // One that failed keeps them, to be resumed.
+            if task.is_none_or(|status| status.task.state.is_done() && status.task.state != State::Failed) {
                 self.tasks.delete_checkpoints(&id).await?;
             }
             last = Some(id);

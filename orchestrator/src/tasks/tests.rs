@@ -43,7 +43,8 @@ fn submit(body: Value) -> Submit {
 }
 
 fn config() -> RunnerConfig {
-    RunnerConfig { backoff: Duration::from_millis(1), ..RunnerConfig::default() }
+    let (backoff, longest_backoff) = (Duration::from_millis(1), Duration::from_millis(5));
+    RunnerConfig { backoff, longest_backoff, ..RunnerConfig::default() }
 }
 
 impl Bench {
@@ -124,6 +125,108 @@ async fn retryable_failures_are_tried_again_within_bounds() {
     let done = bench.until_done(execute, &task.id).await;
     assert_eq!((done.task.state, runs.load(Ordering::SeqCst)), (State::Failed, 5));
     assert_eq!(done.task.error.unwrap().code, "TM-TEST-0001");
+}
+
+fn away() -> Failure {
+    Failure::retryable("TM-TEST-0003", "connection refused").by_absence_of("destination")
+}
+
+#[tokio::test]
+async fn what_is_away_is_waited_for_beyond_the_attempts_and_shown() {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&runs);
+    let execute = Does(move |context: TaskContext| {
+        let run = counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let waiting = context.task.waiting;
+            assert_eq!(waiting.as_ref().map_or(0, |waiting| waiting.tries), run);
+            assert!(waiting.is_none_or(|waiting| waiting.what == "destination"));
+            if run < 20 { Err(away()) } else { well(json!({})) }
+        }
+    });
+    let done = bench.until_done(execute, &task.id).await;
+    assert_eq!(
+        (done.task.state, done.task.attempt, done.task.waiting),
+        (State::Succeeded, 21, None),
+        "{:?}",
+        done.task.error
+    );
+}
+
+/// The number of runs that a task has whose destination never comes back, within 300 ms, and how it ends; the first `new` runs
+/// save something new.
+async fn waits_in_vain(new: u32) -> (u32, Status, Bench) {
+    let bench = bench();
+    let task = bench.tasks.submit(submit(json!({})), "key").await.unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&runs);
+    let execute = Does(move |context: TaskContext| {
+        let run = counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            context.checkpoints.save("part", &run.min(new)).await?;
+            Err(away())
+        }
+    });
+    let pause = Duration::from_millis(100);
+    let bounds = RunnerConfig { backoff: pause, longest_backoff: pause, ..config() };
+    let config = RunnerConfig { longest_absence: Duration::from_millis(300), ..bounds };
+    let shutdown = CancellationToken::new();
+    let runner = Runner::new(bench.tasks.clone(), Arc::new(execute), config).run(shutdown.clone());
+    let waiting = async {
+        let status = bench.tasks.wait(&task.id, BOUND).await.unwrap().unwrap();
+        shutdown.cancel();
+        status
+    };
+    let (ended, status) = tokio::join!(runner, waiting);
+    ended.unwrap();
+    (runs.load(Ordering::SeqCst), status, bench)
+}
+
+#[tokio::test]
+async fn a_wait_ends_by_time_and_progress_starts_it_anew() {
+    let (runs, ended, _bench) = waits_in_vain(0).await;
+    assert!((2..=5).contains(&runs), "{runs}");
+    let error = ended.task.error.unwrap();
+    assert_eq!((ended.task.state, error.code.as_str()), (State::Failed, "TM-TEST-0003"));
+    assert!(error.message.contains("destination was away since"), "{error}");
+    assert!(error.hint.unwrap().contains("op resume"));
+    let (runs, ..) = waits_in_vain(6).await;
+    assert!(runs >= 8, "{runs}");
+}
+
+#[tokio::test]
+async fn a_task_that_failed_is_resumed_at_its_checkpoint_and_nothing_else_is() {
+    let (_, failed, bench) = waits_in_vain(0).await;
+    let id = failed.task.id;
+    let resumed = bench.tasks.resume(&id).await.unwrap().unwrap();
+    assert_eq!((resumed.task.state, resumed.task.finished), (State::Queued, None));
+    let again = bench.tasks.resume(&id).await.unwrap_err();
+    assert!(matches!(&again, Error::NotResumable { reason, .. } if reason.contains("queued")), "{again}");
+    let execute =
+        Does(|context: TaskContext| async move { well(json!(context.checkpoints.load::<u32>("part").await?)) });
+    let done = bench.until_done(execute, &id).await;
+    assert_eq!((done.task.state, done.task.result), (State::Succeeded, Some(json!(0))));
+    assert!(matches!(bench.tasks.resume(&id).await, Err(Error::NotResumable { .. })));
+    let task = bench.tasks.submit(submit(json!({})), "other").await.unwrap();
+    bench.until_done(Does(|_| async { Err(Failure::permanent("TM-TEST-0002", "never")) }), &task.id).await;
+    let nothing = bench.tasks.resume(&task.id).await.unwrap_err();
+    assert!(matches!(&nothing, Error::NotResumable { reason, .. } if reason.contains("anew")), "{nothing}");
+    assert!(bench.tasks.resume(&"none".parse().unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn checkpoints_of_a_failed_task_go_with_its_record() {
+    let (_, failed, bench) = waits_in_vain(0).await;
+    // A start of the daemon keeps them.
+    let other = bench.tasks.submit(submit(json!({})), "other").await.unwrap();
+    bench.until_done(Does(|_| async { well(json!({})) }), &other.id).await;
+    assert!(!bench.coordinator.list(keys::CHECKPOINTS, 1, None).await.unwrap().0.is_empty());
+    let later = failed.task.finished.unwrap() + jiff::Span::new().hours(24 * 31);
+    let tasks = Tasks::new(Arc::new(bench.coordinator.clone()), Env::seeded(1, later));
+    assert_eq!(tasks.prune().await.unwrap().0, 2);
+    assert!(bench.coordinator.list(keys::CHECKPOINTS, 1, None).await.unwrap().0.is_empty());
 }
 
 #[tokio::test]

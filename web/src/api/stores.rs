@@ -31,6 +31,25 @@ pub struct Store {
     pub commit_mode: String,
 }
 
+/// A store to take as it is now, `POST /api/v1/stores/{name}/accept`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptStore {
+    /// The store's name once more.
+    pub confirm: String,
+}
+
+/// What became of a store that was taken as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedStore {
+    /// The store.
+    pub store: Store,
+    /// The generation that was taken.
+    pub generation: u64,
+    /// Versions that are lost, as `source.set.first..last`; their numbers are not given again.
+    pub lost: Vec<String>,
+}
+
 /// One line of a preflight checklist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CheckLine {

@@ -17,9 +17,9 @@ pub struct Version {
     /// Upper bound of its cut.
     pub cut_through: Option<String>,
     /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
-    /// is known of the version.
+    /// is known of the version; `lost` where the number holds no version, because the store was put back to before it.
     pub quality: String,
-    /// Why the manifest does not verify, where the version is `damaged`.
+    /// Why the manifest does not verify, where the version is `damaged`; what became of it where it is `lost`.
     pub damage: Option<String>,
     /// Objects.
     pub objects: u64,

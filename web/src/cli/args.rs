@@ -92,10 +92,19 @@ pub(super) enum StoreCommand {
         /// Name of the store.
         name: String,
     },
-    /// Prove the store's promises again.
+    /// Look whether the store is still what was registered, and prove its promises again.
     Test {
         /// Name of the store.
         name: String,
+    },
+    /// Take a store as it is now, which was put back from a copy, emptied or replaced on purpose. Versions that are not in it
+    /// are given up; their numbers are not given again.
+    Accept {
+        /// Name of the store.
+        name: String,
+        /// The name once more.
+        #[arg(long, value_name = "NAME")]
+        confirm: String,
     },
 }
 
@@ -278,6 +287,11 @@ pub(super) enum OpCommand {
     },
     /// Follow an operation until it is done.
     Watch {
+        /// Id of the operation.
+        id: String,
+    },
+    /// Take up an operation that failed where its checkpoint is.
+    Resume {
         /// Id of the operation.
         id: String,
     },

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::{
-        AddSource, AddStore, Checklist, List, Object, Operation, Policy, Protect, RestorePlan, Source, Store, Version,
-        VersionDetail,
+        AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Policy, Protect, RestorePlan, Source,
+        Store, Version, VersionDetail,
     },
     client::Client,
     explain,
@@ -77,6 +77,11 @@ impl Call<'_> {
             StoreCommand::List => self.list::<Store>("/api/v1/stores").await,
             StoreCommand::Show { name } => self.show::<Store>(&format!("/api/v1/stores/{}", segment(name))).await,
             StoreCommand::Test { name } => self.check(&format!("/api/v1/stores/{}/test", segment(name))).await,
+            StoreCommand::Accept { name, confirm } => {
+                let (path, body) = (format!("/api/v1/stores/{}/accept", segment(name)), json!({"confirm": confirm}));
+                let accepted: AcceptedStore = self.client.post(&path, &body, None).await?;
+                self.print(&accepted)
+            }
         }
     }
 
@@ -155,6 +160,10 @@ impl Call<'_> {
                 let operation = wait::follow(self.arguments, self.client, self.env, operation, None).await?;
                 self.print(&operation)?;
                 Ok(exit::of_operation(&operation))
+            }
+            OpCommand::Resume { id } => {
+                let operation: Operation = self.client.post(&format!("{}/resume", path(id)), &json!({}), None).await?;
+                self.print(&operation)
             }
             OpCommand::Cancel { id } => {
                 let operation: Operation = self.client.post(&format!("{}/cancel", path(id)), &json!({}), None).await?;

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
-    CheckLine, Checklist, List, Object, Operation, Policy, Problem, RestorePlan, Source, Store, Totals, Version,
-    VersionDetail,
+    AcceptedStore, CheckLine, Checklist, List, Object, Operation, Policy, Problem, RestorePlan, Source, Store, Totals,
+    Version, VersionDetail,
 };
 
 /// Something the command line prints.
@@ -98,6 +98,13 @@ impl Printed for Store {
 impl Printed for List<Store> {
     fn text(&self) -> String {
         stores(&self.items)
+    }
+}
+
+impl Printed for AcceptedStore {
+    fn text(&self) -> String {
+        let lost = self.lost.iter().map(|lost| format!("lost        {lost}\n")).collect::<String>();
+        self.store.text() + &format!("generation  {}\n{lost}", self.generation)
     }
 }
 

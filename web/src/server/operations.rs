@@ -39,3 +39,10 @@ pub(super) async fn show(
 pub(super) async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Operation>, Problem> {
     Ok(Json(shared.api.cancel_operation(&id).await?))
 }
+
+/// Takes up an operation that failed where its checkpoint is.
+#[utoipa::path(post, path = "/api/v1/operations/{id}/resume", tag = "operations", params(("id" = String, Path)),
+    responses((status = 200, body = Operation), (status = "4XX", body = Problem)))]
+pub(super) async fn resume(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Operation>, Problem> {
+    Ok(Json(shared.api.resume_operation(&id).await?))
+}

@@ -10,7 +10,7 @@ use super::{
     Shared,
     extract::{Body, Paging, Params},
 };
-use crate::api::{AddStore, Checklist, List, Order, Problem, Store};
+use crate::api::{AcceptStore, AcceptedStore, AddStore, Checklist, List, Order, Problem, Store};
 
 /// Registers a store after its preflight.
 #[utoipa::path(post, path = "/api/v1/stores", tag = "stores", request_body = AddStore,
@@ -45,4 +45,15 @@ pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>)
     responses((status = 200, body = Checklist), (status = "4XX", body = Problem)))]
 pub(super) async fn test(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Checklist>, Problem> {
     Ok(Json(shared.api.test_store(&name).await?))
+}
+
+/// Takes a store as it is now: put back from a copy, emptied or replaced on purpose.
+#[utoipa::path(post, path = "/api/v1/stores/{name}/accept", tag = "stores", params(("name" = String, Path)),
+    request_body = AcceptStore, responses((status = 200, body = AcceptedStore), (status = "4XX", body = Problem)))]
+pub(super) async fn accept(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Body(request): Body<AcceptStore>,
+) -> Result<Json<AcceptedStore>, Problem> {
+    Ok(Json(shared.api.accept_store(&name, request).await?))
 }

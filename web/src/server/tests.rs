@@ -8,8 +8,8 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AddSource, AddStore, Checklist, List, Object, Operation, OperationProgress, Page, Policy, Protect, Restore,
-        RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, OperationProgress, Page,
+        Policy, Protect, Restore, RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::{self, Client},
 };
@@ -67,6 +67,9 @@ impl ControlApi for Echo {
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem> {
         refuse(name)
     }
+    async fn accept_store(&self, name: &str, _request: AcceptStore) -> Result<AcceptedStore, Problem> {
+        refuse(name)
+    }
     async fn add_source(&self, request: AddSource) -> Result<Source, Problem> {
         refuse(&request.name)
     }
@@ -122,6 +125,9 @@ impl ControlApi for Echo {
     }
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem> {
         self.note(format!("operation {id} {wait_seconds}"));
+        Ok(operation(id))
+    }
+    async fn resume_operation(&self, id: &str) -> Result<Operation, Problem> {
         Ok(operation(id))
     }
     async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem> {

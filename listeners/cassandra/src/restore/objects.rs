@@ -105,7 +105,8 @@ pub async fn prove(store: &Arc<dyn ObjectStore>, segment: &SegmentRef) -> Result
 /// Reads an object through and compares its digest, holding one buffer at a time.
 async fn prove_stream(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<(), Error> {
     let failed = |source: object_store::Error| {
-        Error::retryable("TM-REST-0102", format!("read {}: {}", reference.key, chain(&source)))
+        let error = Error::new("TM-REST-0102", format!("read {}: {}", reference.key, chain(&source)));
+        Error { retryable: tidemark_gateway::retry::is_transient(&source), ..error }
     };
     let mut stream = store.get(&reference.path()).await.map_err(failed)?.into_stream();
     let mut hasher = blake3::Hasher::new();

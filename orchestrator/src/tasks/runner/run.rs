@@ -3,10 +3,11 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use tidemark_catalog::ids::TaskId;
 
 use super::{
     super::{
-        Checkpoints, Error, Failure, State, TaskRecord,
+        Checkpoints, Error, Failure, State, TaskRecord, Waiting,
         claim::{Claim, Leave},
         progress,
     },
@@ -26,7 +27,12 @@ impl Run {
         let due_before = task.due_millis;
         let (id, token) = (task.id.clone(), self.claim.token());
         tracing::info!(task = %id, kind = task.kind.as_str(), subject = task.subject, attempt = task.attempt, fencing_token = %token, "task started");
-        let outcome = self.outcome(&task).await;
+        let checkpoints = Checkpoints::new(self.claim.clone());
+        let outcome = self.outcome(&task, &checkpoints).await;
+        task.lost_runs = 0;
+        if checkpoints.progressed() {
+            (task.failures, task.waiting) = (0, None);
+        }
         let leave = self.settle(&mut task, outcome);
         if let Err(error) = self.leave(&task, due_before, leave).await {
             tracing::warn!(task = %id, fencing_token = %token, error = %crate::errors::chain(&error), "the end of a run was not recorded");
@@ -37,8 +43,8 @@ impl Run {
     }
 
     /// What the run came to; a panic of its code is a failure of the task, not of the daemon.
-    async fn outcome(&self, task: &TaskRecord) -> Result<Completion, Failure> {
-        if task.attempt > self.config.max_attempts {
+    async fn outcome(&self, task: &TaskRecord, checkpoints: &Checkpoints) -> Result<Completion, Failure> {
+        if task.lost_runs >= self.config.max_attempts {
             return Err(self.given_up(task));
         }
         if self.claim.is_cancel_asked().await? {
@@ -52,7 +58,7 @@ impl Run {
             progress,
             cancel: self.stop.token.clone(),
             over: self.stop.by_person.clone(),
-            checkpoints: Checkpoints::new(self.claim.clone()),
+            checkpoints: checkpoints.clone(),
         };
         let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
         tokio::select! {
@@ -73,7 +79,7 @@ impl Run {
     fn settle(&self, task: &mut TaskRecord, outcome: Result<Completion, Failure>) -> Leave {
         let mut failure = match outcome {
             Ok(Completion { result, warnings }) => {
-                (task.result, task.error) = (Some(result), None);
+                (task.result, task.error, task.waiting) = (Some(result), None, None);
                 return self.done(task, if warnings { State::Warnings } else { State::Succeeded });
             }
             Err(failure) => failure,
@@ -88,13 +94,32 @@ impl Run {
             task.attempt -= 1;
             return self.requeue(task, Duration::ZERO);
         }
-        let again = failure.retryable && task.attempt < self.config.max_attempts;
+        let pause = if failure.retryable { self.pause(task, &failure) } else { None };
+        let failure = match (pause, &task.waiting) {
+            (None, Some(waiting)) if failure.away.is_some() => waited_too_long(failure, waiting, &task.id),
+            _ => failure,
+        };
         task.error = Some(failure);
-        if again {
-            return self.requeue(task, self.backoff(task.attempt));
+        if let Some(pause) = pause {
+            return self.requeue(task, pause);
         }
         task.result = details;
         self.done(task, State::Failed)
+    }
+
+    /// How long to wait before the next try; `None` where the task is given up.
+    fn pause(&self, task: &mut TaskRecord, failure: &Failure) -> Option<Duration> {
+        let Some(what) = &failure.away else {
+            task.failures += 1;
+            return (task.failures < self.config.max_attempts).then(|| self.backoff(task.failures));
+        };
+        let now = self.claim.tasks().env.now();
+        let (since, tries) = task.waiting.take().map_or((now, 0), |waiting| (waiting.since, waiting.tries));
+        let waiting = Waiting { what: what.clone(), since, tries: tries + 1 };
+        let away = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let pause = (away < self.config.longest_absence).then(|| self.backoff(waiting.tries));
+        task.waiting = Some(waiting);
+        pause
     }
 
     fn done(&self, task: &mut TaskRecord, state: State) -> Leave {
@@ -108,19 +133,28 @@ impl Run {
         Leave::Requeued
     }
 
-    fn backoff(&self, attempt: u32) -> Duration {
-        let factor = 1_u32 << attempt.saturating_sub(1).min(16);
-        self.config.backoff.saturating_mul(factor).min(Duration::from_secs(60))
+    fn backoff(&self, failures: u32) -> Duration {
+        let factor = 1_u32 << failures.saturating_sub(1).min(16);
+        self.config.backoff.saturating_mul(factor).min(self.config.longest_backoff)
     }
 
     async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
-        let done = matches!(leave, Leave::Done);
+        // A task that failed can be resumed.
+        let over = matches!(leave, Leave::Done) && task.state != State::Failed;
         self.claim.leave(task, due_before, leave).await?;
-        if done {
+        if over {
             self.claim.tasks().delete_checkpoints(&task.id).await?;
         }
         Ok(())
     }
+}
+
+/// What was waited for did not come back within the bound.
+fn waited_too_long(failure: Failure, waiting: &Waiting, id: &TaskId) -> Failure {
+    let Waiting { what, since, .. } = waiting;
+    let words = format!("the {what} was away since {since:.0}, longer than is waited for; {}", failure.message);
+    let failure = Failure { message: words, away: None, ..failure };
+    failure.with_hint(format!("when it is back: tidemark op resume {id} goes on from what is done"))
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {

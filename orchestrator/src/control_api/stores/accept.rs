@@ -1,0 +1,135 @@
+//! Accepting a store that is not what it was: put back from a copy, emptied or replaced on purpose.
+//!
+//! 1. A new generation is taken, above all that are known here or in the store: what was claimed before is fenced.
+//! 2. Of each set whose chain is shorter than it was, the numbers that are lost are taken by manifests that hold no version.
+//!    So the chain keeps no hole, and no number is given twice.
+//! 3. What the store holds now becomes what is known of it; the registration comes last.
+//!
+//! A crash in between leaves a store that is still refused; accepting it again goes on.
+
+use std::sync::Arc;
+
+use tidemark_catalog::{
+    chain::VersionSet,
+    commit::{Claim, ManifestDraft},
+    entry::Totals,
+    ids::{FencingToken, VersionNumber},
+    manifest::WorstQuality,
+};
+use tidemark_gateway::preflight;
+use tidemark_web::api::{AcceptStore, AcceptedStore, Problem};
+
+use super::{others, show, take_over, unsafe_store, with_repository};
+use crate::{
+    control_api::{
+        Api,
+        problems::{answer, refused},
+    },
+    generation,
+    registrations::{STORES, StoreRecord},
+    stores::{self, OpenStore},
+    tasks::Failure,
+};
+
+/// The generation under which a store is accepted, as a claim.
+struct Accepting(u64);
+
+impl Claim for Accepting {
+    fn token(&self) -> FencingToken {
+        FencingToken { generation: self.0, revision: 0 }
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
+}
+
+/// Takes a store as it is now, where its name was typed.
+pub(in crate::control_api) async fn accept(
+    api: &Api,
+    name: &str,
+    request: AcceptStore,
+) -> Result<AcceptedStore, Problem> {
+    if request.confirm != name {
+        let words = format!("accepting store {name} gives up what is missing in it; confirm is {:?}", request.confirm);
+        return Err(Problem::refused("TM-STORE-0114", words).with_hint("confirm with the name of the store"));
+    }
+    let known = api.with.stores.unproven(name).await.map_err(answer)?;
+    if changed(api, &known).await?.is_none() {
+        let words = format!("store {name} is what it was: there is nothing to accept");
+        return Err(Problem::conflict("TM-STORE-0116", words));
+    }
+    preflight::run(&known.objects, &api.with.env).await.map_err(|error| unsafe_store(name, &error))?;
+    let record = with_repository(api, known.record.clone(), &known.objects).await?;
+    let store = OpenStore { record, objects: Arc::clone(&known.objects) };
+    let generation = renew(api, &store).await?;
+    let lost = fill(api, &known.record, &store, generation).await?;
+    api.with.stores.learn(&store).await.map_err(answer)?;
+    take_over(api, &store).await?;
+    let replaced = api.registrations().replace(STORES, name, &known.record, &store.record).await.map_err(answer)?;
+    if !replaced {
+        return Err(Problem::conflict("TM-STORE-0409", format!("store {name} was changed meanwhile")));
+    }
+    tracing::warn!(store = name, generation, ?lost, "store accepted as it is");
+    Ok(AcceptedStore { store: show(store.record), generation, lost })
+}
+
+/// How the store differs from what is known of it; a store that cannot be looked at is a problem.
+async fn changed(api: &Api, store: &OpenStore) -> Result<Option<Failure>, Problem> {
+    match api.with.stores.prove_all(store).await {
+        Ok(()) => Ok(None),
+        Err(error) if is_other(&error) => Ok(Some(error.into())),
+        Err(error) => Err(answer(error)),
+    }
+}
+
+fn is_other(error: &stores::Error) -> bool {
+    match error {
+        stores::Error::Emptied { .. } | stores::Error::Swapped { .. } | stores::Error::WentBack { .. } => true,
+        stores::Error::Chain { source, .. } => source.is_other_store(),
+        _ => false,
+    }
+}
+
+async fn renew(api: &Api, store: &OpenStore) -> Result<u64, Problem> {
+    let (repository, others) = (&store.record.repository, others(api, store, true).await?);
+    let taken = generation::renew(&*api.coordinator, repository, &store.objects, &others, &api.with.env).await;
+    taken.map_err(|error| refused(503, "TM-STORE-0104", &error))
+}
+
+/// Takes the numbers that are lost; names them, as `source.set.first..last`.
+async fn fill(api: &Api, known: &StoreRecord, store: &OpenStore, generation: u64) -> Result<Vec<String>, Problem> {
+    let mut lost = Vec::new();
+    for (source, set, head) in api.with.stores.known_heads(&known.repository).await.map_err(answer)? {
+        let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
+        let newest = chain.head().await.map_err(answer)?.map_or(0, |(_, head)| head.number.0);
+        if newest >= head.number.0 {
+            continue;
+        }
+        let range = (VersionNumber(newest + 1), head.number);
+        let draft = draft(api, range);
+        chain.fill(head.number, draft, &Accepting(generation), &api.with.env).await.map_err(answer)?;
+        lost.push(format!("{source}.{set}.{}..{}", range.0.0, range.1.0));
+    }
+    Ok(lost)
+}
+
+fn draft(api: &Api, (first, last): (VersionNumber, VersionNumber)) -> ManifestDraft {
+    ManifestDraft {
+        task: format!("accept-{}", api.with.env.id().simple()),
+        node: api.with.node.clone(),
+        kind: "none".to_owned(),
+        cut: None,
+        pages: Vec::new(),
+        objects: 0,
+        totals: Totals::default(),
+        worst: WorstQuality::Missing,
+        barrier: Some(format!(
+            "versions {} to {} were lost: the store was accepted as it was at {}",
+            first.0,
+            last.0,
+            api.with.env.now()
+        )),
+        in_order: false,
+    }
+}

@@ -1,0 +1,178 @@
+//! What is known of a store against what is in it, on stores in memory.
+
+use object_store::ObjectStoreExt as _;
+use tidemark_catalog::{
+    commit::{Claim, ManifestDraft},
+    entry::Totals,
+    ids::{FencingToken, SetId, SourceId, VersionNumber},
+    layout,
+    manifest::WorstQuality,
+    repository,
+};
+
+use super::*;
+use crate::coordinator::embedded::Embedded;
+
+struct Held;
+
+impl Claim for Held {
+    fn token(&self) -> FencingToken {
+        FencingToken { generation: 1, revision: 1 }
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
+}
+
+/// A registered store in memory with an attached coordinator.
+struct Bench {
+    stores: Stores,
+    store: OpenStore,
+    source: SourceId,
+    set: SetId,
+    _state: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(name: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let coordinator: Arc<dyn crate::coordinator::Coordinator> =
+            Arc::new(Embedded::open(state.path(), Env::system()).unwrap());
+        let stores = Stores::new(Registrations::new(Arc::clone(&coordinator)), Env::system());
+        let [name, url] = ["s".to_owned(), format!("memory:{name}")];
+        let (repository, commit_mode) = (String::new(), "a".to_owned());
+        let record = StoreRecord {
+            name,
+            url,
+            credentials: None,
+            listener_credentials: None,
+            repository,
+            commit_mode,
+            checksums: false,
+        };
+        let mut store = stores.open_new(record).unwrap();
+        store.record.repository =
+            repository::create_or_open(&store.objects, &Env::system()).await.unwrap().id.to_string();
+        let repository = store.record.repository.clone();
+        generation::attach(&*coordinator, &repository, &store.objects, &[], &Env::system()).await.unwrap();
+        stores.learn(&store).await.unwrap();
+        let [source, set] = ["east", "daily"];
+        Self { stores, store, source: source.parse().unwrap(), set: set.parse().unwrap(), _state: state }
+    }
+
+    /// As another daemon does, or this one just before it is killed: nothing is recorded.
+    async fn commit(&self, task: &str) {
+        let set = VersionSet::new(Arc::clone(&self.store.objects), self.source.clone(), self.set.clone());
+        let (node, kind, worst) = ("n".to_owned(), "fake".to_owned(), WorstQuality::Cut);
+        let draft = ManifestDraft {
+            task: task.to_owned(),
+            node,
+            kind,
+            cut: None,
+            pages: vec![],
+            objects: 0,
+            totals: Totals::default(),
+            worst,
+            barrier: None,
+            in_order: false,
+        };
+        set.commit(draft, &Held, &Env::system()).await.unwrap();
+    }
+
+    async fn prove(&self) -> Result<Option<u64>, Error> {
+        self.stores.prove(&self.store, &self.source, &self.set).await?;
+        let known = self.stores.known.head(&self.store.record.repository, &self.source, &self.set).await?;
+        Ok(known.map(|head| head.number.0))
+    }
+
+    async fn delete(&self, number: u64) {
+        let path = layout::manifest(&self.source, &self.set, VersionNumber(number));
+        self.store.objects.delete(&path).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_went_on_is_followed_and_recorded() {
+    let bench = Bench::new("went-on").await;
+    assert_eq!(bench.prove().await.unwrap(), None);
+    for number in 1..4 {
+        bench.commit(&format!("task-{number}")).await;
+        bench.commit(&format!("other-{number}")).await;
+        assert_eq!(bench.prove().await.unwrap(), Some(2 * number));
+    }
+    bench.delete(6).await;
+    let error = bench.prove().await.unwrap_err();
+    assert!(matches!(&error, Error::Chain { source, .. } if source.is_other_store()), "{error}");
+}
+
+#[tokio::test]
+async fn a_chain_that_was_replaced_by_a_longer_one_is_refused() {
+    let bench = Bench::new("replaced").await;
+    bench.commit("one").await;
+    assert_eq!(bench.prove().await.unwrap(), Some(1));
+    bench.delete(1).await;
+    for task in ["other", "others", "more"] {
+        bench.commit(task).await;
+    }
+    let error = bench.prove().await.unwrap_err();
+    assert!(matches!(&error, Error::Chain { source: chain::Error::HeadChanged { .. }, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_head_never_goes_back() {
+    let bench = Bench::new("head").await;
+    bench.commit("one").await;
+    bench.commit("two").await;
+    bench.prove().await.unwrap();
+    let set = VersionSet::new(Arc::clone(&bench.store.objects), bench.source.clone(), bench.set.clone());
+    let (_, newest) = set.head().await.unwrap().unwrap();
+    let older = chain::Head { number: VersionNumber(1), ..newest };
+    bench.stores.committed(&bench.store, &bench.source, &bench.set, older).await.unwrap();
+    assert_eq!(bench.prove().await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn a_generation_of_another_daemon_is_recorded_and_missed_when_it_goes() {
+    let bench = Bench::new("generations").await;
+    let path = layout::generation(2);
+    bench.store.objects.put(&path, "another daemon's".into()).await.unwrap();
+    bench.stores.identify(&bench.store).await.unwrap();
+    bench.store.objects.delete(&path).await.unwrap();
+    let error = bench.stores.identify(&bench.store).await.unwrap_err();
+    assert!(matches!(error, Error::WentBack { generation: 2, newest: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn numbers_that_are_gone_are_found() {
+    let bench = Bench::new("gone").await;
+    for number in 1..7 {
+        bench.commit(&format!("task-{number}")).await;
+    }
+    bench.delete(2).await;
+    bench.delete(3).await;
+    let set = bench.stores.prove(&bench.store, &bench.source, &bench.set).await.unwrap();
+    assert_eq!(identity::gone(&set).await.unwrap(), [2, 3].map(VersionNumber));
+}
+
+fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
+    let [name, url, repository, commit_mode] = ["s", "s3://backups", "", "a"].map(str::to_owned);
+    StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false }
+}
+
+#[test]
+fn listeners_get_their_own_keys_and_the_daemons_only_where_they_have_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, format!("access_key_id={name}\nsecret_access_key=secret-of-{name}\n")).unwrap();
+        Some(format!("file:{}", file.display()))
+    };
+    let ids = |record| {
+        let secrets = listener_secrets(&record).unwrap();
+        secrets.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(record(key("daemon"), key("listener"))), ["listener", "secret-of-listener"]);
+    assert_eq!(ids(record(key("daemon"), None)), ["daemon", "secret-of-daemon"]);
+    assert!(ids(record(None, None)).is_empty());
+}
