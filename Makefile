@@ -85,9 +85,13 @@ check: setup-rust ## format, clippy and unit tests of the packages that changed 
 soak: ## all that is random, at length, from another seed each time; SEED=… for the same again
 	@seed="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '))"
 	echo "make soak SEED=$$seed"
-	for part in damage fuzz differential generated wide; do
+	for part in completeness damage fuzz differential generated wide; do
 	  $(MAKE) "soak-$$part" SEED="$$seed"
 	done
+
+soak-completeness: ## 50 versions while rows are written, each with every row acknowledged before its cut; SEED=… VERSIONS=…
+	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_VERSIONS="$(or $(VERSIONS),50)"
+	CI=1 $(MAKE) servers TESTS=completeness
 
 soak-damage: build ## harms to files by the ten thousand; SEED=…
 	@export TIDEMARK_FLIPS=5000 TIDEMARK_CUTS=200 TIDEMARK_HARMS=10000 TIDEMARK_SEED="$(or $(SEED),1)"

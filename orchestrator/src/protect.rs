@@ -1,7 +1,8 @@
 //! The task that makes a version: capture, consolidation, commit.
 //!
-//! 1. Every listener of the source captures at the same time (`capture`); the slices are checkpointed, so that all objects
-//!    of a version are made of the same captures, whatever happens in between.
+//! 1. Every listener of the source prepares at the same time (`capture`), the source compares what they say, has them prepare
+//!    again what changed meanwhile, and then ship; answers and slices are checkpointed, so that all objects of a version are
+//!    made of the same captures, whatever happens in between.
 //! 2. Each object is consolidated (`consolidate`); its line is checkpointed, and a work root in the store names what was
 //!    written for it.
 //! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
@@ -65,6 +66,8 @@ struct Captured {
     /// True where an earlier run captured it.
     #[serde(skip)]
     resumed: bool,
+    /// What the source says about what it compared, a line each.
+    notes: Vec<String>,
 }
 
 /// What all objects of a version are made of.
@@ -118,6 +121,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "missing": lists.missing,
         "left_out": lists.left_out,
         "gone_versions": gone,
+        "notes": captured.notes,
     });
     Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") || !gone.is_empty() })
 }

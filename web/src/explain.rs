@@ -37,6 +37,8 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-CASS-0110",
     "TM-CASS-0111",
     "TM-CASS-0112",
+    "TM-CASS-0113",
+    "TM-CASS-0114",
     "TM-CASS-0401",
     "TM-CASS-0402",
     "TM-CASS-0403",

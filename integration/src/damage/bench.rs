@@ -25,7 +25,7 @@ use tidemark_listener_cassandra::{
     consolidate::consolidate,
 };
 use tidemark_listener_core::{
-    assignment::{Assignment, CaptureLimits},
+    assignment::{Assignment, CaptureLimits, Step},
     driver::{ConsolidateJob, ConsolidateLimits, Declared, NameSource},
     progress,
 };
@@ -230,6 +230,7 @@ impl Trial<'_> {
             objects: vec![self.object.parts().join("/")],
             repository: "r".to_owned(),
             unfinished: None,
+            step: Step::default(),
             store: "memory:".to_owned(),
             store_checksums: false,
             limits: CaptureLimits::default(),

@@ -4,6 +4,7 @@
 
 mod absence;
 mod access;
+mod completeness;
 mod counters;
 mod damage;
 mod differential;

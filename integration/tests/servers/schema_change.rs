@@ -150,7 +150,7 @@ pub(crate) fn column_ids(system: &System, version: &str) -> Result<Ids> {
     columns.iter().map(|c| Ok((text(&c["name"])?.to_owned(), c["id"].as_u64().context("no id")?))).collect()
 }
 
-fn document(system: &System, key: &str) -> Result<Value> {
+pub(crate) fn document(system: &System, key: &str) -> Result<Value> {
     let path = system.store_dir().join(key);
     let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
     // Large documents are zstd frames, which no JSON starts as.

@@ -1,21 +1,27 @@
 //! Capture beside one Cassandra node: snapshot, ship undecoded, say what was shipped.
 //!
-//! Everything a capture must remember is in the store under `staged/<task>/<host id>/`, written once and in this order:
+//! A capture has steps (`steps`), and is asked for one at a time. Everything it must remember is in the store under
+//! `staged/<task>/<host id>/`, written once and in this order:
 //!
 //! | object | says | a crash before it leaves |
 //! | --- | --- | --- |
-//! | `snapshot.json` | the snapshot was taken, when, which files it holds, what the node said then | a snapshot that the next run clears and takes again |
-//! | `<table id>/<sstable>/<component>` | one file of the snapshot | a snapshot and some files: the next run ships the rest |
+//! | `step-<number>.json` | how the node was, or which snapshot was taken when and which files it holds | nothing, or a snapshot that the next run of the step clears and takes again |
+//! | `<table id>/<sstable>/<component>` | one file of a snapshot | snapshots and some files: the next run ships the rest |
 //! | `info.json` | the node's words, for consolidation | the same |
 //! | `slice.json` | everything above is stored | the same; after it the task is done |
 //!
-//! The node's snapshot goes when the slice is stored, and when the task is cancelled or fails for good. What ended tasks of the
+//! The node's snapshots go when the slice is stored, and when the task is cancelled or fails for good. What ended tasks of the
 //! same source left all the same goes at the start of the next capture; nothing else on the node is touched.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use object_store::{ObjectStore, path::Path};
+use scylla::client::session::Session;
 use serde::Serialize;
 use tidemark_catalog::{
     ids::SourceId,
@@ -32,7 +38,7 @@ use tidemark_listener_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect, connect::Credentials, describe, spec::NodeSpec};
+use crate::{cluster::NodeCapture, connect, connect::Credentials, describe, spec::NodeSpec};
 
 mod checks;
 mod error;
@@ -44,13 +50,19 @@ mod ship;
 mod shipment;
 mod snapshot;
 mod source;
+mod steps;
 
 pub use error::Error;
 use names::Patterns;
 use nodetool::Nodetool;
-use shipment::Shipment;
+use shipment::{Load, Shipment};
 pub use shipment::{TakenSnapshot, ship_taken};
-use snapshot::SnapshotRecord;
+use snapshot::{SNAPSHOT_FORMAT, SnapshotRecord};
+pub(crate) use steps::next_step;
+use steps::{Answer, Ask, Ship};
+
+/// How often a step that takes long says that it goes on.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// The node that a listener captures, and what opens it and the store.
 #[derive(Clone, Debug)]
@@ -99,21 +111,20 @@ impl Listener for CassandraListener {
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
-        let run = Run { listener: self, assignment, progress, tag: names::tag(assignment) };
-        let outcome = cancel.run_until_cancelled(run.capture()).await.unwrap_or(Err(Error::Cancelled));
+        let run = Run { listener: self, assignment, progress };
+        let outcome = cancel.run_until_cancelled(run.step()).await.unwrap_or(Err(Error::Cancelled));
         if outcome.as_ref().is_err_and(Error::ends_task) {
-            run.give_back().await;
+            leftovers::give_back(self, assignment, run.taken_here()).await;
         }
         Ok(outcome?)
     }
 }
 
-/// One run of a capture.
+/// One run of a step of a capture.
 struct Run<'a> {
     listener: &'a CassandraListener,
     assignment: &'a Assignment,
     progress: ProgressSink,
-    tag: String,
 }
 
 /// The place of one capture in the store.
@@ -149,32 +160,148 @@ fn reference(path: &Path, stored: Stored) -> StoredRef {
     StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest }
 }
 
+fn step_name(number: u32) -> String {
+    format!("step-{number}.json")
+}
+
 impl Run<'_> {
-    async fn capture(&self) -> Result<StoredRef, Error> {
-        let patterns = Patterns::parse(&self.assignment.objects)?;
-        self.tell("snapshot");
+    async fn step(&self) -> Result<StoredRef, Error> {
+        if self.assignment.step.over {
+            return Err(Error::Cancelled);
+        }
+        let ask = Ask::of(&self.assignment.step.ask).map_err(Error::Ask)?;
         let store = self.listener.open_store(&self.assignment.store, self.assignment.store_checksums)?;
         let session = self.connect().await?;
         let local = describe::local(&session).await.map_err(Error::Describe)?;
         let host = local.node.host_id;
         let prefix = layout::staged(&self.assignment.source, &self.assignment.task, &host);
         let stage = Stage { store, prefix };
-        let slice = match self.done(&stage, &host).await? {
-            Some(slice) => slice,
-            None => {
-                leftovers::remove(self.listener, self.assignment).await;
-                let record = self.snapshot(&stage, &session, &patterns).await?;
+        match ask {
+            Ask::Ship(ship) => {
                 // The driver's buffers are not needed while files are shipped.
                 drop(session);
-                self.shipment().run(&stage, record).await?
+                self.ship(&stage, &host, ship).await
+            }
+            prepare => self.prepare(&stage, &session, prepare).await,
+        }
+    }
+
+    /// The answer to a step that ships nothing; that of an earlier run where there is one.
+    async fn prepare(&self, stage: &Stage, session: &Session, ask: Ask) -> Result<StoredRef, Error> {
+        let name = step_name(self.assignment.step.number);
+        if let Some(bytes) = stage.find(&name).await? {
+            return Ok(reference(&stage.path(&name), Stored::of(&bytes)));
+        }
+        let patterns = Patterns::parse(&self.assignment.objects)?;
+        let tag = names::tag(self.assignment, self.assignment.step.number);
+        let place = self.place(session, &tag);
+        let answer = match ask {
+            Ask::Take { tables } => {
+                let taken = self.telling("flush and snapshot", snapshot::take(&place, &patterns, tables)).await?;
+                Answer::Take(taken)
+            }
+            _ => {
+                if self.assignment.step.number == 0 {
+                    leftovers::remove(self.listener, self.assignment).await;
+                }
+                Answer::Look(Box::new(snapshot::look(&place, &patterns).await?))
             }
         };
+        stage.create(&name, &answer).await
+    }
+
+    fn place<'p>(&'p self, session: &'p Session, tag: &'p str) -> snapshot::Place<'p> {
+        snapshot::Place {
+            session,
+            nodetool: &self.listener.nodetool,
+            data_directories: &self.listener.config.node.data_directories,
+            env: &self.listener.env,
+            tag,
+        }
+    }
+
+    /// Ships, unless an earlier run has, and gives the snapshots back.
+    async fn ship(&self, stage: &Stage, host: &str, ship: Ship) -> Result<StoredRef, Error> {
+        let taken: BTreeSet<u32> = ship.tables.values().copied().collect();
+        let slice = match self.done(stage, host).await? {
+            Some(slice) => slice,
+            None => self.shipment().run(stage, self.load(stage, ship).await?).await?,
+        };
         pause::point("slice-stored");
-        self.give_back().await;
+        leftovers::give_back(self.listener, self.assignment, taken).await;
         Ok(slice)
     }
 
-    async fn connect(&self) -> Result<scylla::client::session::Session, Error> {
+    /// The step, where it takes a snapshot.
+    fn taken_here(&self) -> Option<u32> {
+        let takes = matches!(Ask::of(&self.assignment.step.ask), Ok(Ask::Take { .. }));
+        takes.then_some(self.assignment.step.number)
+    }
+
+    /// What is to be shipped, proven to be on disk.
+    async fn load(&self, stage: &Stage, ship: Ship) -> Result<Load, Error> {
+        let mut records = BTreeMap::new();
+        for step in ship.tables.values().collect::<BTreeSet<_>>() {
+            records.insert(*step, self.taken(stage, *step).await?);
+        }
+        let data = &self.listener.config.node.data_directories;
+        let mut tables = Vec::with_capacity(ship.tables.len());
+        for (object, step) in &ship.tables {
+            let record = &records[step];
+            let table = record.tables.iter().find(|table| table.object == *object);
+            let mut table = table.cloned().ok_or_else(|| self.strange(stage, *step))?;
+            match ship.left_out.get(object) {
+                Some(reason) => (table.unreadable, table.files) = (Some(reason.clone()), Vec::new()),
+                None => snapshot::prove(data, &record.tag, &table).await?,
+            }
+            tables.push((record.tag.clone(), table));
+        }
+        let (first, last) = ship.looks;
+        let (before, mut node) = (self.look(stage, first).await?.view(), self.look(stage, last).await?);
+        node.before = (before != node.view()).then_some(before);
+        let started = records.values().map(|record| record.started).min();
+        let finished = records.values().map(|record| record.finished).max();
+        let now = self.listener.env.now();
+        Ok(Load { started: started.unwrap_or(now), finished: finished.unwrap_or(now), tables, node })
+    }
+
+    async fn taken(&self, stage: &Stage, step: u32) -> Result<SnapshotRecord, Error> {
+        match self.answer(stage, step).await? {
+            Answer::Take(record) if record.format == SNAPSHOT_FORMAT => Ok(record),
+            _ => Err(self.strange(stage, step)),
+        }
+    }
+
+    async fn look(&self, stage: &Stage, step: u32) -> Result<NodeCapture, Error> {
+        match self.answer(stage, step).await? {
+            Answer::Look(look) => Ok(look.node),
+            Answer::Take(_) => Err(self.strange(stage, step)),
+        }
+    }
+
+    async fn answer(&self, stage: &Stage, step: u32) -> Result<Answer, Error> {
+        let name = step_name(step);
+        let bytes = stage.find(&name).await?.ok_or_else(|| self.strange(stage, step))?;
+        serde_json::from_slice(&bytes).map_err(|source| Error::StagedJson { path: stage.path(&name), source })
+    }
+
+    fn strange(&self, stage: &Stage, step: u32) -> Error {
+        Error::StagedOther { path: stage.path(&step_name(step)) }
+    }
+
+    /// Tells the phase for as long as `work` goes on: it may say nothing itself for longer than a listener may be silent.
+    async fn telling<T>(&self, phase: &str, work: impl Future<Output = T>) -> T {
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = ticks.tick() => self.tell(phase),
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, Error> {
         let config = &self.listener.config;
         connect::connect_node(&config.node.address, config.cassandra.as_ref()).await.map_err(Error::Connect)
     }
@@ -193,39 +320,9 @@ impl Run<'_> {
         Ok(Some(reference(&path, Stored::of(&bytes))))
     }
 
-    async fn snapshot(
-        &self,
-        stage: &Stage,
-        session: &scylla::client::session::Session,
-        patterns: &Patterns,
-    ) -> Result<SnapshotRecord, Error> {
-        let place = snapshot::Place {
-            session,
-            nodetool: &self.listener.nodetool,
-            data_directories: &self.listener.config.node.data_directories,
-            env: &self.listener.env,
-            tag: &self.tag,
-        };
-        if let Some(bytes) = stage.find("snapshot.json").await? {
-            return snapshot::reuse(&place, &stage.path("snapshot.json"), &bytes).await;
-        }
-        let record = snapshot::take(&place, patterns).await?;
-        stage.create("snapshot.json", &record).await?;
-        Ok(record)
-    }
-
     fn shipment(&self) -> Shipment<'_> {
         let data_directories = &self.listener.config.node.data_directories;
         Shipment { assignment: self.assignment, data_directories, progress: Arc::clone(&self.progress) }
-    }
-
-    /// Removes the task's own snapshot from the node. A failure costs disk on the node, not data: it is logged and shown by
-    /// the next preflight.
-    async fn give_back(&self) {
-        if let Err(error) = self.listener.nodetool.clear_snapshot(&self.tag).await {
-            let error = tidemark_listener_core::chain::chain(&error);
-            tracing::warn!(tag = self.tag, error, "the snapshot could not be removed from the node");
-        }
     }
 
     fn tell(&self, phase: &str) {

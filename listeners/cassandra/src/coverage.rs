@@ -9,6 +9,9 @@
 //! is not known, so the rule must hold in each; EACH_QUORUM acknowledges in all of them, so one where it holds is enough.
 //! Writes at ANY may exist as hints only: never proven, even with all replicas captured.
 //!
+//! Who the replicas are must be known: where the captured nodes' views of the ring place different ones, or one of them changed
+//! while it was captured, files may have moved between nodes behind the capture, and nothing is proven.
+//!
 //! W is computed from the replicas that the range has. Where the factor asks for more nodes than there are, Cassandra waits for
 //! at least as many, so this errs on the safe side.
 
@@ -105,7 +108,8 @@ impl Counts {
 
 /// Judges a first version of a table: [`Quality::Cut`] iff every range of the ring is proven complete,
 /// [`Quality::Degraded`] with the ranges that are not, neighbours with the same verdict in one, and [`Quality::Missing`]
-/// where no replica of any range was captured. `captured` holds host ids whose data was captured and read whole.
+/// where no replica of any range was captured. `captured` holds host ids whose data was captured and read whole. Ranges on
+/// which the nodes' views of the ring differ are degraded whatever was captured.
 pub fn judge(placement: &Placement, captured: &BTreeSet<String>, declared: &Declared) -> Quality {
     if placement.ranges().iter().all(|range| captured_of(placement, &range.replicas, captured) == 0) {
         return Quality::Missing { reason: "no replica captured".to_owned() };
@@ -156,6 +160,9 @@ impl Judge<'_> {
         let all = self.counts(&range.replicas);
         if self.level == Ok(WriteLevel::Any) {
             return Some("writes at level any may exist as hints only".to_owned());
+        }
+        if !range.settled {
+            return Some(self.placement.unsettled().to_owned());
         }
         if all.captured == all.replicas {
             return None;

@@ -23,10 +23,12 @@ use crate::{
     connect::Retryable,
 };
 
+mod live;
 mod members;
 mod schema;
 mod support;
 
+pub use live::{Ghost, Live, NoRing};
 pub use members::{Member, disagreement, members, modes, releases};
 pub use schema::{TRIGGER, is_system_keyspace, keyspace_names, keyspace_schema, views};
 pub use support::{Support, support};
@@ -123,6 +125,8 @@ pub struct LocalNode {
     pub partitioner: String,
     /// Version of the schema that the node knows, UUID text.
     pub schema_version: String,
+    /// Another one with each start of its process.
+    pub generation: i32,
     /// Its place in the ring.
     pub node: RingNode,
     /// Table id (32 hex digits) → hex of the 20-byte record of its last TRUNCATE.
@@ -152,6 +156,7 @@ struct LocalRow {
     release_version: String,
     partitioner: String,
     schema_version: Uuid,
+    gossip_generation: i32,
     data_center: String,
     rack: String,
     tokens: Option<Vec<String>>,
@@ -165,8 +170,8 @@ struct LocalRow {
 /// # Errors
 /// [`Error`].
 pub async fn local(session: &Session) -> Result<LocalNode, Error> {
-    const QUERY: &str = "SELECT host_id, cluster_name, release_version, partitioner, schema_version, data_center, rack, \
-                         tokens, truncated_at, rpc_address, rpc_port FROM system.local WHERE key = 'local'";
+    const QUERY: &str = "SELECT host_id, cluster_name, release_version, partitioner, schema_version, \
+                         gossip_generation, data_center, rack, tokens, truncated_at, rpc_address, rpc_port FROM system.local WHERE key = 'local'";
     let what = "system.local";
     let found: Vec<LocalRow> = rows(session, what, QUERY, ()).await?;
     let row = found.into_iter().next().ok_or_else(|| Error::Missing { what, subject: "the node".into() })?;
@@ -182,6 +187,7 @@ pub async fn local(session: &Session) -> Result<LocalNode, Error> {
         release: row.release_version,
         partitioner: row.partitioner,
         schema_version: row.schema_version.to_string(),
+        generation: row.gossip_generation,
         truncated_at: truncations(row.truncated_at),
     })
 }
@@ -208,6 +214,8 @@ fn truncations(records: Option<BTreeMap<Uuid, Vec<u8>>>) -> BTreeMap<String, Str
 
 #[derive(scylla::DeserializeRow)]
 struct PeerRow {
+    peer: IpAddr,
+    peer_port: i32,
     host_id: Option<Uuid>,
     native_address: Option<IpAddr>,
     native_port: Option<i32>,
@@ -219,7 +227,7 @@ struct PeerRow {
 }
 
 async fn peers(session: &Session) -> Result<Vec<PeerRow>, Error> {
-    const QUERY: &str = "SELECT host_id, native_address, native_port, data_center, rack, tokens, schema_version, \
+    const QUERY: &str = "SELECT peer, peer_port, host_id, native_address, native_port, data_center, rack, tokens, schema_version, \
                          release_version FROM system.peers_v2";
     rows(session, "system.peers_v2", QUERY, ()).await
 }
@@ -245,6 +253,42 @@ pub async fn ring(session: &Session, local: &LocalNode) -> Result<Vec<RingNode>,
     ring.push(local.node.clone());
     ring.sort_by(|a, b| a.host_id.cmp(&b.host_id));
     Ok(ring)
+}
+
+/// The members as the node's system tables have them, itself included, by the address that nodes speak to each other on. There
+/// may be rows of nodes that are gone.
+///
+/// # Errors
+/// [`Error`].
+pub async fn known(session: &Session, local: &LocalNode) -> Result<Vec<Known>, Error> {
+    let known = |row: PeerRow| {
+        let (peer, port) = (row.peer, row.peer_port);
+        Known { peer: address(peer, port), ip: peer.to_string(), port, node: member(row) }
+    };
+    let mut all: Vec<Known> = peers(session).await?.into_iter().map(known).collect();
+    let query = "SELECT broadcast_address, broadcast_port FROM system.local WHERE key = 'local'";
+    let own: Vec<(IpAddr, i32)> = rows(session, "system.local", query, ()).await?;
+    let own = own.into_iter().map(|(ip, port)| Known {
+        peer: address(ip, port),
+        ip: ip.to_string(),
+        port,
+        node: Some(local.node.clone()),
+    });
+    all.extend(own);
+    Ok(all)
+}
+
+/// A row about a member in a node's system tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Where other nodes speak to it, `address:port`.
+    pub peer: String,
+    /// The address alone.
+    pub ip: String,
+    /// The port alone.
+    pub port: i32,
+    /// The member, where the row says all of it.
+    pub node: Option<RingNode>,
 }
 
 /// The settings that are kept with a capture, by name; settings without a value are left out.
@@ -285,6 +329,7 @@ pub async fn node_capture(session: &Session, keyspaces: &[String], env: &Env) ->
     Ok(NodeCapture {
         format: NODE_CAPTURE_FORMAT,
         ring: ring(session, &local).await?,
+        before: None,
         keyspaces: schemas,
         settings: settings(session).await?,
         clock_offset_millis: clock_offset_millis(session, env).await?,
@@ -293,6 +338,7 @@ pub async fn node_capture(session: &Session, keyspaces: &[String], env: &Env) ->
         release: local.release,
         partitioner: local.partitioner,
         schema_version: local.schema_version,
+        generation: local.generation,
         truncated_at: local.truncated_at,
     })
 }
@@ -332,6 +378,8 @@ mod tests {
     #[test]
     fn a_peer_without_host_id_is_no_member() {
         let row = PeerRow {
+            peer: [127, 0, 0, 2].into(),
+            peer_port: 7000,
             host_id: None,
             native_address: Some([127, 0, 0, 2].into()),
             native_port: None,

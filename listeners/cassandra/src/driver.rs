@@ -15,8 +15,8 @@ use tidemark_listener_core::{
     chain::chain,
     check::Line,
     driver::{
-        ConsolidateJob, Error, ListenerSpec, LiveObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport,
-        SourceDriver,
+        Answers, ConsolidateJob, Error, ListenerSpec, LiveObject, NextStep, RestoreControl, RestoreJob, RestorePlan,
+        RestoreReport, SourceDriver,
     },
     progress::ProgressSink,
 };
@@ -81,6 +81,10 @@ impl SourceDriver for CassandraDriver {
 
     async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {
         crate::consolidate::consolidate(job).await
+    }
+
+    async fn next_step(&self, store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+        crate::capture::next_step(store, steps).await
     }
 
     async fn captured_objects(

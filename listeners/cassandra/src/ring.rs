@@ -11,6 +11,7 @@ mod agree;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod views;
 
 pub use agree::{Difference, agree};
 use strategy::Strategy;
@@ -87,7 +88,12 @@ pub struct TokenRange {
     pub through: i64,
     /// Replicas as indexes into [`Placement::nodes`], in Cassandra's order (primary first).
     pub replicas: Vec<usize>,
+    /// False where views of the ring place other replicas: then `replicas` are those of all views, and nothing is proven.
+    pub settled: bool,
 }
+
+/// What places the replicas of a keyspace: a ring and replication options, as one node saw them at one time.
+pub type Seen<'a> = (&'a [RingNode], &'a BTreeMap<String, String>);
 
 /// Replicas of one keyspace on one ring.
 #[derive(Clone, Debug)]
@@ -95,6 +101,7 @@ pub struct Placement {
     nodes: Vec<RingNode>,
     by_host: BTreeMap<String, usize>,
     ranges: Vec<TokenRange>,
+    unsettled: String,
 }
 
 impl Placement {
@@ -111,7 +118,52 @@ impl Placement {
         let by_host = index_hosts(ring)?;
         let tokens = sorted_tokens(ring)?;
         let ranges = place(ring, &strategy, &tokens)?;
-        Ok(Self { nodes: ring.to_vec(), by_host, ranges })
+        Ok(Self { nodes: ring.to_vec(), by_host, ranges, unsettled: String::new() })
+    }
+
+    /// Places the replicas by several views. A range on which they differ has the replicas of all of them and is not settled:
+    /// never are fewer replicas assumed than any view has.
+    ///
+    /// # Errors
+    /// As [`Placement::new`], for the first view that cannot be placed; [`Error::EmptyRing`] where there is no view.
+    pub fn united(views: &[Seen<'_>]) -> Result<Self, Error> {
+        let mut distinct: Vec<Seen<'_>> = Vec::new();
+        for view in views {
+            if !distinct.contains(view) {
+                distinct.push(*view);
+            }
+        }
+        let placed = distinct.iter().map(|(ring, replication)| Self::new(ring, replication));
+        let united = placed.reduce(|left, right| Ok(left?.with(&right?))).unwrap_or(Err(Error::EmptyRing))?;
+        Ok(Self { unsettled: views::differences(&distinct), ..united })
+    }
+
+    /// Why ranges are not settled, for people; empty where all are.
+    pub fn unsettled(&self) -> &str {
+        &self.unsettled
+    }
+
+    /// Both views as one.
+    fn with(self, other: &Self) -> Self {
+        let (mut nodes, mut by_host) = (self.nodes.clone(), self.by_host.clone());
+        for node in &other.nodes {
+            by_host.entry(node.host_id.clone()).or_insert_with(|| {
+                nodes.push(node.clone());
+                nodes.len() - 1
+            });
+        }
+        let ranges: Vec<TokenRange> = cut(&self.ranges, &other.ranges)
+            .into_iter()
+            .map(|(left, right, after, through)| {
+                let theirs: Vec<usize> =
+                    right.replicas.iter().map(|&index| by_host[&other.nodes[index].host_id]).collect();
+                let lacking = |index: &&usize| !left.replicas.contains(index);
+                let same = left.replicas.len() == theirs.len() && !theirs.iter().any(|index| lacking(&index));
+                let replicas = left.replicas.iter().chain(theirs.iter().filter(lacking)).copied().collect();
+                TokenRange { after, through, replicas, settled: left.settled && right.settled && same }
+            })
+            .collect();
+        Self { ranges, nodes, by_host, unsettled: self.unsettled }
     }
 
     /// Nodes of the ring, in the order given.
@@ -150,6 +202,20 @@ impl Placement {
         }
         by_dc
     }
+}
+
+/// Both divisions of the ring as one, with the range of each that a part lies in.
+fn cut<'a>(left: &'a [TokenRange], right: &'a [TokenRange]) -> Vec<(&'a TokenRange, &'a TokenRange, i64, i64)> {
+    let (mut parts, mut after) = (Vec::new(), i64::MIN);
+    let (mut lefts, mut rights) = (left.iter().peekable(), right.iter().peekable());
+    while let (Some(one), Some(other)) = (lefts.peek().copied(), rights.peek().copied()) {
+        let through = one.through.min(other.through);
+        parts.push((one, other, after, through));
+        after = through;
+        lefts.next_if(|range| range.through == through);
+        rights.next_if(|range| range.through == through);
+    }
+    parts
 }
 
 fn index_hosts(ring: &[RingNode]) -> Result<BTreeMap<String, usize>, Error> {
@@ -197,7 +263,7 @@ fn place(ring: &[RingNode], strategy: &Strategy, tokens: &[(i64, usize)]) -> Res
             if replicas.is_empty() {
                 return Err(Error::NoReplica { after });
             }
-            ranges.push(TokenRange { after, through, replicas });
+            ranges.push(TokenRange { after, through, replicas, settled: true });
             after = through;
         }
     }

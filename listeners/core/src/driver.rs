@@ -4,7 +4,7 @@
 //! objects to stored objects (consolidation) or from stored objects to a destination (restore): they hold no state, and
 //! what they must remember goes through the checkpoint they are handed.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -42,6 +42,16 @@ pub trait SourceDriver: Send + Sync {
     /// One listener per partition of the source that should be captured.
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error>;
 
+    /// What the listeners are to do next, given their answers to all steps so far; the same for the same answers. Partitions
+    /// that did not answer a step are asked no more. A source whose partitions need no comparing ships at once.
+    ///
+    /// # Errors
+    /// [`Error`] where an answer cannot be read.
+    async fn next_step(&self, store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+        let _ = (store, steps);
+        Ok(NextStep::Ship(Asked::default()))
+    }
+
     /// Partitions of the live source, captured or not: consolidation judges coverage by them even if their listeners are
     /// down. Collapses the slices of one object into one state and writes its segments, range pages and entry.
     ///
@@ -73,6 +83,27 @@ pub trait SourceDriver: Send + Sync {
         plan: &RestorePlan,
         control: RestoreControl,
     ) -> Result<RestoreReport, Error>;
+}
+
+/// Answers to one step of a capture, by listener: references of what each has stored.
+pub type Answers = BTreeMap<String, StoredRef>;
+
+/// A step of a capture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NextStep {
+    /// Nothing is shipped; the answers are compared.
+    Prepare(Asked),
+    /// The last step: the objects are shipped, the answers are slice manifests.
+    Ship(Asked),
+}
+
+/// What is asked of the listeners in a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// By listener, in the source kind's own words; null of those that are not named.
+    pub asks: BTreeMap<String, Value>,
+    /// What people should know about what was compared, a line each.
+    pub notes: Vec<String>,
 }
 
 /// An object of a live source.
@@ -191,9 +222,9 @@ pub struct RestoreJob {
 #[serde(deny_unknown_fields, default)]
 pub struct RestoreOptions {
     /// First parts of object names to rename, from → to (for Cassandra: keyspaces).
-    pub rename: std::collections::BTreeMap<String, String>,
+    pub rename: BTreeMap<String, String>,
     /// Replication of new keyspaces, the source kind's own words (`{"class": "SimpleStrategy", "replication_factor": "1"}`).
-    pub replication: Option<std::collections::BTreeMap<String, String>>,
+    pub replication: Option<BTreeMap<String, String>>,
     /// Level to write at: `all` by default.
     pub write_level: Option<String>,
     /// Names of destination objects that may be non-empty.

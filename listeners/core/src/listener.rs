@@ -16,8 +16,9 @@ pub trait Listener: Send + Sync {
     /// Preflight checklist; problems are lines, not errors.
     async fn check(&self, request: &CheckRequest) -> Vec<check::Line>;
 
-    /// Ships the objects and then the slice manifest, whose reference it returns. Run again with the same task it resumes:
-    /// what is stored already is not sent again, and a task whose slice manifest exists is done.
+    /// Does one step of a capture and returns the reference of its answer, which is stored: in the last step, which ships
+    /// the objects, of the slice manifest. Run again with the same task and step it resumes: what is stored already is not
+    /// sent again, and a step whose answer exists is done.
     ///
     /// # Errors
     /// [`Failure`]; objects that cannot be read are not errors but `unreadable` lines of the slice.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tidemark_catalog::{ids::FencingToken, stored::StoredRef};
 use tidemark_gateway::{Digest, Env};
 use tidemark_listener_core::{
-    assignment::{Assignment, CaptureLimits, CheckRequest},
+    assignment::{Assignment, CaptureLimits, CheckRequest, Step},
     check,
     client::{self, Token},
     driver::ListenerSpec,
@@ -126,6 +126,7 @@ fn assignment(n: u32) -> Assignment {
         objects: vec!["a/*".to_owned()],
         repository: "r".to_owned(),
         unfinished: None,
+        step: Step::default(),
         store: "memory:".to_owned(),
         store_checksums: false,
         limits: CaptureLimits::default(),

@@ -1,16 +1,20 @@
-//! All listeners of the source at the same time.
+//! All listeners of the source at the same time, step by step: the next step begins when each has answered. The answers are
+//! checkpointed; a run that was interrupted goes on with the step that it was at.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::{FutureExt as _, future::join_all};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidemark_catalog::{ids::TaskId, stored::StoredRef};
 use tidemark_listener_core::{
-    assignment::Assignment,
-    driver::ListenerSpec,
-    progress::{Progress, ProgressSink},
+    assignment::{Assignment, Step},
+    driver::{Answers, Asked, ListenerSpec, NextStep},
+    progress::{self, Progress, ProgressSink},
 };
 
 use super::{Captured, Job, scope};
@@ -24,6 +28,30 @@ use crate::{
 /// Part of the checkpoint that holds what was captured.
 const PART: &str = "captured";
 
+/// Part of the checkpoint that holds the answers to the steps of a capture that is not done.
+const STEPS: &str = "steps";
+
+/// Longest time that listeners of a task that is over have for giving back what they hold.
+const GIVE_BACK: Duration = Duration::from_secs(30);
+
+/// A capture on its way, as it is checkpointed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Steps {
+    /// Answers to each step so far, by listener.
+    answers: Vec<Answers>,
+    /// Listeners that did not answer a step, with the reason; they are asked no more.
+    absent: Vec<(String, String)>,
+}
+
+/// What all listeners of a step have in common.
+struct Together {
+    number: u32,
+    store_secrets: Vec<(String, String)>,
+    unfinished: Option<Vec<TaskId>>,
+    total: Arc<Sum>,
+}
+
 impl Job<'_> {
     /// What was captured, by this run or an earlier one.
     pub(super) async fn captured(&self) -> Result<Captured, Failure> {
@@ -35,24 +63,86 @@ impl Job<'_> {
         Ok(captured)
     }
 
+    /// Step after step, all listeners at the same one, until the source has them ship. What they prepare is compared by the
+    /// source alone.
     async fn capture_all(&self) -> Result<Captured, Failure> {
+        let specs = self.specs().await?;
+        let unfinished = self.unfinished().await?;
+        let mut steps: Steps = self.context.checkpoints.load(STEPS).await?.unwrap_or_default();
+        loop {
+            let next = self.driver.next_step(&self.store.objects, &steps.answers).await?;
+            let (asked, ships) = match next {
+                NextStep::Prepare(asked) => (asked, false),
+                NextStep::Ship(asked) => (asked, true),
+            };
+            let answers = match self.step(&specs, &mut steps, &asked, unfinished.clone()).await {
+                Ok(answers) => answers,
+                Err(failure) => {
+                    self.give_back(&specs, &steps).await;
+                    return Err(failure);
+                }
+            };
+            if ships {
+                let slices = answers.into_values().collect();
+                return Ok(Captured { slices, absent: steps.absent, notes: asked.notes, resumed: false });
+            }
+            steps.answers.push(answers);
+            self.context.checkpoints.save(STEPS, &steps).await?;
+        }
+    }
+
+    /// Has every listener give back what earlier steps hold at the source, where no other run of the task will come. What cannot
+    /// be reached is removed by the source's next capture.
+    async fn give_back(&self, specs: &[ListenerSpec], steps: &Steps) {
+        if !self.context.over.is_cancelled() || steps.answers.is_empty() {
+            return;
+        }
+        let Ok(store_secrets) = stores::listener_secrets(&self.store.record) else { return };
+        let number = u32::try_from(steps.answers.len()).unwrap_or(u32::MAX);
+        let step = Step { number, ask: Value::Null, over: true };
+        let works: Vec<_> = specs
+            .iter()
+            .map(|spec| {
+                let target = self.target(spec, &store_secrets);
+                let assignment = self.assignment(spec, &step, None);
+                let listeners = &self.with.listeners;
+                async move { listeners.capture(&target, assignment, progress::silent(), Stop::default()).await }.boxed()
+            })
+            .collect();
+        // The answers are failures; without one in time the next capture does it.
+        let _ = tokio::time::timeout(GIVE_BACK, join_all(works)).await;
+    }
+
+    async fn specs(&self) -> Result<Vec<ListenerSpec>, Failure> {
         let specs = self.driver.listeners(&self.source.spec).await?;
         if specs.is_empty() {
-            return Err(Failure::permanent(
-                "TM-PROT-0005",
-                format!("source {} names no listeners", self.policy.source),
-            )
-            .with_hint("a source that is only a destination cannot be protected"));
+            let words = format!("source {} names no listeners", self.policy.source);
+            return Err(Failure::permanent("TM-PROT-0005", words)
+                .with_hint("a source that is only a destination cannot be protected"));
         }
-        let secrets = stores::listener_secrets(&self.store.record)?;
-        let unfinished = self.unfinished().await?;
-        let total = Arc::new(Sum::new(Arc::clone(&self.context.progress)));
-        let mut captures = Vec::with_capacity(specs.len());
-        for spec in &specs {
-            captures.push(self.capture(spec, secrets.clone(), unfinished.clone(), Arc::clone(&total)).boxed());
-        }
-        let outcomes = join_all(captures).await;
-        sort_out(specs, outcomes)
+        Ok(specs)
+    }
+
+    /// One step of all listeners that have answered so far, at the same time.
+    async fn step(
+        &self,
+        specs: &[ListenerSpec],
+        steps: &mut Steps,
+        asked: &Asked,
+        unfinished: Option<Vec<TaskId>>,
+    ) -> Result<Answers, Failure> {
+        let together = Together {
+            number: u32::try_from(steps.answers.len()).unwrap_or(u32::MAX),
+            store_secrets: stores::listener_secrets(&self.store.record)?,
+            unfinished,
+            total: Arc::new(Sum::new(Arc::clone(&self.context.progress))),
+        };
+        let present: Vec<&ListenerSpec> =
+            specs.iter().filter(|spec| !steps.absent.iter().any(|(id, _)| *id == spec.id)).collect();
+        let ask = |spec: &ListenerSpec| asked.asks.get(&spec.id).cloned().unwrap_or(Value::Null);
+        let works: Vec<_> = present.iter().map(|spec| self.capture(spec, ask(spec), &together).boxed()).collect();
+        let outcomes = join_all(works).await;
+        sort_out(present.into_iter().map(|spec| spec.id.clone()).zip(outcomes), &mut steps.absent)
     }
 
     /// Tasks of this source that are not done, where this daemon knows all of them: where no newer one has attached to the
@@ -67,57 +157,72 @@ impl Job<'_> {
         Ok(Some(self.with.tasks.unfinished(&scope(&self.policy.source)).await?))
     }
 
-    async fn capture(
-        &self,
-        spec: &ListenerSpec,
-        store_secrets: Vec<(String, String)>,
-        unfinished: Option<Vec<TaskId>>,
-        total: Arc<Sum>,
-    ) -> Result<StoredRef, Failure> {
-        let target = Target { source: self.source_id.clone(), spec: spec.clone(), store_secrets };
-        let assignment = |attempt: u32| Assignment {
-            id: format!("{}-{}-{}-{attempt}", self.context.task.id, self.context.token, spec.id),
+    async fn capture(&self, spec: &ListenerSpec, ask: Value, together: &Together) -> Result<StoredRef, Failure> {
+        let target = self.target(spec, &together.store_secrets);
+        let step = Step { number: together.number, ask, over: false };
+        let assignment = self.assignment(spec, &step, together.unfinished.as_deref());
+        let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
+        let (id, total) = (spec.id.clone(), Arc::clone(&together.total));
+        let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
+        self.with.listeners.capture(&target, assignment, progress, stop).await
+    }
+
+    fn target(&self, spec: &ListenerSpec, store_secrets: &[(String, String)]) -> Target {
+        Target { source: self.source_id.clone(), spec: spec.clone(), store_secrets: store_secrets.to_vec() }
+    }
+
+    /// The assignment of the n-th try of a step.
+    fn assignment<'s>(
+        &'s self,
+        spec: &'s ListenerSpec,
+        step: &'s Step,
+        unfinished: Option<&'s [TaskId]>,
+    ) -> impl Fn(u32) -> Assignment + Send + Sync + 's {
+        move |attempt| Assignment {
+            id: format!("{}-{}-{}-{}-{attempt}", self.context.task.id, self.context.token, step.number, spec.id),
             source: self.source_id.clone(),
             task: self.context.task.id.clone(),
             token: self.context.token,
             objects: self.policy.objects.clone(),
             repository: self.store.record.repository.clone(),
-            unfinished: unfinished.clone(),
+            unfinished: unfinished.map(<[TaskId]>::to_vec),
+            step: step.clone(),
             store: self.store.record.url.clone(),
             store_checksums: self.store.record.checksums,
             limits: self.with.capture_limits.clone(),
-        };
-        let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
-        let id = spec.id.clone();
-        let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
-        self.with.listeners.capture(&target, assignment, progress, stop).await
+        }
     }
 }
 
-/// Slices and absences; a failure where there is no slice at all.
-fn sort_out(specs: Vec<ListenerSpec>, outcomes: Vec<Result<StoredRef, Failure>>) -> Result<Captured, Failure> {
-    if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(|failure| failure.cancelled)) {
-        return Err(Failure::cancelled());
-    }
-    let mut captured = Captured::default();
-    let (mut retryable, mut away) = (false, None);
-    for (spec, outcome) in specs.into_iter().zip(outcomes) {
+/// Answers, and absences added to `absent`; a failure where there is no answer at all.
+fn sort_out(
+    outcomes: impl IntoIterator<Item = (String, Result<StoredRef, Failure>)>,
+    absent: &mut Vec<(String, String)>,
+) -> Result<Answers, Failure> {
+    let mut answers = Answers::new();
+    let (mut retryable, mut cancelled, mut away) = (false, false, None);
+    for (listener, outcome) in outcomes {
         match outcome {
-            Ok(slice) => captured.slices.push(slice),
+            Ok(answer) => drop(answers.insert(listener, answer)),
             Err(failure) => {
-                tracing::warn!(listener = spec.id, %failure, "partition is absent from the version");
+                tracing::warn!(listener, %failure, "partition is absent from the version");
                 retryable |= failure.retryable;
                 away = away.or_else(|| failure.away.clone());
-                captured.absent.push((spec.id, failure.to_string()));
+                cancelled |= failure.cancelled;
+                absent.push((listener, failure.to_string()));
             }
         }
     }
-    if captured.slices.is_empty() { Err(nothing(&captured.absent, retryable, away)) } else { Ok(captured) }
+    match answers.is_empty() {
+        _ if cancelled => Err(Failure::cancelled()),
+        true => Err(nothing(absent, retryable, away)),
+        false => Ok(answers),
+    }
 }
 
 fn nothing(absent: &[(String, String)], retryable: bool, away: Option<String>) -> Failure {
-    let reasons: Vec<_> = absent.iter().map(|(_, reason)| reason.as_str()).collect();
-    let words = format!("no partition could be captured; {}", reasons.join("; "));
+    let first = absent.first().map_or("", |(_, reason)| reason.as_str());
+    let words = format!("no partition could be captured; {}, the first of {}", first, absent.len());
     Failure { away, ..Failure::of("TM-PROT-0001", words, retryable) }
         .with_hint("tidemark source test shows what each listener needs")
 }
@@ -149,34 +254,35 @@ mod tests {
 
     use super::*;
 
-    fn spec(id: &str) -> ListenerSpec {
-        ListenerSpec { id: id.to_owned(), program: "p".to_owned(), arguments: vec![], secret_environment: vec![] }
-    }
-
     fn slice() -> StoredRef {
         StoredRef { key: "k".to_owned(), size: 1, digest: Digest::of(b"1") }
     }
 
+    fn outcomes(outcomes: Vec<Result<StoredRef, Failure>>) -> Vec<(String, Result<StoredRef, Failure>)> {
+        ["a", "b"].map(str::to_owned).into_iter().zip(outcomes).collect()
+    }
+
     #[test]
     fn a_partition_that_cannot_be_captured_is_absent_with_its_reason() {
-        let outcomes = vec![Ok(slice()), Err(Failure::permanent("TM-X-0001", "down"))];
-        let captured = sort_out(vec![spec("a"), spec("b")], outcomes).unwrap();
-        assert_eq!(captured.slices, [slice()]);
-        assert_eq!(captured.absent, [("b".to_owned(), "TM-X-0001: down".to_owned())]);
+        let mut absent = Vec::new();
+        let both = outcomes(vec![Ok(slice()), Err(Failure::permanent("TM-X-0001", "down"))]);
+        let answers = sort_out(both, &mut absent).unwrap();
+        assert_eq!(answers, Answers::from([("a".to_owned(), slice())]));
+        assert_eq!(absent, [("b".to_owned(), "TM-X-0001: down".to_owned())]);
     }
 
     #[test]
     fn nothing_captured_is_a_failure_that_is_retried_where_one_of_them_may_be() {
         let down = |retryable| Err(Failure::of("TM-X-0001", "down", retryable));
-        let failure = sort_out(vec![spec("a"), spec("b")], vec![down(false), down(true)]).unwrap_err();
+        let failure = sort_out(outcomes(vec![down(false), down(true)]), &mut Vec::new()).unwrap_err();
         assert!(failure.retryable);
-        let failure = sort_out(vec![spec("a")], vec![down(false)]).unwrap_err();
+        let failure = sort_out(outcomes(vec![down(false)]), &mut Vec::new()).unwrap_err();
         assert!(!failure.retryable && failure.message.contains("down"));
     }
 
     #[test]
     fn a_cancelled_listener_cancels_all() {
-        let outcomes = vec![Ok(slice()), Err(Failure::cancelled())];
-        assert!(sort_out(vec![spec("a"), spec("b")], outcomes).unwrap_err().cancelled);
+        let both = outcomes(vec![Ok(slice()), Err(Failure::cancelled())]);
+        assert!(sort_out(both, &mut Vec::new()).unwrap_err().cancelled);
     }
 }

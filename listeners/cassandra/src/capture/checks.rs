@@ -16,7 +16,7 @@ use super::{CassandraListener, files, names::Patterns, snapshot};
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
     connect,
-    describe::{self, LocalNode, Support, support},
+    describe::{self, Live, LocalNode, Support, support},
     release::Release,
 };
 
@@ -57,6 +57,7 @@ async fn by_session(listener: &CassandraListener, session: &Session, request: &C
     lines.push(nodetool(listener, &local).await);
     lines.push(clock(listener, session).await);
     lines.push(agreement(address, session, &local).await);
+    lines.push(members(listener, session, &local).await);
     lines.extend(objects(listener, session, request).await);
     lines
 }
@@ -140,6 +141,33 @@ async fn agreement(address: &str, session: &Session, local: &LocalNode) -> Line 
         versions.iter().map(|(version, hosts)| format!("{version}: {}", hosts.join(", "))).collect();
     let hint = "wait for a schema change to arrive everywhere; a node that is down shows its last version";
     Line::warn(name, address, each.join("; "), hint)
+}
+
+/// The node's ring, and rows about nodes that are not in it.
+async fn members(listener: &CassandraListener, session: &Session, local: &LocalNode) -> Line {
+    let (name, subject) = ("members", listener.config.node.address.as_str());
+    let hint = "see that nodetool reaches this node's JMX port, and what nodetool ring prints";
+    let printed = match listener.nodetool.ring().await {
+        Ok(printed) => printed,
+        Err(error) => return Line::fail(name, subject, chain(&error), hint),
+    };
+    let known = match describe::known(session, local).await {
+        Ok(known) => known,
+        Err(error) => return unreadable(name, subject, &error),
+    };
+    match Live::parse(&printed, &known) {
+        Ok(live) => ghosts(name, subject, &live),
+        Err(error) => Line::fail(name, subject, chain(&error), hint),
+    }
+}
+
+fn ghosts(name: &str, subject: &str, live: &Live) -> Line {
+    let Some(first) = live.ghosts.first() else {
+        return Line::ok(name, subject, format!("{} in its ring", live.ring.len()));
+    };
+    let names = live.ghosts.iter().map(|ghost| ghost.name.clone()).collect();
+    let detail = format!("system.peers_v2 has rows about nodes that are not in the ring: {}", some(names));
+    Line::warn(name, subject, detail, &format!("they are ignored; on this node: {}", first.statement))
 }
 
 async fn directories(address: &str, directories: &[PathBuf]) -> Vec<Line> {

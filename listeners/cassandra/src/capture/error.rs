@@ -30,12 +30,12 @@ pub enum Error {
     /// nodetool failed.
     #[error("take or remove a snapshot")]
     Nodetool(#[source] nodetool::Error),
-    /// The schema changed during each try of a snapshot.
-    #[error("the schema changed during each of {tries} snapshots")]
-    SchemaMoves {
-        /// How often it was tried.
-        tries: u32,
-    },
+    /// The node's ring cannot be read.
+    #[error("read the node's ring")]
+    Ring(#[source] describe::NoRing),
+    /// The step asks what this build does not know.
+    #[error("the step asks what this listener does not know")]
+    Ask(#[source] serde_json::Error),
     /// The files of the task's snapshot are not there any more.
     #[error("snapshot {tag} of this task no longer holds {subject}: {reason}; a new capture is needed")]
     SnapshotGone {
@@ -127,13 +127,14 @@ impl Error {
             Self::Connect(_) => "TM-CASS-0103",
             Self::Describe(_) => "TM-CASS-0104",
             Self::Nodetool(_) => "TM-CASS-0105",
-            Self::SchemaMoves { .. } => "TM-CASS-0106",
+            Self::Ring(_) => "TM-CASS-0106",
             Self::SnapshotGone { .. } => "TM-CASS-0107",
             Self::ReadStage(_) | Self::ListStage { .. } => "TM-CASS-0108",
             Self::StagedJson { .. } | Self::StagedOther { .. } | Self::StagedSize { .. } => "TM-CASS-0109",
             Self::WriteStage(_) | Self::WriteJson { .. } => "TM-CASS-0110",
             Self::ReadFile { .. } | Self::FileSize { .. } => "TM-CASS-0111",
             Self::Task(_) => "TM-CASS-0112",
+            Self::Ask(_) => "TM-CASS-0113",
             Self::Cancelled => "TM-TASK-0001",
         }
     }
@@ -148,10 +149,11 @@ impl Error {
             // Another listener of this node was faster: the next run finds what it stored.
             Self::WriteStage(upload::Error::Taken { .. }) => true,
             Self::WriteStage(source) => source.is_retryable(),
-            Self::SchemaMoves { .. } | Self::ListStage { .. } | Self::Task(_) => true,
+            Self::Ring(_) | Self::ListStage { .. } | Self::Task(_) => true,
             Self::StoreUrl(_)
             | Self::OpenStore(_)
             | Self::Pattern(_)
+            | Self::Ask(_)
             | Self::SnapshotGone { .. }
             | Self::StagedJson { .. }
             | Self::StagedOther { .. }
@@ -188,7 +190,12 @@ mod tests {
     fn a_snapshot_is_kept_for_what_may_still_succeed() {
         let taken = upload::Error::Taken { path: Path::from("a") };
         assert!(Error::Cancelled.ends_task() && Error::Pattern("x".into()).ends_task());
-        assert!(!Error::WriteStage(taken).ends_task() && !Error::SchemaMoves { tries: 5 }.ends_task());
+        let connection = std::io::Error::other("reset");
+        let list = Error::ListStage {
+            path: Path::from("a"),
+            source: object_store::Error::Generic { store: "s", source: connection.into() },
+        };
+        assert!(!Error::WriteStage(taken).ends_task() && !list.ends_task());
     }
 
     #[test]

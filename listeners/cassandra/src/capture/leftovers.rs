@@ -14,21 +14,49 @@ use std::{
 
 use tidemark_listener_core::{assignment::Assignment, chain::chain};
 
-use super::{CassandraListener, names};
+use super::{CassandraListener, Error, names};
 
 /// Removes them. A failure costs disk on the node, not data: it is logged, and the next preflight shows the tag.
 pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment) {
-    let data = listener.config.node.data_directories.clone();
-    let found = match tokio::task::spawn_blocking(move || tags(&data)).await {
-        Ok(found) => found,
-        Err(error) => return tracing::warn!(%error, "the search for left snapshots ended early: none is removed"),
-    };
-    for tag in abandoned(&found, assignment) {
+    match found(&listener.config.node.data_directories).await {
+        Ok(found) => clear(listener, abandoned(&found, assignment)).await,
+        Err(error) => tracing::warn!(error = chain(&error), "no search for left snapshots: none is removed"),
+    }
+}
+
+/// Removes the snapshots of the assignment's own task: those of `steps`, and others that are found on disk.
+pub(super) async fn give_back(
+    listener: &CassandraListener,
+    assignment: &Assignment,
+    steps: impl IntoIterator<Item = u32>,
+) {
+    let mut tags: BTreeSet<String> = steps.into_iter().map(|step| names::tag(assignment, step)).collect();
+    match found(&listener.config.node.data_directories).await {
+        Ok(found) => {
+            let own = |tag: &String| names::task_of(tag, assignment).as_ref() == Some(&assignment.task);
+            tags.extend(found.into_iter().filter(own));
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "no search for other snapshots of the task"),
+    }
+    clear(listener, tags.iter().map(String::as_str).collect()).await;
+}
+
+async fn clear(listener: &CassandraListener, tags: Vec<&str>) {
+    for tag in tags {
         match listener.nodetool.clear_snapshot(tag).await {
-            Ok(()) => tracing::info!(tag, "removed a snapshot that an ended task left"),
-            Err(error) => tracing::warn!(tag, error = chain(&error), "a snapshot that an ended task left stays"),
+            Ok(()) => tracing::info!(tag, "removed a snapshot"),
+            Err(error) => tracing::warn!(tag, error = chain(&error), "a snapshot could not be removed from the node"),
         }
     }
+}
+
+/// Names of the snapshots of every table in the data directories.
+///
+/// # Errors
+/// [`Error::Task`].
+pub(super) async fn found(data: &[PathBuf]) -> Result<BTreeSet<String>, Error> {
+    let data = data.to_vec();
+    tokio::task::spawn_blocking(move || tags(&data)).await.map_err(Error::Task)
 }
 
 /// The tags whose tasks are over, of those that were found.
@@ -61,7 +89,7 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_listener_core::assignment::CaptureLimits;
+    use tidemark_listener_core::assignment::{CaptureLimits, Step};
 
     use super::*;
 
@@ -78,6 +106,7 @@ mod tests {
             objects: Vec::new(),
             repository: "r1".into(),
             unfinished: unfinished.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect()),
+            step: Step::default(),
             store: "memory:".into(),
             store_checksums: false,
             limits: CaptureLimits::default(),
@@ -86,12 +115,13 @@ mod tests {
 
     fn found() -> BTreeSet<String> {
         let tags = [
-            format!("tidemark-r1-prod-{OWN}"),
-            format!("tidemark-r1-prod-{LIVE}"),
-            format!("tidemark-r1-prod-{OVER}"),
-            format!("tidemark-r2-prod-{OVER}"),
-            format!("tidemark-r1-prod-b-{OVER}"),
-            format!("tidemark-r1-other-{OVER}"),
+            format!("tidemark-r1-prod-{OWN}.1"),
+            format!("tidemark-r1-prod-{LIVE}.1"),
+            format!("tidemark-r1-prod-{OVER}.3"),
+            format!("tidemark-r1-prod-{OVER}.x"),
+            format!("tidemark-r2-prod-{OVER}.1"),
+            format!("tidemark-r1-prod-b-{OVER}.1"),
+            format!("tidemark-r1-other-{OVER}.1"),
             "tidemark-r1-prod-nightly".to_owned(),
             "before-upgrade".to_owned(),
         ];
@@ -101,7 +131,7 @@ mod tests {
     #[test]
     fn only_snapshots_of_ended_tasks_of_this_repository_and_source_are_abandoned() {
         let found = found();
-        assert_eq!(abandoned(&found, &assignment(Some(&[LIVE]))), [format!("tidemark-r1-prod-{OVER}")]);
+        assert_eq!(abandoned(&found, &assignment(Some(&[LIVE]))), [format!("tidemark-r1-prod-{OVER}.3")]);
     }
 
     #[test]

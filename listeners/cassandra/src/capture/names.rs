@@ -14,14 +14,15 @@ pub(super) const SHIPPED: [&str; 6] =
 /// Beginning of the tags of our snapshots.
 pub(super) const TAG_PREFIX: &str = "tidemark-";
 
-/// Tag of the snapshot of an assignment's task: `tidemark-<repository>-<source>-<task>`.
-pub(super) fn tag(assignment: &Assignment) -> String {
-    format!("{}{}", tag_start(assignment), assignment.task)
+/// Tag of the snapshot that a step of an assignment's task takes: `tidemark-<repository>-<source>-<task>.<step>`.
+pub(super) fn tag(assignment: &Assignment, step: u32) -> String {
+    format!("{}{}.{step}", tag_start(assignment), assignment.task)
 }
 
 /// The task of a tag that captures of this assignment's repository and source make; `None` for any other tag.
 pub(super) fn task_of(tag: &str, assignment: &Assignment) -> Option<TaskId> {
-    let task = tag.strip_prefix(&tag_start(assignment))?;
+    let (task, step) = tag.strip_prefix(&tag_start(assignment))?.split_once('.')?;
+    step.parse::<u32>().ok()?;
     // Without a '-': that of a source whose name begins with this one's has more of them.
     let is_task = task.len() == 32 && task.bytes().all(|b| b.is_ascii_hexdigit());
     is_task.then(|| task.parse().ok()).flatten()

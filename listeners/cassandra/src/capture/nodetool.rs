@@ -1,10 +1,10 @@
-//! Snapshots by `nodetool`, Cassandra's own tool, as the operator says it is called.
+//! Flushes and snapshots by `nodetool`, Cassandra's own tool, as the operator says it is called.
 
 use std::{process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-/// Longest time of one call: a snapshot flushes its tables first.
+/// Longest time of one call: a flush waits for those that were begun before it.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Longest list of tables in one call, bytes; Linux takes 128 KiB as one argument.
@@ -61,10 +61,22 @@ impl Nodetool {
         Self { words }
     }
 
-    /// Flushes and snapshots `tables` (`keyspace.table`) under `tag`.
+    /// Flushes tables of a keyspace. When it returns, every write that the node had taken before the call is in files: the
+    /// server queues the flush behind those that run already (`ColumnFamilyStore.forceFlush` of 4.0.19, 4.1.10 and 5.0.9),
+    /// also where nothing is left to flush.
+    pub(super) async fn flush(&self, keyspace: &str, tables: &[String]) -> Result<(), Error> {
+        for list in batches(tables) {
+            let words = ["flush", "--", keyspace].into_iter().chain(list.iter().map(String::as_str));
+            self.call(&words.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    /// Snapshots `tables` (`keyspace.table`) under `tag`. It flushes too, but 4.1 and 5.0 wait for their own flush only:
+    /// what an earlier one still writes is not in it.
     pub(super) async fn snapshot(&self, tag: &str, tables: &[String]) -> Result<(), Error> {
-        for list in lists(tables) {
-            self.call(&["snapshot", "-t", tag, "-kt", &list]).await?;
+        for list in batches(tables) {
+            self.call(&["snapshot", "-t", tag, "-kt", &list.join(",")]).await?;
         }
         Ok(())
     }
@@ -72,6 +84,11 @@ impl Nodetool {
     /// Removes the snapshots of every table under `tag`, and no other.
     pub(super) async fn clear_snapshot(&self, tag: &str) -> Result<(), Error> {
         self.call(&["clearsnapshot", "-t", tag]).await.map(drop)
+    }
+
+    /// The ring as the node's token metadata has it, a line a token.
+    pub(super) async fn ring(&self) -> Result<String, Error> {
+        self.call(&["-pp", "ring"]).await
     }
 
     /// The host id of the node that nodetool reaches, as it prints it.
@@ -89,7 +106,7 @@ impl Nodetool {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let command = arguments.first().copied().unwrap_or_default().to_owned();
+        let command = arguments.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default().to_owned();
         let Ok(output) = tokio::time::timeout(LIMIT, run).await else { return Err(Error::Slow { command }) };
         let output = output.map_err(|source| Error::Start { program, source })?;
         if output.status.success() {
@@ -111,19 +128,19 @@ fn last_words(stderr: &[u8], stdout: &[u8]) -> String {
     end.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `tables` joined by commas, in lists of at most [`LIST_BYTES`].
-fn lists(tables: &[String]) -> Vec<String> {
-    let mut lists: Vec<String> = Vec::new();
-    for table in tables {
-        match lists.last_mut() {
-            Some(list) if list.len() + 1 + table.len() <= LIST_BYTES => {
-                list.push(',');
-                list.push_str(table);
-            }
-            _ => lists.push(table.clone()),
+/// `tables` in lists that one call takes: at most [`LIST_BYTES`] of names and what parts them.
+fn batches(tables: &[String]) -> Vec<&[String]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, table) in tables.iter().enumerate() {
+        if index > start && bytes + table.len() >= LIST_BYTES {
+            batches.push(&tables[start..index]);
+            (start, bytes) = (index, 0);
         }
+        bytes += table.len() + 1;
     }
-    lists
+    batches.extend((start < tables.len()).then(|| &tables[start..]));
+    batches
 }
 
 #[cfg(test)]
@@ -133,11 +150,10 @@ mod tests {
     #[test]
     fn many_tables_are_split_over_several_calls() {
         let tables: Vec<String> = (0..5000).map(|i| format!("keyspace_of_ours.table_{i:04}")).collect();
-        let lists = lists(&tables);
-        assert!(lists.len() > 1 && lists.iter().all(|list| list.len() <= LIST_BYTES));
-        let all: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).collect();
-        assert_eq!(all, tables);
-        assert!(super::lists(&[]).is_empty());
+        let batches = batches(&tables);
+        assert!(batches.len() > 1 && batches.iter().all(|list| list.join(",").len() <= LIST_BYTES));
+        assert_eq!(batches.concat(), tables);
+        assert!(super::batches(&[]).is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     Error, Stage,
     names::Patterns,
     ship::{Meter, Shipper},
-    snapshot::{self, SnapshotRecord},
+    snapshot::{self, TableRecord},
 };
 use crate::cluster::NodeCapture;
 
@@ -24,7 +24,7 @@ use crate::cluster::NodeCapture;
 pub struct TakenSnapshot {
     /// Its tag: the name of the directories below `snapshots`.
     pub tag: String,
-    /// Host clock right before it was asked for.
+    /// Host clock before the flush that preceded it.
     pub started: Timestamp,
     /// Host clock right after it was taken.
     pub finished: Timestamp,
@@ -47,11 +47,26 @@ pub async fn ship_taken(
     progress: ProgressSink,
 ) -> Result<StoredRef, Error> {
     let patterns = Patterns::parse(&assignment.objects)?;
-    let tables = snapshot::choose(&taken.node.keyspaces, &patterns);
-    let prefix = layout::staged(&assignment.source, &assignment.task, &taken.node.host_id);
+    let TakenSnapshot { tag, started, finished, node } = taken;
+    let tables = snapshot::choose(&node.keyspaces, &patterns);
+    let prefix = layout::staged(&assignment.source, &assignment.task, &node.host_id);
     let stage = Stage { store, prefix };
-    let record = snapshot::record(data_directories, taken, tables).await;
-    Shipment { assignment, data_directories, progress }.run(&stage, record).await
+    let tables = snapshot::enlisted(data_directories, &tag, tables).await;
+    let tables = tables.into_iter().map(|table| (tag.clone(), table)).collect();
+    let load = Load { started, finished, tables, node };
+    Shipment { assignment, data_directories, progress }.run(&stage, load).await
+}
+
+/// What is to be shipped.
+pub(super) struct Load {
+    /// Host clock before the flush of the first of its snapshots.
+    pub(super) started: Timestamp,
+    /// Host clock after the last of them.
+    pub(super) finished: Timestamp,
+    /// Tables, each with the tag of the snapshot that holds it.
+    pub(super) tables: Vec<(String, TableRecord)>,
+    /// What the node said.
+    pub(super) node: NodeCapture,
 }
 
 /// What is shipped for an assignment, and from where.
@@ -62,30 +77,30 @@ pub(super) struct Shipment<'a> {
 }
 
 impl Shipment<'_> {
-    /// Ships what the record names, then the node's words, then the slice manifest.
-    pub(super) async fn run(&self, stage: &Stage, record: SnapshotRecord) -> Result<StoredRef, Error> {
-        let total = record.tables.iter().flat_map(|table| &table.files).map(|file| file.size).sum();
+    /// Ships the tables, then the node's words, then the slice manifest.
+    pub(super) async fn run(&self, stage: &Stage, load: Load) -> Result<StoredRef, Error> {
+        let total = load.tables.iter().flat_map(|(_, table)| &table.files).map(|file| file.size).sum();
         let meter = Meter::new(Arc::clone(&self.progress), total);
         let shipper = Shipper::new(stage, &self.assignment.limits, meter);
-        let mut objects = Vec::with_capacity(record.tables.len());
-        for table in &record.tables {
-            let listed = snapshot::list(self.data_directories, &record.tag, table).await;
+        let mut objects = Vec::with_capacity(load.tables.len());
+        for (tag, table) in &load.tables {
+            let listed = snapshot::list(self.data_directories, tag, table).await;
             objects.push(shipper.table(table, listed).await?);
         }
-        let info = stage.create("info.json", &record.node).await?;
-        stage.create("slice.json", &self.slice(&record, objects, info)).await
+        let info = stage.create("info.json", &load.node).await?;
+        stage.create("slice.json", &self.slice(&load, objects, info)).await
     }
 
-    fn slice(&self, record: &SnapshotRecord, mut objects: Vec<SliceObject>, info: StoredRef) -> SliceManifest {
+    fn slice(&self, load: &Load, mut objects: Vec<SliceObject>, info: StoredRef) -> SliceManifest {
         objects.sort_by(|a, b| a.object.cmp(&b.object));
         SliceManifest {
             format: SLICE_FORMAT,
             source: self.assignment.source.clone(),
             task: self.assignment.task.clone(),
             token: self.assignment.token,
-            partition: record.node.host_id.clone(),
-            started: record.started,
-            finished: record.finished,
+            partition: load.node.host_id.clone(),
+            started: load.started,
+            finished: load.finished,
             objects,
             info,
         }

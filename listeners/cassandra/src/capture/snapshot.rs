@@ -1,33 +1,32 @@
-//! The snapshot of a task: taken once, recorded, found again by later runs.
+//! How a node is, and a snapshot of it.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
-use object_store::path::Path;
 use scylla::client::session::Session;
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::ids::ObjectName;
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, pause};
 
 use super::{
     Error,
     files::{self, LocalFile, TableOnDisk},
+    leftovers,
     names::Patterns,
-    nodetool::Nodetool,
-    shipment::TakenSnapshot,
+    nodetool::{self, Nodetool},
 };
 use crate::{
     cluster::{KeyspaceSchema, NodeCapture},
-    describe::{self, Support, support},
+    describe::{self, Ghost, Live, Support, support},
 };
 
 /// Format number of [`SnapshotRecord`].
-const SNAPSHOT_FORMAT: u32 = 1;
+pub(super) const SNAPSHOT_FORMAT: u32 = 2;
 
-/// How often a snapshot is taken again because the schema changed meanwhile.
-const TRIES: u32 = 5;
-
-/// A snapshot that was taken: the content of `snapshot.json`.
+/// A snapshot that was taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotRecord {
@@ -35,14 +34,26 @@ pub(super) struct SnapshotRecord {
     pub(super) format: u32,
     /// Its tag at the node.
     pub(super) tag: String,
-    /// Host clock right before it was asked for.
+    /// The tables that it was to hold; all that match where absent.
+    pub(super) asked: Option<BTreeSet<ObjectName>>,
+    /// Host clock before the flush that precedes it: what was written until then is in it.
     pub(super) started: Timestamp,
     /// Host clock right after it was taken.
     pub(super) finished: Timestamp,
     /// Its tables, sorted by name.
     pub(super) tables: Vec<TableRecord>,
-    /// What the node said right after it.
+}
+
+/// How a node is at one time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Look {
+    /// What it says; its ring is that of its token metadata.
     pub(super) node: NodeCapture,
+    /// Members that do not simply own their ranges, each with its state.
+    pub(super) states: BTreeMap<String, String>,
+    /// Rows about nodes that are no members.
+    pub(super) ghosts: Vec<Ghost>,
 }
 
 /// A table in a snapshot.
@@ -90,54 +101,87 @@ pub(super) struct Place<'a> {
     pub(super) tag: &'a str,
 }
 
-/// Takes a snapshot of the tables that match, flushed, such that the schema is the same before and after it.
+/// Takes a snapshot of the tables that match, or of those of them that are asked for. It holds every write that the node had
+/// taken before `started`: the clock is noted, a flush of these tables runs to its end behind all earlier ones, and only
+/// then are their files linked.
 ///
 /// A snapshot under this tag that was not recorded is one that a crash left: it is removed first.
-pub(super) async fn take(place: &Place<'_>, patterns: &Patterns) -> Result<SnapshotRecord, Error> {
-    for _ in 0..TRIES {
+pub(super) async fn take(
+    place: &Place<'_>,
+    patterns: &Patterns,
+    asked: Option<BTreeSet<ObjectName>>,
+) -> Result<SnapshotRecord, Error> {
+    if leftovers::found(place.data_directories).await?.contains(place.tag) {
         place.nodetool.clear_snapshot(place.tag).await.map_err(Error::Nodetool)?;
-        let before = schemas(place.session, patterns).await?;
-        let tables = choose(&before, patterns);
-        let started = place.env.now();
-        let taken = place.nodetool.snapshot(place.tag, &wanted(&tables)).await;
-        let finished = place.env.now();
-        if schemas(place.session, patterns).await? != before {
-            tracing::info!(tag = place.tag, "the schema changed during the snapshot: it is taken again");
-            continue;
-        }
-        taken.map_err(Error::Nodetool)?;
-        let keyspaces: Vec<String> = before.iter().map(|keyspace| keyspace.name.clone()).collect();
-        let node = describe::node_capture(place.session, &keyspaces, place.env).await.map_err(Error::Describe)?;
-        if node.keyspaces != before {
-            continue;
-        }
-        let taken = TakenSnapshot { tag: place.tag.to_owned(), started, finished, node };
-        return Ok(record(place.data_directories, taken, tables).await);
     }
-    Err(Error::SchemaMoves { tries: TRIES })
+    let mut tables = choose(&schemas(place.session, patterns).await?, patterns);
+    tables.retain(|table| asked.as_ref().is_none_or(|asked| asked.contains(&table.object)));
+    pause::point("before-flush");
+    let started = place.env.now();
+    link(place, &tables).await.map_err(Error::Nodetool)?;
+    let finished = place.env.now();
+    let tables = enlisted(place.data_directories, place.tag, tables).await;
+    Ok(SnapshotRecord { format: SNAPSHOT_FORMAT, tag: place.tag.to_owned(), asked, started, finished, tables })
 }
 
-/// The record of a snapshot of these tables that is on disk. A table whose files cannot be listed is unreadable.
-pub(super) async fn record(data: &[PathBuf], taken: TakenSnapshot, mut tables: Vec<TableRecord>) -> SnapshotRecord {
-    let TakenSnapshot { tag, started, finished, node } = taken;
+/// Flushes the tables, then links their files.
+async fn link(place: &Place<'_>, tables: &[TableRecord]) -> Result<(), nodetool::Error> {
+    for (keyspace, tables) in by_keyspace(tables) {
+        place.nodetool.flush(keyspace, &tables).await?;
+    }
+    place.nodetool.snapshot(place.tag, &wanted(tables)).await
+}
+
+/// The tables to flush, by keyspace.
+fn by_keyspace(tables: &[TableRecord]) -> BTreeMap<&str, Vec<String>> {
+    let mut keyspaces = BTreeMap::<_, Vec<String>>::new();
+    for table in tables.iter().filter(|table| table.unreadable.is_none()) {
+        if let [keyspace, name] = table.object.parts() {
+            keyspaces.entry(keyspace.as_str()).or_default().push(name.clone());
+        }
+    }
+    keyspaces
+}
+
+/// How the node is now; of the schema only the tables that match.
+pub(super) async fn look(place: &Place<'_>, patterns: &Patterns) -> Result<Look, Error> {
+    let session = place.session;
+    let printed = place.nodetool.ring().await.map_err(Error::Nodetool)?;
+    let local = describe::local(session).await.map_err(Error::Describe)?;
+    let known = describe::known(session, &local).await.map_err(Error::Describe)?;
+    let Live { ring, states, ghosts } = Live::parse(&printed, &known).map_err(Error::Ring)?;
+    let mut names = describe::keyspace_names(session).await.map_err(Error::Describe)?;
+    names.retain(|name| patterns.touches(name));
+    let mut node = describe::node_capture(session, &names, place.env).await.map_err(Error::Describe)?;
+    node.ring = ring;
+    retain(&mut node.keyspaces, patterns);
+    Ok(Look { node, states, ghosts })
+}
+
+fn retain(keyspaces: &mut Vec<KeyspaceSchema>, patterns: &Patterns) {
+    for keyspace in keyspaces.iter_mut() {
+        keyspace.tables.retain(|table| patterns.matches(&keyspace.name, &table.name));
+    }
+    keyspaces.retain(|keyspace| !keyspace.tables.is_empty());
+}
+
+/// The tables with their files in a snapshot that is on disk. A table whose files cannot be listed is unreadable.
+pub(super) async fn enlisted(data: &[PathBuf], tag: &str, mut tables: Vec<TableRecord>) -> Vec<TableRecord> {
     for table in tables.iter_mut().filter(|table| table.unreadable.is_none()) {
-        enlist(table, list(data, &tag, table).await);
+        enlist(table, list(data, tag, table).await);
     }
-    SnapshotRecord { format: SNAPSHOT_FORMAT, tag, started, finished, tables, node }
+    tables
 }
 
-/// The schema of every keyspace with a table that matches, sorted.
+/// The schema of every keyspace with a table that matches, sorted; of their tables those that match.
 pub(super) async fn schemas(session: &Session, patterns: &Patterns) -> Result<Vec<KeyspaceSchema>, Error> {
     let mut schemas = Vec::new();
     for name in describe::keyspace_names(session).await.map_err(Error::Describe)? {
-        if !patterns.touches(&name) {
-            continue;
-        }
-        let schema = describe::keyspace_schema(session, &name).await.map_err(Error::Describe)?;
-        if schema.tables.iter().any(|table| patterns.matches(&name, &table.name)) {
-            schemas.push(schema);
+        if patterns.touches(&name) {
+            schemas.push(describe::keyspace_schema(session, &name).await.map_err(Error::Describe)?);
         }
     }
+    retain(&mut schemas, patterns);
     Ok(schemas)
 }
 
@@ -192,29 +236,23 @@ pub(super) async fn list(data: &[PathBuf], tag: &str, table: &TableRecord) -> Re
     listed.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// The snapshot that an earlier run recorded, proven to be on disk still.
-pub(super) async fn reuse(place: &Place<'_>, path: &Path, bytes: &[u8]) -> Result<SnapshotRecord, Error> {
-    let record: SnapshotRecord =
-        serde_json::from_slice(bytes).map_err(|source| Error::StagedJson { path: path.clone(), source })?;
-    if record.format != SNAPSHOT_FORMAT || record.tag != place.tag {
-        return Err(Error::StagedOther { path: path.clone() });
+/// Proves that the files of a recorded table are on disk still.
+///
+/// # Errors
+/// [`Error::SnapshotGone`].
+pub(super) async fn prove(data: &[PathBuf], tag: &str, table: &TableRecord) -> Result<(), Error> {
+    if table.unreadable.is_some() {
+        return Ok(());
     }
-    tracing::info!(tag = place.tag, "the snapshot of an earlier run is used");
-    for table in record.tables.iter().filter(|table| table.unreadable.is_none()) {
-        let listed = list(place.data_directories, place.tag, table).await;
-        let gone =
-            |reason| Error::SnapshotGone { tag: place.tag.to_owned(), subject: table.object.to_string(), reason };
-        if records(listed.map_err(gone)?) != table.files {
-            return Err(gone("its files are others than recorded".to_owned()));
-        }
+    let gone = |reason| Error::SnapshotGone { tag: tag.to_owned(), subject: table.object.to_string(), reason };
+    if records(list(data, tag, table).await.map_err(gone)?) != table.files {
+        return Err(gone("its files are others than recorded".to_owned()));
     }
-    Ok(record)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::cluster::{ColumnRow, TableRows};
 
@@ -262,5 +300,6 @@ mod tests {
         assert_eq!(names, ["old/hits", "shop/clicks", "shop/orders"]);
         assert!(chosen[0].unreadable.as_ref().is_some_and(|reason| reason.contains("transient")));
         assert_eq!(wanted(&chosen), ["shop.clicks", "shop.orders"]);
+        assert_eq!(by_keyspace(&chosen), BTreeMap::from([("shop", vec!["clicks".to_owned(), "orders".to_owned()])]));
     }
 }

@@ -79,7 +79,7 @@ impl Failure {
                 Some("capture again: what was staged is incomplete or damaged in the store")
             }
             Self::Away { .. } => Some("see that the store is there, is the same and lets its objects be read"),
-            Self::Disagree(_) => Some("wait until the ring and the schema have settled, then capture again"),
+            Self::Disagree(_) => Some("see that all nodes of the source belong to one cluster"),
             _ => None,
         }
     }

@@ -135,9 +135,11 @@ impl Plan {
     }
 }
 
-/// Differences between the nodes: of the ring an error, of this table's schema the reason why it is missing.
+/// Differences between the nodes: of the cluster an error, of this table's schema the reason why it is missing. Those of the ring
+/// degrade the ranges that they concern.
 fn differences(captures: &[NodeCapture], keyspace: &str, table: &str) -> Result<Option<String>, Failure> {
-    let found: Vec<Difference> = ring::agree(captures).into_iter().filter(|d| d.concerns(keyspace, table)).collect();
+    let found: Vec<Difference> =
+        ring::agree(captures).into_iter().filter(|d| d.concerns(keyspace, table) && !d.is_of_the_ring()).collect();
     let Some(first) = found.first() else { return Ok(None) };
     // What concerns every table there could be is not this table's own matter.
     let (whole, own): (Vec<_>, Vec<_>) = found.iter().partition(|difference| difference.concerns("", ""));
@@ -269,7 +271,11 @@ fn partition_cut(slice: &SliceManifest) -> PartitionCut {
 }
 
 fn place(captures: &[NodeCapture], schema: &EntrySchema) -> Result<Placement, Failure> {
-    let placed = Placement::new(&captures[0].ring, &schema.keyspace.replication);
+    let keyspace = &schema.keyspace.name;
+    let now = captures.iter().filter_map(|c| Some((&c.ring[..], &c.keyspace(keyspace)?.replication)));
+    let before = captures.iter().filter_map(|c| c.before.as_ref());
+    let before = before.filter_map(|view| Some((&view.ring[..], view.replication.get(keyspace)?)));
+    let placed = Placement::united(&now.chain(before).collect::<Vec<_>>());
     placed.map_err(|source| Failure::Placement { keyspace: schema.keyspace.name.clone(), source })
 }
 

@@ -239,9 +239,22 @@ async fn a_store_that_is_gone_half_way_is_an_outage() {
 }
 
 #[tokio::test]
-async fn nodes_that_see_another_ring_are_an_error() {
+async fn nodes_that_see_another_ring_degrade_the_ranges_on_which_they_differ() {
     let mut bench = Bench::of("kv", 3).await;
     bench.captures[2].ring.pop();
+    for capture in &mut bench.captures {
+        capture.keyspaces[0].replication.insert("replication_factor".to_owned(), "1".to_owned());
+    }
+    bench.store_captures().await;
+    let (host, line) = (bench.host(2), consolidate(bench.job()).await.unwrap());
+    let Quality::Degraded { ranges } = line.quality else { panic!("{:?}", line.quality) };
+    assert!(ranges.iter().all(|range| range.replicas == 2 && range.reason.contains(&host)), "{ranges:?}");
+}
+
+#[tokio::test]
+async fn nodes_of_another_cluster_are_an_error() {
+    let mut bench = Bench::of("kv", 3).await;
+    bench.captures[2].cluster = "other".to_owned();
     bench.store_captures().await;
     let error = consolidate(bench.job()).await.unwrap_err();
     assert_eq!(error.code, "TM-CASS-0402");

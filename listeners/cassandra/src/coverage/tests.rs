@@ -57,6 +57,18 @@ fn all_replicas_prove_every_level_but_any() {
 }
 
 #[test]
+fn a_range_whose_replicas_are_not_known_is_degraded_by_name_whatever_was_captured() {
+    let options: BTreeMap<String, String> =
+        [("class", "SimpleStrategy"), ("replication_factor", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let (before, after) = ([node("a", "x", 0), node("b", "x", 10)], [node("a", "x", 0)]);
+    let united = Placement::united(&[(&before, &options), (&after, &options)]).unwrap();
+    let Quality::Degraded { ranges } = verdict(&united, &["a", "b"], "all", true) else { panic!("proven") };
+    let [range] = &ranges[..] else { panic!("{ranges:?}") };
+    assert_eq!((range.after.as_str(), range.through.as_str()), ("0", "10"));
+    assert!(range.reason.contains("b (b:9042) is a member to some"), "{}", range.reason);
+}
+
+#[test]
 fn one_node_down_of_three_needs_two_acknowledgements() {
     let proven = ["two", "three", "quorum", "all", "local_quorum", "each_quorum"];
     assert_eq!(proving(&three(), &["a", "b"]), proven);

@@ -70,16 +70,6 @@ pub enum Difference {
         /// The keyspace.
         keyspace: String,
     },
-    /// They disagree on a keyspace's user-defined types.
-    #[error("{first} and {other} disagree on the types of keyspace {keyspace}")]
-    Types {
-        /// Host.
-        first: String,
-        /// Host.
-        other: String,
-        /// The keyspace.
-        keyspace: String,
-    },
     /// A table is known to one of them only.
     #[error("{knows} has table {keyspace}.{table}, {misses} has not")]
     Table {
@@ -92,7 +82,7 @@ pub enum Difference {
         /// The table.
         table: String,
     },
-    /// They disagree on a table's id or columns.
+    /// They disagree on a table's id, columns or the types that it is made of.
     #[error("{first} and {other} disagree on the {what} of table {keyspace}.{table}")]
     Shape {
         /// Host.
@@ -103,19 +93,22 @@ pub enum Difference {
         keyspace: String,
         /// The table.
         table: String,
-        /// `id`, `columns` or `dropped columns`.
+        /// `id`, `types`, `columns` or `dropped columns`.
         what: &'static str,
     },
 }
 
 impl Difference {
+    /// True iff it is about who owns what: the ranges that it concerns are not proven.
+    pub fn is_of_the_ring(&self) -> bool {
+        matches!(self, Self::Member { .. } | Self::Place { .. } | Self::Replication { .. })
+    }
+
     /// True iff the difference matters to this table: it is about the ring, its keyspace as a whole, or itself.
     pub fn concerns(&self, of_keyspace: &str, of_table: &str) -> bool {
         match self {
             Self::Cluster { .. } | Self::Partitioner { .. } | Self::Member { .. } | Self::Place { .. } => true,
-            Self::Keyspace { keyspace, .. } | Self::Replication { keyspace, .. } | Self::Types { keyspace, .. } => {
-                keyspace == of_keyspace
-            }
+            Self::Keyspace { keyspace, .. } | Self::Replication { keyspace, .. } => keyspace == of_keyspace,
             Self::Table { keyspace, table, .. } | Self::Shape { keyspace, table, .. } => {
                 keyspace == of_keyspace && table == of_table
             }
@@ -126,8 +119,8 @@ impl Difference {
 /// All differences between the captures of one cluster's nodes; empty where they agree. The order of captures decides only
 /// which one the others are compared with.
 ///
-/// Compared are cluster name, partitioner, ring (host ids, tokens, data centres, racks), replication, types, table ids and
-/// columns. Addresses, release and settings may differ while a cluster is upgraded or moved.
+/// Compared are cluster name, partitioner, ring (host ids, tokens, data centres, racks), replication, table ids, columns
+/// and the types that the tables are made of. Addresses, release and settings may differ while a cluster is upgraded or moved.
 pub fn agree(captures: &[NodeCapture]) -> Vec<Difference> {
     let mut found: Vec<_> = captures.iter().filter_map(partitioner).collect();
     if let Some((first, others)) = captures.split_first() {
@@ -202,15 +195,10 @@ impl<'a> Pair<'a> {
     }
 
     fn keyspace(&mut self, left: &'a KeyspaceSchema, right: &'a KeyspaceSchema) {
-        let (first, other) = self.hosts();
-        let keyspace = left.name.clone();
         if left.replication != right.replication {
-            let (first, other, keyspace) = (first.clone(), other.clone(), keyspace.clone());
+            let (first, other) = self.hosts();
+            let keyspace = left.name.clone();
             self.found.push(Difference::Replication { first, other, keyspace });
-        }
-        let (types, lone_types) = matched(&left.types, &right.types, |of| &of.name);
-        if !lone_types.is_empty() || types.iter().any(|(left, right)| left != right) {
-            self.found.push(Difference::Types { first, other, keyspace });
         }
         self.tables(left, right);
     }
@@ -223,13 +211,15 @@ impl<'a> Pair<'a> {
             self.found.push(Difference::Table { knows, misses, keyspace, table });
         }
         for (of_first, of_other) in same {
-            self.table(&left.name, of_first, of_other);
+            let types = left.types_of(of_first) == right.types_of(of_other);
+            self.table(&left.name, types, of_first, of_other);
         }
     }
 
-    fn table(&mut self, keyspace: &str, left: &TableRows, right: &TableRows) {
+    fn table(&mut self, keyspace: &str, types: bool, left: &TableRows, right: &TableRows) {
         let parts = [
             ("id", left.id == right.id),
+            ("types", types),
             ("columns", same_rows(&left.columns, &right.columns)),
             ("dropped columns", same_rows(&left.dropped, &right.dropped)),
         ];

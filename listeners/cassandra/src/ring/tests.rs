@@ -208,12 +208,39 @@ fn capture(host: &str) -> NodeCapture {
         release: "5.0.9".to_owned(),
         partitioner: "org.apache.cassandra.dht.Murmur3Partitioner".to_owned(),
         schema_version: "v".to_owned(),
+        generation: 1,
         ring: vec![node("h1", "x", "r", &[0]), node("h2", "x", "r", &[100])],
+        before: None,
         keyspaces: vec![keyspace],
         settings: BTreeMap::new(),
         clock_offset_millis: 0,
         truncated_at: BTreeMap::new(),
     }
+}
+
+#[test]
+fn views_that_differ_have_the_replicas_of_all_and_prove_nothing_where_they_do() {
+    let before = [node("a", "x", "r", &[0]), node("b", "x", "r", &[100]), node("c", "x", "r", &[200])];
+    let after = [node("d", "x", "r", &[50]), before[0].clone(), before[1].clone(), before[2].clone()];
+    let one = simple("1");
+    let united = Placement::united(&[(&before, &one), (&after, &one), (&before, &one)]).unwrap();
+    let expected = ["min..0: a", "0..50: b d", "50..100: b", "100..200: c", "200..max: a"];
+    assert_eq!(described(&united), expected);
+    let settled: Vec<bool> = united.ranges().iter().map(|range| range.settled).collect();
+    assert_eq!(settled, [true, false, true, true, true]);
+    assert!(united.owns("d", 20) && united.owns("b", 20) && !united.owns("d", 60));
+    assert!(united.unsettled().contains("d (address-of-d) is a member to some"), "{}", united.unsettled());
+}
+
+#[test]
+fn views_that_are_one_are_settled_and_another_replication_unsettles_all() {
+    let ring = [node("a", "x", "r", &[0]), node("b", "x", "r", &[100])];
+    let (one, two) = (simple("1"), simple("2"));
+    let settled = Placement::united(&[(&ring, &one), (&ring, &one)]).unwrap();
+    assert!(settled.ranges().iter().all(|range| range.settled) && settled.unsettled().is_empty());
+    let united = Placement::united(&[(&ring, &one), (&ring, &two)]).unwrap();
+    assert!(united.ranges().iter().all(|range| !range.settled && range.replicas.len() == 2));
+    assert!(Placement::united(&[]).is_err());
 }
 
 #[test]

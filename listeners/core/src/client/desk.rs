@@ -45,7 +45,7 @@ pub(super) enum Event {
 
 /// One capture that runs or waits for its turn.
 struct Work {
-    /// Id of the newest assignment of this task: the one that is answered.
+    /// Id of the newest assignment of this step: the one that is answered.
     id: String,
     cancel: CancellationToken,
     progress: Arc<Mutex<Option<Progress>>>,
@@ -86,9 +86,9 @@ impl Desk {
         Vec::new()
     }
 
-    /// Starts a capture, or gives the one that runs for the same task its new id.
+    /// Starts a step of a capture, or gives the one that runs already its new id.
     fn assign(&mut self, assignment: Assignment) {
-        let key = format!("{}/{}", assignment.source, assignment.task);
+        let key = format!("{}/{}/{}", assignment.source, assignment.task, assignment.step.number);
         if let Some(work) = self.work.get_mut(&key) {
             tracing::info!(task = %assignment.task, id = %assignment.id, "assigned again while it runs");
             work.id = assignment.id;

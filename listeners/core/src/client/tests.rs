@@ -12,7 +12,7 @@ use tonic::{Response, transport::Server};
 
 use super::*;
 use crate::{
-    assignment::{Assignment, CaptureLimits, CheckRequest},
+    assignment::{Assignment, CaptureLimits, CheckRequest, Step},
     check,
     listener::Failure,
     progress::{Progress, ProgressSink},
@@ -160,6 +160,7 @@ fn assign(id: &str) -> to_listener::Message {
         objects: vec!["ks/*".into()],
         repository: "r".into(),
         unfinished: None,
+        step: Step::default(),
         store: "memory:".into(),
         store_checksums: false,
         limits: CaptureLimits::default(),
