@@ -86,6 +86,7 @@ fn options(restore: &Restore) -> RestoreOptions {
         into_non_empty: restore.into_non_empty.clone(),
         accept_degraded: restore.accept_degraded,
         ttl: ttl(restore.ttl),
+        ..RestoreOptions::default()
     }
 }
 

@@ -139,7 +139,7 @@ static PAGES: [(&str, &str); COUNT] = pages![
 ];
 
 /// Number of codes.
-const COUNT: usize = 124;
+const COUNT: usize = 126;
 
 /// The page of a code, Markdown; `None` where there is no such code.
 pub fn page(code: &str) -> Option<&'static str> {

@@ -63,9 +63,9 @@ async fn fill(session: &Session) -> Result<()> {
         "CREATE TYPE ks.pair (a int, b int)",
         "CREATE FUNCTION ks.\"Sum\"(p pair) CALLED ON NULL INPUT RETURNS int LANGUAGE java AS \
          $$ /* it's \"ks.\"; */ return p == null ? 0 : p.getInt(\"a\") + p.getInt(\"b\"); $$",
-        "CREATE FUNCTION ks.add(s int, v int) CALLED ON NULL INPUT RETURNS int LANGUAGE java AS \
+        "CREATE FUNCTION ks.plus(s int, v int) CALLED ON NULL INPUT RETURNS int LANGUAGE java AS \
          $$ return s + (v == null ? 0 : v); $$",
-        "CREATE AGGREGATE ks.total(int) SFUNC add STYPE int INITCOND 0",
+        "CREATE AGGREGATE ks.total(int) SFUNC plus STYPE int INITCOND 0",
         "CREATE FUNCTION ks.hide(v text, by text) CALLED ON NULL INPUT RETURNS text LANGUAGE java AS $$ return by; $$",
         "CREATE TABLE ks.t (k int PRIMARY KEY, v text MASKED WITH ks.hide('-'), p frozen<pair>)",
         "CREATE TRIGGER \"Quiet\" ON ks.t USING 'Silent'",

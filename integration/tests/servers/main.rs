@@ -24,6 +24,7 @@ mod placement;
 mod releases;
 mod replica_down;
 mod replicas_collapse;
+mod rough;
 mod s3;
 mod schema_change;
 mod store_identity;

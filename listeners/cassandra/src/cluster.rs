@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Format number of [`NodeCapture`].
-pub const NODE_CAPTURE_FORMAT: u32 = 2;
+pub const NODE_CAPTURE_FORMAT: u32 = 1;
 
 /// Everything a node said at capture, read over CQL from that node alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use scylla::{
         DeserializationError, TypeCheckError,
         row::{ColumnIterator, DeserializeRow},
     },
+    errors::NewSessionError,
     frame::{
         response::result::{ColumnSpec, ColumnType},
         types::Consistency,
@@ -27,8 +28,10 @@ use scylla::{
 
 use crate::spec::CassandraSpec;
 
+mod cause;
 mod retryable;
 
+pub use cause::{Cause, Caused};
 pub use retryable::Retryable;
 
 /// Longest wait for a connection.
@@ -36,6 +39,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest wait for the answer to one request, retries included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Tries to make a session with a node that forgets the driver's statements before they are executed.
+const EVICTED_TRIES: u32 = 10;
 
 /// Environment variable of a listener with the name of the Cassandra role.
 pub const USERNAME_VARIABLE: &str = "TIDEMARK_CASSANDRA_USERNAME";
@@ -79,7 +85,7 @@ pub enum Error {
         /// Contact points.
         address: String,
         /// Why.
-        source: Box<scylla::errors::NewSessionError>,
+        source: Box<NewSessionError>,
     },
     /// The driver could not read the cluster's state again.
     #[error("read the state of the cluster again")]
@@ -103,6 +109,19 @@ impl Error {
             | Self::CredentialsLine { .. }
             | Self::Spec(_)
             | Self::UnknownKeyspace { .. } => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::ReadCredentials { .. } | Self::CredentialsLine { .. } | Self::Spec(_) => {
+                "correct the credentials file that the specification names"
+            }
+            Self::Resolve { .. } => "correct the host name, or see to its name service",
+            Self::Connect { source, .. } => source.cause().hint(),
+            Self::Refresh(source) => source.cause().hint(),
+            Self::UnknownKeyspace { .. } => "see whether somebody dropped the keyspace",
         }
     }
 }
@@ -150,8 +169,9 @@ impl Credentials {
     }
 }
 
-/// A session with the whole cluster. The driver reads the schema of `keyspaces` and routes by it; with an empty list it
-/// reads none, and prepared statements are not routed by token. Requests run at LOCAL_QUORUM unless they say otherwise.
+/// A session with the whole cluster. The driver reads the replication of `keyspaces` and routes by it; with an empty list it
+/// reads none, and prepared statements are not routed by token. Columns and types it never reads: it fails on names that need
+/// quotes, with all of its metadata. Requests run at LOCAL_QUORUM unless they say otherwise.
 ///
 /// A keyspace that does not exist yet may be named: [`refresh`] finds it once it is there.
 ///
@@ -162,11 +182,23 @@ pub async fn connect(spec: &CassandraSpec, keyspaces: &BTreeSet<String>) -> Resu
     let builder = builder(credentials.as_ref(), Consistency::LocalQuorum).known_nodes(&spec.contact);
     let builder = match keyspaces.is_empty() {
         // To the driver an empty list means every keyspace, and one unreadable keyspace would then hide all others.
-        true => builder.fetch_schema_metadata(false).fetch_full_schema_metadata(false),
+        true => builder.fetch_schema_metadata(false),
         false => builder.keyspaces_to_fetch(keyspaces.iter().map(String::as_str)),
     };
     let address = spec.contact.join(", ");
-    builder.build().await.map_err(|source| Error::Connect { address, source: Box::new(source) })
+    build(builder).await.map_err(|source| Error::Connect { address, source: Box::new(source) })
+}
+
+/// Makes a session. The driver prepares what it asks of a node; where the node's cache is full of statements in use, a new one
+/// is evicted at once, until it was asked for often enough.
+async fn build(builder: SessionBuilder) -> Result<Session, NewSessionError> {
+    let mut tries = 1;
+    loop {
+        match builder.build().await {
+            Err(error) if error.cause() == Cause::Evicted && tries < EVICTED_TRIES => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 /// Reads the state of the cluster again and proves that the driver knows `keyspaces`, so that it routes by token.
@@ -191,9 +223,8 @@ pub async fn connect_node(address: &str, credentials: Option<&Credentials>) -> R
     let builder = builder(credentials, Consistency::One)
         .known_nodes_addr(addresses.iter().copied())
         .host_filter(Arc::new(OnlyNode { addresses }))
-        .fetch_schema_metadata(false)
-        .fetch_full_schema_metadata(false);
-    builder.build().await.map_err(|source| Error::Connect { address: address.to_owned(), source: Box::new(source) })
+        .fetch_schema_metadata(false);
+    build(builder).await.map_err(|source| Error::Connect { address: address.to_owned(), source: Box::new(source) })
 }
 
 fn builder(credentials: Option<&Credentials>, consistency: Consistency) -> SessionBuilder {
@@ -201,6 +232,7 @@ fn builder(credentials: Option<&Credentials>, consistency: Consistency) -> Sessi
     let builder = SessionBuilder::new()
         .connection_timeout(CONNECT_TIMEOUT)
         .pool_size(PoolSize::PerHost(std::num::NonZeroUsize::MIN))
+        .fetch_full_schema_metadata(false)
         .default_execution_profile_handle(profile.into_handle());
     match credentials {
         Some(credentials) => builder.user(&credentials.username, &credentials.password),

@@ -10,7 +10,6 @@ use scylla::{
     client::session::Session,
     deserialize::{TypeCheckError, row::DeserializeRow},
     errors::{NextRowError, PagerExecutionError},
-    serialize::row::SerializeRow,
     statement::unprepared::Statement,
     value::CqlTimestamp,
 };
@@ -20,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     cluster::{KeyspaceSchema, NODE_CAPTURE_FORMAT, NodeCapture, RingNode},
-    connect::Retryable,
+    connect::{Caused, Retryable},
 };
 
 mod live;
@@ -112,6 +111,16 @@ impl Error {
             Self::Missing { .. } => true,
         }
     }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Query { source, .. } => source.cause().hint(),
+            Self::Rows { source, .. } => source.cause().hint(),
+            Self::Columns { .. } => "only Cassandra 4.0 to 5.0 can be read",
+            Self::Missing { .. } => "the node may still be starting, or a keyspace was dropped just now: try again",
+        }
+    }
 }
 
 /// A node's own row, `system.local`.
@@ -133,17 +142,18 @@ pub struct LocalNode {
     pub truncated_at: BTreeMap<String, String>,
 }
 
-/// All rows of an answer, page by page.
+/// All rows of an answer, page by page. There are no values to bind: with values the driver prepares the statement, and a node
+/// whose cache is full of statements in use forgets it before it is executed.
 async fn rows<R>(
     session: &Session,
     what: &'static str,
     query: impl Into<Statement>,
-    values: impl SerializeRow,
+    no_values: (),
 ) -> Result<Vec<R>, Error>
 where
     R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
 {
-    let pager = session.query_iter(query, values).await;
+    let pager = session.query_iter(query, no_values).await;
     let pager = pager.map_err(|source| Error::Query { what, source: Box::new(source) })?;
     let stream = pager.rows_stream::<R>().map_err(|source| Error::Columns { what, source })?;
     stream.try_collect().await.map_err(|source| Error::Rows { what, source: Box::new(source) })
@@ -296,10 +306,18 @@ pub struct Known {
 /// # Errors
 /// [`Error`].
 pub async fn settings(session: &Session) -> Result<BTreeMap<String, String>, Error> {
+    let kept = |name: &str| SETTINGS.contains(&name) || name.starts_with("sstable");
+    Ok(all_settings(session).await?.into_iter().filter(|(name, _)| kept(name)).collect())
+}
+
+/// All settings, by name; settings without a value are left out.
+///
+/// # Errors
+/// [`Error`].
+pub async fn all_settings(session: &Session) -> Result<BTreeMap<String, String>, Error> {
     let found: Vec<(String, Option<String>)> =
         rows(session, "system_views.settings", "SELECT name, value FROM system_views.settings", ()).await?;
-    let kept = |name: &str| SETTINGS.contains(&name) || name.starts_with("sstable");
-    Ok(found.into_iter().filter(|(name, _)| kept(name)).filter_map(|(name, value)| Some((name, value?))).collect())
+    Ok(found.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 /// The host's clock minus the node's own, ms: the host's is read before and after one request, and its middle counts.

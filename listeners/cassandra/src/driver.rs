@@ -71,7 +71,7 @@ impl SourceDriver for CassandraDriver {
 
     async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Error> {
         let spec = parse(spec)?;
-        let session = connect_any(&spec).await.map_err(|why| Error::retryable("TM-CASS-0002", why))?;
+        let session = connect_any(&spec).await.map_err(|unseen| Error::retryable("TM-CASS-0002", unseen.why))?;
         describe::live_objects(&session).await.map_err(|e| describe_error(&e))
     }
 
@@ -119,9 +119,7 @@ async fn check(spec: &CassandraSpec, env: &Env) -> Vec<Line> {
     let seen = observe(spec, &BTreeSet::new(), &BTreeSet::new(), env).await;
     let mut lines = match &seen {
         Ok(seen) => check_cluster(seen, &contact),
-        Err(why) => {
-            vec![Line::fail("connect", &contact, why.clone(), "check contact points, credentials and firewall")]
-        }
+        Err(unseen) => vec![Line::fail("connect", &contact, unseen.why.clone(), unseen.hint)],
     };
     if seen.is_ok() {
         lines.extend(check_keyspaces(spec, &contact).await);
@@ -164,20 +162,20 @@ fn check_cluster(seen: &Observed, contact: &str) -> Vec<Line> {
 
 /// Replication strategies that consolidation can judge.
 async fn check_keyspaces(spec: &CassandraSpec, contact: &str) -> Vec<Line> {
-    let failed = |why: String| vec![Line::fail("keyspaces", contact, why, "check the role's right to read the schema")];
+    let failed = |why: String, hint| vec![Line::fail("keyspaces", contact, why, hint)];
     let session = match connect_any(spec).await {
         Ok(session) => session,
-        Err(why) => return failed(why),
+        Err(unseen) => return failed(unseen.why, unseen.hint),
     };
     let names = match describe::keyspace_names(&session).await {
         Ok(names) => names,
-        Err(error) => return failed(chain(&error)),
+        Err(error) => return failed(chain(&error), error.hint()),
     };
     let mut lines = Vec::new();
     for name in names.iter().filter(|name| !describe::is_system_keyspace(name)) {
         lines.push(match describe::keyspace_schema(&session, name).await {
             Ok(keyspace) => check_strategy(name, keyspace.replication.get("class").map_or("", String::as_str)),
-            Err(error) => Line::fail("keyspace", name, chain(&error), "check the role's right to read the schema"),
+            Err(error) => Line::fail("keyspace", name, chain(&error), error.hint()),
         });
     }
     lines
@@ -195,13 +193,12 @@ fn check_strategy(name: &str, class: &str) -> Line {
 }
 
 async fn check_node(spec: &CassandraSpec, address: &str) -> Line {
-    let hint = "check the address, and that the node is up";
     let credentials = match connect::Credentials::of(spec) {
         Ok(credentials) => credentials,
-        Err(error) => return Line::fail("node", address, chain(&error), hint),
+        Err(error) => return Line::fail("node", address, chain(&error), error.hint()),
     };
     match connect::connect_node(address, credentials.as_ref()).await {
         Ok(_) => Line::ok("node", address, "reachable"),
-        Err(error) => Line::fail("node", address, chain(&error), hint),
+        Err(error) => Line::fail("node", address, chain(&error), error.hint()),
     }
 }

@@ -233,6 +233,8 @@ pub struct RestoreOptions {
     pub accept_degraded: bool,
     /// What becomes of times to live.
     pub ttl: TtlPolicy,
+    /// End at the first row or object that cannot be written, instead of naming it in the report and going on.
+    pub strict: bool,
 }
 
 /// What becomes of times to live in a restore.
@@ -317,8 +319,31 @@ pub struct RestoreReport {
     pub rows_expired: u64,
     /// Rows read back and found equal by digest.
     pub rows_verified: u64,
+    /// Rows that could not be written.
+    pub rows_refused: u64,
+    /// Objects that could not be made, none of whose rows were written.
+    pub objects_refused: u64,
+    /// The first [`REFUSED_NAMED`] of these rows and objects.
+    pub refused: Vec<Refused>,
     /// Warnings for people.
     pub warnings: Vec<String>,
+}
+
+/// Most refused rows and objects that a report names; the counts go on.
+pub const REFUSED_NAMED: usize = 100;
+
+/// A row that could not be written, or an object that could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The object at the destination.
+    pub object: ObjectName,
+    /// The row's key, in the source kind's own words; `None` where it is the whole object.
+    pub key: Option<String>,
+    /// Stable code, `TM-<AREA>-<number>`.
+    pub code: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a driver's work failed.

@@ -60,9 +60,9 @@ async fn hold_what_was_acknowledged(system: &System, cluster: &Cluster, session:
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for number in 0..versions {
         writers.ahead().await?;
-        let disturbed = tokio::spawn(disturb(Arc::clone(session), flush_line(cluster, &mut random), random.random()));
-        let version = system.protect("written", "ks/*", "written", &["--write-level", "quorum"]).await?;
-        disturbed.await??;
+        let disturbed = disturb(session, flush_line(cluster, &mut random), random.random());
+        let protected = system.protect("written", "ks/*", "written", &["--write-level", "quorum"]);
+        let (version, ()) = tokio::try_join!(protected, disturbed)?;
         let held = Held::read(system, &version.version.id, "ks/t")?;
         writers.expect(&held).with_context(|| format!("version {number}, TIDEMARK_SEED={seed}"))?;
     }
@@ -78,7 +78,7 @@ fn flush_line(cluster: &Cluster, random: &mut ChaCha8Rng) -> Vec<String> {
 
 /// Begins a flush, and changes the table at random moments: each change switches its memtable on every node. One of them
 /// changes what a capture compares.
-async fn disturb(session: Shared, flush: Vec<String>, seed: u64) -> Result<()> {
+async fn disturb(session: &Shared, flush: Vec<String>, seed: u64) -> Result<()> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut flush = tokio::process::Command::new(&flush[0]).args(&flush[1..]).spawn()?;
     let column = random.random_range(0..3);

@@ -32,12 +32,7 @@ pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) ->
     let mut lines = directories(&node.address, &node.data_directories).await;
     match connect::connect_node(&node.address, listener.config.cassandra.as_ref()).await {
         Ok(session) => lines.extend(by_session(listener, &session, request).await),
-        Err(error) => lines.push(Line::fail(
-            "connect",
-            &node.address,
-            chain(&error),
-            "see that the node is up, that the address is its native transport, and that the credentials are right",
-        )),
+        Err(error) => lines.push(Line::fail("connect", &node.address, chain(&error), error.hint())),
     }
     if let Some(url) = &request.store {
         lines.extend(store::run(listener, url).await);
@@ -63,8 +58,7 @@ async fn by_session(listener: &CassandraListener, session: &Session, request: &C
 }
 
 fn unreadable(name: &str, subject: &str, error: &describe::Error) -> Line {
-    let hint = "the role needs SELECT on the keyspaces system, system_schema and system_views";
-    Line::fail(name, subject, chain(error), hint)
+    Line::fail(name, subject, chain(error), error.hint())
 }
 
 /// Judges a server version by its release; 4.0 to 5.0 are known, their pre-releases not quite.

@@ -65,7 +65,7 @@ pub(super) fn snapshot(data: &[PathBuf], table: TableOnDisk<'_>, tag: &str) -> R
         }
     }
     let listed = listed.ok_or_else(|| unlisted(&directories, tag))?;
-    readable(&files, &listed)?;
+    readable(&files)?;
     complete(&files, &listed)?;
     files.sort_by_cached_key(|file| order(&file.name));
     Ok(files)
@@ -111,14 +111,16 @@ fn manifest(path: &Path) -> Result<Option<Manifest>, String> {
 }
 
 /// Refuses a snapshot with a file of a format that is not read, before anything of it is shipped.
-fn readable(files: &[LocalFile], listed: &BTreeSet<String>) -> Result<(), String> {
-    let names = files.iter().map(|file| file.name.as_str()).chain(listed.iter().map(String::as_str));
-    let foreign: BTreeSet<&str> = names.filter(|name| name.ends_with("-Data.db") && !name.contains('/')).collect();
-    let foreign: Vec<&str> = foreign.into_iter().filter(|name| !is_read(name)).collect();
-    let Some(first) = foreign.first() else { return Ok(()) };
-    let format = SstableFile::parse(first).map(|file| format!(" {}-{}", file.version, file.format)).unwrap_or_default();
+fn readable(files: &[LocalFile]) -> Result<(), String> {
+    let parsed = files.iter().filter_map(|file| Some((file, SstableFile::parse(&file.name)?)));
+    let foreign: Vec<_> =
+        parsed.filter(|(file, parsed)| parsed.component == "Data.db" && !is_read(&file.name)).collect();
+    let Some((first, parsed)) = foreign.iter().min_by_key(|(file, _)| &file.name) else { return Ok(()) };
     let more = if foreign.len() > 1 { format!(", and {} more files", foreign.len() - 1) } else { String::new() };
-    Err(format!("{first} is of a format{format} that is not read{more}; nodetool upgradesstables rewrites old ones"))
+    let (name, version, format) = (&first.name, parsed.version, parsed.format);
+    Err(format!(
+        "{name} is of format {version}-{format} that is not read{more}; nodetool upgradesstables rewrites old ones"
+    ))
 }
 
 /// Proves that each data file of the snapshot was found, with what is needed to read it.
@@ -299,9 +301,10 @@ mod tests {
             assert!(reason.starts_with(&name) && reason.contains(format), "{reason}");
         }
         let disk = Disk::new();
-        disk.manifest("a", &["Scylla-Data.db", "other-Data.db", ".idx/mc-1-big-Data.db"]);
+        disk.snapshot("a", &["mc-1-big-Data.db", "mc-2-big-Data.db"]);
+        disk.manifest("a", &["mc-1-big-Data.db", "mc-2-big-Data.db"]);
         let reason = disk.list().unwrap_err();
-        assert!(reason.starts_with("Scylla-Data.db") && reason.contains("and 1 more"), "{reason}");
+        assert!(reason.starts_with("mc-1-big-Data.db") && reason.contains("and 1 more"), "{reason}");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use scylla::{client::session::Session, value::CqlTimestamp};
 use uuid::Uuid;
 
 use super::{Error, rows};
-use crate::cluster::{ColumnRow, CreateStatement, DroppedColumnRow, KeyspaceSchema, TableRows, UdtSchema};
+use crate::{
+    cluster::{ColumnRow, CreateStatement, DroppedColumnRow, KeyspaceSchema, TableRows, UdtSchema},
+    restore::cql::literal,
+};
 
 /// Kind of the statements of triggers among those of a keyspace.
 pub const TRIGGER: &str = "trigger";
@@ -32,6 +35,11 @@ pub fn is_system_keyspace(name: &str) -> bool {
     SYSTEM_KEYSPACES.contains(&name)
 }
 
+/// The query for one keyspace, its name written out: see [`rows`].
+fn of_keyspace(query: &str, keyspace: &str) -> String {
+    format!("{query} WHERE keyspace_name = {}", literal(keyspace))
+}
+
 /// Names of the user's keyspaces, sorted.
 ///
 /// # Errors
@@ -50,8 +58,8 @@ pub async fn keyspace_names(session: &Session) -> Result<Vec<String>, Error> {
 /// # Errors
 /// [`Error`].
 pub async fn views(session: &Session, keyspace: &str) -> Result<Vec<String>, Error> {
-    let query = "SELECT view_name FROM system_schema.views WHERE keyspace_name = ?";
-    let found: Vec<(String,)> = rows(session, "system_schema.views", query, (keyspace,)).await?;
+    let query = of_keyspace("SELECT view_name FROM system_schema.views", keyspace);
+    let found: Vec<(String,)> = rows(session, "system_schema.views", query, ()).await?;
     Ok(found.into_iter().map(|(name,)| name).collect())
 }
 
@@ -61,8 +69,8 @@ pub async fn views(session: &Session, keyspace: &str) -> Result<Vec<String>, Err
 /// [`Error`]; [`Error::Missing`] where there is no such keyspace.
 pub async fn keyspace_schema(session: &Session, keyspace: &str) -> Result<KeyspaceSchema, Error> {
     let what = "system_schema.keyspaces";
-    let query = "SELECT replication, durable_writes FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let found: Vec<(BTreeMap<String, String>, bool)> = rows(session, what, query, (keyspace,)).await?;
+    let query = of_keyspace("SELECT replication, durable_writes FROM system_schema.keyspaces", keyspace);
+    let found: Vec<(BTreeMap<String, String>, bool)> = rows(session, what, query, ()).await?;
     let missing = || Error::Missing { what, subject: format!("keyspace {keyspace}") };
     let (replication, durable_writes) = found.into_iter().next().ok_or_else(missing)?;
     Ok(KeyspaceSchema {
@@ -76,9 +84,8 @@ pub async fn keyspace_schema(session: &Session, keyspace: &str) -> Result<Keyspa
 }
 
 async fn types(session: &Session, keyspace: &str) -> Result<Vec<UdtSchema>, Error> {
-    let query = "SELECT type_name, field_names, field_types FROM system_schema.types WHERE keyspace_name = ?";
-    let found: Vec<(String, Vec<String>, Vec<String>)> =
-        rows(session, "system_schema.types", query, (keyspace,)).await?;
+    let query = of_keyspace("SELECT type_name, field_names, field_types FROM system_schema.types", keyspace);
+    let found: Vec<(String, Vec<String>, Vec<String>)> = rows(session, "system_schema.types", query, ()).await?;
     let udt = |(name, field_names, field_types)| UdtSchema { name, field_names, field_types };
     Ok(found.into_iter().map(udt).collect())
 }
@@ -93,9 +100,8 @@ struct TableRow {
 }
 
 async fn tables(session: &Session, keyspace: &str) -> Result<Vec<TableRows>, Error> {
-    let query = "SELECT table_name, id, flags, gc_grace_seconds, default_time_to_live FROM system_schema.tables \
-                 WHERE keyspace_name = ?";
-    let found: Vec<TableRow> = rows(session, "system_schema.tables", query, (keyspace,)).await?;
+    let query = "SELECT table_name, id, flags, gc_grace_seconds, default_time_to_live FROM system_schema.tables";
+    let found: Vec<TableRow> = rows(session, "system_schema.tables", of_keyspace(query, keyspace), ()).await?;
     let mut columns = columns(session, keyspace).await?;
     let mut dropped = dropped_columns(session, keyspace).await?;
     let table = |row: TableRow| TableRows {
@@ -123,9 +129,8 @@ struct ColumnsRow {
 }
 
 async fn columns(session: &Session, keyspace: &str) -> Result<BTreeMap<String, Vec<ColumnRow>>, Error> {
-    let query = "SELECT table_name, column_name, kind, position, clustering_order, type FROM system_schema.columns \
-                 WHERE keyspace_name = ?";
-    let found: Vec<ColumnsRow> = rows(session, "system_schema.columns", query, (keyspace,)).await?;
+    let query = "SELECT table_name, column_name, kind, position, clustering_order, type FROM system_schema.columns";
+    let found: Vec<ColumnsRow> = rows(session, "system_schema.columns", of_keyspace(query, keyspace), ()).await?;
     let mut by_table: BTreeMap<String, Vec<ColumnRow>> = BTreeMap::new();
     for row in found {
         by_table.entry(row.table_name).or_default().push(ColumnRow {
@@ -150,9 +155,9 @@ struct DroppedRow {
 }
 
 async fn dropped_columns(session: &Session, keyspace: &str) -> Result<BTreeMap<String, Vec<DroppedColumnRow>>, Error> {
-    let query = "SELECT table_name, column_name, kind, type, dropped_time FROM system_schema.dropped_columns \
-                 WHERE keyspace_name = ?";
-    let found: Vec<DroppedRow> = rows(session, "system_schema.dropped_columns", query, (keyspace,)).await?;
+    let query = "SELECT table_name, column_name, kind, type, dropped_time FROM system_schema.dropped_columns";
+    let query = of_keyspace(query, keyspace);
+    let found: Vec<DroppedRow> = rows(session, "system_schema.dropped_columns", query, ()).await?;
     let mut by_table: BTreeMap<String, Vec<DroppedColumnRow>> = BTreeMap::new();
     for row in found {
         by_table.entry(row.table_name).or_default().push(DroppedColumnRow {
@@ -181,9 +186,9 @@ async fn statements(session: &Session, keyspace: &str) -> Result<Vec<CreateState
 /// Triggers of the keyspace's tables, which DESCRIBE does not tell: they are kept for people, never made again, because their
 /// code is in files of each node.
 async fn triggers(session: &Session, keyspace: &str) -> Result<Vec<CreateStatement>, Error> {
-    let query = "SELECT table_name, trigger_name, options FROM system_schema.triggers WHERE keyspace_name = ?";
+    let query = of_keyspace("SELECT table_name, trigger_name, options FROM system_schema.triggers", keyspace);
     let found: Vec<(String, String, BTreeMap<String, String>)> =
-        rows(session, "system_schema.triggers", query, (keyspace,)).await?;
+        rows(session, "system_schema.triggers", query, ()).await?;
     let trigger = |(table, name, options): (String, String, BTreeMap<String, String>)| {
         let class = options.get("class").map_or("", String::as_str).replace('\'', "''");
         let [quoted_name, keyspace, table] = [name.as_str(), keyspace, &table].map(quoted);
@@ -212,6 +217,11 @@ mod tests {
     fn names_are_quoted() {
         assert_eq!(quoted("Shop"), "\"Shop\"");
         assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn names_are_written_out_as_strings() {
+        assert_eq!(of_keyspace("SELECT a FROM t", "it's"), "SELECT a FROM t WHERE keyspace_name = 'it''s'");
     }
 
     #[test]

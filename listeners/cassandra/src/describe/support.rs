@@ -37,7 +37,9 @@ fn custom_types(table: &TableRows) -> Option<String> {
 
 fn compact_storage(table: &TableRows) -> Option<String> {
     let compact = !table.flags.iter().any(|flag| flag == "compound") || table.flags.iter().any(|flag| flag == "dense");
-    compact.then(|| "made WITH COMPACT STORAGE".to_owned())
+    let text =
+        "made WITH COMPACT STORAGE: a restore refuses it; ALTER TABLE … DROP COMPACT STORAGE at the source first";
+    compact.then(|| text.to_owned())
 }
 
 fn no_grace(table: &TableRows) -> Option<String> {

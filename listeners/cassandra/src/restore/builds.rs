@@ -16,6 +16,7 @@ use tidemark_listener_core::{chain::chain, driver::Error, progress::Progress};
 use crate::{
     connect::{self, Credentials, Out, Retryable},
     restore::{
+        cql::literal,
         observe::ObservedNode,
         pipeline::Pipeline,
         schema::{Built, BuiltKind},
@@ -100,12 +101,18 @@ async fn look<'a>(
 /// # Errors
 /// Why it will never say.
 async fn is_built(session: &Session, built: &Built) -> Result<bool, String> {
+    // Names are written out: with values to bind the driver prepares the statement, which a busy node may forget at once.
+    let (keyspace, name) = (literal(&built.keyspace), literal(&built.name));
     let query = match built.kind {
         // The first column is named for tables; it holds the keyspace.
-        BuiltKind::Index => "SELECT index_name FROM system.\"IndexInfo\" WHERE table_name = ? AND index_name = ?",
-        BuiltKind::View => "SELECT view_name FROM system.built_views WHERE keyspace_name = ? AND view_name = ?",
+        BuiltKind::Index => {
+            format!("SELECT index_name FROM system.\"IndexInfo\" WHERE table_name = {keyspace} AND index_name = {name}")
+        }
+        BuiltKind::View => {
+            format!("SELECT view_name FROM system.built_views WHERE keyspace_name = {keyspace} AND view_name = {name}")
+        }
     };
-    let pager = match session.query_iter(query, (&built.keyspace, &built.name)).await {
+    let pager = match session.query_iter(query, ()).await {
         Ok(pager) => pager,
         Err(error) if error.is_retryable() => return Ok(false),
         Err(error) => return Err(chain(&error)),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_gateway::Digest;
-use tidemark_listener_core::driver::{Error, RestorePlan};
+use tidemark_listener_core::driver::{Error, Refused, RestorePlan};
 
 /// Format number of [`Checkpoint`].
 const CHECKPOINT_FORMAT: u32 = 1;
@@ -41,6 +41,8 @@ pub struct Counts {
     pub expired: u64,
     /// Read back and equal.
     pub verified: u64,
+    /// Could not be written.
+    pub refused: u64,
 }
 
 impl Counts {
@@ -49,6 +51,7 @@ impl Counts {
         self.written += other.written;
         self.expired += other.expired;
         self.verified += other.verified;
+        self.refused += other.refused;
     }
 }
 
@@ -76,6 +79,12 @@ pub struct Checkpoint {
     pub started_seconds: u32,
     /// Warnings so far.
     pub warnings: Vec<String>,
+    /// Objects that could not be made.
+    pub objects_refused: u64,
+    /// The first rows and objects that could not be written.
+    pub refused: Vec<Refused>,
+    /// True where the destination refused a row that CQL can express.
+    pub refused_by_destination: bool,
 }
 
 impl Checkpoint {
@@ -92,6 +101,9 @@ impl Checkpoint {
             slowest_write_seconds: 0,
             started_seconds: 0,
             warnings: Vec::new(),
+            objects_refused: 0,
+            refused: Vec::new(),
+            refused_by_destination: false,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
         builds,
         checkpoint::{Checkpoint, Mark, Stage},
         feed::{Piece, feed},
+        made::Failed,
         objects,
         observe::{Contents, Observed, observe},
         pipeline::{Bounds, Pipeline},
@@ -62,7 +63,7 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
     let session =
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
-    let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows);
+    let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows, job.options.strict);
     let run = Run::new(job, plan, spec, seen, Arc::new(session), keyspaces, pipeline)?;
     run.all().await
 }
@@ -129,6 +130,8 @@ struct Run<'a> {
     resumed: bool,
     /// True until what that run had sent cannot land any more.
     unsettled: bool,
+    /// Schema statements that the destination refused.
+    failed: Failed,
 }
 
 impl<'a> Run<'a> {
@@ -147,7 +150,19 @@ impl<'a> Run<'a> {
         let declared = job.options.write_level.as_deref().and_then(parse_level);
         let level = Arc::new(Level::new(wanted, declared));
         let resumed = pipeline.is_resumed();
-        Ok(Self { job, plan, spec, seen, session, keyspaces, pipeline, level, resumed, unsettled: resumed })
+        Ok(Self {
+            job,
+            plan,
+            spec,
+            seen,
+            session,
+            keyspaces,
+            pipeline,
+            level,
+            resumed,
+            unsettled: resumed,
+            failed: Failed::default(),
+        })
     }
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
@@ -161,12 +176,13 @@ impl<'a> Run<'a> {
         }
         self.statements(|statement| built(statement).is_some()).await?;
         self.builds().await?;
-        Ok(self.report())
+        self.report()
     }
 
     /// Waits for indexes and views, and notes those that are not built.
     async fn builds(&mut self) -> Result<(), Error> {
-        let wanted: Vec<Built> = self.plan.schema.iter().filter_map(|statement| built(statement)).collect();
+        let made = self.plan.schema.iter().filter(|statement| !self.failed.is_failed(statement));
+        let wanted: Vec<Built> = made.filter_map(|statement| built(statement)).collect();
         let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline).await?;
         self.pipeline.checkpoint.warnings.extend(unbuilt);
         Ok(())
@@ -182,16 +198,26 @@ impl<'a> Run<'a> {
         error
     }
 
-    /// Runs the plan's schema statements that are chosen.
-    async fn statements(&self, chosen: impl Fn(&str) -> bool) -> Result<(), Error> {
+    /// Runs the plan's schema statements that are chosen. What the destination refuses is noted.
+    async fn statements(&mut self, chosen: impl Fn(&str) -> bool) -> Result<(), Error> {
         for statement in self.plan.schema.iter().filter(|s| chosen(s)) {
-            let made = self.session.query_unpaged(statement.as_str(), ()).await;
-            made.map_err(|source| Error {
-                retryable: source.is_retryable(),
-                ..Error::new("TM-REST-0203", format!("{statement}: {}", chain(&source)))
-            })?;
+            let Err(source) = self.session.query_unpaged(statement.as_str(), ()).await else { continue };
+            let error = Error::new("TM-REST-0203", format!("{statement}: {}", chain(&source)));
+            if source.is_retryable() || self.pipeline.refusals.is_strict() {
+                return Err(Error { retryable: source.is_retryable(), ..error });
+            }
+            if let Some(error) = self.failed.add(statement, error) {
+                self.pipeline.checkpoint.warnings.push(format!("not made: {}", error.message));
+            }
         }
         Ok(())
+    }
+
+    /// Names an object that could not be made, and moves on to the next.
+    async fn refuse(&mut self, name: &(String, String), error: Error) -> Result<(), Error> {
+        self.pipeline.refusals.add(name, None, error)?;
+        self.pipeline.checkpoint.objects_refused += 1;
+        self.next_stage(Stage::Load, 1).await
     }
 
     /// Does what is left of the object in work and moves on to the next.
@@ -199,7 +225,14 @@ impl<'a> Run<'a> {
         let planned = &self.plan.objects[self.pipeline.checkpoint.object];
         let entry = objects::entry(&self.job.store, &planned.entry).await?;
         let segments = objects::segments(&self.job.store, &entry).await?;
-        let (target, layout) = self.target(planned, &entry).await?;
+        let name = name_of(planned)?;
+        if let Some(error) = self.failed.take(&name) {
+            return self.refuse(&name, error).await;
+        }
+        let (target, layout) = match self.target(planned, &entry).await {
+            Err(error) if error.code == "TM-REST-0301" && !error.retryable => return self.refuse(&name, error).await,
+            made => made?,
+        };
         let suspect = self.pipeline.checkpoint.reach;
         if self.pipeline.checkpoint.stage == Stage::Load {
             self.assume_slow_writes();
@@ -246,9 +279,6 @@ impl<'a> Run<'a> {
 
     async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Error> {
         let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", planned.object));
-        let [to_keyspace, to_table] = planned.target.parts() else {
-            return Err(refuse("its name is not keyspace/table".to_owned()));
-        };
         let layout = EntrySchema::layout(entry).map_err(|e| refuse(chain(&e)))?;
         let schema = layout.table().clone();
         // Counters are read and added to at ALL or not at all.
@@ -256,7 +286,7 @@ impl<'a> Run<'a> {
         let level = if counters { Arc::new(Level::new(Consistency::All, None)) } else { self.level.clone() };
         let write_timeout = if counters { self.seen.counter_timeout } else { self.seen.write_timeout };
         let settings = TargetSettings {
-            name: (to_keyspace.clone(), to_table.clone()),
+            name: name_of(planned)?,
             level,
             env: self.job.env.clone(),
             lifetimes: Lifetimes {
@@ -269,6 +299,8 @@ impl<'a> Run<'a> {
             element_times: tells_element_times(&self.seen.release),
             shared: !counters && self.job.options.into_non_empty.contains(&planned.target.to_string()),
             slowest_write_seconds: self.pipeline.slowest_write_seconds.clone(),
+            sizes: self.seen.sizes,
+            refusals: self.pipeline.refusals.clone(),
         };
         let target = Target::prepare(self.session.clone(), schema, settings).await?;
         Ok((Arc::new(target), layout))
@@ -297,9 +329,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn report(self) -> RestoreReport {
-        let counts = self.pipeline.checkpoint.counts;
-        let mut warnings = self.pipeline.checkpoint.warnings;
+    /// # Errors
+    /// That of the first refusal, where nothing at all could be written.
+    fn report(self) -> Result<RestoreReport, Error> {
+        let checkpoint = self.pipeline.checkpoint;
+        let (counts, objects_refused) = (checkpoint.counts, checkpoint.objects_refused);
+        let refused = counts.refused + objects_refused;
+        if refused > 0 && counts.written + counts.expired == 0 {
+            return Err(self.pipeline.refusals.nothing_written());
+        }
+        let mut warnings = checkpoint.warnings;
         let slow = self.pipeline.slowest_write_seconds.load(Ordering::Relaxed);
         if slow > SLOW_SECONDS {
             warnings.push(format!("writes may have taken up to {slow} s: expiring data may live that much longer"));
@@ -308,12 +347,27 @@ impl<'a> Run<'a> {
             let fewer = counts.written - counts.verified;
             warnings.push(format!("{fewer} rows were written but not found equal: expired since, or under newer data"));
         }
-        RestoreReport {
+        if refused > 0 {
+            let rows = counts.refused;
+            warnings.push(format!("{rows} rows and {objects_refused} tables could not be written: see refused"));
+        }
+        Ok(RestoreReport {
             rows_written: counts.written,
             rows_expired: counts.expired,
             rows_verified: counts.verified,
+            rows_refused: counts.refused,
+            objects_refused,
+            refused: self.pipeline.refusals.named(),
             warnings,
-        }
+        })
+    }
+}
+
+/// Keyspace and table of an object at the destination.
+fn name_of(planned: &PlannedObject) -> Result<(String, String), Error> {
+    match planned.target.parts() {
+        [keyspace, table] => Ok((keyspace.clone(), table.clone())),
+        _ => Err(Error::new("TM-REST-0103", format!("{}: its name is not keyspace/table", planned.target))),
     }
 }
 

@@ -5,7 +5,7 @@
 //! some are, they are deleted one by one, at their own write times, and appended again under new ids. Elements that are not
 //! ours (in a table that held rows before) stay. The caller has waited until no earlier request can still land.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -83,18 +83,14 @@ impl Target {
     }
 
     fn without_appends(&self, writes: Vec<Write>) -> Vec<Write> {
-        let shape = |write: &Write| self.shapes.get(write.statement).clone();
-        writes
-            .into_iter()
-            .filter_map(|w| {
-                if w.appends {
-                    let s = shape(&w);
-                    w.without_appends(&s)
-                } else {
-                    Some(w)
-                }
-            })
-            .collect()
+        let kept = |write: Write| match write.appends {
+            true => {
+                let shape = self.shapes.get(write.statement);
+                write.without_appends(shape)
+            }
+            false => Some(write),
+        };
+        writes.into_iter().filter_map(kept).collect()
     }
 
     /// Columns of the static row, or of rows.
@@ -226,8 +222,12 @@ fn bound(piece: &Piece, clustering: &[Bytes]) -> Vec<Raw> {
 /// Indexes and write times of the found elements that are ours. Without times (before 5.0) values alone tell.
 fn all_of(wanted: &[Wanted], found: &[Element]) -> Vec<(i32, i64)> {
     let newest = wanted.iter().map(|(_, ts)| *ts).max().unwrap_or(0);
-    let is_ours =
-        |e: &Element| wanted.iter().any(|(value, ts)| *value == e.value && e.ts.is_none_or(|found| found == *ts));
+    let timed: HashSet<(&Bytes, i64)> = wanted.iter().map(|(value, ts)| (value, *ts)).collect();
+    let values: HashSet<&Bytes> = wanted.iter().map(|(value, _)| value).collect();
+    let is_ours = |e: &Element| match e.ts {
+        Some(ts) => timed.contains(&(&e.value, ts)),
+        None => values.contains(&e.value),
+    };
     let ours = (0..).zip(found).filter(|(_, e)| is_ours(e));
     ours.map(|(at, e)| (at, e.ts.unwrap_or(newest))).collect()
 }
@@ -269,6 +269,18 @@ mod tests {
         assert_eq!(judge(&[("a", 1)]), Verdict::Broken(vec![(0, 1)]));
         assert_eq!(judge(&[("x", 9), ("b", 2), ("b", 2)]), Verdict::Broken(vec![(1, 2), (2, 2)]));
         assert_eq!(judge(&[("b", 2), ("a", 1), ("a", 1)]), Verdict::Broken(vec![(0, 2), (1, 1), (2, 1)]));
+    }
+
+    #[test]
+    fn a_list_of_a_hundred_thousand_is_judged_too() {
+        let values: Vec<Bytes> = (0..100_000_u32).map(|n| Bytes::copy_from_slice(&n.to_be_bytes())).collect();
+        let wanted: Vec<Wanted> = values.iter().cloned().zip(0..).collect();
+        let element =
+            |(value, ts): &Wanted| Element { key: Bytes::new(), value: value.clone(), ts: Some(*ts), ttl: None };
+        let mut elements: Vec<Element> = wanted.iter().map(element).collect();
+        assert_eq!(super::judge(&wanted, &elements), Verdict::Whole);
+        elements.pop();
+        assert!(matches!(super::judge(&wanted, &elements), Verdict::Broken(ours) if ours.len() == 99_999));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What a restore's plan looks at: the destination as it is now. All input and output of planning is here.
 
-use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use futures::TryStreamExt;
 use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
@@ -15,6 +19,7 @@ use crate::{
     restore::{
         cql::quote,
         functions::Languages,
+        size::WriteSizes,
         ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
     },
     spec::CassandraSpec,
@@ -69,6 +74,8 @@ pub struct Observed {
     pub write_timeout: Duration,
     /// Its write timeout for counters; never shorter than the other.
     pub counter_timeout: Duration,
+    /// What it takes in one write.
+    pub sizes: WriteSizes,
     /// Last expiry that it takes, s since 1970.
     pub last_expiry: u32,
     /// True where it lets materialised views be made.
@@ -111,31 +118,57 @@ pub enum Contents {
     Unknown(String),
 }
 
+/// Why a cluster could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// In words.
+    pub why: String,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<connect::Error> for Unseen {
+    fn from(error: connect::Error) -> Self {
+        Self { why: chain(&error), hint: error.hint() }
+    }
+}
+
+impl From<describe::Error> for Unseen {
+    fn from(error: describe::Error) -> Self {
+        Self { why: chain(&error), hint: error.hint() }
+    }
+}
+
 /// Looks at the destination: its nodes, the keyspaces of these names, and whether these tables hold rows.
 ///
 /// # Errors
-/// In words, where the destination cannot be reached or described.
+/// [`Unseen`] where the destination cannot be reached or described.
 pub async fn observe(
     spec: &CassandraSpec,
     keyspaces: &BTreeSet<String>,
     tables: &BTreeSet<(String, String)>,
     env: &Env,
-) -> Result<Observed, String> {
+) -> Result<Observed, Unseen> {
     let node = connect_any(spec).await?;
-    let told = |error: &(dyn std::error::Error + 'static)| chain(error);
-    let local = describe::local(&node).await.map_err(|e| told(&e))?;
-    let ring = describe::ring(&node, &local).await.map_err(|e| told(&e))?;
-    let settings = describe::settings(&node).await.map_err(|e| told(&e))?;
-    let clock_offset_millis = describe::clock_offset_millis(&node, env).await.map_err(|e| told(&e))?;
-    let known = describe::keyspace_names(&node).await.map_err(|e| told(&e))?;
+    let local = describe::local(&node).await?;
+    let ring = describe::ring(&node, &local).await?;
+    let settings = describe::all_settings(&node).await?;
+    let clock_offset_millis = describe::clock_offset_millis(&node, env).await?;
+    let known = describe::keyspace_names(&node).await?;
     let mut found = Vec::new();
     for keyspace in keyspaces.iter().filter(|k| known.contains(k)) {
-        found.push(describe::keyspace_schema(&node, keyspace).await.map_err(|e| told(&e))?);
+        found.push(describe::keyspace_schema(&node, keyspace).await?);
     }
-    let session = connect::connect(spec, keyspaces).await.map_err(|e| told(&e))?;
+    let session = connect::connect(spec, keyspaces).await?;
     let up = connected(&session);
-    let (members, disagreement) = agreement(&node, &up).await.map_err(|e| told(&e))?;
-    let modes = describe::modes(&session).await.map_err(|e| told(&e))?;
+    let (members, disagreement) = agreement(&node, &up).await?;
+    let modes = describe::modes(&session).await?;
     let nodes = ring.into_iter().map(|n| {
         let up = up.contains(&n.host_id);
         ObservedNode { address: n.address, dc: n.dc, up }
@@ -144,6 +177,7 @@ pub async fn observe(
     Ok(Observed {
         cluster: local.cluster,
         last_expiry: last_expiry(&settings, &local.release),
+        sizes: WriteSizes::of(&settings),
         allows_views: VIEWS_ALLOWED.iter().any(|name| is_on(&settings, name)),
         allows_masks: is_on(&settings, MASKS_ALLOWED),
         functions: Languages {
@@ -193,17 +227,18 @@ fn is_on(settings: &BTreeMap<String, String>, name: &str) -> bool {
 /// A session with the first contact point that lets us in.
 ///
 /// # Errors
-/// In words, all reasons.
-pub async fn connect_any(spec: &CassandraSpec) -> Result<Session, String> {
-    let credentials = Credentials::of(spec).map_err(|e| chain(&e))?;
-    let mut reasons = Vec::new();
+/// [`Unseen`] with all reasons, and what to do about the first.
+pub async fn connect_any(spec: &CassandraSpec) -> Result<Session, Unseen> {
+    let credentials = Credentials::of(spec)?;
+    let mut reasons: Vec<Unseen> = Vec::new();
     for address in &spec.contact {
         match connect::connect_node(address, credentials.as_ref()).await {
             Ok(session) => return Ok(session),
-            Err(error) => reasons.push(chain(&error)),
+            Err(error) => reasons.push(error.into()),
         }
     }
-    Err(reasons.join("; "))
+    let hint = reasons.first().map_or("name a contact point", |first| first.hint);
+    Err(Unseen { why: reasons.into_iter().map(|reason| reason.why).collect::<Vec<_>>().join("; "), hint })
 }
 
 /// Host ids of the nodes that the driver is connected with.

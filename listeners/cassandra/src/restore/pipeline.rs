@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::restore::{
     checkpoint::{Checkpoint, Counts, Mark, Stage},
     feed::Piece,
+    refusals::Refusals,
 };
 
 /// Time between two saves.
@@ -68,21 +69,26 @@ pub struct Pipeline<'a> {
     pub checkpoint: Checkpoint,
     /// Longest time until a write was answered, s, rounded up; saved with each checkpoint.
     pub slowest_write_seconds: Arc<AtomicU32>,
+    /// Rows and objects that could not be written; saved with each checkpoint.
+    pub refusals: Arc<Refusals>,
     saved_at: Option<Duration>,
     total_rows: u64,
 }
 
 impl<'a> Pipeline<'a> {
-    /// A pipeline that goes on from a checkpoint.
+    /// A pipeline that goes on from a checkpoint; `strict` where the first refused row ends the restore.
     pub fn new(
         control: &'a RestoreControl,
         env: &'a Env,
         bounds: Bounds,
         checkpoint: Checkpoint,
         total_rows: u64,
+        strict: bool,
     ) -> Self {
         let slowest_write_seconds = Arc::new(AtomicU32::new(checkpoint.slowest_write_seconds));
-        Self { control, env, bounds, checkpoint, slowest_write_seconds, saved_at: None, total_rows }
+        let refusals = Refusals::new(strict, checkpoint.refused.clone(), checkpoint.refused_by_destination);
+        let refusals = Arc::new(refusals);
+        Self { control, env, bounds, checkpoint, slowest_write_seconds, refusals, saved_at: None, total_rows }
     }
 
     /// Saves the checkpoint.
@@ -91,6 +97,8 @@ impl<'a> Pipeline<'a> {
     /// That of the saver.
     pub async fn save(&mut self) -> Result<(), Error> {
         self.checkpoint.slowest_write_seconds = self.slowest_write_seconds.load(Ordering::Relaxed);
+        self.checkpoint.refused = self.refusals.named();
+        self.checkpoint.refused_by_destination = self.refusals.by_destination();
         self.control.save.save(self.checkpoint.to_value()).await
     }
 
@@ -183,7 +191,7 @@ impl<'a> Pipeline<'a> {
     fn report(&self, phase: &str) {
         let counts = self.checkpoint.counts;
         let done = match self.checkpoint.stage {
-            Stage::Load => counts.written + counts.expired,
+            Stage::Load => counts.written + counts.expired + counts.refused,
             Stage::Verify => counts.verified,
         };
         (self.control.progress)(Progress {

@@ -21,7 +21,7 @@ use crate::{
     describe::is_system_keyspace,
     restore::{
         fit,
-        observe::{Contents, Observed},
+        observe::{Contents, Observed, Unseen},
         schema,
         target::parse_level,
         ttl::LAST_EXPIRY_2038,
@@ -44,7 +44,7 @@ pub fn decide(
     wanted: &[Wanted<'_>],
     options: &RestoreOptions,
     contact: &str,
-    seen: &Result<Observed, String>,
+    seen: &Result<Observed, Unseen>,
 ) -> RestorePlan {
     let mut planner = Planner {
         wanted,
@@ -59,9 +59,8 @@ pub fn decide(
     planner.objects();
     let write_level = match seen {
         Ok(seen) => planner.at(seen, contact),
-        Err(why) => {
-            let hint = "check the contact points and the credentials of the destination";
-            planner.checks.push(Line::fail("connect", contact, why.clone(), hint));
+        Err(unseen) => {
+            planner.checks.push(Line::fail("connect", contact, unseen.why.clone(), unseen.hint));
             options.write_level.clone().unwrap_or_else(|| "all".to_owned())
         }
     };
@@ -235,7 +234,7 @@ impl Planner<'_> {
         };
         let limited = policy != TtlPolicy::Strip && seen.last_expiry == LAST_EXPIRY_2038;
         let limit =
-            "; the destination takes no expiry after 2038-01-19T03:14:06Z, and a row with a later one stops the run";
+            "; the destination takes no expiry after 2038-01-19T03:14:06Z, and a row with a later one is left out";
         self.checks.push(Line::ok("ttl", contact, format!("{promise}{}", if limited { limit } else { "" })));
         for item in self.wanted.iter().filter(|_| limited) {
             let Ok(keyspace) = &item.schema else { continue };
@@ -381,7 +380,7 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(mut self, write_level: String, contact: &str, seen: &Result<Observed, String>) -> RestorePlan {
+    fn finish(mut self, write_level: String, contact: &str, seen: &Result<Observed, Unseen>) -> RestorePlan {
         self.schema.append(&mut self.indexes);
         let destination = match seen {
             Ok(seen) => format!("{} ({contact}), {} nodes, Cassandra {}", seen.cluster, seen.nodes.len(), seen.release),

@@ -23,7 +23,9 @@ use tidemark_listener_core::{chain::chain, driver::Error};
 use crate::{
     connect::Retryable,
     restore::{
+        refusals::{Refusals, is_about_values},
         shapes::{Shapes, StatementId},
+        size::WriteSizes,
         ttl::Lifetimes,
         writes::Clock,
     },
@@ -31,6 +33,9 @@ use crate::{
 
 /// Tries of one piece after its first failure.
 const RETRIES: u32 = 8;
+
+/// Most statements that are kept besides those of the table's shapes.
+const EXTRA_STATEMENTS: usize = 500;
 
 /// Longest wait between two tries.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
@@ -118,6 +123,10 @@ pub struct Target {
     pub shared: bool,
     /// Longest time until a write was acknowledged, s, rounded up.
     pub slowest_write_seconds: Arc<AtomicU32>,
+    /// What the destination takes in one write.
+    pub sizes: WriteSizes,
+    /// Where rows that cannot be written are kept.
+    pub refusals: Arc<Refusals>,
 }
 
 /// What a target is made of.
@@ -140,6 +149,10 @@ pub struct TargetSettings {
     pub shared: bool,
     /// Where the longest write is kept.
     pub slowest_write_seconds: Arc<AtomicU32>,
+    /// What the destination takes in one write.
+    pub sizes: WriteSizes,
+    /// Where rows that cannot be written are kept.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Target {
@@ -169,6 +182,8 @@ impl Target {
             element_times,
             shared,
             slowest_write_seconds,
+            sizes,
+            refusals,
         } = settings;
         let extra = tokio::sync::Mutex::new(BTreeMap::new());
         Ok(Self {
@@ -186,6 +201,8 @@ impl Target {
             element_times,
             shared,
             slowest_write_seconds,
+            sizes,
+            refusals,
         })
     }
 
@@ -205,6 +222,9 @@ impl Target {
             return Ok(self.at_level(found.clone()));
         }
         let made = prepare(&self.session, cql).await?;
+        if extra.len() >= EXTRA_STATEMENTS {
+            extra.clear();
+        }
         extra.insert(cql.to_owned(), made.clone());
         Ok(self.at_level(made))
     }
@@ -277,11 +297,13 @@ pub struct Failure {
     pub error: Error,
     /// True where too few replicas are alive for the level.
     pub unavailable: bool,
+    /// True where the answer is about the values that were sent.
+    pub about_values: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, unavailable: false }
+        Self { error, unavailable: false, about_values: false }
     }
 }
 
@@ -290,7 +312,7 @@ impl Failure {
     pub fn of(code: &'static str, what: &str, source: &ExecutionError) -> Self {
         let error = Error::new(code, format!("{what}: {}", chain(source)));
         let error = Error { retryable: source.is_retryable(), ..error };
-        Self { error, unavailable: is_unavailable(source) }
+        Self { error, unavailable: is_unavailable(source), about_values: is_about_values(source) }
     }
 }
 

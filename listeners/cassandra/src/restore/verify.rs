@@ -6,7 +6,7 @@
 //! What expires around the moment of reading may be there or not. Of counters the values are compared, their write times are
 //! the destination's own.
 
-use std::sync::atomic::Ordering;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -24,6 +24,7 @@ use crate::{
         checkpoint::Counts,
         cql::quote,
         feed::Piece,
+        load::RowKey,
         ordered,
         raw::{self, Element},
         target::{Failure, Target},
@@ -31,6 +32,9 @@ use crate::{
         writes::{clustering, value_expiry},
     },
 };
+
+/// A row is not as it was.
+const MISMATCH: &str = "TM-REST-0601";
 
 /// Atoms that expire within this time around the reading may be there or not, s.
 const EXPIRY_SLACK: u32 = 5;
@@ -82,15 +86,27 @@ impl Target {
         }
     }
 
+    /// How many rows are equal. Which rows were refused is looked at only where one is not as it was.
     async fn try_verify(&self, piece: &Piece) -> Result<u64, Failure> {
+        match self.verify_but(piece, &BTreeSet::new()).await {
+            Err(failure) if failure.error.code == MISMATCH && !self.refusals.is_strict() => {
+                let refused = self.refused_rows(piece).await?;
+                if refused.is_empty() { Err(failure) } else { self.verify_but(piece, &refused).await }
+            }
+            verified => verified,
+        }
+    }
+
+    /// How many rows are equal, those that were refused aside.
+    async fn verify_but(&self, piece: &Piece, refused: &BTreeSet<RowKey>) -> Result<u64, Failure> {
         let mut verified = 0;
         if let Some(row) = &piece.static_row {
             let (found, reading) = self.read(piece, true).await?;
-            verified += self.compare_rows(piece, std::slice::from_ref(row), found, reading, true)?;
+            verified += self.compare_rows(piece, std::slice::from_ref(row), found, (reading, refused), true)?;
         }
         if !piece.rows.is_empty() {
             let (found, reading) = self.read(piece, false).await?;
-            verified += self.compare_rows(piece, &piece.rows, found, reading, false)?;
+            verified += self.compare_rows(piece, &piece.rows, found, (reading, refused), false)?;
         }
         Ok(verified)
     }
@@ -192,7 +208,7 @@ impl Target {
         piece: &Piece,
         rows: &[Row],
         found: Vec<Out>,
-        reading: Reading,
+        (reading, refused): (Reading, &BTreeSet<RowKey>),
         is_static: bool,
     ) -> Result<u64, Error> {
         let columns = if is_static { &self.schema.statics } else { &self.schema.regulars };
@@ -208,6 +224,9 @@ impl Target {
                 while found.next_if(|f| !same_key(f, &key)).is_some() {}
             }
             let here = found.next_if(|f| presence != Presence::None && (is_static || same_key(f, &key)));
+            if !refused.is_empty() && refused.contains(&(is_static, row.clustering.clone())) {
+                continue;
+            }
             match (here, presence) {
                 (None, Presence::None | Presence::Perhaps) => {}
                 (None, Presence::Certain) if is_static => self.mismatch(piece, &key, "the static row is not there")?,
@@ -232,8 +251,7 @@ impl Target {
         if self.shared {
             return Ok(());
         }
-        let error =
-            Error::new("TM-REST-0601", format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
+        let error = Error::new(MISMATCH, format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
         let hint = "a counter that was deleted in a table cannot be set in it again, and nobody else may write to it: \
                     restore into a new table";
         Err(if self.has_counters() { error.with_hint(hint) } else { error })
@@ -252,7 +270,7 @@ impl Target {
             let value = at.next().and_then(Option::as_ref);
             let timed = self.is_timed(column);
             let times = if timed { [at.next(), at.next()].map(|v| v.and_then(Option::as_ref)) } else { [None, None] };
-            let data = row.columns.iter().find(|(i, _)| *i == index).map(|(_, data)| data);
+            let data = data_of(row, index);
             let found = elements(&column.cql_type, value, times[0], times[1])
                 .ok_or_else(|| format!("column {:?}: its bytes are not of its type", column.name))?;
             let expected = expected(&column.cql_type, data, reading)
@@ -270,6 +288,11 @@ enum Presence {
     None,
     Perhaps,
     Certain,
+}
+
+/// What a row holds of a column: its columns are in order.
+fn data_of(row: &Row, index: u16) -> Option<&ColumnData> {
+    row.columns.binary_search_by_key(&index, |(i, _)| *i).ok().map(|n| &row.columns[n].1)
 }
 
 fn same_key(found: &Out, key: &[Bytes]) -> bool {

@@ -74,14 +74,14 @@ fn control() -> (RestoreControl, Arc<Saves>) {
 }
 
 fn pipeline<'a>(control: &'a RestoreControl, env: &'a Env) -> Pipeline<'a> {
-    Pipeline::new(control, env, Bounds::for_nodes(1), Checkpoint::start(&plan()), 0)
+    Pipeline::new(control, env, Bounds::for_nodes(1), Checkpoint::start(&plan()), 0, false)
 }
 
 fn env() -> Env {
     Env::seeded(1, Timestamp::UNIX_EPOCH)
 }
 
-const ONE: Counts = Counts { written: 1, expired: 0, verified: 0 };
+const ONE: Counts = Counts { written: 1, expired: 0, verified: 0, refused: 0 };
 
 #[tokio::test]
 async fn the_mark_does_not_pass_work_that_is_not_done() {

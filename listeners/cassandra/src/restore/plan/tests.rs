@@ -88,6 +88,7 @@ fn seen() -> Observed {
         write_timeout: Duration::from_secs(2),
         counter_timeout: Duration::from_secs(5),
         last_expiry: LAST_EXPIRY_2038,
+        sizes: crate::restore::size::WriteSizes::below(16 << 20),
         allows_views: true,
         allows_masks: true,
         functions: Languages { java: true, others: false },
@@ -312,7 +313,12 @@ fn a_table_that_exists_must_have_the_same_columns() {
 fn an_unreachable_destination_fails_the_plan_but_still_shows_it() {
     let line = line();
     let wanted = [Wanted { line: &line, schema: Ok(keyspace("ks")) }];
-    let plan = decide(&wanted, &options(), "10.0.0.1:9042", &Err("refused".into()));
+    let plan = decide(
+        &wanted,
+        &options(),
+        "10.0.0.1:9042",
+        &Err(Unseen { why: "refused".into(), hint: "check the credentials" }),
+    );
     assert_eq!(refusals(&plan)[0].name, "connect");
     assert_eq!(plan.rows, 8);
 }

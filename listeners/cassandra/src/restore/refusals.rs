@@ -1,0 +1,133 @@
+//! Rows and tables that could not be written: counted, the first of them named, and nothing else stopped by them.
+//!
+//! A refusal is an answer about one row: CQL has no form for it, or the destination does not take its values. A destination
+//! that is away, busy, or lets nobody write refuses no row: that is an error of the whole restore.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use tidemark_catalog::ids::ObjectName;
+use tidemark_listener_core::driver::{Error, REFUSED_NAMED, Refused};
+
+/// Longest reason that is kept, characters.
+const REASON: usize = 500;
+
+/// The refusals of one restore.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    strict: bool,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    named: Vec<Refused>,
+    by_destination: bool,
+    first: Option<Error>,
+}
+
+impl Refusals {
+    /// Those of a run before this one; `by_destination` where the destination refused a row then.
+    pub fn new(strict: bool, named: Vec<Refused>, by_destination: bool) -> Self {
+        Self { strict, kept: Mutex::new(Kept { named, by_destination, first: None }) }
+    }
+
+    /// True where the first refusal is to end the restore.
+    pub fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Keeps a refusal of a row (its key in words) or of a whole table.
+    ///
+    /// # Errors
+    /// `error` itself where the first refusal is to end the restore.
+    pub fn add(&self, (keyspace, table): &(String, String), key: Option<String>, error: Error) -> Result<(), Error> {
+        let Ok(object) = ObjectName::new([keyspace.as_str(), table.as_str()]) else { return Err(error) };
+        if self.strict {
+            return Err(error);
+        }
+        let reason = error.message.chars().take(REASON).collect();
+        let refused = Refused { object, key, code: error.code.to_owned(), reason };
+        let mut kept = self.kept();
+        // A piece is done again after a failure or a restart.
+        let known = kept.named.iter().any(|r| (&r.object, &r.key) == (&refused.object, &refused.key));
+        if !known && kept.named.len() < REFUSED_NAMED {
+            kept.named.push(refused);
+        }
+        kept.first.get_or_insert(error);
+        Ok(())
+    }
+
+    /// From now on rows may be missing that only the destination's answer told of.
+    pub fn note_destination(&self) {
+        self.kept().by_destination = true;
+    }
+
+    /// True where the destination refused a row.
+    pub fn by_destination(&self) -> bool {
+        self.kept().by_destination
+    }
+
+    /// The first refusals.
+    pub fn named(&self) -> Vec<Refused> {
+        self.kept().named.clone()
+    }
+
+    /// The error where nothing at all could be written.
+    pub fn nothing_written(&self) -> Error {
+        let kept = self.kept();
+        let first = kept.first.as_ref();
+        let reason = first.map(|e| e.message.clone()).or_else(|| kept.named.first().map(|r| r.reason.clone()));
+        let message = format!("nothing could be written: {}", reason.unwrap_or_default());
+        let error = Error::new(first.map_or("TM-REST-0404", |e| e.code), message);
+        Error { hint: first.and_then(|e| e.hint.clone()), ..error }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// True where the destination's answer is about the values that were sent: other rows may be taken.
+pub fn is_about_values(error: &ExecutionError) -> bool {
+    use RequestAttemptError::DbError as Answer;
+    matches!(error, ExecutionError::LastAttemptError(Answer(DbError::Invalid | DbError::ServerError, _)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(refusals: &Refusals, n: usize) -> Result<(), Error> {
+        let table = ("ks".to_owned(), "t".to_owned());
+        refusals.add(&table, Some(format!("row {n}")), Error::new("TM-REST-0302", format!("row {n}: no form")))
+    }
+
+    #[test]
+    fn the_first_are_named_once_each() {
+        let refusals = Refusals::default();
+        (0..2 * REFUSED_NAMED).chain(0..3).for_each(|n| add(&refusals, n).unwrap());
+        let named = refusals.named();
+        assert_eq!(named.len(), REFUSED_NAMED);
+        assert_eq!((named[0].key.as_deref(), named[0].object.to_string()), (Some("row 0"), "ks/t".to_owned()));
+        let nothing = refusals.nothing_written();
+        assert_eq!((nothing.code, nothing.message.contains("row 0: no form")), ("TM-REST-0302", true));
+    }
+
+    #[test]
+    fn strict_ends_at_the_first() {
+        let refusals = Refusals::new(true, Vec::new(), false);
+        assert_eq!(add(&refusals, 1).unwrap_err().code, "TM-REST-0302");
+        assert!(refusals.named().is_empty());
+    }
+
+    #[test]
+    fn an_absent_destination_refuses_no_row() {
+        let answer = |error| ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, String::new()));
+        assert!(is_about_values(&answer(DbError::Invalid)) && is_about_values(&answer(DbError::ServerError)));
+        for other in [DbError::Overloaded, DbError::Unauthorized, DbError::IsBootstrapping] {
+            assert!(!is_about_values(&answer(other)));
+        }
+        assert!(!is_about_values(&ExecutionError::EmptyPlan));
+    }
+}
