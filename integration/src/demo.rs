@@ -1,9 +1,11 @@
 //! What `make demo` shows: a real cluster with a lagging replica is protected, an incident destroys data, the version is
-//! restored into another cluster, and every row is compared with what was read before the incident.
+//! restored into another cluster, and the incident is undone in place in the damaged one; every row of both is compared with
+//! what was read before the incident.
 
 mod load;
 mod report;
 mod shop;
+mod undo;
 
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use tidemark_web::api::{RestorePlan, VersionDetail};
 
 use self::load::Loader;
 pub use self::report::Report;
+use self::report::count;
 use crate::{
     cassandra::{Cluster, ClusterSpec},
     compare::{self, TableDigest, digest::Differences},
@@ -30,7 +33,7 @@ const LAGGING: usize = 2;
 /// Longest time until the files of a compaction are alone.
 const COMPACTED: Duration = Duration::from_secs(60);
 /// Shares of customers and devices written before, while and after that replica is down.
-const SHARES: [(usize, usize); 3] = [(2_000, 360), (1_000, 120), (600, 120)];
+const SHARES: [(usize, usize); 3] = [(1_400, 250), (700, 85), (420, 85)];
 
 /// Runs the demo; with `keep` everything is left running.
 ///
@@ -59,8 +62,20 @@ pub(crate) async fn fill_alone(session: &Session) -> Result<()> {
     loader.changes(0, SHARES[0].0, Consistency::All).await.map(drop)
 }
 
-/// Digests of the shop's tables.
-type ShopDigest = Vec<TableDigest>;
+/// The shop's tables as they were read.
+#[derive(Default)]
+struct ShopDigest {
+    /// With write times, by table.
+    timed: Vec<TableDigest>,
+    /// Values and expiries alone, by table.
+    values: Vec<TableDigest>,
+}
+
+/// How all tables differ.
+fn differences(before: &[TableDigest], after: &[TableDigest]) -> Differences {
+    let pairs = before.iter().zip(after);
+    pairs.map(|(before, after)| before.differences(after)).fold(Differences::default(), Differences::plus)
+}
 
 impl Demo {
     async fn run(&self) -> Result<Report> {
@@ -85,9 +100,8 @@ impl Demo {
         self.say("reading the restored rows and comparing them with before the incident");
         let copy = cql::connect(&destination.contact_points()).await?;
         let after = digests(&copy, "shop_copy").await?;
-        let pairs = before.iter().zip(&after);
-        let differences =
-            pairs.map(|(before, after)| before.differences(after)).fold(Differences::default(), Differences::plus);
+        let differences = differences(&before.timed, &after.timed);
+        let undone = self.undo(&system, &session, &version, &before).await?;
         if self.keep {
             self.what_to_try(&system, &source, &destination, &version);
         }
@@ -102,8 +116,9 @@ impl Demo {
             missed,
             protect_seconds: protect.as_secs_f64(),
             restore_seconds: restore.as_secs_f64(),
-            compared: after.iter().map(TableDigest::len).sum(),
+            compared: after.timed.iter().map(TableDigest::len).sum(),
             differences,
+            undone,
         })
     }
 
@@ -171,7 +186,7 @@ impl Demo {
             "INCIDENT: orders of {customers} customers deleted, e-mail of {accounts} accounts overwritten"
         ));
         let damaged = digests_of(session, "shop", &["accounts"]).await?;
-        let seen = before[0].differences(&damaged[0]);
+        let seen = before.timed[0].differences(&damaged.timed[0]);
         ensure!(seen.changed == accounts, "the incident changed {seen:?} instead of {accounts} accounts");
         Ok(())
     }
@@ -200,6 +215,7 @@ impl Demo {
             "object tree prod",
             "op list",
             &format!("version verify {id} --wait"),
+            &format!("restore plan --version {id} --to prod --if-exists undo --count"),
         ] {
             println!("  {cli} {command}");
         }
@@ -219,17 +235,25 @@ impl Demo {
     }
 }
 
+/// Three tables of the shop, typed as targets of an undo.
+const TYPED: [&str; 6] =
+    ["--confirm-target", "shop/accounts", "--confirm-target", "shop/orders", "--confirm-target", "shop/events"];
+
 async fn digests(session: &Session, keyspace: &str) -> Result<ShopDigest> {
     digests_of(session, keyspace, &shop::TABLES).await
 }
 
 async fn digests_of(session: &Session, keyspace: &str, tables: &[&str]) -> Result<ShopDigest> {
-    let mut digests = Vec::new();
+    let mut digests = ShopDigest::default();
     for table in tables {
-        let mut digest = TableDigest::default();
-        let read = compare::read_each(session, keyspace, table, |key, row| digest.insert(&key, &row));
+        let (mut timed, mut values) = (TableDigest::default(), TableDigest::default());
+        let read = compare::read_each(session, keyspace, table, |key, row| {
+            timed.insert(&key, &row);
+            values.insert_values(&key, &row);
+        });
         read.await.with_context(|| format!("read {keyspace}.{table}"))?;
-        digests.push(digest);
+        digests.timed.push(timed);
+        digests.values.push(values);
     }
     Ok(digests)
 }

@@ -89,11 +89,24 @@ impl Api {
     /// Plans before it records anything: what is refused then leaves no operation behind.
     async fn prepare_restore(&self, restore: Restore) -> Result<Submit, Problem> {
         let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
-        restore_task::refuse_failed(&prepared.plan().await.map_err(answer)?).map_err(answer)?;
+        let plan = prepared.full_plan(&restore).await.map_err(answer)?;
+        restore_task::refuse_failed(&plan).map_err(answer)?;
         Ok(Submit {
             kind: Kind::Restore,
             subject: format!("{} to {}", restore.version, restore.to),
             exclusive: Some(format!("restore/{}", restore.to)),
+            body: Value::Null,
+            spec: json!(RestoreSpec { restore }),
+        })
+    }
+
+    async fn prepare_count(&self, restore: Restore) -> Result<Submit, Problem> {
+        let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
+        restore_task::count::refuse(prepared.plan().await.map_err(answer)?).map_err(answer)?;
+        Ok(Submit {
+            kind: Kind::Count,
+            subject: format!("{} to {}", restore.version, restore.to),
+            exclusive: None,
             body: Value::Null,
             spec: json!(RestoreSpec { restore }),
         })
@@ -190,12 +203,16 @@ impl ControlApi for Api {
 
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {
         let prepared = restore_task::prepare(&self.with, &request).await.map_err(answer)?;
-        let plan = prepared.plan().await.map_err(answer)?;
+        let plan = prepared.full_plan(&request).await.map_err(answer)?;
         Ok(restores::show_plan(&request.version, plan))
     }
 
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem> {
         self.start(key, json!({"restore": request}), self.prepare_restore(request.clone())).await
+    }
+
+    async fn count_restore(&self, request: Restore, key: &str) -> Result<Operation, Problem> {
+        self.start(key, json!({"count": request}), self.prepare_count(request.clone())).await
     }
 
     async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem> {

@@ -62,6 +62,7 @@ impl Execute for Executors {
             Kind::Protect => protect::run(self, context).await,
             Kind::Restore => restore_task::run(self, context).await,
             Kind::Verify => verify_task::run(self, context).await,
+            Kind::Count => restore_task::count::run(self, context).await,
         }
     }
 }

@@ -2,6 +2,14 @@
 //!
 //! Plan and run are made by the same function; a run keeps its plan in the checkpoint, because a destination that it has
 //! begun to fill would no longer pass the checks for an empty one.
+//!
+//! An undo in place has two steps before its first read: its instant is fixed ([`instant`]), and the present state of what it
+//! will overwrite is kept as a version of its own ([`safety`]). Both are checkpointed, so that every later run of the task
+//! has the same instant and takes no second version.
+
+pub(crate) mod count;
+mod instant;
+mod safety;
 
 use std::sync::Arc;
 
@@ -13,7 +21,10 @@ use tidemark_catalog::{
 };
 use tidemark_listener_core::{
     check::Status,
-    driver::{self, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, TtlPolicy},
+    driver::{
+        self, CLIENT_CLOCK_BOUND_MICROS, IfExists, RestoreControl, RestoreJob, RestoreOptions, RestorePlan,
+        RestoreReport, Selection, TtlPolicy,
+    },
 };
 use tidemark_web::api::{self, Restore};
 
@@ -39,6 +50,10 @@ const PLAN_PART: &str = "plan";
 pub(crate) struct Prepared {
     driver: Driver,
     job: RestoreJob,
+    /// The set that the version is of.
+    set: String,
+    /// Name of the store that holds the version.
+    store: String,
     /// Objects that the version does not hold although it lists them.
     left_out: Vec<String>,
 }
@@ -50,6 +65,19 @@ impl Prepared {
     /// The driver's.
     pub(crate) async fn plan(&self) -> Result<RestorePlan, Failure> {
         self.driver.plan_restore(&self.job).await.map_err(away)
+    }
+
+    /// The checks that hang on what Tidemark itself needs: targets whose present state can be kept.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) async fn full_plan(&self, restore: &Restore) -> Result<RestorePlan, Failure> {
+        let mut plan = self.plan().await?;
+        if plan.undoes() {
+            let listeners = self.driver.listeners(&self.job.destination).await?;
+            plan.checks.extend(safety::checks(&plan, restore, listeners.len()));
+        }
+        Ok(plan)
     }
 }
 
@@ -75,7 +103,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
         scratch: None,
         env: with.env.clone(),
     };
-    Ok(Prepared { driver, job, left_out })
+    Ok(Prepared { driver, job, set: manifest.set.to_string(), store: store.record.name, left_out })
 }
 
 fn options(restore: &Restore) -> RestoreOptions {
@@ -84,9 +112,26 @@ fn options(restore: &Restore) -> RestoreOptions {
         replication: restore.replication.clone(),
         write_level: restore.write_level.clone(),
         into_non_empty: restore.into_non_empty.clone(),
+        if_exists: restore.if_exists.map(if_exists),
+        remove: restore.remove,
+        selection: Selection { rows: restore.rows.clone(), columns: restore.columns.clone() },
+        client_clock_bound_micros: bound_micros(restore),
+        read_level: restore.read_level.clone(),
         accept_degraded: restore.accept_degraded,
         ttl: ttl(restore.ttl),
         ..RestoreOptions::default()
+    }
+}
+
+/// The bound of the clients' clocks, µs.
+fn bound_micros(restore: &Restore) -> i64 {
+    restore.client_clock_bound_millis.map_or(CLIENT_CLOCK_BOUND_MICROS, |millis| i64::from(millis) * 1_000)
+}
+
+fn if_exists(choice: api::IfExists) -> IfExists {
+    match choice {
+        api::IfExists::Undo => IfExists::Undo,
+        api::IfExists::Merge => IfExists::Merge,
     }
 }
 
@@ -140,17 +185,37 @@ pub(crate) fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let RestoreSpec { restore } = spec(&context)?;
     let prepared = prepare(with, &restore).await?;
-    let plan = kept_plan(&prepared, &context).await?;
+    let plan = kept_plan(&prepared, &restore, &context).await?;
     let control = RestoreControl {
         progress: Arc::clone(&context.progress),
         cancel: context.cancel.clone(),
         checkpoint: context.checkpoints.load(DRIVER_PART).await?,
         save: Arc::new(context.checkpoints.clone()),
+        instant: None,
     };
+    if !plan.undoes() {
+        let report = prepared.driver.restore(&prepared.job, &plan, control).await.map_err(away)?;
+        return Ok(completion(report, prepared.left_out, json!({})));
+    }
+    let fixed = instant::fixed(&prepared, &restore, &context).await?;
+    let safety = safety::version(with, &prepared, &restore, &plan, &context).await?;
+    let control = RestoreControl { instant: Some(fixed.instant.micros), ..control };
     let mut report = prepared.driver.restore(&prepared.job, &plan, control).await.map_err(away)?;
-    report.warnings.extend(prepared.left_out);
-    let warnings = !report.warnings.is_empty();
-    Ok(Completion { result: json!(report), warnings })
+    report.warnings.extend(fixed.instant.unread.iter().map(|why| format!("a clock was not known: {why}")));
+    let more = json!({"safety_version": safety, "instant_micros": fixed.instant.micros.to_string()});
+    Ok(completion(report, prepared.left_out, more))
+}
+
+/// The result of a run: the driver's report with what only the task knows. Rows that still differ are a warning.
+fn completion(mut report: RestoreReport, left_out: Vec<String>, more: serde_json::Value) -> Completion {
+    report.warnings.extend(left_out);
+    let unlike = report.differing_rows + report.rows_refused + report.objects_refused;
+    let warnings = !report.warnings.is_empty() || unlike > 0;
+    let mut result = json!(report);
+    if let (Some(result), serde_json::Value::Object(more)) = (result.as_object_mut(), more) {
+        result.extend(more);
+    }
+    Completion { result, warnings }
 }
 
 /// Code of what restorers cannot read from the store.
@@ -163,11 +228,11 @@ fn away(error: driver::Error) -> Failure {
 }
 
 /// The plan of the first run of this task.
-async fn kept_plan(prepared: &Prepared, context: &TaskContext) -> Result<RestorePlan, Failure> {
+async fn kept_plan(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> Result<RestorePlan, Failure> {
     if let Some(plan) = context.checkpoints.load(PLAN_PART).await? {
         return Ok(plan);
     }
-    let plan = prepared.plan().await?;
+    let plan = prepared.full_plan(restore).await?;
     refuse_failed(&plan)?;
     context.checkpoints.save(PLAN_PART, &plan).await?;
     Ok(plan)

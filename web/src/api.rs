@@ -15,7 +15,7 @@ pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
 pub use policies::{Policy, Protect};
 pub use problem::Problem;
-pub use restores::{PlannedObject, Restore, RestorePlan, TtlPolicy};
+pub use restores::{IfExists, PlannedObject, Restore, RestorePlan, TtlPolicy};
 pub use sources::{AddSource, ListenerState, Object, Source};
 pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
 pub use versions::{Totals, Version, VersionDetail, VersionObject};

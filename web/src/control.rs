@@ -52,6 +52,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem>;
     /// What a restore would do.
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem>;
+    /// Counts what an undo would write.
+    async fn count_restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
     /// Restores.
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
     /// Operations, newest first.

@@ -4,12 +4,12 @@
 /// Makes the table of pages from the names of their files.
 macro_rules! pages {
     ($($code:literal,)*) => {
-        [$(($code, include_str!(concat!("../../docs/errors/", $code, ".md"))),)*]
+        &[$(($code, include_str!(concat!("../../docs/errors/", $code, ".md"))),)*]
     };
 }
 
 /// Code and page, sorted by code.
-static PAGES: [(&str, &str); COUNT] = pages![
+static PAGES: &[(&str, &str)] = pages![
     "TM-API-0400",
     "TM-API-0401",
     "TM-API-0404",
@@ -84,6 +84,12 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-REST-0002",
     "TM-REST-0003",
     "TM-REST-0004",
+    "TM-REST-0010",
+    "TM-REST-0011",
+    "TM-REST-0013",
+    "TM-REST-0014",
+    "TM-REST-0015",
+    "TM-REST-0016",
     "TM-REST-0101",
     "TM-REST-0102",
     "TM-REST-0103",
@@ -94,9 +100,11 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-REST-0301",
     "TM-REST-0302",
     "TM-REST-0303",
+    "TM-REST-0304",
     "TM-REST-0401",
     "TM-REST-0402",
     "TM-REST-0403",
+    "TM-REST-0404",
     "TM-REST-0501",
     "TM-REST-0601",
     "TM-REST-0602",
@@ -130,6 +138,10 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-TASK-0008",
     "TM-TASK-0404",
     "TM-TASK-0409",
+    "TM-UNDO-0001",
+    "TM-UNDO-0002",
+    "TM-UNDO-0003",
+    "TM-UNDO-0004",
     "TM-VER-0001",
     "TM-VER-0002",
     "TM-VER-0003",
@@ -137,9 +149,6 @@ static PAGES: [(&str, &str); COUNT] = pages![
     "TM-VER-0404",
     "TM-VER-0410",
 ];
-
-/// Number of codes.
-const COUNT: usize = 126;
 
 /// The page of a code, Markdown; `None` where there is no such code.
 pub fn page(code: &str) -> Option<&'static str> {

@@ -78,6 +78,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(versions::show))
         .routes(routes!(versions::verify))
         .routes(routes!(restores::plan))
+        .routes(routes!(restores::count))
         .routes(routes!(restores::run))
         .routes(routes!(operations::list))
         .routes(routes!(operations::show))

@@ -7,7 +7,7 @@ use super::image::{Cell, Expiry, RowImage, RowKey};
 /// Digest of some bytes, cut to 16 bytes.
 type Short = [u8; 16];
 
-/// A whole table: per row a digest of its values and write times, and its expiries.
+/// A whole table: per row a digest of its values, and their write times or not, and its expiries.
 #[derive(Clone, Debug, Default)]
 pub struct TableDigest {
     rows: HashMap<Short, (Short, Vec<Expiry>)>,
@@ -44,8 +44,17 @@ impl Differences {
 impl TableDigest {
     /// Adds a row.
     pub fn insert(&mut self, key: &RowKey, row: &RowImage) {
+        self.insert_as(key, row, true);
+    }
+
+    /// Adds a row by its values and expiries, whenever they were written.
+    pub fn insert_values(&mut self, key: &RowKey, row: &RowImage) {
+        self.insert_as(key, row, false);
+    }
+
+    fn insert_as(&mut self, key: &RowKey, row: &RowImage, timed: bool) {
         let expiries = row.columns.values().flatten().filter_map(|cell| cell.expiry).collect();
-        self.rows.insert(key_digest(key), (row_digest(row), expiries));
+        self.rows.insert(key_digest(key), (row_digest(row, timed), expiries));
     }
 
     /// Rows, static rows among them.
@@ -83,12 +92,12 @@ fn key_digest(key: &RowKey) -> Short {
     hasher.finish()
 }
 
-fn row_digest(row: &RowImage) -> Short {
+fn row_digest(row: &RowImage, timed: bool) -> Short {
     let mut hasher = Hasher::default();
     for (name, cells) in &row.columns {
         hasher.part(name.as_bytes());
         hasher.part(&(cells.len() as u64).to_be_bytes());
-        cells.iter().for_each(|cell| hasher.cell(cell));
+        cells.iter().for_each(|cell| hasher.cell(cell, timed));
     }
     hasher.finish()
 }
@@ -102,10 +111,10 @@ impl Hasher {
         self.0.update(&(bytes.len() as u64).to_be_bytes()).update(bytes);
     }
 
-    fn cell(&mut self, cell: &Cell) {
+    fn cell(&mut self, cell: &Cell, timed: bool) {
         self.part(&cell.path);
         self.part(&cell.value);
-        self.part(&cell.writetime.to_be_bytes());
+        self.part(&cell.writetime.to_be_bytes()[..if timed { 8 } else { 0 }]);
         self.part(&[u8::from(cell.expiry.is_some())]);
     }
 
@@ -141,5 +150,18 @@ mod tests {
         let after = digest(&[("a", "1", 11), ("b", "9", 10), ("c", "3", 12), ("e", "5", 10)]);
         assert_eq!(before.differences(&after), Differences { missing: 1, unexpected: 1, changed: 2 });
         assert!(before.differences(&before.clone()).is_empty());
+    }
+
+    #[test]
+    fn values_may_be_compared_whenever_they_were_written() {
+        let of = |writetime, insert: fn(&mut TableDigest, &RowKey, &RowImage)| {
+            let cell = Cell { path: Bytes::new(), value: Bytes::from("v"), writetime, expiry: None };
+            let row = RowImage { columns: BTreeMap::from([("v".to_owned(), vec![cell])]) };
+            let mut digest = TableDigest::default();
+            insert(&mut digest, &RowKey { partition: vec![], clustering: Some(vec![]) }, &row);
+            digest
+        };
+        assert!(of(1, TableDigest::insert_values).differences(&of(2, TableDigest::insert_values)).is_empty());
+        assert_eq!(of(1, TableDigest::insert).differences(&of(2, TableDigest::insert)).changed, 1);
     }
 }

@@ -18,6 +18,10 @@ use crate::cql::{Raw, Values};
 /// Batches, each of one partition, that are under way at the same time.
 const CONCURRENT: usize = 24;
 
+/// The incident hits one in so many customers, and one in so many accounts: about 2 % of all rows.
+const DAMAGED_CUSTOMERS: usize = 22;
+const DAMAGED_ACCOUNTS: usize = 10;
+
 /// Prepared statements of the load, at one level.
 struct Statements {
     inserts: Vec<PreparedStatement>,
@@ -138,12 +142,12 @@ impl<'a> Loader<'a> {
             self.prepare_one("DELETE FROM shop.orders WHERE customer = ? AND placed > ?", Consistency::All).await?;
         let update = self.prepare_one("UPDATE shop.accounts SET email = ? WHERE id = ?", Consistency::All).await?;
         let email = Raw::from(&Bytes::from("test@example.org"));
-        let customers = self.customers.iter().step_by(4);
+        let customers = self.customers.iter().step_by(DAMAGED_CUSTOMERS);
         let deletes = customers.filter_map(|customer| Some((&delete, customer, &customer.orders.first()?.0)));
         let deletes: Vec<_> = deletes
             .map(|(delete, customer, first)| (delete, vec![Values(vec![Raw::from(&customer.id), Raw::from(first)])]))
             .collect();
-        let accounts = self.accounts.iter().step_by(10);
+        let accounts = self.accounts.iter().step_by(DAMAGED_ACCOUNTS);
         let updates: Vec<_> =
             accounts.map(|(id, _)| (&update, vec![Values(vec![email.clone(), Raw::from(id)])])).collect();
         let counts = (deletes.len(), updates.len());

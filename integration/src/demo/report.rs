@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt, fs, path::Path};
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 
+use super::undo::Undone;
 use crate::compare::digest::Differences;
 
 /// Everything that the demo saw.
@@ -32,12 +33,25 @@ pub struct Report {
     pub compared: usize,
     /// What differed.
     pub differences: Differences,
+    /// The undo in place.
+    pub undone: Undone,
 }
+
+/// Most rows that the undo in place may write, of a thousand: about 20 are damaged.
+const UNDO_PER_MILLE: u64 = 21;
 
 impl Report {
     /// True where the restored rows are those read before the damage, and the disagreements are those that were made.
     pub fn holds(&self) -> bool {
-        self.differences.is_empty() && self.compared > 0 && self.disagreements == self.missed
+        let elsewhere = self.differences.is_empty() && self.compared > 0 && self.disagreements == self.missed;
+        elsewhere && self.undo_holds()
+    }
+
+    /// True where the damaged cluster shows again what it showed before, and little was written for it.
+    fn undo_holds(&self) -> bool {
+        let Undone { written, untouched, differences, .. } = &self.undone;
+        let few = *written > 0 && written * 1_000 <= self.rows * UNDO_PER_MILLE;
+        few && differences.is_empty() && written + untouched >= self.rows
     }
 
     /// Stored bytes for each byte of one compacted replica.
@@ -46,6 +60,7 @@ impl Report {
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {
+        let undone = &self.undone;
         let rate = self.rows as f64 / self.restore_seconds.max(0.001);
         vec![
             ("live rows", count(self.rows)),
@@ -61,17 +76,29 @@ impl Report {
             ("protect: capture, collapse, commit", format!("{:.1} s", self.protect_seconds)),
             ("restore into another topology", format!("{:.1} s, {} rows/s", self.restore_seconds, count(rate as u64))),
             ("rows compared with before the incident", count(self.compared as u64)),
-            ("equal, with write times and TTLs", self.verdict()),
+            ("equal, with write times and TTLs", verdict(self.differences)),
+            ("undo in place, with its safety version", format!("{:.1} s, {}", undone.seconds, undone.safety)),
+            (
+                "rows read, written, untouched",
+                format!(
+                    "{}, {} ({:.2} %, goal ≤ 2.10 %), {}",
+                    count(undone.read),
+                    count(undone.written),
+                    undone.written as f64 * 100.0 / self.rows.max(1) as f64,
+                    count(undone.untouched)
+                ),
+            ),
+            ("equal to before the incident", verdict(undone.differences)),
         ]
     }
+}
 
-    fn verdict(&self) -> String {
-        let Differences { missing, unexpected, changed } = self.differences;
-        if self.differences.is_empty() {
-            return "yes".to_owned();
-        }
-        format!("NO: {missing} missing, {unexpected} unexpected, {changed} changed")
+fn verdict(differences: Differences) -> String {
+    let Differences { missing, unexpected, changed } = differences;
+    if differences.is_empty() {
+        return "yes".to_owned();
     }
+    format!("NO: {missing} missing, {unexpected} unexpected, {changed} changed")
 }
 
 impl fmt::Display for Report {
@@ -107,7 +134,7 @@ pub(super) fn data_files(data_dir: &Path, keyspace: &str) -> Result<Vec<u64>> {
 }
 
 /// A number with its digits in groups of three.
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let starts: BTreeSet<usize> =
         (0..digits.len()).filter(|place| place % 3 == digits.len() % 3 && *place > 0).collect();

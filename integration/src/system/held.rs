@@ -106,7 +106,16 @@ impl System {
     /// # Errors
     /// Where there is none.
     pub async fn newest_done(&self) -> Result<Operation> {
-        let newest = self.operations().await?.into_iter().next().context("no operation")?;
+        self.newest_done_of(&["protect", "restore", "verify"]).await
+    }
+
+    /// The newest operation of these kinds, once it is done.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn newest_done_of(&self, kinds: &[&str]) -> Result<Operation> {
+        let operations = self.operations().await?;
+        let newest = operations.into_iter().find(|o| kinds.contains(&o.kind.as_str())).context("no operation")?;
         self.cli.outcome(&["op", "watch", &newest.id]).await?.operation()
     }
 }

@@ -1,5 +1,7 @@
 //! A destination that goes away in the middle of a restore is waited for, longer than any number of quick tries, and the
 //! restore goes on when it is back; one that stayed away too long is taken up again by hand, where its checkpoint is.
+//!
+//! Nodes are stopped in order: one that is killed may lose what it acknowledged within the last seconds, keyspaces too.
 
 use std::time::Duration;
 
@@ -74,11 +76,11 @@ async fn newest(system: &System, what: &str, wanted: impl Fn(&Operation) -> bool
     .await
 }
 
-/// The node is killed under a restore and started again after more attempts than any operation once had.
+/// The node stops under a restore and started again after more attempts than any operation once had.
 async fn waited_for(system: &mut System, cluster: &mut Cluster, restore: &Restore<'_>) -> Result<()> {
     let pauses = [("TIDEMARK_LONGEST_PAUSE_SECONDS", "1")];
     let held = system.hold_at("mid-restore", &pauses, &restore.arguments()).await?;
-    cluster.kill(0)?;
+    cluster.stop(0).await?;
     held.let_go()?;
     let waiting = newest(system, "a wait for the destination", |operation| {
         operation.attempt > ATTEMPTS && operation.progress.phase.starts_with("waiting for destination since ")
@@ -96,7 +98,7 @@ async fn waited_for(system: &mut System, cluster: &mut Cluster, restore: &Restor
 /// The node is away for longer than is waited for: the restore fails, and is taken up by hand when the node is back.
 async fn resumed(system: &mut System, cluster: &mut Cluster, restore: &Restore<'_>) -> Result<()> {
     system.hold_at("mid-restore", &[], &restore.arguments()).await?;
-    cluster.kill(0)?;
+    cluster.stop(0).await?;
     let bounds = [("TIDEMARK_LONGEST_PAUSE_SECONDS", "1"), ("TIDEMARK_LONGEST_ABSENCE_SECONDS", "2")];
     system.daemon.restart(&bounds.map(|(name, value)| (name, value.to_owned()))).await?;
     let failed = newest(system, "a restore that failed", |operation| operation.state == "failed").await?;

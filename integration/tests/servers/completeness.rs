@@ -20,11 +20,9 @@ const WRITTEN: u8 = 121;
 const SLOW_FLUSH: (&str, &str) = ("flush_compression", "table");
 
 /// A keyspace and a table whose flushes take seconds.
-async fn create_slow(session: &Session, replicas: usize) -> Result<()> {
+async fn create_slow(session: &Session) -> Result<()> {
     let create = [
-        format!(
-            "CREATE KEYSPACE ks WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {replicas}}}"
-        ),
+        "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}".to_owned(),
         "CREATE TABLE ks.t (k int PRIMARY KEY, v text) WITH compression = {'class': 'ZstdCompressor', \
          'compression_level': 22, 'chunk_length_in_kb': 256}"
             .to_owned(),

@@ -40,8 +40,9 @@ async fn odd_names_and_values_come_back_and_what_cannot_is_named() -> Result<()>
     let session = cql::connect_without_schema(&cluster.contact_points(), login.as_ref()).await?;
     data::fill(&session).await?;
     let role = format!("CREATE ROLE {} WITH PASSWORD = '{}' AND LOGIN = true", RESTORER.0, RESTORER.1);
-    let statements = [role, format!("GRANT ALL ON ALL KEYSPACES TO {}", RESTORER.0)];
-    cql::run(&session, &statements).await?;
+    cql::run(&session, &[role]).await?;
+    let rights = ["ALL ON ALL KEYSPACES", "SELECT ON KEYSPACE system_views"];
+    cql::run(&session, &rights.map(|right| format!("GRANT {right} TO {}", RESTORER.0))).await?;
     let system = System::start(GROUP).await?;
     let login = login.context("no login")?;
     add_source(&system, &cluster, "source", (&login.role, &login.password)).await?;

@@ -16,10 +16,11 @@ use tidemark_listener_core::{
     check::Line,
     driver::{
         Answers, ConsolidateJob, Error, ListenerSpec, LiveObject, NextStep, RestoreControl, RestoreJob, RestorePlan,
-        RestoreReport, SourceDriver,
+        RestoreReport, SourceDriver, UndoCounts, UndoInstant,
     },
     progress::ProgressSink,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     connect, describe,
@@ -29,6 +30,7 @@ use crate::{
         observe::{Observed, connect_any, observe},
     },
     spec::{self, CassandraSpec},
+    undo,
 };
 
 /// Cassandra 4.0 to 5.0.
@@ -110,6 +112,20 @@ impl SourceDriver for CassandraDriver {
         control: RestoreControl,
     ) -> Result<RestoreReport, Error> {
         execute::run(job, plan, control).await
+    }
+
+    async fn count_restore(
+        &self,
+        job: &RestoreJob,
+        plan: &RestorePlan,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<Vec<UndoCounts>, Error> {
+        restore::count::run(job, plan, &progress, &cancel).await
+    }
+
+    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
+        undo::instant::instant(job).await
     }
 }
 

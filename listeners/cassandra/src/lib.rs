@@ -18,5 +18,6 @@ pub mod ring;
 pub mod segment;
 pub mod spec;
 pub mod staged;
+pub mod undo;
 pub mod verify;
 pub mod view;

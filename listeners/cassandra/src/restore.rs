@@ -2,6 +2,8 @@
 
 mod builds;
 pub mod checkpoint;
+mod chosen;
+pub mod count;
 mod counters;
 pub mod cql;
 pub mod execute;
@@ -11,20 +13,23 @@ pub mod functions;
 mod lists;
 mod load;
 pub mod made;
+mod merged;
 pub mod objects;
 pub mod observe;
 pub mod older;
-mod ordered;
+pub(crate) mod ordered;
 pub mod pipeline;
 pub mod plan;
-mod raw;
+pub(crate) mod raw;
 pub mod refusals;
+mod renamed;
 pub mod schema;
 pub mod shapes;
 pub mod size;
 pub mod target;
 pub mod ttl;
-mod verify;
+mod undone;
+pub(crate) mod verify;
 pub mod writes;
 
 use std::collections::BTreeSet;
@@ -34,12 +39,12 @@ use tidemark_listener_core::{
     driver::{Error, RestoreJob, RestorePlan},
 };
 
-use crate::spec::CassandraSpec;
+use crate::{spec::CassandraSpec, undo};
 use observe::observe;
 use plan::{Wanted, target_of};
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 /// Looks at what is asked for and at the destination, and decides.
 ///
@@ -47,12 +52,13 @@ mod samples;
 /// `TM-REST-0101` where the destination's specification is wrong. Whatever else is wrong is a check of the plan.
 pub async fn plan_job(job: &RestoreJob) -> Result<RestorePlan, Error> {
     let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
-    let mut wanted = Vec::new();
+    let (mut wanted, mut refused) = (Vec::new(), Vec::new());
     for line in &job.lines {
         let schema = match &line.entry {
             Some(reference) => objects::entry(&job.store, reference).await.map_err(|e| e.message),
             None => Err("the version holds no entry of it".to_owned()),
         };
+        refused.extend(schema.as_ref().ok().and_then(|entry| chosen::check(job, line, entry)));
         wanted.push(Wanted {
             line,
             schema: schema.and_then(|entry| objects::schema_of(&entry)).map(|schema| schema.keyspace),
@@ -62,5 +68,10 @@ pub async fn plan_job(job: &RestoreJob) -> Result<RestorePlan, Error> {
         job.lines.iter().filter_map(|line| target_of(&line.object, &job.options)).collect();
     let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
-    Ok(plan::decide(&wanted, &job.options, &spec.contact.join(", "), &seen))
+    let mut plan = plan::decide(&wanted, &job.options, &spec.contact.join(", "), &seen);
+    plan.checks.extend(refused);
+    if plan.undoes() {
+        plan.checks.push(undo::instant::check(job).await);
+    }
+    Ok(plan)
 }

@@ -76,13 +76,43 @@ pub trait SourceDriver: Send + Sync {
     /// What a restore would do; the run does exactly this.
     async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error>;
 
-    /// Runs a plan, from its checkpoint on.
+    /// Runs a plan, from its checkpoint on. Objects with [`Action::Undo`] need [`RestoreControl::instant`].
     async fn restore(
         &self,
         job: &RestoreJob,
         plan: &RestorePlan,
         control: RestoreControl,
     ) -> Result<RestoreReport, Error>;
+
+    /// Compares what a plan would undo with the version, object by object in the plan's order, and writes nothing.
+    ///
+    /// # Errors
+    /// `TM-REST-0010` where the kind of source knows no undo; else as reading the version or the destination fails.
+    async fn count_restore(
+        &self,
+        job: &RestoreJob,
+        plan: &RestorePlan,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<Vec<UndoCounts>, Error> {
+        let _ = (job, plan, progress, cancel);
+        Err(no_undo(self.kind()))
+    }
+
+    /// The instant an undo that starts now would use; asked for again, a later one.
+    ///
+    /// # Errors
+    /// `TM-REST-0010` where the kind of source knows no undo; else as the destination cannot be reached.
+    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
+        let _ = job;
+        Err(no_undo(self.kind()))
+    }
+}
+
+/// The refusal of a kind of source that cannot undo in place.
+fn no_undo(kind: &str) -> Error {
+    Error::new("TM-REST-0010", format!("undo is not supported by this kind of source: {kind}"))
+        .with_hint("merge, or restore under another name")
 }
 
 /// Answers to one step of a capture, by listener: references of what each has stored.
@@ -217,24 +247,85 @@ pub struct RestoreJob {
     pub env: Env,
 }
 
+/// How far the clocks of a destination's clients may be off, µs, where nobody says otherwise.
+pub const CLIENT_CLOCK_BOUND_MICROS: i64 = 1_000_000;
+
 /// Options of a restore.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestoreOptions {
-    /// First parts of object names to rename, from → to (for Cassandra: keyspaces).
+    /// Names to change, from → to: first parts of object names (for Cassandra: keyspaces), or whole object names, which go
+    /// first (`ks/t` → `ks2/t2`).
     pub rename: BTreeMap<String, String>,
     /// Replication of new keyspaces, the source kind's own words (`{"class": "SimpleStrategy", "replication_factor": "1"}`).
     pub replication: Option<BTreeMap<String, String>>,
     /// Level to write at: `all` by default.
     pub write_level: Option<String>,
-    /// Names of destination objects that may be non-empty.
+    /// Names of destination objects that may be overwritten, typed by a person.
     pub into_non_empty: Vec<String>,
+    /// What becomes of destination objects that hold data already; without it they are refused.
+    pub if_exists: Option<IfExists>,
+    /// An undo removes what the version does not have, where the version is proven complete.
+    pub remove: bool,
+    /// Which rows and columns; all by default.
+    pub selection: Selection,
+    /// How far the clocks of the destination's clients may be off, µs, from 0.
+    pub client_clock_bound_micros: i64,
+    /// Level to read an undo's target at; one that meets every acknowledged write by default.
+    pub read_level: Option<String>,
     /// Restore objects whose state is not proven complete.
     pub accept_degraded: bool,
     /// What becomes of times to live.
     pub ttl: TtlPolicy,
     /// End at the first row or object that cannot be written, instead of naming it in the report and going on.
     pub strict: bool,
+}
+
+impl Default for RestoreOptions {
+    /// Everything under its own name into new or empty objects; clients' clocks within [`CLIENT_CLOCK_BOUND_MICROS`].
+    fn default() -> Self {
+        Self {
+            rename: Default::default(),
+            replication: None,
+            write_level: None,
+            into_non_empty: Vec::new(),
+            if_exists: None,
+            remove: false,
+            selection: Selection::default(),
+            client_clock_bound_micros: CLIENT_CLOCK_BOUND_MICROS,
+            read_level: None,
+            accept_degraded: false,
+            ttl: TtlPolicy::default(),
+            strict: false,
+        }
+    }
+}
+
+/// What becomes of a destination object that holds data already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IfExists {
+    /// What readers see becomes the version's state; only what differs is written.
+    Undo,
+    /// The version's data is added with its own times: newer data and newer deletions win.
+    Merge,
+}
+
+/// Rows and columns that a restore is bounded to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Selection {
+    /// Condition on rows, in the source kind's own words (for Cassandra: a WHERE clause on the primary key or token).
+    pub rows: Option<String>,
+    /// Columns by name; all where empty.
+    pub columns: Vec<String>,
+}
+
+impl Selection {
+    /// True where it bounds nothing.
+    pub fn is_all(&self) -> bool {
+        self.rows.is_none() && self.columns.is_empty()
+    }
 }
 
 /// What becomes of times to live in a restore.
@@ -280,10 +371,68 @@ pub struct PlannedObject {
     pub target: ObjectName,
     /// The entry to restore.
     pub entry: StoredRef,
+    /// How it comes there.
+    pub action: Action,
     /// Rows live at the cut.
     pub rows: u64,
     /// Stored bytes to read.
     pub stored_bytes: u64,
+}
+
+/// How an object comes to its target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Into a target that is new or empty.
+    #[default]
+    Load,
+    /// Into one that holds data: newer data and deletions win.
+    Merge,
+    /// The target becomes what the version says.
+    Undo,
+}
+
+impl RestorePlan {
+    /// True where an object is undone in place.
+    pub fn undoes(&self) -> bool {
+        self.objects.iter().any(|object| object.action == Action::Undo)
+    }
+}
+
+/// The one instant of an undo, and what was known when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoInstant {
+    /// µs since 1970: the lowest of our clock and all clocks of the destination, less the bound of the clients' clocks.
+    pub micros: i64,
+    /// Whose clock was the lowest, for people.
+    pub lowest: String,
+    /// Nodes whose clocks could not be read, because they are down.
+    pub unread: Vec<String>,
+    /// Time after which a write that was not acknowledged cannot land at the destination any more, ms.
+    pub settle_millis: u64,
+}
+
+/// What an undo of one object would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoCounts {
+    /// In the version.
+    pub object: ObjectName,
+    /// At the destination.
+    pub target: ObjectName,
+    /// Rows of the version that the target does not show.
+    pub come_back: u64,
+    /// Rows that both have and that differ.
+    pub change: u64,
+    /// Rows of the target that the version does not have.
+    pub would_be_removed: u64,
+    /// Rows that are equal.
+    pub untouched: u64,
+    /// Time of the newest write found in what differs, µs since 1970; `None` where none can be read.
+    pub newest_write_micros: Option<i64>,
+    /// Ranges of the target that could not be read, with the reason.
+    pub unreadable_ranges: Vec<String>,
 }
 
 /// Handles of a running restore.
@@ -297,6 +446,8 @@ pub struct RestoreControl {
     pub checkpoint: Option<Value>,
     /// Saves where it stands; durable when it returns.
     pub save: Arc<dyn CheckpointSaver>,
+    /// The instant of an undo, µs since 1970; the same in every run of one task.
+    pub instant: Option<i64>,
 }
 
 /// Saves checkpoints of a running task.
@@ -319,6 +470,22 @@ pub struct RestoreReport {
     pub rows_expired: u64,
     /// Rows read back and found equal by digest.
     pub rows_verified: u64,
+    /// Rows of an undo's targets that were read and compared.
+    pub rows_read: u64,
+    /// Rows that an undo found equal and did not write.
+    pub rows_untouched: u64,
+    /// Rows that an undo removed.
+    pub rows_removed: u64,
+    /// Rows with data newer than an undo's instant, which stays; where its time can be read.
+    pub rows_newer: u64,
+    /// Rows of a merge that stand under newer data at the destination.
+    pub rows_under_newer: u64,
+    /// Rows of a merge that are not there, whole or in part: newer deletions hide them, as far as can be told.
+    pub rows_hidden: u64,
+    /// Rows that still differ after an undo.
+    pub differing_rows: u64,
+    /// The first of them, by key.
+    pub differing: Vec<DifferingRow>,
     /// Rows that could not be written.
     pub rows_refused: u64,
     /// Objects that could not be made, none of whose rows were written.
@@ -328,6 +495,21 @@ pub struct RestoreReport {
     /// Warnings for people.
     pub warnings: Vec<String>,
 }
+
+/// A row that is not as the version has it although an undo wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DifferingRow {
+    /// At the destination.
+    pub target: ObjectName,
+    /// Its key, in the source kind's own words.
+    pub key: String,
+    /// What differs.
+    pub why: String,
+}
+
+/// Most [`RestoreReport::differing`] rows that are kept by key.
+pub const DIFFERING_KEPT: usize = 100;
 
 /// Most refused rows and objects that a report names; the counts go on.
 pub const REFUSED_NAMED: usize = 100;

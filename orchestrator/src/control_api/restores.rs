@@ -1,6 +1,6 @@
 //! Plans of restores, as the API shows them.
 
-use tidemark_listener_core::driver;
+use tidemark_listener_core::driver::{self, Action};
 use tidemark_web::api::{PlannedObject, RestorePlan};
 
 use super::sources::show_line;
@@ -10,6 +10,12 @@ pub(super) fn show_plan(version: &str, plan: driver::RestorePlan) -> RestorePlan
     let object = |o: driver::PlannedObject| PlannedObject {
         object: o.object.to_string(),
         target: o.target.to_string(),
+        action: match o.action {
+            Action::Load => "load",
+            Action::Merge => "merge",
+            Action::Undo => "undo",
+        }
+        .to_owned(),
         rows: o.rows,
         stored_bytes: o.stored_bytes,
     };

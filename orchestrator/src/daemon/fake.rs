@@ -24,8 +24,8 @@ use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
     driver::{
-        ConsolidateJob, Error, ListenerSpec, LiveObject, PlannedObject, RestoreControl, RestoreJob, RestorePlan,
-        RestoreReport, SourceDriver,
+        Action, ConsolidateJob, Error, IfExists, ListenerSpec, LiveObject, PlannedObject, RestoreControl, RestoreJob,
+        RestorePlan, RestoreReport, SourceDriver, UndoCounts, UndoInstant,
     },
     listener::{Failure, Listener},
     progress::ProgressSink,
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) hung: Arc<Notify>,
     /// Consolidations begun, in order.
     pub(super) consolidated: Arc<Mutex<Vec<String>>>,
+    /// Instants that restores were given, in order of their runs.
+    pub(super) instants: Arc<Mutex<Vec<Option<i64>>>>,
     /// Snapshots on the nodes, by node and task.
     pub(super) snapshots: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -232,6 +234,7 @@ impl SourceDriver for Driver {
             object: line.object.clone(),
             target: line.object.clone(),
             entry: line.entry.clone().unwrap(),
+            action: if job.options.if_exists == Some(IfExists::Undo) { Action::Undo } else { Action::Load },
             rows: line.totals.rows,
             stored_bytes: 1,
         };
@@ -258,11 +261,37 @@ impl SourceDriver for Driver {
         plan: &RestorePlan,
         control: RestoreControl,
     ) -> Result<RestoreReport, Error> {
+        self.world.instants.lock().unwrap().push(control.instant);
         if self.hang.here("restore", &control.cancel).await {
             return Err(Error::cancelled());
         }
         control.save.save(serde_json::json!({"done": 1})).await?;
         Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
+    }
+
+    async fn count_restore(
+        &self,
+        _job: &RestoreJob,
+        plan: &RestorePlan,
+        _progress: ProgressSink,
+        _cancel: CancellationToken,
+    ) -> Result<Vec<UndoCounts>, Error> {
+        let count = |planned: &PlannedObject| UndoCounts {
+            object: planned.object.clone(),
+            target: planned.target.clone(),
+            come_back: 2,
+            change: 1,
+            would_be_removed: 0,
+            untouched: 7,
+            newest_write_micros: None,
+            unreadable_ranges: vec![],
+        };
+        Ok(plan.objects.iter().map(count).collect())
+    }
+
+    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
+        let micros = job.env.now_micros() - job.options.client_clock_bound_micros;
+        Ok(UndoInstant { micros, lowest: "n1".to_owned(), unread: vec![], settle_millis: 1 })
     }
 }
 

@@ -4,6 +4,7 @@
 mod cancel;
 mod lists;
 mod store;
+mod undo;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -44,8 +45,12 @@ fn config(state: &Path) -> Config {
 
 /// Runs `work` against the API of a daemon on `state`, then stops the daemon in order.
 async fn with_daemon<Fut: Future<Output = ()>>(state: &Path, world: fake::World, work: impl FnOnce(Api) -> Fut) {
+    with_config(config(state), world, work).await;
+}
+
+async fn with_config<Fut: Future<Output = ()>>(config: Config, world: fake::World, work: impl FnOnce(Api) -> Fut) {
     let shutdown = CancellationToken::new();
-    let daemon = super::Daemon::open(config(state), Env::system(), world.parts()).await.unwrap();
+    let daemon = super::Daemon::open(config, Env::system(), world.parts()).await.unwrap();
     let api = daemon.api();
     let (served, ()) = tokio::join!(daemon.serve(shutdown.clone()), async {
         work(api).await;

@@ -70,6 +70,8 @@ pub enum Kind {
     Restore,
     /// Reads and proves a version.
     Verify,
+    /// Counts what an undo would write.
+    Count,
 }
 
 impl Kind {
@@ -79,6 +81,7 @@ impl Kind {
             Self::Protect => "protect",
             Self::Restore => "restore",
             Self::Verify => "verify",
+            Self::Count => "count",
         }
     }
 }

@@ -6,7 +6,14 @@
 
 mod run;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -45,6 +52,27 @@ pub struct TaskContext {
     pub over: CancellationToken,
     /// Where it stood, and where it stands.
     pub checkpoints: Checkpoints,
+    /// Runs that only wait, this one among them or not.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl TaskContext {
+    /// Until the guard is dropped this run only waits for another task, which may have its place: to be called before that
+    /// task is submitted. Without it, tasks that wait could take all places of those that they wait for.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waits(Arc::clone(&self.waiting))
+    }
+}
+
+/// A run only waits while this lives.
+pub struct Waits(Arc<AtomicUsize>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What came out of a run.
@@ -99,6 +127,8 @@ pub struct Runner {
     tasks: Tasks,
     execute: Arc<dyn Execute>,
     config: Arc<RunnerConfig>,
+    /// Runs that only wait for another task.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Longest time between two passes.
@@ -133,7 +163,7 @@ struct Session {
 impl Runner {
     /// A runner of these tasks.
     pub fn new(tasks: Tasks, execute: Arc<dyn Execute>, config: RunnerConfig) -> Self {
-        Self { tasks, execute, config: Arc::new(config) }
+        Self { tasks, execute, config: Arc::new(config), waiting: Arc::default() }
     }
 
     /// Runs tasks until `shutdown`; then interrupts what runs, waits for it and gives up its claims.
@@ -248,7 +278,8 @@ impl Runner {
             if due > now {
                 return Ok(Duration::from_millis(due - now).min(RECONCILE));
             }
-            if session.running.len() < self.config.max_running && !session.running.contains_key(&id) {
+            let places = self.config.max_running + self.waiting.load(Ordering::SeqCst);
+            if session.running.len() < places && !session.running.contains_key(&id) {
                 self.start(session, &id).await?;
             }
         }
@@ -265,7 +296,8 @@ impl Runner {
         let Some((claim, task)) = taken else { return Ok(()) };
         let stop = Stop { token: CancellationToken::new(), by_person: CancellationToken::new() };
         session.running.insert(id.clone(), stop.clone());
-        let run = Run { claim, stop, execute: Arc::clone(&self.execute), config: Arc::clone(&self.config) };
+        let (execute, config) = (Arc::clone(&self.execute), Arc::clone(&self.config));
+        let run = Run { claim, stop, execute, config, waiting: Arc::clone(&self.waiting) };
         let id = id.clone();
         session.runs.spawn(async move {
             run.run(task).await;

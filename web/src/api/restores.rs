@@ -18,7 +18,7 @@ pub struct Restore {
     pub objects: Vec<String>,
     /// Destination: a registered source.
     pub to: String,
-    /// Keyspaces to rename, from → to.
+    /// Keyspaces or whole objects (`keyspace/table`) to rename, from → to; objects go before their keyspaces.
     #[serde(default)]
     pub rename: BTreeMap<String, String>,
     /// Replication of new keyspaces; the version's own where absent.
@@ -27,15 +27,49 @@ pub struct Restore {
     /// Level to write at, `all` by default.
     #[serde(default)]
     pub write_level: Option<String>,
-    /// Destination objects that may hold data already, by full name.
+    /// Destination objects that may be overwritten, by full name.
     #[serde(default)]
     pub into_non_empty: Vec<String>,
+    /// What becomes of destination objects that exist; without it they are refused.
+    #[serde(default)]
+    pub if_exists: Option<IfExists>,
+    /// An undo removes what the version does not have, where the version is proven complete.
+    #[serde(default)]
+    pub remove: bool,
+    /// Condition on the rows, a WHERE clause on the primary key or the token; all rows where absent.
+    #[serde(default, rename = "where")]
+    pub rows: Option<String>,
+    /// Columns by name; all where empty.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Level to read an undo's target at; one that meets every acknowledged write by default.
+    #[serde(default)]
+    pub read_level: Option<String>,
+    /// How far the clocks of the destination's clients may be off, ms; 1,000 where absent.
+    #[serde(default)]
+    pub client_clock_bound_millis: Option<u32>,
+    /// Destination objects, by full name, that are undone without keeping a version of their present state.
+    #[serde(default)]
+    pub no_safety_version: Vec<String>,
     /// Restore what is not proven complete.
     #[serde(default)]
     pub accept_degraded: bool,
     /// What becomes of times to live.
     #[serde(default)]
     pub ttl: TtlPolicy,
+    /// End at the first row or table that cannot be written, instead of naming it in the result and going on.
+    #[serde(default)]
+    pub strict: bool,
+}
+
+/// What becomes of a destination object that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum IfExists {
+    /// What readers see becomes the version's state; only what differs is written.
+    Undo,
+    /// The version's data is added with its own times: newer data and newer deletions win.
+    Merge,
 }
 
 /// What becomes of times to live in a restore.
@@ -79,6 +113,8 @@ pub struct PlannedObject {
     pub object: String,
     /// At the destination.
     pub target: String,
+    /// How it comes there: `load` into what is new or empty, `merge` or `undo` into what exists.
+    pub action: String,
     /// Rows.
     pub rows: u64,
     /// Stored bytes to read.

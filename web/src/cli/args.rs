@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::api::TtlPolicy;
+use crate::api::{IfExists, TtlPolicy};
 
 /// Backup of distributed databases: versions, restores, operations.
 #[derive(Debug, Parser)]
@@ -236,7 +236,7 @@ pub(super) struct RestoreArguments {
     /// Patterns of objects; all by default.
     #[arg(long = "only", value_name = "PATTERN")]
     pub(super) objects: Vec<String>,
-    /// Keyspace to rename, `from=to`.
+    /// Keyspace or table to rename, `from=to` or `from/table=to/table`; repeat for several.
     #[arg(long, value_name = "FROM=TO")]
     pub(super) rename: Vec<String>,
     /// Replication of new keyspaces, JSON as in CQL; the version's own by default.
@@ -245,7 +245,28 @@ pub(super) struct RestoreArguments {
     /// Level to write at; `all` by default.
     #[arg(long)]
     pub(super) write_level: Option<String>,
-    /// Destination object that may hold data already; repeat for several.
+    /// What becomes of destination objects that exist; without it they are refused.
+    #[arg(long, value_enum)]
+    pub(super) if_exists: Option<IfExists>,
+    /// Remove what the version does not have, where it is proven complete; with `--if-exists undo`.
+    #[arg(long)]
+    pub(super) remove: bool,
+    /// Rows, a condition on the primary key or token as in CQL: `"id = 5 AND day > '2026-01-01'"`; all by default.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(super) rows: Option<String>,
+    /// Columns, with commas between; all by default.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(super) columns: Vec<String>,
+    /// Level to read an undo's target at; one that meets every acknowledged write by default.
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) read_level: Option<String>,
+    /// How far the clocks of the application's clients may be off, such as 500ms or 2s; 1s by default.
+    #[arg(long, value_name = "TIME")]
+    pub(super) client_clock_bound: Option<String>,
+    /// Undo this destination object without keeping a version of its present state; repeat for several.
+    #[arg(long, value_name = "OBJECT")]
+    pub(super) no_safety_version: Vec<String>,
+    /// Destination object that may be overwritten, its name typed; repeat for several.
     #[arg(long = "confirm-target", value_name = "OBJECT")]
     pub(super) into_non_empty: Vec<String>,
     /// Restore objects that are not proven complete.
@@ -254,13 +275,23 @@ pub(super) struct RestoreArguments {
     /// What becomes of times to live.
     #[arg(long, value_enum, default_value_t)]
     pub(super) ttl: TtlPolicy,
+    /// End at the first row or table that cannot be written, instead of naming it in the result and going on.
+    #[arg(long)]
+    pub(super) strict: bool,
 }
 
 /// Commands on restores.
 #[derive(Debug, Subcommand)]
 pub(super) enum RestoreCommand {
     /// Say what a restore would do.
-    Plan(RestoreArguments),
+    Plan {
+        /// What and where.
+        #[command(flatten)]
+        what: RestoreArguments,
+        /// Count what an undo would write, by reading and comparing; takes as long as reading both.
+        #[arg(long)]
+        count: bool,
+    },
     /// Restore.
     Run {
         /// What and where.

@@ -137,7 +137,12 @@ impl Call<'_> {
 
     async fn restore(&self, command: &RestoreCommand) -> Result<u8, Error> {
         match command {
-            RestoreCommand::Plan(what) | RestoreCommand::Run { what, dry_run: true, .. } => {
+            RestoreCommand::Plan { what, count: true } => {
+                let wait = WaitArguments { wait: Some(0), idempotency_key: None };
+                let operation = self.start("/api/v1/restores/count", &restore(what)?, &wait).await?;
+                self.finish(operation, &wait).await
+            }
+            RestoreCommand::Plan { what, .. } | RestoreCommand::Run { what, dry_run: true, .. } => {
                 let plan: RestorePlan = self.client.post("/api/v1/restores/plan", &restore(what)?, None).await?;
                 let refused = plan.checks.iter().any(|line| line.status == "fail");
                 self.print(&plan)?;

@@ -1,5 +1,7 @@
 //! Printing: JSON as the API answers it, or tables and words for people.
 
+mod results;
+
 use std::io::{self, Write as _};
 
 use comfy_table::{Table, presets::NOTHING};
@@ -233,9 +235,10 @@ impl Printed for RestorePlan {
         text += &format!("write level  {}\nrows         {}\n", self.write_level, self.rows);
         text += &format!("to read      {}\n\n", size(self.stored_bytes));
         let row = |o: &crate::api::PlannedObject| {
-            vec![o.object.clone(), o.target.clone(), o.rows.to_string(), size(o.stored_bytes)]
+            let row = [&o.object, &o.target, &o.action].map(String::clone);
+            [row.to_vec(), vec![o.rows.to_string(), size(o.stored_bytes)]].concat()
         };
-        text += &table(&["OBJECT", "TARGET", "ROWS", "TO READ"], self.objects.iter().map(row));
+        text += &table(&["OBJECT", "TARGET", "ACTION", "ROWS", "TO READ"], self.objects.iter().map(row));
         text + "\n" + &checks(&self.checks)
     }
 }
@@ -252,7 +255,11 @@ impl Printed for Operation {
             text += &problem_text(problem);
         }
         if let Some(result) = &self.result {
-            text += &result_text(result);
+            text += &match self.kind.as_str() {
+                "count" => results::counted(result),
+                "restore" => results::restored(result),
+                _ => result_text(result),
+            };
         }
         text
     }

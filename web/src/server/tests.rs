@@ -117,6 +117,9 @@ impl ControlApi for Echo {
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {
         refuse(&request.version)
     }
+    async fn count_restore(&self, _request: Restore, key: &str) -> Result<Operation, Problem> {
+        Ok(operation(key))
+    }
     async fn restore(&self, _request: Restore, key: &str) -> Result<Operation, Problem> {
         Ok(operation(key))
     }

@@ -23,7 +23,7 @@ async fn what_an_earlier_flush_still_writes_is_in_the_version() -> Result<()> {
     let spec = ClusterSpec::new("flushing", SLOW, 1).with_setting(SLOW_FLUSH.0, SLOW_FLUSH.1);
     let cluster = Cluster::start(spec).await?;
     let session = cql::connect(&cluster.contact_points()).await?;
-    create_slow(&session, 1).await?;
+    create_slow(&session).await?;
     let insert = session.prepare("INSERT INTO ks.t (k, v) VALUES (?, ?)").await?;
     for number in 0..ROWS {
         session.execute_unpaged(&insert, (number, text(number, 8 << 10))).await?;

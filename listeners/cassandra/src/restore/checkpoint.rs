@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_gateway::Digest;
-use tidemark_listener_core::driver::{Error, Refused, RestorePlan};
+use tidemark_listener_core::driver::{Error, Refused, RestorePlan, RestoreReport};
 
 /// Format number of [`Checkpoint`].
 const CHECKPOINT_FORMAT: u32 = 1;
@@ -41,6 +41,10 @@ pub struct Counts {
     pub expired: u64,
     /// Read back and equal.
     pub verified: u64,
+    /// Read back under newer data, in a merge.
+    pub newer: u64,
+    /// Not read back, in a merge: under a newer deletion as far as can be told.
+    pub hidden: u64,
     /// Could not be written.
     pub refused: u64,
 }
@@ -51,6 +55,8 @@ impl Counts {
         self.written += other.written;
         self.expired += other.expired;
         self.verified += other.verified;
+        self.newer += other.newer;
+        self.hidden += other.hidden;
         self.refused += other.refused;
     }
 }
@@ -79,6 +85,10 @@ pub struct Checkpoint {
     pub started_seconds: u32,
     /// Warnings so far.
     pub warnings: Vec<String>,
+    /// Where the undo of the object in work stands, in the undo's own shape.
+    pub undo: Option<Value>,
+    /// Sum of the undos that are done.
+    pub undone: RestoreReport,
     /// Objects that could not be made.
     pub objects_refused: u64,
     /// The first rows and objects that could not be written.
@@ -101,6 +111,8 @@ impl Checkpoint {
             slowest_write_seconds: 0,
             started_seconds: 0,
             warnings: Vec::new(),
+            undo: None,
+            undone: RestoreReport::default(),
             objects_refused: 0,
             refused: Vec::new(),
             refused_by_destination: false,
@@ -143,6 +155,7 @@ mod tests {
             object: "ks/t".parse().unwrap(),
             target: "to/t".parse().unwrap(),
             entry: tidemark_catalog::stored::StoredRef { key: "e".into(), size: 1, digest: Digest::of(b"e") },
+            action: tidemark_listener_core::driver::Action::Load,
             rows,
             stored_bytes: 1,
         };

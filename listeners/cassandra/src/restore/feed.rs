@@ -172,7 +172,7 @@ impl Piece {
 }
 
 /// True where the row holds a marker or a value, expired or not.
-fn has_value(row: &Row) -> bool {
+pub(crate) fn has_value(row: &Row) -> bool {
     let value = |state: CellState| !matches!(state, CellState::Tombstone { .. });
     row.liveness.is_some()
         || row.columns.iter().any(|(_, data)| match data {
@@ -182,7 +182,7 @@ fn has_value(row: &Row) -> bool {
 }
 
 /// Bytes of a row's values and paths, with a little for each.
-fn row_bytes(row: &Row) -> usize {
+pub(crate) fn row_bytes(row: &Row) -> usize {
     const OVERHEAD: usize = 16;
     let of = |data: &ColumnData| match data {
         ColumnData::Simple(cell) => cell.value.len() + OVERHEAD,

@@ -191,7 +191,7 @@ impl Target {
         let mut requests: VecDeque<Vec<Statement>> = cut(statements, self.sizes).into();
         // Only one coordinator gives the elements of a list growing ids over several requests.
         let appends = requests.iter().flatten().any(|s| s.write.appends);
-        let pinned = (requests.len() > 1 && appends).then(|| self.coordinator(piece)).flatten();
+        let pinned = (requests.len() > 1 && appends).then(|| self.coordinator(piece.token)).flatten();
         while let Some(mut request) = requests.pop_front() {
             request.retain(|s| !matches!(outcomes[s.row], Outcome::Refused(_)));
             let Some((first, last)) = request.first().zip(request.last()).map(|(a, b)| (a.row, b.row)) else {
@@ -256,9 +256,9 @@ impl Target {
     }
 
     /// A policy that sends everything to one replica of the partition.
-    fn coordinator(&self, piece: &Piece) -> Option<Arc<dyn LoadBalancingPolicy>> {
+    pub(crate) fn coordinator(&self, token: i64) -> Option<Arc<dyn LoadBalancingPolicy>> {
         let state = self.session.get_cluster_state();
-        let replicas = state.get_token_endpoints(&self.name.0, &self.name.1, Token::new(piece.token));
+        let replicas = state.get_token_endpoints(&self.name.0, &self.name.1, Token::new(token));
         let up = |node: NodeRef<'_>| node.is_connected();
         let (node, _) = replicas.into_iter().find(|(node, _)| up(node))?;
         Some(SingleTargetLoadBalancingPolicy::new(NodeIdentifier::Node(node), None))

@@ -191,7 +191,7 @@ pub async fn observe(
         members,
         modes,
         disagreement,
-        write_timeout: timeout(&settings, WRITE_TIMEOUT),
+        write_timeout: write_timeout(&settings),
         counter_timeout: timeout(&settings, COUNTER_TIMEOUT).max(timeout(&settings, WRITE_TIMEOUT)),
         clock_offset_millis,
         keyspaces: found,
@@ -292,6 +292,11 @@ fn last_expiry(settings: &BTreeMap<String, String>, release: &str) -> u32 {
         true => LAST_EXPIRY_2106,
         false => LAST_EXPIRY_2038,
     }
+}
+
+/// The write timeout among a server's settings.
+pub fn write_timeout(settings: &BTreeMap<String, String>) -> Duration {
+    timeout(settings, WRITE_TIMEOUT)
 }
 
 /// A timeout among settings, by its names: `2000ms`, `2s`, or milliseconds in 4.0.

@@ -15,7 +15,7 @@ use tidemark_cassandra_format::types::CqlType;
 use super::raw::{self, Element};
 
 /// True where two values of a field are equal, but for the order of entries that a server would put in order.
-pub(super) fn same_but_for_order(cql_type: &CqlType, one: &Bytes, other: &Bytes) -> bool {
+pub(crate) fn same_but_for_order(cql_type: &CqlType, one: &Bytes, other: &Bytes) -> bool {
     one == other || sorted(cql_type, one).is_some_and(|one| Some(one) == sorted(cql_type, other))
 }
 

@@ -107,6 +107,11 @@ impl<'a> Pipeline<'a> {
         self.control.checkpoint.is_some()
     }
 
+    /// The handles of this restore.
+    pub fn control(&self) -> &'a RestoreControl {
+        self.control
+    }
+
     /// Says how far something else has come.
     pub fn progress(&self, progress: Progress) {
         (self.control.progress)(progress);
@@ -192,7 +197,7 @@ impl<'a> Pipeline<'a> {
         let counts = self.checkpoint.counts;
         let done = match self.checkpoint.stage {
             Stage::Load => counts.written + counts.expired + counts.refused,
-            Stage::Verify => counts.verified,
+            Stage::Verify => counts.verified + counts.newer + counts.hidden,
         };
         (self.control.progress)(Progress {
             phase: phase.to_owned(),

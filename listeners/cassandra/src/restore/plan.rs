@@ -1,5 +1,6 @@
 //! The plan of a restore: a pure function of what is asked for and what was seen.
 
+mod existing;
 mod functions;
 mod release;
 
@@ -12,7 +13,7 @@ use tidemark_catalog::{
 use tidemark_listener_core::{
     chain::chain,
     check::{Line, Status},
-    driver::{PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
+    driver::{Action, IfExists, PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
 };
 
 use self::release::holds;
@@ -21,8 +22,8 @@ use crate::{
     describe::is_system_keyspace,
     restore::{
         fit,
-        observe::{Contents, Observed, Unseen},
-        schema,
+        observe::{Observed, Unseen},
+        renamed, schema,
         target::parse_level,
         ttl::LAST_EXPIRY_2038,
     },
@@ -46,8 +47,9 @@ pub fn decide(
     contact: &str,
     seen: &Result<Observed, Unseen>,
 ) -> RestorePlan {
+    let moved: Vec<Wanted<'_>> = wanted.iter().map(|item| moved(item, options)).collect();
     let mut planner = Planner {
-        wanted,
+        wanted: &moved,
         options,
         checks: Vec::new(),
         schema: Vec::new(),
@@ -70,8 +72,20 @@ pub fn decide(
 /// Name of an object at the destination.
 pub fn target_of(object: &ObjectName, options: &RestoreOptions) -> Option<(String, String)> {
     let [keyspace, table] = object.parts() else { return None };
+    let whole = options.rename.get(&format!("{keyspace}/{table}")).and_then(|to| to.split_once('/'));
     let renamed = options.rename.get(keyspace).unwrap_or(keyspace);
-    (!renamed.is_empty()).then(|| (renamed.clone(), table.clone()))
+    let (keyspace, table) = whole.unwrap_or((renamed.as_str(), table.as_str()));
+    (!keyspace.is_empty() && !table.is_empty()).then(|| (keyspace.to_owned(), table.to_owned()))
+}
+
+/// What is wanted, with the table named in its schema as it is to be named at the destination.
+fn moved<'a>(item: &Wanted<'a>, options: &RestoreOptions) -> Wanted<'a> {
+    let names = (item.line.object.parts(), target_of(&item.line.object, options));
+    let schema = match (&item.schema, names) {
+        (Ok(schema), ([_, from], Some((_, to)))) if *from != to => renamed::table(schema, from, &to),
+        (schema, _) => schema.clone(),
+    };
+    Wanted { line: item.line, schema }
 }
 
 struct Planner<'a> {
@@ -93,17 +107,43 @@ impl Planner<'_> {
 
     /// Options that fit to nothing.
     fn options(&mut self) {
-        let sources: BTreeSet<&str> =
-            self.wanted.iter().filter_map(|w| Some(w.line.object.parts().first()?.as_str())).collect();
-        let unknown: Vec<&String> = self.options.rename.keys().filter(|k| !sources.contains(k.as_str())).collect();
-        for keyspace in unknown {
-            self.fail("rename", keyspace, "no object of this keyspace is restored", "name a keyspace of the version");
-        }
+        self.renames();
         if let Some(level) = self.options.write_level.clone().filter(|l| parse_level(l).is_none()) {
             self.fail("write-level", &level, "not a level that a restore writes at", "use all, quorum or local_quorum");
         }
+        if self.options.remove && self.options.if_exists != Some(IfExists::Undo) {
+            self.fail(
+                "remove",
+                "restore",
+                "only an undo removes rows",
+                "leave --remove away, or choose --if-exists undo",
+            );
+        }
+        if let Some(level) = self.options.read_level.clone().filter(|l| parse_level(l).is_none()) {
+            self.fail("read-level", &level, "not a level that a restore reads at", "use all, quorum or local_quorum");
+        }
         if self.wanted.is_empty() {
             self.fail("objects", "restore", "there is nothing to restore", "name objects of the version");
+        }
+    }
+
+    /// Renames that fit to nothing, or to something of another shape.
+    fn renames(&mut self) {
+        let options = self.options;
+        let parts = self.wanted.iter().filter_map(|w| match w.line.object.parts() {
+            [keyspace, table] => Some([keyspace.clone(), format!("{keyspace}/{table}")]),
+            _ => None,
+        });
+        let sources: BTreeSet<String> = parts.flatten().collect();
+        for (from, to) in &options.rename {
+            if !sources.contains(from) {
+                let hint = "name a keyspace or a keyspace/table of the version";
+                self.fail("rename", from, "no object of this name is restored", hint);
+            }
+            if from.matches('/').count() != to.matches('/').count() {
+                let hint = "rename keyspaces as KS=KS2, tables as KS/T=KS2/T2";
+                self.fail("rename", from, format!("{to:?} is not a name of the same kind"), hint);
+            }
         }
     }
 
@@ -119,11 +159,15 @@ impl Planner<'_> {
                 continue;
             };
             if !targets.insert(target.clone()) {
-                self.fail("target", &subject, "two objects go to one table", "rename their keyspaces apart");
+                self.fail("target", &subject, "two objects go to one table", "rename them apart");
             }
             if !fit::is_keyspace_name(&target.0) {
                 let hint = "use 1 to 48 letters, digits and underscores";
                 self.fail("target", &subject, format!("{:?} cannot be the name of a keyspace", target.0), hint);
+            }
+            if !fit::is_keyspace_name(&target.1) && target.1 != item.line.object.parts()[1] {
+                let hint = "use 1 to 48 letters, digits and underscores";
+                self.fail("target", &subject, format!("{:?} cannot be the name of a table", target.1), hint);
             }
             if is_system_keyspace(&target.0) {
                 self.fail("target", &subject, format!("{} belongs to Cassandra", target.0), "rename the keyspace");
@@ -147,6 +191,7 @@ impl Planner<'_> {
             object: item.line.object.clone(),
             target: name,
             entry: entry.clone(),
+            action: Action::Load,
             rows: totals.rows + totals.static_rows,
             stored_bytes: totals.kept_bytes,
         });
@@ -192,8 +237,8 @@ impl Planner<'_> {
         self.cluster(seen, contact);
         self.ttl(seen, contact);
         self.roles(seen, contact);
-        self.keyspaces(seen);
         self.contents(seen);
+        self.keyspaces(seen);
         self.level(seen, contact)
     }
 
@@ -238,7 +283,8 @@ impl Planner<'_> {
         self.checks.push(Line::ok("ttl", contact, format!("{promise}{}", if limited { limit } else { "" })));
         for item in self.wanted.iter().filter(|_| limited) {
             let Ok(keyspace) = &item.schema else { continue };
-            let table = keyspace.tables.iter().find(|t| item.line.object.parts().last() == Some(&t.name));
+            let target = target_of(&item.line.object, self.options);
+            let table = keyspace.tables.iter().find(|t| target.as_ref().is_some_and(|(_, to)| *to == t.name));
             let default = table.map_or(0, |table| i64::from(table.default_time_to_live));
             if default > 0 && item.line.cut.through.as_second() + default > i64::from(seen.last_expiry) {
                 let subject = item.line.object.to_string();
@@ -272,12 +318,28 @@ impl Planner<'_> {
     fn keyspace(&mut self, captured: &KeyspaceSchema, tables: &[String], target: &str, seen: &Observed) {
         let replication = self.options.replication.as_ref().unwrap_or(&captured.replication);
         let exists = seen.keyspaces.iter().find(|k| k.name == target);
+        let (undone, loaded): (Vec<String>, Vec<String>) =
+            tables.iter().cloned().partition(|table| self.is_undone(target, table));
         let lines = match exists {
-            Some(exists) => fit::existing(captured, tables, exists),
+            Some(exists) => fit::existing(captured, &loaded, exists),
             None => fit::replication(target, replication, &seen.nodes),
         };
         self.checks.extend(lines);
-        let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        if let Some(exists) = exists {
+            self.checks.extend(undone.iter().flat_map(|table| existing::fits(captured, table, exists)));
+            let again: Vec<String> =
+                undone.iter().flat_map(|table| existing::added_again(captured, table, exists)).collect();
+            if !again.is_empty() {
+                match schema::statements(captured, &[], target, replication) {
+                    Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
+                    Ok(made) => self.schema.extend(made.types.into_iter().chain(again)),
+                }
+            }
+        }
+        let tables: Vec<&str> = loaded.iter().map(String::as_str).collect();
+        if tables.is_empty() {
+            return;
+        }
         let holds = holds(seen);
         let unknown = holds.unknown_types(&captured.types);
         let captured = self.held(captured, &tables, target, holds);
@@ -312,42 +374,6 @@ impl Planner<'_> {
                 let hint = "set materialized_views_enabled at the destination, or make it there by hand";
                 self.checks.push(Line::warn("view", target, detail, hint));
             }
-        }
-    }
-
-    /// Whether the target tables are empty.
-    fn contents(&mut self, seen: &Observed) {
-        let objects: Vec<ObjectName> = self.objects.iter().map(|o| o.target.clone()).collect();
-        for target in objects {
-            let subject = target.to_string();
-            let [keyspace, table] = target.parts() else { continue };
-            let line = match seen.contents.get(&(keyspace.clone(), table.clone())) {
-                None => Line::ok("empty", &subject, "the table will be made"),
-                Some(Contents::Empty) => Line::ok("empty", &subject, "the table is there and empty"),
-                Some(Contents::Rows | Contents::EmptyAtQuorum) if self.counters.contains(&subject) => {
-                    let detail = "the table holds counters and is not known to be empty at all replicas";
-                    Line::fail("empty", &subject, detail, "rename the keyspace, or drop or truncate the table")
-                }
-                Some(Contents::EmptyAtQuorum) => {
-                    let detail = "the table is empty as far as a quorum knows: a replica is away";
-                    Line::warn("empty", &subject, detail, "start all nodes of the destination")
-                }
-                Some(Contents::Rows) if self.options.into_non_empty.contains(&subject) => {
-                    let detail = "the table holds rows: newer ones stay, and rows that are not in the version stay too";
-                    Line::warn("empty", &subject, detail, "restore into an empty table to get the version as it was")
-                }
-                Some(Contents::Rows) => {
-                    let hint = "rename the keyspace, empty the table, or name it among those that may be non-empty";
-                    Line::fail("empty", &subject, "the table holds rows", hint)
-                }
-                Some(Contents::Unknown(why)) => Line::fail(
-                    "empty",
-                    &subject,
-                    format!("cannot be read: {why}"),
-                    "start the nodes of the destination",
-                ),
-            };
-            self.checks.push(line);
         }
     }
 
@@ -397,6 +423,8 @@ impl Planner<'_> {
         }
     }
 }
+
+pub use existing::CONFIRM;
 
 /// The checks that refuse the run.
 pub fn refusals(plan: &RestorePlan) -> Vec<&Line> {

@@ -6,32 +6,32 @@ use bytes::Bytes;
 
 /// One element of a collection, or one field of a user-defined type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// Set: the element; map: the key; user-defined type: the 2-byte field index; list: empty.
-    pub(super) key: Bytes,
+    pub(crate) key: Bytes,
     /// List, map and field: the value; set: empty.
-    pub(super) value: Bytes,
+    pub(crate) value: Bytes,
     /// Write time, µs, where it was asked for.
-    pub(super) ts: Option<i64>,
+    pub(crate) ts: Option<i64>,
     /// Remaining time to live, s, where it was asked for and there is one.
-    pub(super) ttl: Option<i32>,
+    pub(crate) ttl: Option<i32>,
 }
 
 /// The elements of a list, with write times from `WRITETIME(l)` where given; none for null.
-pub(super) fn list(value: Option<&Bytes>, times: Option<&Bytes>) -> Option<Vec<Element>> {
+pub(crate) fn list(value: Option<&Bytes>, times: Option<&Bytes>) -> Option<Vec<Element>> {
     let values = sequence(value)?;
     let elements = values.into_iter().map(|v| Some((Bytes::new(), v?))).collect::<Option<Vec<_>>>()?;
     timed(elements, times, None)
 }
 
 /// The elements of a set.
-pub(super) fn set(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
+pub(crate) fn set(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
     let elements = sequence(value)?.into_iter().map(|v| Some((v?, Bytes::new()))).collect::<Option<Vec<_>>>()?;
     timed(elements, times, ttls)
 }
 
 /// The elements of a list with times to live.
-pub(super) fn list_with_ttls(
+pub(crate) fn list_with_ttls(
     value: Option<&Bytes>,
     times: Option<&Bytes>,
     ttls: Option<&Bytes>,
@@ -42,7 +42,7 @@ pub(super) fn list_with_ttls(
 }
 
 /// The entries of a map.
-pub(super) fn map(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
+pub(crate) fn map(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
     let Some(value) = value else { return Some(Vec::new()) };
     let mut at = Cursor { bytes: value.clone() };
     let count = usize::try_from(at.int()?).ok()?;
@@ -55,7 +55,7 @@ pub(super) fn map(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&By
 }
 
 /// The fields of a user-defined type that are not null; times come one per field.
-pub(super) fn fields(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
+pub(crate) fn fields(value: Option<&Bytes>, times: Option<&Bytes>, ttls: Option<&Bytes>) -> Option<Vec<Element>> {
     let Some(value) = value else { return Some(Vec::new()) };
     let mut at = Cursor { bytes: value.clone() };
     let (times, ttls) = (longs(times)?, ints(ttls)?);

@@ -9,12 +9,12 @@ use tidemark_cassandra_format::{
     types::CqlType,
 };
 
-pub(super) fn column(name: &str, cql_type: CqlType) -> Column {
+pub(crate) fn column(name: &str, cql_type: CqlType) -> Column {
     Column { name: name.into(), cql_type, dropped_at: None }
 }
 
 /// `pk int, ck int, st text static, a int, b text, l list<int>, m map<text, int>, s set<text>, u (f int, g text)`.
-pub(super) fn schema() -> TableSchema {
+pub(crate) fn schema() -> TableSchema {
     let list = CqlType::List { element: Box::new(CqlType::Int), frozen: false };
     let map = CqlType::Map { key: Box::new(CqlType::Text), value: Box::new(CqlType::Int), frozen: false };
     let set = CqlType::Set { element: Box::new(CqlType::Text), frozen: false };
@@ -38,44 +38,44 @@ pub(super) fn schema() -> TableSchema {
     }
 }
 
-pub(super) fn int(value: i32) -> Bytes {
+pub(crate) fn int(value: i32) -> Bytes {
     Bytes::copy_from_slice(&value.to_be_bytes())
 }
 
-pub(super) fn live(ts: i64, value: impl Into<Bytes>) -> Cell {
+pub(crate) fn live(ts: i64, value: impl Into<Bytes>) -> Cell {
     Cell { ts, state: CellState::Live, value: value.into() }
 }
 
-pub(super) fn expiring(ts: i64, at: u32, value: impl Into<Bytes>) -> Cell {
+pub(crate) fn expiring(ts: i64, at: u32, value: impl Into<Bytes>) -> Cell {
     Cell { ts, state: CellState::Expiring(Expiry { ttl: 100, at }), value: value.into() }
 }
 
-pub(super) fn complex(cells: Vec<(Bytes, Cell)>) -> ColumnData {
+pub(crate) fn complex(cells: Vec<(Bytes, Cell)>) -> ColumnData {
     let cells = cells.into_iter().map(|(path, cell)| PathCell { path, cell }).collect();
     ColumnData::Complex { deletion: Deletion::LIVE, cells }
 }
 
-pub(super) fn row(ck: i32, marker: Option<i64>, columns: Vec<(u16, ColumnData)>) -> Row {
+pub(crate) fn row(ck: i32, marker: Option<i64>, columns: Vec<(u16, ColumnData)>) -> Row {
     let liveness = marker.map(|ts| Liveness { ts, expiry: None });
     Row { clustering: vec![Some(int(ck))], liveness, columns, ..Row::default() }
 }
 
 /// A stream held in memory.
-pub(super) struct MemoryReader {
+pub(crate) struct MemoryReader {
     partitions: std::vec::IntoIter<(Partition, Vec<Unfiltered>)>,
     current: std::vec::IntoIter<Unfiltered>,
 }
 
 impl MemoryReader {
     /// Partitions of these keys, in this order.
-    pub(super) fn of(partitions: &[(i32, Vec<Unfiltered>)]) -> Self {
+    pub(crate) fn of(partitions: &[(i32, Vec<Unfiltered>)]) -> Self {
         let head =
             |key: i32| Partition { token: i64::from(key), key: int(key), deletion: Deletion::LIVE, static_row: None };
         Self::whole(partitions.iter().map(|(key, rows)| (head(*key), rows.clone())).collect())
     }
 
     /// These partitions with their rows and markers.
-    pub(super) fn whole(partitions: Vec<(Partition, Vec<Unfiltered>)>) -> Self {
+    pub(crate) fn whole(partitions: Vec<(Partition, Vec<Unfiltered>)>) -> Self {
         Self { partitions: partitions.into_iter(), current: Vec::new().into_iter() }
     }
 }

@@ -102,6 +102,38 @@ pub fn keyspace_statement(name: &str, replication: &BTreeMap<String, String>, du
     )
 }
 
+/// Names of a table's materialised views in a keyspace as it was described.
+pub fn views_of(keyspace: &KeyspaceSchema, table: &str) -> Vec<String> {
+    let same = Rename { from: &keyspace.name, to: &keyspace.name };
+    let is_view = |item: &&CreateStatement| item.kind.to_ascii_lowercase().contains("view");
+    let of_table = |item: &&CreateStatement| view_of(item, &same).is_ok_and(|(base, _)| base == table);
+    keyspace.statements.iter().filter(is_view).filter(of_table).map(|item| item.name.clone()).collect()
+}
+
+/// The statement that adds a column to a table.
+pub fn add_column(keyspace: &str, table: &str, column: &ColumnRow) -> String {
+    let placed = if column.kind == "static" { " static" } else { "" };
+    let [keyspace, table, name] = [keyspace, table, column.name.as_str()].map(cql::quote);
+    format!("ALTER TABLE {keyspace}.{table} ADD {name} {}{placed}", column.cql_type)
+}
+
+/// Keyspace, table and column of a statement of [`add_column`]; `None` for other statements.
+pub fn added_column(statement: &str) -> Option<[String; 3]> {
+    let tokens = cql::tokenize(statement).ok()?;
+    let solid = cql::solid(&tokens);
+    let shape = solid.first()?.is_word("ALTER") && solid.get(5)?.is_word("ADD");
+    let name = |at: usize| solid.get(at).and_then(|token| token.name());
+    shape.then_some([name(2)?, name(4)?, name(6)?])
+}
+
+/// True where a table's statement sets `cdc = true`.
+pub fn captures_changes(keyspace: &KeyspaceSchema, table: &str) -> bool {
+    let item = keyspace.statements.iter().find(|s| is_kind(s, "table") && s.is_named(table));
+    let tokens = item.and_then(|item| cql::tokenize(&item.statement).ok()).unwrap_or_default();
+    let solid = cql::solid(&tokens);
+    solid.windows(3).any(|w| w[0].is_word("cdc") && w[1].is_sign('=') && w[2].is_word("true"))
+}
+
 /// What a destination builds from the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BuiltKind {
@@ -545,6 +577,14 @@ mod tests {
         assert_eq!(named(index).as_deref(), Some("index to.i"));
         assert_eq!(named(view).as_deref(), Some("materialised view to.V"));
         assert_eq!((named(&made.tables[0]), named(&made.keyspace)), (None, None));
+    }
+
+    #[test]
+    fn a_column_that_is_added_is_known_by_its_statement() {
+        let statement = add_column("ks", "T", &column("a\"b", "static", "frozen<u>"));
+        assert_eq!(statement, "ALTER TABLE \"ks\".\"T\" ADD \"a\"\"b\" frozen<u> static");
+        assert_eq!(added_column(&statement), Some(["ks", "T", "a\"b"].map(str::to_owned)));
+        assert_eq!(added_column("CREATE TYPE IF NOT EXISTS \"ks\".u (x int)"), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::{
         cql::quote,
         feed::Piece,
         load::RowKey,
+        merged::{self, Standing},
         ordered,
         raw::{self, Element},
         target::{Failure, Target},
@@ -41,14 +42,14 @@ const EXPIRY_SLACK: u32 = 5;
 
 /// An atom as it should be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Expected {
-    key: Bytes,
-    value: Bytes,
-    ts: i64,
+pub(crate) struct Expected {
+    pub(super) key: Bytes,
+    pub(super) value: Bytes,
+    pub(super) ts: i64,
     /// When it expires, at the earliest and at the latest, s since 1970.
-    expiry: Option<(u32, u32)>,
+    pub(super) expiry: Option<(u32, u32)>,
     /// False where it expires about now.
-    certain: bool,
+    pub(super) certain: bool,
 }
 
 /// The clock around a reading, s since 1970, how late an expiry may be, and what became of expiries.
@@ -73,13 +74,13 @@ impl Target {
     /// Reads the rows of a piece back and compares them.
     ///
     /// # Errors
-    /// `TM-REST-0601` names the first row and column that differ; `TM-REST-0602` where they cannot be read. In a table that
-    /// was allowed to hold rows before, rows that differ are left out of the count instead.
+    /// `TM-REST-0601` names the first row and column that differ; `TM-REST-0602` where they cannot be read. In a merge a row
+    /// differs only where it is older than what was written: what newer data or a deletion may explain is counted apart.
     pub async fn verify(&self, piece: &Piece) -> Result<Counts, Error> {
         let mut tries = 0;
         loop {
             match self.try_verify(piece).await {
-                Ok(verified) => return Ok(Counts { verified, ..Counts::default() }),
+                Ok(counts) => return Ok(counts),
                 Err(failure) => self.wait_to_retry(failure, tries, false).await?,
             }
             tries += 1;
@@ -87,7 +88,7 @@ impl Target {
     }
 
     /// How many rows are equal. Which rows were refused is looked at only where one is not as it was.
-    async fn try_verify(&self, piece: &Piece) -> Result<u64, Failure> {
+    async fn try_verify(&self, piece: &Piece) -> Result<Counts, Failure> {
         match self.verify_but(piece, &BTreeSet::new()).await {
             Err(failure) if failure.error.code == MISMATCH && !self.refusals.is_strict() => {
                 let refused = self.refused_rows(piece).await?;
@@ -98,15 +99,15 @@ impl Target {
     }
 
     /// How many rows are equal, those that were refused aside.
-    async fn verify_but(&self, piece: &Piece, refused: &BTreeSet<RowKey>) -> Result<u64, Failure> {
-        let mut verified = 0;
+    async fn verify_but(&self, piece: &Piece, refused: &BTreeSet<RowKey>) -> Result<Counts, Failure> {
+        let mut verified = Counts::default();
         if let Some(row) = &piece.static_row {
             let (found, reading) = self.read(piece, true).await?;
-            verified += self.compare_rows(piece, std::slice::from_ref(row), found, (reading, refused), true)?;
+            verified.add(self.compare_rows(piece, std::slice::from_ref(row), found, (reading, refused), true)?);
         }
         if !piece.rows.is_empty() {
             let (found, reading) = self.read(piece, false).await?;
-            verified += self.compare_rows(piece, &piece.rows, found, (reading, refused), false)?;
+            verified.add(self.compare_rows(piece, &piece.rows, found, (reading, refused), false)?);
         }
         Ok(verified)
     }
@@ -202,7 +203,7 @@ impl Target {
         column.cql_type != CqlType::Counter && (self.element_times || !column.cql_type.is_multi_cell())
     }
 
-    /// Compares rows in order; how many are equal.
+    /// Compares rows in order; how many are equal, or in a merge under what is newer.
     fn compare_rows(
         &self,
         piece: &Piece,
@@ -210,12 +211,12 @@ impl Target {
         found: Vec<Out>,
         (reading, refused): (Reading, &BTreeSet<RowKey>),
         is_static: bool,
-    ) -> Result<u64, Error> {
+    ) -> Result<Counts, Error> {
         let columns = if is_static { &self.schema.statics } else { &self.schema.regulars };
         let keys = if is_static { self.schema.partition_key.len() } else { 1 + self.schema.clustering.len() };
         let mut found =
             found.into_iter().filter(|row| is_static || row.0[1..keys].iter().all(Option::is_some)).peekable();
-        let mut equal = 0;
+        let mut counts = Counts::default();
         for row in rows {
             let key = if is_static { Vec::new() } else { self.row_key(piece, row)? };
             let presence = presence(row, reading);
@@ -229,10 +230,13 @@ impl Target {
             }
             match (here, presence) {
                 (None, Presence::None | Presence::Perhaps) => {}
+                (None, Presence::Certain) if self.shared => counts.hidden += 1,
                 (None, Presence::Certain) if is_static => self.mismatch(piece, &key, "the static row is not there")?,
                 (None, Presence::Certain) => self.mismatch(piece, &key, "the row is not there")?,
                 (Some(here), _) => match self.compare_row(columns, row, &here.0[keys..], reading) {
-                    Ok(()) => equal += 1,
+                    Ok(Standing::Equal) => counts.verified += 1,
+                    Ok(Standing::Newer) => counts.newer += 1,
+                    Ok(Standing::Hidden) => counts.hidden += 1,
                     Err(why) => self.mismatch(piece, &key, &why)?,
                 },
             }
@@ -240,17 +244,13 @@ impl Target {
         match found.next().filter(|_| !self.shared && !is_static) {
             Some(extra) => {
                 let key: Vec<Bytes> = extra.0[1..keys].iter().flatten().cloned().collect();
-                self.mismatch(piece, &key, "the row is not in the version").map(|()| equal)
+                self.mismatch(piece, &key, "the row is not in the version").map(|()| counts)
             }
-            None => Ok(equal),
+            None => Ok(counts),
         }
     }
 
-    /// An error, unless the table may hold other data.
     fn mismatch(&self, piece: &Piece, key: &[Bytes], why: &str) -> Result<(), Error> {
-        if self.shared {
-            return Ok(());
-        }
         let error = Error::new(MISMATCH, format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
         let hint = "a counter that was deleted in a table cannot be set in it again, and nobody else may write to it: \
                     restore into a new table";
@@ -264,8 +264,9 @@ impl Target {
         row: &Row,
         read: &[Option<Bytes>],
         reading: Reading,
-    ) -> Result<(), String> {
+    ) -> Result<Standing, String> {
         let mut at = read.iter();
+        let mut worst = Standing::Equal;
         for (index, column) in (0_u16..).zip(columns) {
             let value = at.next().and_then(Option::as_ref);
             let timed = self.is_timed(column);
@@ -275,10 +276,13 @@ impl Target {
                 .ok_or_else(|| format!("column {:?}: its bytes are not of its type", column.name))?;
             let expected = expected(&column.cql_type, data, reading)
                 .map_err(|refused| format!("column {:?}: {refused}", column.name))?;
-            compare(&column.cql_type, &expected, &found, timed, reading)
-                .map_err(|why| format!("column {:?}: {why}", column.name))?;
+            let standing = match self.shared {
+                true => merged::compare(&column.cql_type, &expected, &found, timed, reading),
+                false => compare(&column.cql_type, &expected, &found, timed, reading).map(|()| Standing::Equal),
+            };
+            worst = worst.max(standing.map_err(|why| format!("column {:?}: {why}", column.name))?);
         }
-        Ok(())
+        Ok(worst)
     }
 }
 
@@ -351,7 +355,7 @@ fn shown(cql_type: &CqlType, cell: &Cell) -> Result<Bytes, Refused> {
 }
 
 /// What was read of a column, as elements; one for a simple column.
-fn elements(
+pub(crate) fn elements(
     cql_type: &CqlType,
     value: Option<&Bytes>,
     times: Option<&Bytes>,
@@ -402,7 +406,7 @@ fn compare(
 }
 
 /// True where the value was found: byte by byte, or of a field what a server makes of it.
-fn is_same(cql_type: &CqlType, atom: &Expected, found: &Bytes) -> bool {
+pub(super) fn is_same(cql_type: &CqlType, atom: &Expected, found: &Bytes) -> bool {
     match cql_type {
         CqlType::Udt { fields, frozen: false, .. } => {
             let index = <[u8; 2]>::try_from(atom.key.as_ref()).map(u16::from_be_bytes);
@@ -414,7 +418,7 @@ fn is_same(cql_type: &CqlType, atom: &Expected, found: &Bytes) -> bool {
 }
 
 /// True where the remaining time leads to the expiry: at most 1 s early, at most 1 s and the slowest write late.
-fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, reading: Reading) -> bool {
+pub(super) fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, reading: Reading) -> bool {
     match (expiry, ttl) {
         (None, None) => true,
         (Some((from, to)), Some(ttl)) => {
@@ -427,7 +431,7 @@ fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, reading: Reading)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tidemark_listener_core::driver::TtlPolicy;
 
     use super::*;
@@ -439,7 +443,7 @@ mod tests {
         },
     };
 
-    const READING: Reading = Reading {
+    pub(in crate::restore) const READING: Reading = Reading {
         before: 1_000,
         after: 1_000,
         late: 1,
@@ -449,6 +453,19 @@ mod tests {
 
     fn element(value: i32, ts: i64, ttl: Option<i32>) -> Element {
         Element { key: Bytes::new(), value: int(value), ts: Some(ts), ttl }
+    }
+
+    /// Hands what is expected of one cell, and what was found as (value, write time, time to live), to a comparison.
+    pub(in crate::restore) fn check_with<T>(
+        ts: i64,
+        value: i32,
+        found: &[(i32, i64, Option<i32>)],
+        compare: impl FnOnce(&CqlType, &[Expected], &[Element]) -> T,
+    ) -> T {
+        let cell = ColumnData::Simple(live(ts, int(value)));
+        let expected = expected(&CqlType::Int, Some(&cell), READING).unwrap();
+        let found: Vec<Element> = found.iter().map(|(value, ts, ttl)| element(*value, *ts, *ttl)).collect();
+        compare(&CqlType::Int, &expected, &found)
     }
 
     fn check(cell: Cell, found: &[Element]) -> Result<(), String> {

@@ -81,7 +81,7 @@ pub struct Write {
     pub appends: bool,
     /// Bytes that it adds to a mutation, about.
     pub bytes: usize,
-    /// What the statement sets instead of its slots, with a marker for each value: `"l" = "l" + [?]`.
+    /// What the statement sets instead of its slots, without markers: `"l" = "l" + [blobAsInt(0x)]`.
     pub apart: Option<String>,
 }
 

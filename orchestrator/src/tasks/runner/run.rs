@@ -1,6 +1,10 @@
 //! One run of a task: what it came to, and where it leaves the task.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use futures::FutureExt as _;
 use tidemark_catalog::ids::TaskId;
@@ -20,6 +24,7 @@ pub(super) struct Run {
     pub(super) stop: Stop,
     pub(super) execute: Arc<dyn Execute>,
     pub(super) config: Arc<RunnerConfig>,
+    pub(super) waiting: Arc<AtomicUsize>,
 }
 
 impl Run {
@@ -59,6 +64,7 @@ impl Run {
             cancel: self.stop.token.clone(),
             over: self.stop.by_person.clone(),
             checkpoints: checkpoints.clone(),
+            waiting: Arc::clone(&self.waiting),
         };
         let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
         tokio::select! {

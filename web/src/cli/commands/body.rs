@@ -43,8 +43,16 @@ pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
         replication,
         write_level: what.write_level.clone(),
         into_non_empty: what.into_non_empty.clone(),
+        if_exists: what.if_exists,
+        remove: what.remove,
+        rows: what.rows.clone(),
+        columns: what.columns.clone(),
+        read_level: what.read_level.clone(),
+        client_clock_bound_millis: what.client_clock_bound.as_deref().map(parse_millis).transpose()?,
+        no_safety_version: what.no_safety_version.clone(),
         accept_degraded: what.accept_degraded,
         ttl: what.ttl,
+        strict: what.strict,
     })
 }
 
@@ -53,6 +61,19 @@ fn parse_rename(text: &str) -> Result<(String, String), Error> {
     parts
         .map(|(from, to)| (from.to_owned(), to.to_owned()))
         .ok_or_else(|| Error::Usage(format!("--rename {text:?} is not FROM=TO")))
+}
+
+/// `500ms` or `2s`.
+fn parse_millis(text: &str) -> Result<u32, Error> {
+    let refuse = || Error::Usage(format!("--client-clock-bound {text:?} is not a time such as 500ms or 2s"));
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u32 = number.parse().map_err(|_| refuse())?;
+    match unit {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        _ => None,
+    }
+    .ok_or_else(refuse)
 }
 
 fn parse_replication(text: &str) -> Result<BTreeMap<String, String>, Error> {
@@ -76,6 +97,12 @@ mod tests {
         assert_eq!(parse_rename("a=b").unwrap(), ("a".to_owned(), "b".to_owned()));
         assert!(parse_rename("a=").is_err());
         assert!(parse_rename("ab").is_err());
+    }
+
+    #[test]
+    fn a_bound_of_clocks_has_a_unit() {
+        assert_eq!((parse_millis("500ms").unwrap(), parse_millis("2s").unwrap()), (500, 2_000));
+        assert!(["2", "s", "", "-1s", "4294968s"].iter().all(|wrong| parse_millis(wrong).is_err()));
     }
 
     #[test]

@@ -70,7 +70,10 @@ fn pieces(count: u64) -> mpsc::Receiver<Result<Piece, Error>> {
 fn control() -> (RestoreControl, Arc<Saves>) {
     let saves = Arc::new(Saves::default());
     let cancel = CancellationToken::new();
-    (RestoreControl { progress: progress::silent(), cancel, checkpoint: None, save: saves.clone() }, saves)
+    (
+        RestoreControl { progress: progress::silent(), cancel, checkpoint: None, save: saves.clone(), instant: None },
+        saves,
+    )
 }
 
 fn pipeline<'a>(control: &'a RestoreControl, env: &'a Env) -> Pipeline<'a> {
@@ -81,7 +84,7 @@ fn env() -> Env {
     Env::seeded(1, Timestamp::UNIX_EPOCH)
 }
 
-const ONE: Counts = Counts { written: 1, expired: 0, verified: 0, refused: 0 };
+const ONE: Counts = Counts { written: 1, expired: 0, verified: 0, newer: 0, hidden: 0, refused: 0 };
 
 #[tokio::test]
 async fn the_mark_does_not_pass_work_that_is_not_done() {

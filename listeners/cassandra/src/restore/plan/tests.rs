@@ -15,7 +15,7 @@ use crate::{
     describe::Member,
     restore::{
         functions::Languages,
-        observe::ObservedNode,
+        observe::{Contents, ObservedNode},
         ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
     },
 };
@@ -152,10 +152,31 @@ fn what_is_asked_for_is_checked() {
         (line(), keyspace("ks"), to_system, vec!["target"]),
         (line(), keyspace("ks"), odd, vec!["target"]),
         (line(), keyspace("ks"), any, vec!["write-level"]),
+        (line(), keyspace("ks"), RestoreOptions { remove: true, ..options() }, vec!["remove"]),
+        (line(), keyspace("ks"), RestoreOptions { read_level: Some("any".into()), ..options() }, vec!["read-level"]),
         (line(), keyspace("ks"), unknown, vec!["rename"]),
     ];
     for (line, schema, options, expected) in table {
         assert_eq!(plan(&line, schema, &options, seen()).1, expected, "{options:?} {:?}", line.quality);
+    }
+}
+
+#[test]
+fn a_table_takes_another_name_with_what_hangs_on_it() {
+    let rename = |from: &str, to: &str| RestoreOptions {
+        rename: BTreeMap::from([(from.to_owned(), to.to_owned())]),
+        ..RestoreOptions::default()
+    };
+    let (made, failed) = plan(&line(), keyspace("ks"), &rename("ks/t", "ks2/t2"), seen());
+    assert_eq!((failed, made.objects[0].target.to_string().as_str()), (vec![], "ks2/t2"));
+    let starts = [
+        "CREATE KEYSPACE IF NOT EXISTS \"ks2\"",
+        "CREATE TABLE IF NOT EXISTS \"ks2\".\"t2\"",
+        "CREATE INDEX IF NOT EXISTS \"t2_i\" ON \"ks2\".\"t2\"",
+    ];
+    assert!(made.schema.iter().zip(starts).all(|(s, start)| s.starts_with(start)), "{:?}", made.schema);
+    for (from, to, expected) in [("ks/x", "a/b", "rename"), ("ks/t", "b", "rename"), ("ks/t", "ks/a b", "target")] {
+        assert_eq!(plan(&line(), keyspace("ks"), &rename(from, to), seen()).1, [expected], "{from} {to}");
     }
 }
 
@@ -179,14 +200,78 @@ fn the_destination_is_checked() {
     }
 }
 
-#[test]
-fn a_full_table_is_taken_only_if_it_is_named() {
+/// The destination with the target table in it.
+fn there(contents: Contents) -> Observed {
     let mut seen = seen();
-    seen.contents.insert(("to".into(), "t".into()), Contents::Rows);
-    let named = RestoreOptions { into_non_empty: vec!["to/t".into()], ..options() };
-    assert!(plan(&line(), keyspace("ks"), &named, seen.clone()).1.is_empty());
-    let other = RestoreOptions { into_non_empty: vec!["ks/t".into()], ..options() };
-    assert_eq!(plan(&line(), keyspace("ks"), &other, seen).1, vec!["empty"]);
+    seen.keyspaces.push(keyspace("to"));
+    seen.contents.insert(("to".into(), "t".into()), contents);
+    seen
+}
+
+#[test]
+fn a_table_that_exists_needs_a_choice_and_its_name_typed_where_it_is_written_over() {
+    let typed = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (merge, undo) = (Some(IfExists::Merge), Some(IfExists::Undo));
+    let table = [
+        (Contents::Rows, None, vec!["to/t"], vec!["empty"], Action::Load),
+        (Contents::Empty, None, vec!["to/t"], vec!["empty"], Action::Load),
+        (Contents::Rows, merge, vec!["to/t"], vec![], Action::Merge),
+        (Contents::Rows, merge, vec!["ks/t"], vec![CONFIRM], Action::Merge),
+        (Contents::Empty, merge, vec![], vec![], Action::Merge),
+        (Contents::Rows, undo, vec!["to/t"], vec![], Action::Undo),
+        (Contents::Empty, undo, vec![], vec![CONFIRM], Action::Undo),
+        (Contents::Unknown("tombstones".into()), undo, vec!["to/t"], vec![], Action::Undo),
+        (Contents::Unknown("tombstones".into()), merge, vec!["to/t"], vec!["empty"], Action::Load),
+    ];
+    for (contents, if_exists, names, expected, action) in table {
+        let options = RestoreOptions { if_exists, into_non_empty: typed(&names), ..options() };
+        let (plan, failed) = plan(&line(), keyspace("ks"), &options, there(contents.clone()));
+        assert_eq!((failed, plan.objects[0].action), (typed(&expected), action), "{contents:?} {if_exists:?}");
+        let choices = plan.checks.iter().filter_map(|l| l.hint.as_ref()).any(|h| h.contains("--if-exists undo"));
+        assert_eq!(choices, if_exists.is_none() || expected == ["empty"], "{:?}", plan.checks);
+    }
+}
+
+#[test]
+fn an_undo_leaves_the_schema_alone_and_names_what_follows_it() {
+    let options = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
+    let mut seen = there(Contents::Rows);
+    seen.keyspaces[0].statements.push(CreateStatement {
+        kind: "materialized_view".into(),
+        name: "by_v".into(),
+        statement: "CREATE MATERIALIZED VIEW to.by_v AS SELECT * FROM to.t WHERE v IS NOT NULL PRIMARY KEY (v, k);"
+            .into(),
+    });
+    seen.keyspaces[0].statements[0].statement = "CREATE TABLE to.t (k int PRIMARY KEY, v int) WITH cdc = true;".into();
+    let (plan, failed) = plan(&line(), keyspace("ks"), &options, seen);
+    assert!(failed.is_empty() && plan.schema.is_empty() && plan.undoes(), "{failed:?} {:?}", plan.schema);
+    for name in ["view", "cdc", "lwt"] {
+        assert!(plan.checks.iter().any(|l| l.name == name && l.status == Status::Warn), "{name}");
+    }
+}
+
+#[test]
+fn columns_may_come_and_go_before_an_undo_but_not_change() {
+    let options = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
+    let check = |change: fn(&mut TableRows)| {
+        let mut seen = there(Contents::Rows);
+        change(&mut seen.keyspaces[0].tables[0]);
+        plan(&line(), keyspace("ks"), &options, seen).1
+    };
+    let mut seen = there(Contents::Rows);
+    seen.keyspaces[0].tables[0].columns.pop();
+    let (made, _) = plan(&line(), keyspace("ks"), &options, seen);
+    assert_eq!(made.schema, ["ALTER TABLE \"to\".\"t\" ADD \"v\" int"]);
+    let no = Vec::<String>::new();
+    assert_eq!(check(|t| drop(t.columns.pop())), no);
+    assert_eq!(check(|t| t.columns.push(ColumnRow { name: "w".into(), ..t.columns[1].clone() })), no);
+    assert_eq!(check(|t| t.columns[1].cql_type = "text".into()), ["schema"]);
+    assert_eq!(
+        check(|t| t.columns.push(ColumnRow { name: "c".into(), kind: "clustering".into(), ..t.columns[1].clone() })),
+        ["schema"]
+    );
+    let strip = RestoreOptions { ttl: TtlPolicy::Strip, ..options.clone() };
+    assert_eq!(plan(&line(), keyspace("ks"), &strip, there(Contents::Rows)).1, ["ttl"]);
 }
 
 #[test]
@@ -195,11 +280,12 @@ fn counters_need_an_empty_table_and_every_node() {
     counters.tables[0].columns[1].cql_type = "counter".into();
     let (made, failed) = plan(&line(), counters.clone(), &options(), seen());
     assert!(failed.is_empty() && made.checks.iter().any(|l| l.name == "counters" && l.status == Status::Warn));
-    let named = RestoreOptions { into_non_empty: vec!["to/t".into()], ..options() };
+    let of = |if_exists| RestoreOptions { into_non_empty: vec!["to/t".into()], if_exists, ..options() };
     for contents in [Contents::Rows, Contents::EmptyAtQuorum] {
         let mut seen = seen();
         seen.contents.insert(("to".into(), "t".into()), contents);
-        assert_eq!(plan(&line(), counters.clone(), &named, seen).1, vec!["empty"]);
+        assert_eq!(plan(&line(), counters.clone(), &of(Some(IfExists::Merge)), seen.clone()).1, vec!["empty"]);
+        assert_eq!(plan(&line(), counters.clone(), &of(Some(IfExists::Undo)), seen).1, vec!["undo"]);
     }
     let mut down = seen();
     down.nodes[0].up = false;

@@ -99,7 +99,7 @@ impl Groups {
 
     /// A group for one assignment alone, after all others; it is never the newest of its times.
     fn add_apart(&mut self, slot: usize, times: Times, apart: Apart) -> usize {
-        let bytes = apart.assignment.values.iter().map(|value| value.len() + VALUE_OVERHEAD).sum();
+        let bytes = apart.assignment.text.len() + VALUE_OVERHEAD;
         self.groups.push(Group { times, filled: BTreeMap::from([(slot, Filled::Apart(apart))]), bytes });
         self.groups.len() - 1
     }
@@ -136,7 +136,7 @@ impl Groups {
         }
         let bytes = self.size(column, cell.value.len())?;
         if let Some(term) = terms::apart(cql_type, &cell.value).map_err(|of| empty(column, of))? {
-            let assignment = Term { text: format!("{target} = {}", term.text), ..term };
+            let assignment = Term { text: format!("{target} = {}", term.text) };
             self.add_apart(slot, times, Apart { assignment, appends: false });
             return Ok(());
         }
@@ -214,9 +214,9 @@ impl Groups {
     /// An element that is written by itself; its group.
     fn add_odd(&mut self, column: &Column, placed: &Placed<'_>, brackets: [char; 2]) -> Result<usize, Error> {
         let term = terms::element(placed.parts, brackets).map_err(|of| empty(&column.name, of))?;
-        self.size(&column.name, term.values.iter().map(Bytes::len).sum())?;
+        self.size(&column.name, term.text.len())?;
         let name = quote(&column.name);
-        let assignment = Term { text: format!("{name} = {name} + {}", term.text), ..term };
+        let assignment = Term { text: format!("{name} = {name} + {}", term.text) };
         let appends = brackets[0] == '[';
         Ok(self.add_apart(placed.slot, placed.times, Apart { assignment, appends }))
     }
@@ -293,8 +293,7 @@ impl Group {
     fn take_apart(&mut self, first: usize, statement: StatementId, ts: i64, ttl: i32) -> Option<Write> {
         let slot = *self.filled.range(first..).next().filter(|(_, f)| matches!(f, Filled::Apart(_)))?.0;
         let Some(Filled::Apart(Apart { assignment, appends })) = self.filled.remove(&slot) else { return None };
-        let values = assignment.values.into_iter().map(Raw::Bytes).collect();
-        Some(Write { statement, ts, ttl, values, appends, bytes: self.bytes, apart: Some(assignment.text) })
+        Some(Write { statement, ts, ttl, values: Vec::new(), appends, bytes: self.bytes, apart: Some(assignment.text) })
     }
 
     /// Moves what the statement takes into a write.
@@ -318,7 +317,7 @@ impl Filled {
         match self {
             Self::Value(bytes) => bytes.len() + VALUE_OVERHEAD,
             Self::List(e) | Self::Collection(e) => e.bytes.len() + VALUE_OVERHEAD * e.count as usize,
-            Self::Apart(apart) => apart.assignment.values.iter().map(|value| value.len() + VALUE_OVERHEAD).sum(),
+            Self::Apart(apart) => apart.assignment.text.len() + VALUE_OVERHEAD,
         }
     }
 

@@ -1,9 +1,9 @@
 //! Values that a server reads as others when they are bound as a whole.
 //!
 //! A bound collection is taken apart by the server into values of the element's type, and an `int` or `uuid` without bytes is
-//! then no value at all: a list refuses it, a frozen list keeps a null. A marker for each element, `[?, ?]`, is taken as it is.
-//! So Cassandra 4.0 to 5.0 do it (`Lists.Value.fromSerialized` against `Lists.DelayedValue`, and the same of sets and maps).
-//! Tuples, user-defined types and vectors stay as they are bound.
+//! then no value at all: a list refuses it, a frozen list keeps a null. A literal with a call for each element,
+//! `[blobAsInt(0x), blobAsInt(0x00000007)]`, is taken as it is; markers are not allowed there (`Lists.Literal.prepare` and the same
+//! of sets and maps, 4.0 to 5.0). Collections of tuples, user-defined types and vectors have no such form.
 
 use bytes::Bytes;
 use tidemark_cassandra_format::types::CqlType;
@@ -13,20 +13,17 @@ use crate::restore::{
     writes::takes_empty,
 };
 
-/// A term of CQL and the values of its markers.
+/// A term of CQL without markers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Term {
-    /// With a `?` for each value.
-    pub text: String,
-    /// In the order of the markers.
-    pub values: Vec<Bytes>,
+pub(super) struct Term {
+    pub(super) text: String,
 }
 
 /// The term that writes a value as it is; `None` where it can be bound as a whole.
 ///
 /// # Errors
 /// The type of an element without bytes that no form of CQL takes.
-pub fn apart<'t>(cql_type: &'t CqlType, value: &Bytes) -> Result<Option<Term>, &'t CqlType> {
+pub(super) fn apart<'t>(cql_type: &'t CqlType, value: &Bytes) -> Result<Option<Term>, &'t CqlType> {
     match children(cql_type, value) {
         Some(children) if children.iter().any(|(of, child)| is_odd(of, child)) => term(cql_type, value).map(Some),
         _ => Ok(None),
@@ -37,18 +34,18 @@ pub fn apart<'t>(cql_type: &'t CqlType, value: &Bytes) -> Result<Option<Term>, &
 ///
 /// # Errors
 /// As [`apart`].
-pub fn element<'t>(parts: &[(&'t CqlType, &Bytes)], [open, close]: [char; 2]) -> Result<Term, &'t CqlType> {
-    let mut made = Term { text: open.to_string(), ..Term::default() };
+pub(super) fn element<'t>(parts: &[(&'t CqlType, &Bytes)], [open, close]: [char; 2]) -> Result<Term, &'t CqlType> {
+    let mut made = Term { text: open.to_string() };
     for (n, (of, value)) in parts.iter().enumerate() {
         made.text.push_str(if n > 0 { ": " } else { "" });
-        made.add(*of, value)?;
+        made.add(of, value)?;
     }
     made.text.push(close);
     Ok(made)
 }
 
 /// True where an element without bytes, bound within its collection, is no value.
-pub fn is_odd(of: &CqlType, value: &Bytes) -> bool {
+pub(super) fn is_odd(of: &CqlType, value: &Bytes) -> bool {
     value.is_empty() && !matches!(of, CqlType::Ascii | CqlType::Text | CqlType::Blob)
 }
 
@@ -57,23 +54,27 @@ impl Term {
         if value.is_empty() && !takes_empty(of) {
             return Err(of);
         }
-        match apart(of, value)? {
-            Some(inner) => {
-                self.text.push_str(&inner.text);
-                self.values.extend(inner.values);
-            }
-            None => {
-                self.text.push('?');
-                self.values.push(value.clone());
-            }
-        }
+        self.text.push_str(&literal(of, value)?);
         Ok(())
+    }
+}
+
+/// A value of any bytes as text that CQL reads as these bytes.
+fn literal<'t>(of: &'t CqlType, value: &Bytes) -> Result<String, &'t CqlType> {
+    match of {
+        CqlType::List { .. } | CqlType::Set { .. } | CqlType::Map { .. } => Ok(term(of, value)?.text),
+        CqlType::Blob => Ok(format!("0x{}", hex::encode(value))),
+        CqlType::Tuple(_) | CqlType::Udt { .. } | CqlType::Vector { .. } | CqlType::Empty | CqlType::Custom(_) => {
+            Err(of)
+        }
+        // The old names of these functions are known to all releases: their case does not matter.
+        native => Ok(format!("blobAs{native:?}(0x{})", hex::encode(value))),
     }
 }
 
 fn term<'t>(cql_type: &'t CqlType, value: &Bytes) -> Result<Term, &'t CqlType> {
     let (open, close) = if matches!(cql_type, CqlType::List { .. }) { ('[', ']') } else { ('{', '}') };
-    let mut made = Term { text: open.to_string(), ..Term::default() };
+    let mut made = Term { text: open.to_string() };
     let is_map = matches!(cql_type, CqlType::Map { .. });
     for (n, (of, child)) in children(cql_type, value).unwrap_or_default().into_iter().enumerate() {
         let between = if is_map && n % 2 == 1 { ": " } else { ", " };
@@ -118,8 +119,8 @@ mod tests {
     fn only_elements_without_bytes_take_a_collection_apart() {
         let ints = list(CqlType::Int);
         assert_eq!(apart(&ints, &packed(&[&[0; 4]])), Ok(None));
-        let made = apart(&ints, &packed(&[&[0; 4], &[]])).unwrap().unwrap();
-        assert_eq!((made.text.as_str(), made.values.len()), ("[?, ?]", 2));
+        let made = apart(&ints, &packed(&[&[0], &[]])).unwrap().unwrap();
+        assert_eq!(made.text, "[blobAsInt(0x00), blobAsInt(0x)]");
         assert_eq!(apart(&list(CqlType::Text), &packed(&[&[]])), Ok(None));
         assert_eq!(apart(&list(CqlType::SmallInt), &packed(&[&[]])), Err(&CqlType::SmallInt));
         assert_eq!(apart(&CqlType::Int, &Bytes::new()), Ok(None));
@@ -131,12 +132,12 @@ mod tests {
         let (odd, even) = (packed(&[&[]]), packed(&[&[0; 4]]));
         let value = [&2_u32.to_be_bytes()[..], &packed(&[&[], &odd, &[0; 4], &even])[4..]].concat();
         let made = apart(&map, &value.into()).unwrap().unwrap();
-        assert_eq!((made.text.as_str(), made.values.len()), ("{?: [?], ?: ?}", 4));
+        assert_eq!(made.text, "{blobAsInt(0x): [blobAsInt(0x)], blobAsInt(0x00000000): [blobAsInt(0x00000000)]}");
     }
 
     #[test]
     fn one_element_has_its_brackets() {
         let made = element(&[(&CqlType::Int, &Bytes::new()), (&CqlType::Int, &Bytes::new())], ['{', '}']).unwrap();
-        assert_eq!((made.text.as_str(), made.values.len()), ("{?: ?}", 2));
+        assert_eq!(made.text, "{blobAsInt(0x): blobAsInt(0x)}");
     }
 }

@@ -1,0 +1,81 @@
+//! What an undo would do, table by table: reading and comparing without writing.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use scylla::client::session::Session;
+use tidemark_listener_core::{
+    chain::chain,
+    driver::{Action, Error, PlannedObject, RestoreJob, RestorePlan, UndoCounts},
+    progress::ProgressSink,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    connect,
+    restore::{
+        objects,
+        observe::{Observed, observe},
+    },
+    spec::CassandraSpec,
+    undo::{self, UndoObject},
+};
+
+/// Counts for the objects that a plan undoes, in its order.
+///
+/// # Errors
+/// As the version or the destination cannot be read; [`Error::cancelled`].
+pub async fn run(
+    job: &RestoreJob,
+    plan: &RestorePlan,
+    progress: &ProgressSink,
+    cancel: &CancellationToken,
+) -> Result<Vec<UndoCounts>, Error> {
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let targets: BTreeSet<(String, String)> = plan.objects.iter().filter_map(parts).collect();
+    let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
+    let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
+    let seen = seen.map_err(|why| Error::retryable("TM-REST-0202", format!("look at the destination: {why}")))?;
+    let session = connect::connect(&spec, &keyspaces).await;
+    let session =
+        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
+    let counting = Counting { job, spec: &spec, seen: &seen, session: Arc::new(session), progress, cancel };
+    let mut counts = Vec::new();
+    for planned in plan.objects.iter().filter(|o| o.action == Action::Undo) {
+        counts.push(counting.object(planned).await?);
+    }
+    Ok(counts)
+}
+
+fn parts(planned: &PlannedObject) -> Option<(String, String)> {
+    let [keyspace, table] = planned.target.parts() else { return None };
+    Some((keyspace.clone(), table.clone()))
+}
+
+struct Counting<'a> {
+    job: &'a RestoreJob,
+    spec: &'a CassandraSpec,
+    seen: &'a Observed,
+    session: Arc<Session>,
+    progress: &'a ProgressSink,
+    cancel: &'a CancellationToken,
+}
+
+impl Counting<'_> {
+    async fn object(&self, planned: &PlannedObject) -> Result<UndoCounts, Error> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        let entry = objects::entry(&self.job.store, &planned.entry).await?;
+        let object = UndoObject {
+            job: self.job,
+            spec: self.spec,
+            seen: self.seen,
+            session: self.session.clone(),
+            planned,
+            entry: &entry,
+            progress: self.progress.clone(),
+            cancel: self.cancel.clone(),
+        };
+        undo::count(&object).await
+    }
+}

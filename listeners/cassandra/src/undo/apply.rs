@@ -1,0 +1,203 @@
+//! Sends what mends rows, partition by partition, until it is acknowledged.
+//!
+//! Everything but a list may be sent any number of times: the same time and the same value. A list gets the number of an
+//! attempt that was never used, stored before it is sent, for each sending.
+
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use scylla::{
+    errors::{DbError, ExecutionError, RequestAttemptError},
+    policies::{load_balancing::LoadBalancingPolicy, retry::FallthroughRetryPolicy},
+    statement::{
+        batch::{Batch, BatchType},
+        prepared::PreparedStatement,
+    },
+};
+use tidemark_listener_core::{chain::chain, driver::Error};
+
+use crate::{
+    restore::target::Failure,
+    undo::{
+        fix::{Fix, Mender, Request, Text},
+        table::Table,
+        work::Work,
+    },
+};
+
+/// Most bytes of one request: a mutation must be smaller than half a commit-log segment, 16 MiB by default.
+const REQUEST_BYTES: usize = 8 << 20;
+
+/// Most statements of one request.
+const REQUEST_STATEMENTS: usize = 500;
+
+/// Partitions that are written at the same time, for one unit.
+const PARTITIONS: usize = 8;
+
+/// A row that cannot be written, with the reason.
+pub(super) type Refused = (Fix, String);
+
+/// Why a request was not acknowledged.
+enum Unsent {
+    /// The destination takes no such value.
+    Refused(String),
+    Failed(Failure),
+}
+
+impl From<Error> for Unsent {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Work<'_> {
+    /// Mends rows, which come in order; those that cannot be written are answered.
+    ///
+    /// # Errors
+    /// `TM-REST-0401` where the destination does not acknowledge within the budget of tries; as the checkpoint cannot be saved.
+    pub(super) async fn apply(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Error> {
+        // Boxed: of a stream over a borrowing closure the compiler cannot tell that it is Send.
+        let partitions = fixes.chunk_by(|a, b| a.partition == b.partition);
+        let mended: Vec<_> = partitions.map(|fixes| self.apply_partition(fixes).boxed()).collect();
+        let refused: Vec<Vec<Refused>> = stream::iter(mended).buffered(PARTITIONS).try_collect().await?;
+        Ok(refused.into_iter().flatten().collect())
+    }
+
+    /// Mends rows of one partition, those that the destination refuses left out.
+    async fn apply_partition(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Error> {
+        match self.send(fixes, false).await {
+            Ok(refused) => Ok(refused),
+            Err(Unsent::Failed(failure)) => Err(failure.error),
+            Err(Unsent::Refused(why)) if fixes.len() == 1 => Ok(vec![(fixes[0].clone(), why)]),
+            Err(Unsent::Refused(_)) => {
+                let mut refused = Vec::new();
+                for fix in fixes {
+                    match self.send(std::slice::from_ref(fix), true).await {
+                        Ok(more) => refused.extend(more),
+                        Err(Unsent::Failed(failure)) => return Err(failure.error),
+                        Err(Unsent::Refused(why)) => refused.push((fix.clone(), why)),
+                    }
+                }
+                Ok(refused)
+            }
+        }
+    }
+
+    /// Sends what mends rows of one partition. `again` where it was sent before: what was refused may have landed in part.
+    async fn send(&self, fixes: &[Fix], again: bool) -> Result<Vec<Refused>, Unsent> {
+        let (mut tries, mut attempt) = (0, again.then_some(0));
+        loop {
+            let (requests, refused) = self.requests(fixes, &mut attempt).await?;
+            match self.send_all(fixes, requests).await {
+                Ok(()) => return Ok(refused),
+                Err(Unsent::Refused(why)) => return Err(Unsent::Refused(why)),
+                Err(Unsent::Failed(failure)) => self.table.target.wait_to_retry(failure, tries, false).await?,
+            }
+            tries += 1;
+        }
+    }
+
+    /// The statements that mend the rows, with the time to live of now, and lists under a number that was never used: the
+    /// run's own at first, another one for each further try.
+    async fn requests(&self, fixes: &[Fix], attempt: &mut Option<u32>) -> Result<(Vec<Request>, Vec<Refused>), Error> {
+        if fixes.iter().any(Fix::has_lists) {
+            *attempt = Some(match attempt {
+                None => self.attempt().await?,
+                Some(_) => self.further_attempt().await?,
+            });
+        }
+        let table = self.table;
+        let mender = Mender {
+            schema: table.schema(),
+            shapes: &table.target.shapes,
+            table: table.target.quoted(),
+            stamp: table.stamp,
+            list_stamp: table.list_stamp(attempt.unwrap_or_default()),
+            clock: table.target.clock(table.target.now()),
+            sizes: table.target.sizes,
+        };
+        let (mut requests, mut refused) = (Vec::new(), Vec::new());
+        for fix in fixes {
+            match mender.requests(fix) {
+                Ok(own) => requests.extend(own),
+                Err(source) => refused.push((fix.clone(), chain(&source))),
+            }
+        }
+        Ok((requests, refused))
+    }
+
+    async fn send_all(&self, fixes: &[Fix], requests: Vec<Request>) -> Result<(), Unsent> {
+        let Some(first) = fixes.first() else { return Ok(()) };
+        let requests = cut(requests);
+        // Only one coordinator gives the elements of a list growing ids over several requests.
+        let appends = requests.iter().flatten().any(|request| request.appends);
+        let token = first.partition.token;
+        let pinned = (requests.len() > 1 && appends).then(|| self.table.target.coordinator(token)).flatten();
+        let place = || self.table.key_text(&first.partition.values, &[]);
+        for request in requests {
+            self.table.send(request, pinned.clone(), &place).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    async fn send(
+        &self,
+        requests: Vec<Request>,
+        pinned: Option<Arc<dyn LoadBalancingPolicy>>,
+        place: &impl Fn() -> String,
+    ) -> Result<(), Unsent> {
+        let mut batch = Batch::new(BatchType::Unlogged);
+        let mut values = Vec::with_capacity(requests.len());
+        for request in requests {
+            batch.append_statement(self.statement(&request.text).await?);
+            values.push(request.values);
+        }
+        batch.set_consistency(self.target.level.now());
+        batch.set_retry_policy(Some(Arc::new(FallthroughRetryPolicy::new())));
+        batch.set_load_balancing_policy(pinned);
+        match self.target.session.batch(&batch, values).await {
+            Ok(_) => Ok(()),
+            Err(source) if is_refusal(&source) => Err(Unsent::Refused(chain(&source))),
+            Err(source) => {
+                let what = format!("write {} {}", self.name(), place());
+                Err(Unsent::Failed(Failure::of("TM-REST-0401", &what, &source)))
+            }
+        }
+    }
+
+    async fn statement(&self, text: &Text) -> Result<PreparedStatement, Error> {
+        match text {
+            Text::Prepared(id) => Ok(self.target.statement(*id)),
+            Text::Cql(cql) => self.target.extra(cql).await,
+        }
+    }
+}
+
+/// True where the destination does not take a value, whatever is tried.
+fn is_refusal(error: &ExecutionError) -> bool {
+    let ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) = error else { return false };
+    matches!(error, DbError::Invalid | DbError::ServerError)
+}
+
+/// Cuts statements into requests, in order.
+fn cut(statements: Vec<Request>) -> Vec<Vec<Request>> {
+    let mut requests: Vec<Vec<Request>> = Vec::new();
+    let mut room = 0;
+    for statement in statements {
+        let bytes = statement.bytes;
+        let fits = bytes <= room && requests.last().is_some_and(|r| r.len() < REQUEST_STATEMENTS);
+        match requests.last_mut().filter(|_| fits) {
+            Some(request) => {
+                room -= bytes;
+                request.push(statement);
+            }
+            None => {
+                room = REQUEST_BYTES.saturating_sub(bytes);
+                requests.push(vec![statement]);
+            }
+        }
+    }
+    requests
+}

@@ -1,0 +1,234 @@
+//! The table that is undone: what it is compared with, and how it is read and written.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU32},
+};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use scylla::{statement::Consistency, statement::unprepared::Statement};
+use tidemark_cassandra_format::schema::TableSchema;
+use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
+use tidemark_listener_core::{
+    chain::chain,
+    driver::{Error, TtlPolicy},
+};
+
+use crate::{
+    connect::Retryable,
+    consolidate::{EntrySchema, view_seconds},
+    release::Release,
+    restore::{
+        target::{Level, Target, TargetSettings, parse_level},
+        ttl::Lifetimes,
+    },
+    segment::Layout,
+    undo::{
+        UndoObject,
+        compare::Comparison,
+        select::{Selected, Tokens},
+        text,
+    },
+};
+
+/// A table of the destination, with the version's state of it.
+pub(super) struct Table {
+    /// Statements, session and levels.
+    pub(super) target: Target,
+    /// Of the version's segments.
+    pub(super) layout: Arc<Layout>,
+    /// Level of reads.
+    pub(super) read_level: Consistency,
+    /// The chosen rows and columns.
+    pub(super) selected: Selected,
+    /// Write time of values, µs; deletions have the one before.
+    pub(super) stamp: i64,
+    /// True where what the version does not have goes.
+    pub(super) remove: bool,
+    /// True where ranges that are not proven complete are overwritten.
+    consent: bool,
+    /// Ranges that are not proven complete.
+    degraded: Vec<Tokens>,
+}
+
+impl Table {
+    /// Looks at the version and prepares the target. `instant` is that of the undo, µs since 1970.
+    ///
+    /// # Errors
+    /// `TM-UNDO-0001` for counters, `TM-UNDO-0003` where the selection is none of this table, `TM-REST-0103` where the entry
+    /// cannot be understood, `TM-REST-0301` where the destination refuses a statement.
+    pub(super) async fn open(object: &UndoObject<'_>, instant: i64) -> Result<Self, Error> {
+        let name = &object.planned.target;
+        let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", object.planned.object));
+        let layout = EntrySchema::layout(object.entry).map_err(|e| refuse(chain(&e)))?;
+        let schema = layout.table().clone();
+        if schema.has_counters() {
+            let text = format!("{name} holds counters: a counter cannot be set to a value in place");
+            return Err(Error::new("TM-UNDO-0001", text).with_hint("restore it under another name"));
+        }
+        let options = &object.job.options;
+        let selected = Selected::parse(&options.selection, &schema);
+        let selected = selected.map_err(|why| Error::new("TM-UNDO-0003", format!("{name}: {why}")))?;
+        let target = Target::prepare(object.session.clone(), schema, settings(object, &refuse)?).await?;
+        Ok(Self {
+            target,
+            layout,
+            read_level: read_level(object)?,
+            selected,
+            stamp: instant.saturating_add(1),
+            remove: options.remove,
+            consent: options.accept_degraded,
+            degraded: degraded(object.entry),
+        })
+    }
+
+    /// The version's schema.
+    pub(super) fn schema(&self) -> &TableSchema {
+        &self.target.schema
+    }
+
+    /// Refuses an instant that is not later than the drops of the version's columns: what is written then is not there for
+    /// the destination.
+    ///
+    /// # Errors
+    /// `TM-UNDO-0002`; `TM-REST-0202` where the drops cannot be read.
+    pub(super) async fn refuse_later_drops(&self) -> Result<(), Error> {
+        let dropped = self.drops().await?;
+        let columns = [&self.schema().statics, &self.schema().regulars];
+        let later = columns.into_iter().flatten().find(|c| dropped.get(&c.name).is_some_and(|at| *at >= self.stamp));
+        let Some(column) = later else { return Ok(()) };
+        let text = format!(
+            "{}: column {:?} was dropped after the instant of this undo, and what is written before a drop is not there",
+            self.name(),
+            column.name
+        );
+        Err(Error::new("TM-UNDO-0002", text).with_hint("start the undo again: it takes a later instant"))
+    }
+
+    /// When columns of the table were dropped, µs.
+    async fn drops(&self) -> Result<BTreeMap<String, i64>, Error> {
+        let failed = |source: &(dyn std::error::Error + 'static), retryable| Error {
+            retryable,
+            ..Error::new("TM-REST-0202", format!("read the dropped columns of {}: {}", self.name(), chain(source)))
+        };
+        let query = "SELECT column_name, dropped_time FROM system_schema.dropped_columns \
+                     WHERE keyspace_name = ? AND table_name = ?";
+        let mut statement = Statement::new(query);
+        statement.set_consistency(Consistency::One);
+        let pager = self.target.session.query_iter(statement, &self.target.name).await;
+        let pager = pager.map_err(|source| failed(&source, source.is_retryable()))?;
+        let rows = pager.rows_stream::<(String, scylla::value::CqlTimestamp)>();
+        let rows = rows.map_err(|source| failed(&source, false))?;
+        let micros = rows.map_ok(|(name, at)| (name, at.0.saturating_mul(1_000)));
+        micros.try_collect().await.map_err(|source| failed(&source, true))
+    }
+
+    /// `keyspace/table`.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.target.name.0, self.target.name.1)
+    }
+
+    /// By what rows are compared that were read between two times, s since 1970.
+    pub(super) fn comparison(&self, attempts: u32, before: u32, after: u32, written: bool) -> Comparison<'_> {
+        Comparison {
+            schema: self.schema(),
+            selected: &self.selected,
+            stamp: self.stamp,
+            list_stamp: self.list_stamp(attempts),
+            element_times: self.target.element_times,
+            before,
+            after,
+            written,
+        }
+    }
+
+    /// Write time of the elements of a list in its n-th attempt, from 0, µs; the list's deletion has the one before.
+    pub(super) fn list_stamp(&self, attempt: u32) -> i64 {
+        self.stamp.saturating_add(2 * i64::from(attempt))
+    }
+
+    /// True where the version is proven complete.
+    pub(super) fn is_proven(&self, token: i64) -> bool {
+        !self.degraded.iter().any(|range| range.contains(token))
+    }
+
+    /// True where what differs may be written.
+    pub(super) fn may_write(&self, token: i64) -> bool {
+        self.consent || self.is_proven(token)
+    }
+
+    /// True where what the version does not have goes.
+    pub(super) fn may_remove(&self, token: i64) -> bool {
+        self.remove && self.is_proven(token)
+    }
+
+    /// True where static rows are looked at.
+    pub(super) fn reads_static(&self) -> bool {
+        self.selected.takes_static() && self.comparison(0, 0, 0, false).columns(true).next().is_some()
+    }
+
+    /// A row, or a partition, for people: names and values of its key.
+    pub(super) fn key_text(&self, key: &[Bytes], clustering: &[Option<Bytes>]) -> String {
+        let partition = self.schema().partition_key.iter().zip(key);
+        let mut text: Vec<String> = partition.map(|(column, value)| text::comparison(column, Some(value))).collect();
+        text.extend(Some(self.clustering_text(clustering)).filter(|text| !text.is_empty()));
+        text.join(" AND ")
+    }
+
+    /// A row of a partition for people.
+    pub(super) fn clustering_text(&self, clustering: &[Option<Bytes>]) -> String {
+        let columns = self.schema().clustering.iter().zip(clustering);
+        let text: Vec<String> = columns.map(|(c, value)| text::comparison(&c.column, value.as_ref())).collect();
+        text.join(" AND ")
+    }
+}
+
+fn settings(object: &UndoObject<'_>, refuse: &impl Fn(String) -> Error) -> Result<TargetSettings, Error> {
+    let [keyspace, table] = object.planned.target.parts() else {
+        return Err(refuse("its name is not keyspace/table".to_owned()));
+    };
+    let declared = level(object.job.options.write_level.as_deref())?;
+    Ok(TargetSettings {
+        name: (keyspace.clone(), table.clone()),
+        level: Arc::new(Level::new(declared.unwrap_or(Consistency::All), None)),
+        env: object.job.env.clone(),
+        // What has expired since the cut does not come back, and what is left of a life is kept.
+        lifetimes: Lifetimes {
+            policy: TtlPolicy::Keep,
+            cut: view_seconds(&object.entry.cut),
+            last_expiry: object.seen.last_expiry,
+        },
+        started: 0,
+        write_timeout: object.seen.write_timeout,
+        element_times: Release::of(&object.seen.release) >= Some(Release::V5_0),
+        shared: true,
+        slowest_write_seconds: Arc::new(AtomicU32::new(0)),
+        sizes: object.seen.sizes,
+        refusals: Arc::default(),
+    })
+}
+
+fn read_level(object: &UndoObject<'_>) -> Result<Consistency, Error> {
+    Ok(level(object.job.options.read_level.as_deref())?.unwrap_or(Consistency::All))
+}
+
+fn level(name: Option<&str>) -> Result<Option<Consistency>, Error> {
+    let unknown = |name: &str| Error::new("TM-REST-0201", format!("{name:?} is not a level that an undo can use"));
+    name.map(|name| parse_level(name).ok_or_else(|| unknown(name))).transpose()
+}
+
+/// Ranges of the version that are not proven complete. One that goes over the end of the ring is two.
+fn degraded(entry: &Entry) -> Vec<Tokens> {
+    let Quality::Degraded { ranges } = &entry.quality else { return Vec::new() };
+    let parsed = |range: &DegradedRange| {
+        let (Ok(after), Ok(through)) = (range.after.parse::<i64>(), range.through.parse::<i64>()) else {
+            return vec![Tokens::ALL];
+        };
+        match after < through {
+            true => vec![Tokens { after, through }],
+            false => vec![Tokens { after, through: i64::MAX }, Tokens { after: i64::MIN, through }],
+        }
+    };
+    ranges.iter().flat_map(parsed).collect()
+}

@@ -1,0 +1,184 @@
+//! The safety version: what an undo is about to overwrite, kept as an ordinary version so that the undo can be undone.
+//!
+//! It is made by a protect task of its own, in a set of its own, `safety-<operation>`, in the store of the version that is
+//! restored. No policy names that set, so that no retention ends it. The task is submitted under a key that belongs to the
+//! operation: a run after a crash finds the same task and makes no second version.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+use tidemark_catalog::ids::TaskId;
+use tidemark_listener_core::{
+    check::Line,
+    driver::{Action, RestorePlan},
+    progress::Progress,
+};
+use tidemark_web::api::{Policy, Restore};
+
+use super::Prepared;
+use crate::{
+    executors::Executors,
+    protect::{self, ProtectSpec},
+    registrations::POLICIES,
+    tasks::{Failure, Kind, State, Status, Submit, TaskContext},
+};
+
+/// Part of the checkpoint that holds the id of the task that makes the version.
+const PART: &str = "safety";
+
+/// Longest wait for the task between two looks at our own end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Targets of an undo.
+fn undone(plan: &RestorePlan) -> BTreeSet<String> {
+    plan.objects.iter().filter(|o| o.action == Action::Undo).map(|o| o.target.to_string()).collect()
+}
+
+/// Targets whose present state is kept, sorted.
+fn kept(plan: &RestorePlan, restore: &Restore) -> Vec<String> {
+    undone(plan).into_iter().filter(|target| !restore.no_safety_version.contains(target)).collect()
+}
+
+/// Lines of the plan about the safety version.
+pub(super) fn checks(plan: &RestorePlan, restore: &Restore, listeners: usize) -> Vec<Line> {
+    let undone = undone(plan);
+    let kept = kept(plan, restore);
+    let mut lines = Vec::new();
+    for name in restore.no_safety_version.iter().filter(|name| !undone.contains(*name)) {
+        let hint = "name targets of the undo, as the plan shows them";
+        lines.push(Line::fail("safety-version", name, "it is not undone, so that its name means nothing", hint));
+    }
+    for name in restore.no_safety_version.iter().filter(|name| undone.contains(*name)) {
+        let detail = "its present state is not kept: the undo cannot be undone";
+        lines.push(Line::warn("safety-version", name, detail, "leave --no-safety-version away"));
+    }
+    if kept.is_empty() {
+        return lines;
+    }
+    lines.push(match listeners {
+        0 => Line::fail(
+            "safety-version",
+            &restore.to,
+            "the source names no listeners, so that its present state cannot be kept",
+            "add its nodes, or type the target's name: --no-safety-version KEYSPACE/TABLE",
+        ),
+        _ => {
+            let detail =
+                format!("the present state of {} is kept as a version before anything is written", kept.join(", "));
+            Line::ok("safety-version", &restore.to, detail)
+        }
+    });
+    lines
+}
+
+/// The name of the version that keeps the present state, made by this run or an earlier one; `None` where nothing is to be
+/// kept.
+///
+/// # Errors
+/// `TM-REST-0014` where it cannot be made, `TM-REST-0015` where it is not proven complete and nobody agreed to that.
+pub(super) async fn version(
+    with: &Executors,
+    prepared: &Prepared,
+    restore: &Restore,
+    plan: &RestorePlan,
+    context: &TaskContext,
+) -> Result<Option<String>, Failure> {
+    let objects = kept(plan, restore);
+    if objects.is_empty() {
+        return Ok(None);
+    }
+    // From now on this run only waits: another task may have its place.
+    let waiting = context.waits();
+    let task = match context.checkpoints.load::<TaskId>(PART).await? {
+        Some(task) => task,
+        None => {
+            let task = submit(with, prepared, restore, objects, context).await?;
+            context.checkpoints.save(PART, &task).await?;
+            task
+        }
+    };
+    let status = until_done(with, &task, context).await?;
+    drop(waiting);
+    judge(&status, restore).map(Some)
+}
+
+async fn submit(
+    with: &Executors,
+    prepared: &Prepared,
+    restore: &Restore,
+    objects: Vec<String>,
+    context: &TaskContext,
+) -> Result<TaskId, Failure> {
+    let name = format!("safety-{}", context.task.id);
+    let (write_level, repaired) = declared(with, prepared, restore).await?;
+    let policy = Policy {
+        name: name.clone(),
+        source: restore.to.clone(),
+        objects,
+        store: prepared.store.clone(),
+        write_level,
+        repaired,
+    };
+    let submit = Submit {
+        kind: Kind::Protect,
+        subject: format!("{}/{name}", restore.to),
+        body: json!({"safety": context.task.id}),
+        exclusive: Some(protect::scope(&restore.to)),
+        spec: json!(ProtectSpec { policy }),
+    };
+    Ok(with.tasks.submit(submit, &name).await?.id)
+}
+
+/// What is declared about the application's writes to the destination: by the policy that the version is of, or else by the
+/// first policy of the source.
+async fn declared(with: &Executors, prepared: &Prepared, restore: &Restore) -> Result<(String, bool), Failure> {
+    let policies: Vec<Policy> = with.registrations.list(POLICIES).await?;
+    let mut own = policies.iter().filter(|policy| policy.source == restore.to);
+    let found = own.clone().find(|policy| policy.name == prepared.set).or_else(|| own.next());
+    Ok(found.map_or_else(|| ("quorum".to_owned(), false), |policy| (policy.write_level.clone(), policy.repaired)))
+}
+
+/// Waits for the task; where a person ended ours, it is ended too.
+async fn until_done(with: &Executors, task: &TaskId, context: &TaskContext) -> Result<Status, Failure> {
+    loop {
+        let phase = "keep the present state".to_owned();
+        (context.progress)(Progress { phase, done: 0, total: 1, unit: "versions".to_owned() });
+        let status = tokio::select! {
+            status = with.tasks.wait(task, LOOK) => status?,
+            () = context.cancel.cancelled() => {
+                if context.over.is_cancelled() {
+                    with.tasks.cancel(task).await?;
+                }
+                return Err(Failure::cancelled());
+            }
+        };
+        let gone =
+            || Failure::permanent("TM-REST-0014", format!("operation {task} that kept the present state is gone"));
+        let status = status.ok_or_else(gone)?;
+        if status.task.state.is_done() {
+            return Ok(status);
+        }
+    }
+}
+
+/// The version's id, where it is one that the undo may rely on.
+fn judge(status: &Status, restore: &Restore) -> Result<String, Failure> {
+    const HINT: &str =
+        "nothing was written; mend what the message names, or type the target's name: --no-safety-version";
+    let task = &status.task;
+    let result = task.result.as_ref().filter(|_| matches!(task.state, State::Succeeded | State::Warnings));
+    let text = |name: &str| result.and_then(|result| result.get(name)).and_then(Value::as_str);
+    let (Some(version), Some(quality)) = (text("version"), text("quality")) else {
+        let why = task.error.as_ref().map_or_else(|| task.state.as_str().to_owned(), ToString::to_string);
+        let words = format!("the present state could not be kept by operation {}: {why}", task.id);
+        return Err(Failure::permanent("TM-REST-0014", words).with_hint(HINT));
+    };
+    match quality {
+        "cut" | "exact" => Ok(version.to_owned()),
+        "degraded" if restore.accept_degraded => Ok(version.to_owned()),
+        _ => {
+            let words = format!("safety version {version} is {quality}: it may not hold all that would be overwritten");
+            Err(Failure::permanent("TM-REST-0015", words).with_hint(HINT))
+        }
+    }
+}
