@@ -21,6 +21,7 @@ CARGO := cargo
 LOCKED := --locked
 # Test executables of the last build, a line each.
 TESTS_BUILT := $(CARGO_TARGET_DIR)/tests-built
+
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 

@@ -4,21 +4,30 @@
 # line of gateway/features/Cargo.toml is missing.
 set -eu
 cd "$(dirname "$0")/../.."
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+# Each command by itself, so that one that fails ends the script and is not taken for an empty list.
 list() {
-    cargo tree --locked --offline --format '{p}|{f}' --prefix none "$@" | sed 's/ (\*)$//' | grep -v '^tidemark-' | sort -u
+    file=$1
+    shift
+    cargo tree --locked --offline --format '{p}|{f}' --prefix none "$@" >"$dir/tree"
+    sed 's/ (\*)$//' "$dir/tree" | grep -v '^tidemark-' | sort -u >"$file"
+    [ -s "$file" ]
 }
-whole=$(mktemp)
-trap 'rm -f "$whole"' EXIT
-list --workspace --edges normal,build,dev >"$whole"
+list "$dir/whole" --workspace --edges normal,build,dev
 status=0
 compare() {
-    other=$(list "$@" | comm -23 - "$whole")
+    list "$dir/part" "$@"
+    other=$(comm -23 "$dir/part" "$dir/whole")
     [ -z "$other" ] || { status=1; echo "built otherwise for $*:"; echo "$other" | sed 's/^/  /'; }
 }
 compare --workspace --edges normal,build
-for package in $(cargo metadata --locked --offline --no-deps --format-version 1 |
-    python3 -c 'import json,sys; print(*[p["name"] for p in json.load(sys.stdin)["packages"]
-        if "tidemark-features" in [d["name"] for d in p["dependencies"]]])'); do
+cargo metadata --locked --offline --no-deps --format-version 1 >"$dir/metadata"
+packages=$(python3 -c 'import json, sys
+print(*[p["name"] for p in json.load(sys.stdin)["packages"]
+        if "tidemark-features" in [d["name"] for d in p["dependencies"]]])' <"$dir/metadata")
+[ -n "$packages" ]
+for package in $packages; do
     compare --package "$package" --edges normal,build,dev
 done
 exit $status

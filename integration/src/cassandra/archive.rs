@@ -1,4 +1,4 @@
-//! Archives of loaded classes (class data sharing), from which nodes and tools of 5.0 start in two thirds of the time.
+//! Archives of loaded classes (class data sharing), from which nodes and tools of 5.0 start with less work.
 //!
 //! They lie beside the jars in the cache, for one JDK each, and are made once: by a node that starts, is asked a few things by
 //! `nodetool`, and ends. A JVM that finds an archive made from other jars does without it.
@@ -49,7 +49,7 @@ pub(super) async fn make(release: Release) -> Result<()> {
     if node.exists() {
         return Ok(());
     }
-    println!("making archives of Cassandra's classes, once (about 20 s)");
+    println!("making archives of Cassandra's classes, once");
     let (new_node, new_tool) = (node.with_extension("new"), tool.with_extension("new"));
     let mut spec = ClusterSpec::new("classes", GROUP, 1).with_release(release);
     spec.environment.push((FLAGS.to_owned(), at_exit(&new_node)));
