@@ -35,15 +35,22 @@ pub async fn versitygw(port: u16) -> Result<StoreServer> {
     Ok(StoreServer { process, directory, port })
 }
 
-/// moto 5.2.5 in memory: a second opinion on conditions. It takes any key.
+/// moto's server, without the threads of its own command: those look for a name and then write it, so that two creators of one
+/// name may both win (seen: 2 of 32). The argument is the port.
+const MOTO: &str = "import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple('127.0.0.1', int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)";
+
+/// moto 5.2.5 in memory, a request at a time: a second opinion on conditions. It takes any key.
 ///
 /// # Errors
 /// As [`versitygw`].
 pub async fn moto(port: u16) -> Result<StoreServer> {
-    let program = install()?.join("moto/bin/moto_server");
+    let program = install()?.join("moto/bin/python");
     let directory = TempDir::new()?;
     let mut command = Command::new(program);
-    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    command.args(["-c", MOTO, &port.to_string()]);
     let process = Process::start(command, directory.path(), port).await?;
     let server = StoreServer { process, directory, port };
     create_bucket(&server).await?;

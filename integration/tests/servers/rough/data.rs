@@ -171,12 +171,12 @@ async fn read(session: &Session, keyspace: &str, table: &str, columns: &[&str]) 
 /// Rows of `big`: all of them but the refused, every byte of them.
 pub(super) async fn all_but_the_refused_are_there(session: &Session, keyspace: &str) -> Result<()> {
     let query = format!("SELECT pk, ck, m, a, b, c, WRITETIME(a) FROM {keyspace}.big");
-    type Row = (i32, i32, Option<Vec<(i32, Vec<u8>)>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
+    type Row = (i32, i32, Option<BTreeMap<i32, Vec<u8>>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
     let found = session.query_unpaged(query, ()).await?.into_rows_result()?;
     let mut sizes = Vec::new();
     for row in found.rows::<Row>()? {
         let (pk, ck, m, a, b, c, time) = row?;
-        let map: usize = m.unwrap_or_default().iter().map(|(_, value)| value.len()).sum();
+        let map: usize = m.unwrap_or_default().values().map(Vec::len).sum();
         let [a, b, c] = [a, b, c].map(|value| value.map_or(0, |value| value.len()));
         ensure!(time.is_none_or(|time| time == ONE_TIME), "{pk}, {ck}: written at {time:?}");
         sizes.push((pk, ck, [map, a, b, c]));
