@@ -119,7 +119,7 @@ fn options(restore: &Restore) -> RestoreOptions {
         read_level: restore.read_level.clone(),
         accept_degraded: restore.accept_degraded,
         ttl: ttl(restore.ttl),
-        ..RestoreOptions::default()
+        strict: restore.strict,
     }
 }
 

@@ -58,6 +58,7 @@ async fn odd_names_and_values_come_back_and_what_cannot_is_named() -> Result<()>
     let id = version.version.id.as_str();
     what_can_be_restored_is_and_the_rest_is_named(&system, &session, id).await?;
     nothing_but_refusals_is_a_failure(&system, id).await?;
+    strict_ends_at_the_first_refusal(&system, id).await?;
     a_full_cache_of_statements_is_no_obstacle(&system, &session).await
 }
 
@@ -102,6 +103,17 @@ async fn nothing_but_refusals_is_a_failure(system: &System, id: &str) -> Result<
     let outcome = system.cli.outcome(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     let detail = outcome.answer["error"]["detail"].as_str().unwrap_or_default();
     ensure!(outcome.code == 1 && detail.contains("nothing could be written"), "{outcome:?}");
+    Ok(())
+}
+
+/// As a user asks for it who would rather have nothing than a part.
+async fn strict_ends_at_the_first_refusal(system: &System, id: &str) -> Result<()> {
+    let more: &[&str] = &["--only", "Odd/big", "--strict"];
+    let restore = Restore { version: id, to: "destination", from: "Odd", into: "Strict", replication_factor: 1, more };
+    let arguments = restore.arguments();
+    let outcome = system.cli.outcome(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let detail = outcome.answer["error"]["detail"].as_str().unwrap_or_default();
+    ensure!(outcome.code == 1 && (detail.contains("1536000") || detail.contains("column_value_size")), "{outcome:?}");
     Ok(())
 }
 

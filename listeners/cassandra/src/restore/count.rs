@@ -14,7 +14,7 @@ use crate::{
     connect,
     restore::{
         objects,
-        observe::{Observed, observe},
+        observe::{Observed, Unseen, observe},
     },
     spec::CassandraSpec,
     undo::{self, UndoObject},
@@ -34,7 +34,7 @@ pub async fn run(
     let targets: BTreeSet<(String, String)> = plan.objects.iter().filter_map(parts).collect();
     let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
-    let seen = seen.map_err(|why| Error::retryable("TM-REST-0202", format!("look at the destination: {why}")))?;
+    let seen = seen.map_err(Unseen::into_error)?;
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;

@@ -28,7 +28,7 @@ use crate::{
         feed::{Piece, feed},
         made::Failed,
         objects,
-        observe::{Contents, Observed, observe},
+        observe::{Contents, Observed, Unseen, observe},
         pipeline::{Bounds, Pipeline},
         plan,
         schema::{Built, added_column, built},
@@ -57,7 +57,7 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
     let targets = targets(plan);
     let keyspaces: BTreeSet<String> = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
-    let seen = seen.map_err(|why| Error::retryable("TM-REST-0202", format!("look at the destination: {why}")))?;
+    let seen = seen.map_err(Unseen::into_error)?;
     let checkpoint = match &control.checkpoint {
         Some(saved) => Checkpoint::parse(saved, plan)?,
         None => begin(job, plan, &seen, &control).await?,

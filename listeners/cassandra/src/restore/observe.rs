@@ -9,7 +9,7 @@ use std::{
 use futures::TryStreamExt;
 use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
 use tidemark_gateway::Env;
-use tidemark_listener_core::chain::chain;
+use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
     cluster::KeyspaceSchema,
@@ -125,6 +125,17 @@ pub struct Unseen {
     pub why: String,
     /// What to do about it.
     pub hint: &'static str,
+    /// True where a later look may succeed.
+    pub retryable: bool,
+}
+
+impl Unseen {
+    /// The error of a run that needs to see its destination.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        let Self { why, hint, retryable } = self;
+        Error { retryable, ..Error::new("TM-REST-0202", format!("look at the destination: {why}")) }.with_hint(hint)
+    }
 }
 
 impl fmt::Display for Unseen {
@@ -135,13 +146,13 @@ impl fmt::Display for Unseen {
 
 impl From<connect::Error> for Unseen {
     fn from(error: connect::Error) -> Self {
-        Self { why: chain(&error), hint: error.hint() }
+        Self { why: chain(&error), hint: error.hint(), retryable: error.is_retryable() }
     }
 }
 
 impl From<describe::Error> for Unseen {
     fn from(error: describe::Error) -> Self {
-        Self { why: chain(&error), hint: error.hint() }
+        Self { why: chain(&error), hint: error.hint(), retryable: error.is_retryable() }
     }
 }
 
@@ -238,7 +249,8 @@ pub async fn connect_any(spec: &CassandraSpec) -> Result<Session, Unseen> {
         }
     }
     let hint = reasons.first().map_or("name a contact point", |first| first.hint);
-    Err(Unseen { why: reasons.into_iter().map(|reason| reason.why).collect::<Vec<_>>().join("; "), hint })
+    let retryable = reasons.iter().any(|reason| reason.retryable);
+    Err(Unseen { why: reasons.into_iter().map(|reason| reason.why).collect::<Vec<_>>().join("; "), hint, retryable })
 }
 
 /// Host ids of the nodes that the driver is connected with.

@@ -148,7 +148,10 @@ impl State {
         if parsed.instant != instant {
             return Err(refuse(format!("its instant is {}, and not {instant}", parsed.instant)));
         }
-        Ok(parsed)
+        match parsed.place.fault() {
+            Some(fault) => Err(refuse(fault)),
+            None => Ok(parsed),
+        }
     }
 
     /// As JSON.
@@ -198,6 +201,12 @@ mod tests {
         assert_eq!(back, state);
         assert_eq!(State::parse(state.to_value(), 6).unwrap_err().code, "TM-REST-0501");
         assert_eq!(State::parse(Value::Null, 5).unwrap_err().code, "TM-REST-0501");
+        let damaged = [("token", serde_json::json!("9x")), ("row", serde_json::json!(["0g"]))];
+        for (name, value) in damaged {
+            let mut saved = state.to_value();
+            saved["place"][name] = value;
+            assert_eq!(State::parse(saved, 5).unwrap_err().code, "TM-REST-0501", "{name}");
+        }
     }
 
     #[test]

@@ -403,7 +403,7 @@ fn an_unreachable_destination_fails_the_plan_but_still_shows_it() {
         &wanted,
         &options(),
         "10.0.0.1:9042",
-        &Err(Unseen { why: "refused".into(), hint: "check the credentials" }),
+        &Err(Unseen { why: "refused".into(), hint: "check the credentials", retryable: false }),
     );
     assert_eq!(refusals(&plan)[0].name, "connect");
     assert_eq!(plan.rows, 8);

@@ -40,6 +40,14 @@ pub(in crate::undo) struct Place {
 }
 
 impl Place {
+    /// What no cutter has written, if anything.
+    pub(in crate::undo) fn fault(&self) -> Option<String> {
+        let token = self.token.iter().find(|token| token.parse::<i64>().is_err());
+        let values = self.row.iter().flatten().flatten();
+        let value = values.into_iter().find(|value| hex::decode(value).is_err());
+        token.map(|token| format!("{token:?} is no token")).or(value.map(|value| format!("{value:?} is no value")))
+    }
+
     fn covered(&self) -> Option<i64> {
         self.token.as_ref()?.parse().ok()
     }
