@@ -55,11 +55,16 @@ pub async fn modes(session: &Session) -> Result<BTreeMap<String, Vec<String>>, E
         statement.set_consistency(Consistency::One);
         statement.set_load_balancing_policy(Some(this_one));
         let found: Vec<(Option<String>,)> = rows(session, "system_views.settings", statement, ()).await?;
-        for mode in found.into_iter().filter_map(|(mode,)| mode) {
-            modes.entry(mode.to_ascii_uppercase()).or_default().push(node.address.ip().to_string());
+        for (mode,) in found {
+            modes.entry(mode_of(mode)).or_default().push(node.address.ip().to_string());
         }
     }
     Ok(modes)
+}
+
+/// A node whose configuration names no mode answers with null, and has the mode that 5.0 starts with.
+fn mode_of(told: Option<String>) -> String {
+    told.map_or_else(|| "CASSANDRA_4".to_owned(), |mode| mode.to_ascii_uppercase())
 }
 
 /// Releases among the nodes, ascending; what has no known form of a version stands for none.
@@ -86,6 +91,12 @@ mod tests {
 
     fn member(host: &str, release: &str, schema: &str) -> Member {
         Member { host_id: host.into(), release: release.into(), schema_version: schema.into() }
+    }
+
+    #[test]
+    fn a_mode_that_is_not_configured_is_the_default() {
+        assert_eq!(mode_of(None), "CASSANDRA_4");
+        assert_eq!(mode_of(Some("upgrading".into())), "UPGRADING");
     }
 
     #[test]
