@@ -66,7 +66,7 @@ async fn fill(session: &Session) -> Result<()> {
         "CREATE FUNCTION ks.plus(s int, v int) CALLED ON NULL INPUT RETURNS int LANGUAGE java AS \
          $$ return s + (v == null ? 0 : v); $$",
         "CREATE AGGREGATE ks.total(int) SFUNC plus STYPE int INITCOND 0",
-        "CREATE FUNCTION ks.hide(v text, by text) CALLED ON NULL INPUT RETURNS text LANGUAGE java AS $$ return by; $$",
+        "CREATE FUNCTION ks.hide(v text, w text) CALLED ON NULL INPUT RETURNS text LANGUAGE java AS $$ return w; $$",
         "CREATE TABLE ks.t (k int PRIMARY KEY, v text MASKED WITH ks.hide('-'), p frozen<pair>)",
         "CREATE TRIGGER \"Quiet\" ON ks.t USING 'Silent'",
     ];

@@ -3,9 +3,10 @@
 
 mod data;
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{convert::Infallible, fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures::{StreamExt, future::try_join_all, stream::FuturesUnordered};
 use scylla::{
     client::session::Session,
     errors::{DbError, ExecutionError, RequestAttemptError},
@@ -15,6 +16,7 @@ use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
     cql, paths,
     system::{self, Restore, System},
+    wait::{self, Look},
 };
 
 /// Loopback network of this test.
@@ -117,8 +119,8 @@ async fn strict_ends_at_the_first_refusal(system: &System, id: &str) -> Result<(
     Ok(())
 }
 
-/// Others keep the node's cache full of statements that are used all the time: one that was just prepared is gone before it
-/// is executed.
+/// Others keep the node's cache full of statements that are used all the time, and prepare new ones: what was just prepared is
+/// gone before it is executed.
 async fn a_full_cache_of_statements_is_no_obstacle(system: &System, session: &Session) -> Result<()> {
     for n in 0..data::HOT_STATEMENTS {
         let statement = session.prepare(format!("SELECT v AS f{n} FROM \"Odd\".hot WHERE pk = ?")).await?;
@@ -126,19 +128,46 @@ async fn a_full_cache_of_statements_is_no_obstacle(system: &System, session: &Se
             session.execute_unpaged(&statement, (1,)).await?;
         }
     }
-    let query = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let answer = session.query_unpaged(query, ("Odd",)).await;
-    let evicted = |error: &ExecutionError| {
-        use RequestAttemptError::DbError as Answer;
-        matches!(error, ExecutionError::LastAttemptError(Answer(DbError::Unprepared { .. }, _)))
+    let preparers = (0..data::PREPARERS).map(|preparer| prepare_on(session, preparer));
+    let checks = async {
+        a_prepared_statement_is_evicted(session).await?;
+        system.cli.outcome(&["source", "test", "source"]).await
     };
-    ensure!(
-        answer.as_ref().is_err_and(evicted),
-        "the cache keeps new statements: the recipe does not work: {answer:?}"
-    );
-    let checks = system.cli.outcome(&["source", "test", "source"]).await?;
+    let checks = tokio::select! {
+        ended = try_join_all(preparers) => bail!("statements are prepared no more: {ended:?}"),
+        checks = checks => checks?,
+    };
     let failed: Vec<&Value> =
         checks.answer["lines"].as_array().context("no lines")?.iter().filter(|line| line["status"] == "fail").collect();
     ensure!(failed.is_empty() && checks.code == 0, "{failed:?} of {checks:?}");
     Ok(())
+}
+
+/// Prepares one new statement after the other.
+async fn prepare_on(session: &Session, preparer: usize) -> Result<Infallible> {
+    for n in 0_u64.. {
+        session.prepare(format!("SELECT v AS n{preparer}_{n} FROM \"Odd\".hot WHERE pk = ?")).await?;
+    }
+    bail!("all numbers were used")
+}
+
+/// Who prepares is told sooner or later that its statement is not there: else the recipe shows nothing.
+async fn a_prepared_statement_is_evicted(session: &Session) -> Result<()> {
+    let query = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    wait::until("an evicted statement", Duration::from_secs(60), async || {
+        let mut answers =
+            (0..data::ASKED).map(|_| session.query_unpaged(query, ("Odd",))).collect::<FuturesUnordered<_>>();
+        while let Some(answer) = answers.next().await {
+            if answer.as_ref().is_err_and(is_evicted) {
+                return Ok(Look::Ready(()));
+            }
+        }
+        Ok(Look::Not("all were executed".to_owned()))
+    })
+    .await
+}
+
+fn is_evicted(error: &ExecutionError) -> bool {
+    use RequestAttemptError::DbError as Answer;
+    matches!(error, ExecutionError::LastAttemptError(Answer(DbError::Unprepared { .. }, _)))
 }

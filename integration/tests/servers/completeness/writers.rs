@@ -31,6 +31,8 @@ const WRITERS: usize = 2;
 const ROW_BYTES: usize = 512;
 /// Time between two rows of a writer.
 const BEAT: Duration = Duration::from_millis(20);
+/// Longest time between two changes, ms: three of them meet a capture at any of its steps.
+const LONGEST_PAUSE: u64 = 4_000;
 /// Rows acknowledged before the first capture, and between two.
 const AHEAD: usize = 400;
 /// Longest time until so many are.
@@ -92,7 +94,7 @@ async fn disturb(session: &Shared, flush: Vec<String>, seed: u64) -> Result<()> 
             true => format!("ALTER TABLE ks.t ADD c{seed} int"),
             false => format!("ALTER TABLE ks.t WITH comment = '{seed} {number}'"),
         };
-        pass(Duration::from_millis(random.random_range(0..2000))).await?;
+        pass(Duration::from_millis(random.random_range(0..LONGEST_PAUSE))).await?;
         session.query_unpaged(change, ()).await?;
     }
     ensure!(flush.wait().await?.success(), "a flush failed");
@@ -102,7 +104,10 @@ async fn disturb(session: &Shared, flush: Vec<String>, seed: u64) -> Result<()> 
 /// Lets a random time pass: the only way to a random moment.
 async fn pass(time: Duration) -> Result<()> {
     let env = Env::system();
-    wait::until("a moment", time + Duration::from_secs(10), async || Ok(Look::when(env.monotonic() >= time, || "too early".to_owned()))).await
+    wait::until("a moment", time + Duration::from_secs(10), async || {
+        Ok(Look::when(env.monotonic() >= time, || "too early".to_owned()))
+    })
+    .await
 }
 
 /// Rows and when they were acknowledged.

@@ -21,6 +21,9 @@ const COLUMNS: usize = 40;
 /// Statements in use that fill a cache of 1 MiB, and how often each was used.
 pub(super) const HOT_STATEMENTS: usize = 600;
 pub(super) const HOT_USES: usize = 4;
+/// Who prepares new statements at the same time, and who asks with one.
+pub(super) const PREPARERS: usize = 4;
+pub(super) const ASKED: usize = 32;
 /// A KiB.
 const KIB: usize = 1024;
 
@@ -171,7 +174,8 @@ async fn read(session: &Session, keyspace: &str, table: &str, columns: &[&str]) 
 /// Rows of `big`: all of them but the refused, every byte of them.
 pub(super) async fn all_but_the_refused_are_there(session: &Session, keyspace: &str) -> Result<()> {
     let query = format!("SELECT pk, ck, m, a, b, c, WRITETIME(a) FROM {keyspace}.big");
-    type Row = (i32, i32, Option<BTreeMap<i32, Vec<u8>>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
+    type Row =
+        (i32, i32, Option<BTreeMap<i32, Vec<u8>>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
     let found = session.query_unpaged(query, ()).await?.into_rows_result()?;
     let mut sizes = Vec::new();
     for row in found.rows::<Row>()? {
