@@ -61,12 +61,14 @@ impl Restoring<'_> {
         let counted = self.run("plan", &[&undo[..], &["--count"]].concat()).await?.operation()?;
         let counted = counted.result.context("no counts")?;
         expect(&counted, &[("come_back", TENTH), ("change", TENTH), ("would_be_removed", 0), ("untouched", SAME)])?;
+        expect(&counted, &[("rows_kept", 0), ("rows_newer", 0)])?;
         let changed = rows(session, "ks.t").await?;
         let typed = [&undo[..], &["--confirm-target", "ks/t"]].concat();
         let done = self.run("run", &typed).await?;
         let result = done.operation()?.result.context("no result")?;
         ensure!(done.code == 0, "{done:?}");
         expect(&result, &[("rows_written", 2 * TENTH), ("rows_untouched", SAME), ("differing_rows", 0)])?;
+        expect(&result, &[("rows_kept", 0)])?;
         let whole: BTreeMap<i32, String> = (0..ROWS).map(|k| (k, before(k))).collect();
         ensure!(rows(session, "ks.t").await? == whole, "the undone table is not the version's");
 

@@ -58,6 +58,7 @@ async fn a_mistake_is_undone_in_place_and_what_came_later_stays() -> Result<()> 
     undone_while_the_application_writes(&engine, &session, &before).await?;
     what_the_version_does_not_have_goes_when_asked(&engine, &session, &before).await?;
     only_what_is_chosen_is_undone(&engine, &session, &before).await?;
+    a_list_that_was_set_by_index_meanwhile_is_named(&engine, &session, &before).await?;
     deletions_of_the_future_are_named(&engine, &session, &before).await?;
     deleted::ranges_full_of_deleted_rows_are_halved(&system, &cluster, &session).await?;
     killed::an_undo_goes_on_after_the_daemon_is_killed(&mut system, &cluster, &session).await
@@ -144,6 +145,7 @@ async fn nothing_is_written_where_nothing_differs(
     let count = engine.count(Options::default()).await?;
     ensure!((count.come_back, count.change, count.would_be_removed) == (0, 0, 0), "{count:?}");
     ensure!(count.untouched == rows(before) && count.unreadable_ranges.is_empty(), "{} rows: {count:?}", rows(before));
+    ensure!((count.rows_kept, count.rows_newer) == (0, 0), "{count:?}");
     let report = engine.run(instant().await?, Options { remove: true, ..Options::default() }).await?;
     ensure!((report.rows_read, report.rows_untouched) == (rows(before), rows(before)), "{report:?}");
     ensure!(report.rows_written == 0 && report.differing_rows == 0, "{report:?}");
@@ -254,13 +256,15 @@ async fn what_the_version_does_not_have_goes_when_asked(
     let with_extras = compare::read(session, "ks", "t").await?;
     let count = engine.count(Options::default()).await?;
     ensure!(count.would_be_removed == 303 && count.come_back == 0, "{count:?}");
+    // Besides these rows, three and a static one hold more than in the version.
+    ensure!(count.rows_kept == 307, "{count:?}");
     // `a` of one row is another value; everything else is more than the version has.
     let report = engine.run(instant().await?, Options::default()).await?;
-    ensure!(report.rows_written == 1 && report.rows_removed == 0, "{report:?}");
+    ensure!(report.rows_written == 1 && report.rows_removed == 0 && report.rows_kept == 307, "{report:?}");
     let found = compare::read(session, "ks", "t").await?;
     ensure!(found.rows.len() == with_extras.rows.len(), "something was removed unasked");
     let report = engine.run(instant().await?, Options { remove: true, ..Options::default() }).await?;
-    ensure!(report.rows_removed == 303 && report.differing_rows == 0, "{report:?}");
+    ensure!(report.rows_removed == 303 && report.differing_rows == 0 && report.rows_kept == 0, "{report:?}");
     expect(session, "the table without what the version does not have", before).await
 }
 
@@ -302,4 +306,20 @@ async fn deletions_of_the_future_are_named(engine: &Engine, session: &Session, b
     let report = engine.run(future + 1, Options::default()).await?;
     ensure!(report.differing_rows == 0 && report.rows_written == 3, "{report:?}");
     expect(session, "the table after an undo from the future", before).await
+}
+
+async fn a_list_that_was_set_by_index_meanwhile_is_named(
+    engine: &Engine,
+    session: &Session,
+    before: &TableImage,
+) -> Result<()> {
+    let at = instant().await?;
+    run_all(session, vec!["UPDATE ks.t SET l[1] = 77 WHERE pk = 50 AND ck = 4".to_owned()]).await?;
+    let report = engine.run(at, Options::default()).await?;
+    let named = report.differing.iter().any(|row| row.key == "pk = 50 AND ck = 4" && row.why.contains("list"));
+    ensure!(report.differing_rows == 1 && named, "{report:?}");
+    // What was set is no more than what the version does not have, once it is older than the instant.
+    let report = engine.run(instant().await?, Options { remove: true, ..Options::default() }).await?;
+    ensure!(report.differing_rows == 0, "{report:?}");
+    expect(session, "the table after its list was replaced", before).await
 }

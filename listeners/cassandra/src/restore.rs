@@ -11,7 +11,7 @@ pub mod feed;
 pub mod fit;
 pub mod functions;
 mod lists;
-mod load;
+pub(crate) mod load;
 pub mod made;
 mod merged;
 pub mod objects;

@@ -33,11 +33,11 @@ use tidemark_listener_core::{
     driver::{CheckpointSaver, Error, PlannedObject, RestoreJob, RestoreReport, UndoCounts},
     progress::{Progress, ProgressSink},
 };
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    restore::{objects, observe::Observed},
+    restore::{objects, observe::Observed, target::Level},
     spec::CassandraSpec,
     undo::{
         keep::Keeper,
@@ -45,7 +45,7 @@ use crate::{
         spans::{Cutter, Place, Span},
         state::State,
         table::Table,
-        work::Work,
+        work::{Attempts, Work},
     },
 };
 
@@ -69,6 +69,8 @@ pub struct UndoObject<'a> {
     pub seen: &'a Observed,
     /// A session that knows the destination's tables.
     pub session: Arc<Session>,
+    /// Level of writes.
+    pub level: Arc<Level>,
     /// The table in the plan.
     pub planned: &'a PlannedObject,
     /// Its entry in the version.
@@ -95,7 +97,7 @@ pub async fn run(
     let table = Table::open(object, instant).await?;
     table.refuse_later_drops().await?;
     let (keeper, requests) = Keeper::saving(state);
-    let work = Work { table: &table, keeper, attempt: OnceCell::new() };
+    let work = Work { table: &table, keeper, attempt: Attempts::default() };
     tokio::select! {
         biased;
         driven = drive(object, &work) => driven?,
@@ -103,7 +105,7 @@ pub async fn run(
         () = work.keeper.serve(save, requests) => return Err(keep::ended()),
     }
     let state = work.keeper.into_state();
-    Ok(state.report(&object.planned.target))
+    Ok(state.report(&object.planned.target, table.remove))
 }
 
 /// Compares a table with the version and writes nothing. What is newer than now, less the bound of the clients' clocks, counts
@@ -115,7 +117,7 @@ pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Error> {
     let now = object.job.env.now().as_microsecond();
     let instant = now - object.job.options.client_clock_bound_micros;
     let table = Table::open(object, instant).await?;
-    let work = Work { table: &table, keeper: Keeper::counting(State::start(instant)), attempt: OnceCell::new() };
+    let work = Work { table: &table, keeper: Keeper::counting(State::start(instant)), attempt: Attempts::default() };
     drive(object, &work).await?;
     let state = work.keeper.into_state();
     let totals = state.outcome.totals;
@@ -126,6 +128,8 @@ pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Error> {
         change: totals.changed,
         would_be_removed: totals.extra,
         untouched: totals.untouched,
+        rows_kept: totals.kept,
+        rows_newer: totals.newer,
         newest_write_micros: totals.newest,
         unreadable_ranges: state.outcome.unreadable,
     })

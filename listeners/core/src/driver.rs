@@ -407,7 +407,7 @@ pub struct UndoInstant {
     pub micros: i64,
     /// Whose clock was the lowest, for people.
     pub lowest: String,
-    /// Nodes whose clocks could not be read, because they are down.
+    /// Nodes whose clocks could not be read, with the reason: they may be down, or only out of our reach.
     pub unread: Vec<String>,
     /// Time after which a write that was not acknowledged cannot land at the destination any more, ms.
     pub settle_millis: u64,
@@ -427,8 +427,13 @@ pub struct UndoCounts {
     pub change: u64,
     /// Rows of the target that the version does not have.
     pub would_be_removed: u64,
-    /// Rows that are equal.
+    /// Rows that are equal in all respects.
     pub untouched: u64,
+    /// Rows with something that the version does not have and that would stay; they may be among the others, but for those
+    /// that are equal.
+    pub rows_kept: u64,
+    /// Rows with something newer than an undo that starts now, as [`RestoreReport::rows_newer`].
+    pub rows_newer: u64,
     /// Time of the newest write found in what differs, µs since 1970; `None` where none can be read.
     pub newest_write_micros: Option<i64>,
     /// Ranges of the target that could not be read, with the reason.
@@ -472,8 +477,12 @@ pub struct RestoreReport {
     pub rows_verified: u64,
     /// Rows of an undo's targets that were read and compared.
     pub rows_read: u64,
-    /// Rows that an undo found equal and did not write.
+    /// Rows that an undo found equal in all respects and did not write.
     pub rows_untouched: u64,
+    /// Rows with something that the version does not have (the whole row, a value, an element) and that an undo left there;
+    /// they may be written besides.
+    #[serde(default)]
+    pub rows_kept: u64,
     /// Rows that an undo removed.
     pub rows_removed: u64,
     /// Rows with data newer than an undo's instant, which stays; where its time can be read.

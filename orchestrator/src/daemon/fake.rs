@@ -283,6 +283,8 @@ impl SourceDriver for Driver {
             change: 1,
             would_be_removed: 0,
             untouched: 7,
+            rows_kept: 3,
+            rows_newer: 0,
             newest_write_micros: None,
             unreadable_ranges: vec![],
         };

@@ -48,6 +48,8 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "change": sum(|c| c.change),
         "would_be_removed": sum(|c| c.would_be_removed),
         "untouched": sum(|c| c.untouched),
+        "rows_kept": sum(|c| c.rows_kept),
+        "rows_newer": sum(|c| c.rows_newer),
         "objects": counts,
     });
     Ok(Completion { result, warnings })

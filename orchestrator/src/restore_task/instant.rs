@@ -2,7 +2,9 @@
 //!
 //! It must lie after the damage. What a person asks to be undone was written before they asked, by clients whose clocks are
 //! off by at most the declared bound: so the instant is taken again until it lies that much after the moment it was asked
-//! for. Then writes that were sent before it get the time to land that the destination allows them.
+//! for. A node whose clock cannot be read may be up for others and stamp their writes: unless the undo is to do without a
+//! replica, it is waited for as well. Then writes that were sent before the instant get the time to land that the destination
+//! allows them.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::tasks::{Failure, TaskContext};
 /// Part of the checkpoint that holds the instant.
 const PART: &str = "instant";
 
-/// Longest wait for an instant that lies after the damage, beyond the bound of the clients' clocks.
+/// Longest wait for an instant that lies after the damage and below all clocks, beyond the bound of the clients' clocks.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(30);
 
 /// Time between two looks at the clocks.
@@ -36,7 +38,8 @@ pub(super) struct Fixed {
 /// The instant of this task, by this run or an earlier one; returns when no write from before it can land any more.
 ///
 /// # Errors
-/// The driver's; `TM-REST-0013` where a clock stays so far behind that the damage would not be undone.
+/// The driver's; `TM-REST-0011` where a clock cannot be read and every replica is asked, `TM-REST-0013` where one stays so far
+/// behind that the damage would not be undone.
 pub(super) async fn fixed(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> Result<Fixed, Failure> {
     let fixed = match context.checkpoints.load(PART).await? {
         Some(fixed) => fixed,
@@ -61,16 +64,35 @@ async fn fix(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> R
     loop {
         let instant = prepared.driver.undo_instant(&prepared.job).await?;
         let at = prepared.job.env.now();
-        let short = asked.as_microsecond().saturating_add(bound).saturating_sub(instant.micros);
-        if short <= 0 {
+        let Some(why) = obstacle(&instant, asked, restore) else {
             tracing::info!(task = %context.task.id, instant_micros = instant.micros, lowest = instant.lowest, "instant of the undo fixed");
             return Ok(Fixed { instant, at });
-        }
+        };
         if at.duration_since(began) > LONGEST_WAIT + SignedDuration::from_micros(bound.saturating_mul(2)) {
-            return Err(behind(&instant, short));
+            return Err(why);
         }
         pause(context, "wait until the damage lies before the instant", LOOK).await?;
     }
+}
+
+/// Why an undo cannot have this instant yet.
+fn obstacle(instant: &UndoInstant, asked: Timestamp, restore: &Restore) -> Option<Failure> {
+    if reads_at_all(restore) && !instant.unread.is_empty() {
+        return Some(unread(instant));
+    }
+    let short = asked.as_microsecond().saturating_add(bound_micros(restore)).saturating_sub(instant.micros);
+    (short > 0).then(|| behind(instant, short))
+}
+
+/// True where every replica is asked, so that all nodes must be up.
+fn reads_at_all(restore: &Restore) -> bool {
+    restore.read_level.as_deref().is_none_or(|level| level.eq_ignore_ascii_case("all"))
+}
+
+fn unread(instant: &UndoInstant) -> Failure {
+    let words = format!("clocks of the destination cannot be read: {}", instant.unread.join("; "));
+    Failure::permanent("TM-REST-0011", words)
+        .with_hint("let the daemon reach the node; for a node that is down: --read-level quorum")
 }
 
 fn behind(instant: &UndoInstant, short_micros: i64) -> Failure {
@@ -87,5 +109,35 @@ async fn pause(context: &TaskContext, phase: &str, time: Duration) -> Result<(),
     tokio::select! {
         () = context.cancel.cancelled() => Err(Failure::cancelled()),
         () = tokio::time::sleep(time) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Code of what is in the way of an undo that was asked for at 1 s, with a bound of 5 ms.
+    fn obstacle_to(micros: i64, unread: &[&str], read_level: Option<&str>) -> Option<String> {
+        let unread = unread.iter().map(|node| (*node).to_owned()).collect();
+        let instant = UndoInstant { micros, lowest: "n1".to_owned(), unread, settle_millis: 1 };
+        let whole = json!({"version": "v", "to": "prod", "read_level": read_level, "client_clock_bound_millis": 5});
+        let restore = serde_json::from_value(whole).unwrap();
+        obstacle(&instant, Timestamp::from_second(1).unwrap(), &restore).map(|failure| failure.code)
+    }
+
+    #[test]
+    fn an_instant_must_lie_after_the_damage() {
+        assert_eq!(obstacle_to(1_004_999, &[], None).as_deref(), Some("TM-REST-0013"));
+        assert_eq!(obstacle_to(1_005_000, &[], None), None);
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_read_is_waited_for_where_every_replica_is_asked() {
+        for level in [None, Some("all"), Some("ALL")] {
+            assert_eq!(obstacle_to(2_000_000, &["n2: refused"], level).as_deref(), Some("TM-REST-0011"), "{level:?}");
+        }
+        assert_eq!(obstacle_to(2_000_000, &["n2: refused"], Some("quorum")), None);
     }
 }

@@ -42,7 +42,7 @@ pub struct Restore {
     /// Columns by name; all where empty.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Level to read an undo's target at; one that meets every acknowledged write by default.
+    /// Level to read an undo's target at, `all` or a quorum; one that meets every acknowledged write by default.
     #[serde(default)]
     pub read_level: Option<String>,
     /// How far the clocks of the destination's clients may be off, ms; 1,000 where absent.

@@ -257,7 +257,7 @@ pub(super) struct RestoreArguments {
     /// Columns, with commas between; all by default.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(super) columns: Vec<String>,
-    /// Level to read an undo's target at; one that meets every acknowledged write by default.
+    /// Level to read an undo's target at, `all` or a quorum; one that meets every acknowledged write by default.
     #[arg(long, value_name = "LEVEL")]
     pub(super) read_level: Option<String>,
     /// How far the clocks of the application's clients may be off, such as 500ms or 2s; 1s by default.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use object_store::{ObjectStore, local::LocalFileSystem};
-use scylla::client::session::Session;
+use scylla::{client::session::Session, statement::Consistency};
 use serde_json::Value;
 use tidemark_catalog::{
     entry::{Entry, ObjectLine},
@@ -24,6 +24,7 @@ use tidemark_listener_cassandra::{
     restore::{
         objects,
         observe::{Observed, observe},
+        target::Level,
     },
     spec::CassandraSpec,
     undo::{self, UndoObject},
@@ -150,6 +151,7 @@ impl Engine {
             spec: &self.spec,
             seen: &self.seen,
             session: self.session.clone(),
+            level: Arc::new(Level::new(Consistency::All, None)),
             planned,
             entry: &self.entry,
             progress: Arc::new(|_| {}),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use scylla::client::session::Session;
+use scylla::{client::session::Session, statement::Consistency};
 use tidemark_listener_core::{
     chain::chain,
     driver::{Action, Error, PlannedObject, RestoreJob, RestorePlan, UndoCounts},
@@ -15,6 +15,7 @@ use crate::{
     restore::{
         objects,
         observe::{Observed, Unseen, observe},
+        target::Level,
     },
     spec::CassandraSpec,
     undo::{self, UndoObject},
@@ -71,6 +72,8 @@ impl Counting<'_> {
             spec: self.spec,
             seen: self.seen,
             session: self.session.clone(),
+            // Nothing is written.
+            level: Arc::new(Level::new(Consistency::All, None)),
             planned,
             entry: &entry,
             progress: self.progress.clone(),

@@ -293,6 +293,7 @@ impl<'a> Run<'a> {
             spec: &self.spec,
             seen: &self.seen,
             session: self.session.clone(),
+            level: self.level.clone(),
             planned,
             entry,
             progress: control.progress.clone(),

@@ -168,12 +168,7 @@ impl Target {
     /// Clustering and writes of one row.
     fn row(&self, piece: &Piece, row: &Row, is_static: bool, now: u32) -> Result<(Arc<[Bytes]>, Vec<Write>), Error> {
         let refuse = |place: &[Bytes], source: writes::Error| {
-            let text = format!("{}: {}", self.place(&piece.key, place), chain(&source));
-            match source {
-                writes::Error::Ttl(_) => Error::new("TM-REST-0303", text).with_hint(TTL_HINT),
-                writes::Error::Large { .. } => Error::new("TM-REST-0304", text).with_hint(LARGE_HINT),
-                _ => Error::new("TM-REST-0302", text),
-            }
+            unwritable(format!("{}: {}", self.place(&piece.key, place), chain(&source)), &source)
         };
         let values = clustering(&self.schema, row).map_err(|source| refuse(&[], source))?;
         let clock = self.clock(now);
@@ -268,6 +263,15 @@ impl Target {
         let seconds =
             u32::try_from(took.as_secs()).unwrap_or(u32::MAX).saturating_add(u32::from(took.subsec_nanos() > 0));
         self.slowest_write_seconds.fetch_max(seconds, Ordering::Relaxed);
+    }
+}
+
+/// The error for a row that cannot be written, in these words.
+pub(crate) fn unwritable(text: String, source: &writes::Error) -> Error {
+    match source {
+        writes::Error::Ttl(_) => Error::new("TM-REST-0303", text).with_hint(TTL_HINT),
+        writes::Error::Large { .. } => Error::new("TM-REST-0304", text).with_hint(LARGE_HINT),
+        _ => Error::new("TM-REST-0302", text),
     }
 }
 

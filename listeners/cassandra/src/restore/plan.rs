@@ -24,7 +24,7 @@ use crate::{
         fit,
         observe::{Observed, Unseen},
         renamed, schema,
-        target::parse_level,
+        target::{parse_level, parse_read_level},
         ttl::LAST_EXPIRY_2038,
     },
 };
@@ -119,8 +119,9 @@ impl Planner<'_> {
                 "leave --remove away, or choose --if-exists undo",
             );
         }
-        if let Some(level) = self.options.read_level.clone().filter(|l| parse_level(l).is_none()) {
-            self.fail("read-level", &level, "not a level that a restore reads at", "use all, quorum or local_quorum");
+        if let Some(level) = self.options.read_level.clone().filter(|l| parse_read_level(l).is_none()) {
+            let detail = "not a level that an undo reads at: what it does not see would count as gone";
+            self.fail("read-level", &level, detail, "use all, quorum, each_quorum or local_quorum");
         }
         if self.wanted.is_empty() {
             self.fail("objects", "restore", "there is nothing to restore", "name objects of the version");

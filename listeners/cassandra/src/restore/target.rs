@@ -88,6 +88,15 @@ pub fn parse_level(name: &str) -> Option<Consistency> {
     LEVELS.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
 }
 
+/// Levels that an undo can read at: those that meet writes that were acknowledged at a quorum.
+const READ_LEVELS: [Consistency; 4] =
+    [Consistency::All, Consistency::Quorum, Consistency::EachQuorum, Consistency::LocalQuorum];
+
+/// Parses the name of a level that an undo can read at, in any case.
+pub fn parse_read_level(name: &str) -> Option<Consistency> {
+    parse_level(name).filter(|level| READ_LEVELS.contains(level))
+}
+
 /// Name of a level as CQL writes it.
 pub fn level_name(level: Consistency) -> String {
     let known = LEVELS.iter().find(|(_, known)| *known == level);
@@ -338,6 +347,8 @@ mod tests {
         assert_eq!(parse_level("local-quorum"), Some(Consistency::LocalQuorum));
         assert_eq!(parse_level("any"), None);
         assert_eq!(parse_level("serial"), None);
+        assert_eq!(parse_read_level("each_quorum"), Some(Consistency::EachQuorum));
+        assert_eq!(["one", "local_one", "two", "three", "any"].map(parse_read_level), [None; 5]);
         assert_eq!(level_name(Consistency::LocalQuorum), "LOCAL_QUORUM");
     }
 

@@ -56,6 +56,7 @@ pub(super) fn add(sum: &mut RestoreReport, one: RestoreReport) {
     sum.rows_verified += one.rows_verified;
     sum.rows_read += one.rows_read;
     sum.rows_untouched += one.rows_untouched;
+    sum.rows_kept += one.rows_kept;
     sum.rows_removed += one.rows_removed;
     sum.rows_newer += one.rows_newer;
     sum.rows_under_newer += one.rows_under_newer;
@@ -81,13 +82,15 @@ mod tests {
         let row = |n: usize| DifferingRow { target: "ks/t".parse().unwrap(), key: n.to_string(), why: String::new() };
         let of = |from: usize| RestoreReport {
             rows_read: 3,
+            rows_kept: 2,
             differing_rows: 80,
             differing: (from..from + 80).map(row).collect(),
             ..RestoreReport::default()
         };
         let mut sum = of(0);
         add(&mut sum, of(80));
-        assert_eq!((sum.rows_read, sum.differing_rows, sum.differing.len()), (6, 160, DIFFERING_KEPT));
+        assert_eq!((sum.rows_read, sum.rows_kept), (6, 4));
+        assert_eq!((sum.differing_rows, sum.differing.len()), (160, DIFFERING_KEPT));
         assert_eq!(sum.differing[99].key, "99");
     }
 }

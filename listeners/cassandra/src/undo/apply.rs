@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use scylla::{
-    errors::{DbError, ExecutionError, RequestAttemptError},
     policies::{load_balancing::LoadBalancingPolicy, retry::FallthroughRetryPolicy},
     statement::{
         batch::{Batch, BatchType},
@@ -17,16 +16,13 @@ use scylla::{
 use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
-    restore::target::Failure,
+    restore::{load::unwritable, refusals::is_about_values, size::WriteSizes, target::Failure},
     undo::{
         fix::{Fix, Mender, Request, Text},
         table::Table,
         work::Work,
     },
 };
-
-/// Most bytes of one request: a mutation must be smaller than half a commit-log segment, 16 MiB by default.
-const REQUEST_BYTES: usize = 8 << 20;
 
 /// Most statements of one request.
 const REQUEST_STATEMENTS: usize = 500;
@@ -35,12 +31,12 @@ const REQUEST_STATEMENTS: usize = 500;
 const PARTITIONS: usize = 8;
 
 /// A row that cannot be written, with the reason.
-pub(super) type Refused = (Fix, String);
+pub(super) type Refused = (Fix, Error);
 
 /// Why a request was not acknowledged.
 enum Unsent {
     /// The destination takes no such value.
-    Refused(String),
+    Refused(Error),
     Failed(Failure),
 }
 
@@ -54,7 +50,9 @@ impl Work<'_> {
     /// Mends rows, which come in order; those that cannot be written are answered.
     ///
     /// # Errors
-    /// `TM-REST-0401` where the destination does not acknowledge within the budget of tries; as the checkpoint cannot be saved.
+    /// `TM-REST-0401` where the destination does not acknowledge within the budget of tries; as the checkpoint cannot be saved;
+    /// where the first refusal is to end the undo, that of the row: `TM-REST-0302`, `TM-REST-0303`, `TM-REST-0304`,
+    /// `TM-REST-0401`.
     pub(super) async fn apply(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Error> {
         // Boxed: of a stream over a borrowing closure the compiler cannot tell that it is Send.
         let partitions = fixes.chunk_by(|a, b| a.partition == b.partition);
@@ -68,19 +66,25 @@ impl Work<'_> {
         match self.send(fixes, false).await {
             Ok(refused) => Ok(refused),
             Err(Unsent::Failed(failure)) => Err(failure.error),
-            Err(Unsent::Refused(why)) if fixes.len() == 1 => Ok(vec![(fixes[0].clone(), why)]),
+            Err(Unsent::Refused(why)) if fixes.len() == 1 => Ok(vec![self.refused(&fixes[0], why)?]),
             Err(Unsent::Refused(_)) => {
                 let mut refused = Vec::new();
                 for fix in fixes {
                     match self.send(std::slice::from_ref(fix), true).await {
                         Ok(more) => refused.extend(more),
                         Err(Unsent::Failed(failure)) => return Err(failure.error),
-                        Err(Unsent::Refused(why)) => refused.push((fix.clone(), why)),
+                        Err(Unsent::Refused(why)) => refused.push(self.refused(fix, why)?),
                     }
                 }
                 Ok(refused)
             }
         }
+    }
+
+    /// A row that cannot be written, unless the first one is to end the undo.
+    fn refused(&self, fix: &Fix, why: Error) -> Result<Refused, Error> {
+        let row = || format!("{}: {}", self.table.name(), self.table.key_text(&fix.partition.values, &fix.clustering));
+        refused(fix, why, self.table.target.refusals.is_strict(), row)
     }
 
     /// Sends what mends rows of one partition. `again` where it was sent before: what was refused may have landed in part.
@@ -113,14 +117,14 @@ impl Work<'_> {
             table: table.target.quoted(),
             stamp: table.stamp,
             list_stamp: table.list_stamp(attempt.unwrap_or_default()),
-            clock: table.target.clock(table.target.now()),
+            clock: table.target.clock(table.now()),
             sizes: table.target.sizes,
         };
         let (mut requests, mut refused) = (Vec::new(), Vec::new());
         for fix in fixes {
             match mender.requests(fix) {
                 Ok(own) => requests.extend(own),
-                Err(source) => refused.push((fix.clone(), chain(&source))),
+                Err(source) => refused.push(self.refused(fix, unwritable(chain(&source), &source))?),
             }
         }
         Ok((requests, refused))
@@ -128,7 +132,7 @@ impl Work<'_> {
 
     async fn send_all(&self, fixes: &[Fix], requests: Vec<Request>) -> Result<(), Unsent> {
         let Some(first) = fixes.first() else { return Ok(()) };
-        let requests = cut(requests);
+        let requests = cut(requests, self.table.target.sizes);
         // Only one coordinator gives the elements of a list growing ids over several requests.
         let appends = requests.iter().flatten().any(|request| request.appends);
         let token = first.partition.token;
@@ -159,7 +163,7 @@ impl Table {
         batch.set_load_balancing_policy(pinned);
         match self.target.session.batch(&batch, values).await {
             Ok(_) => Ok(()),
-            Err(source) if is_refusal(&source) => Err(Unsent::Refused(chain(&source))),
+            Err(source) if is_about_values(&source) => Err(Unsent::Refused(Error::new("TM-REST-0401", chain(&source)))),
             Err(source) => {
                 let what = format!("write {} {}", self.name(), place());
                 Err(Unsent::Failed(Failure::of("TM-REST-0401", &what, &source)))
@@ -175,14 +179,16 @@ impl Table {
     }
 }
 
-/// True where the destination does not take a value, whatever is tried.
-fn is_refusal(error: &ExecutionError) -> bool {
-    let ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) = error else { return false };
-    matches!(error, DbError::Invalid | DbError::ServerError)
+/// A row that cannot be written; where the first one is to end the undo, the error that ends it, with the row's place.
+fn refused(fix: &Fix, why: Error, is_strict: bool, row: impl FnOnce() -> String) -> Result<Refused, Error> {
+    match is_strict {
+        true => Err(Error { message: format!("{}: {}", row(), why.message), ..why }),
+        false => Ok((fix.clone(), why)),
+    }
 }
 
-/// Cuts statements into requests, in order.
-fn cut(statements: Vec<Request>) -> Vec<Vec<Request>> {
+/// Cuts statements into requests that the destination takes, in order.
+fn cut(statements: Vec<Request>, sizes: WriteSizes) -> Vec<Vec<Request>> {
     let mut requests: Vec<Vec<Request>> = Vec::new();
     let mut room = 0;
     for statement in statements {
@@ -194,10 +200,44 @@ fn cut(statements: Vec<Request>) -> Vec<Vec<Request>> {
                 request.push(statement);
             }
             None => {
-                room = REQUEST_BYTES.saturating_sub(bytes);
+                room = sizes.full.saturating_sub(bytes);
                 requests.push(vec![statement]);
             }
         }
     }
     requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::undo::{compare::Difference, scan::PartitionKey};
+
+    fn request(bytes: usize) -> Request {
+        Request { text: Text::Cql(String::new()), values: Vec::new(), bytes, appends: false }
+    }
+
+    #[test]
+    fn requests_are_no_larger_than_the_destination_takes() {
+        let lengths = |of: &[usize], limit| {
+            let cut = cut(of.iter().map(|bytes| request(*bytes)).collect(), WriteSizes::below(limit));
+            cut.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        // The parts of one row that is larger than a write stay apart.
+        assert_eq!(lengths(&[500, 500, 100], 1_000), vec![1, 1, 1]);
+        assert_eq!(lengths(&[500, 500, 100], 10_000), vec![3]);
+        assert_eq!(lengths(&[1; REQUEST_STATEMENTS + 1], 10_000), vec![REQUEST_STATEMENTS, 1]);
+    }
+
+    #[test]
+    fn the_first_refused_row_ends_an_undo_that_is_strict() {
+        let partition = Arc::new(PartitionKey { token: 1, raw: Default::default(), values: Vec::new() });
+        let (clustering, difference) = (Vec::new(), Difference::default());
+        let fix = Fix { partition, clustering, is_static: false, is_wanted: true, difference, remove: false };
+        let of =
+            |is_strict| refused(&fix, Error::new("TM-REST-0304", "too large"), is_strict, || "ks/t: pk = 1".to_owned());
+        let error = of(true).unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), ("TM-REST-0304", "ks/t: pk = 1: too large"));
+        assert_eq!(of(false).unwrap().1.message, "too large");
+    }
 }

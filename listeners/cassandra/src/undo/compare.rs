@@ -95,6 +95,8 @@ pub(super) struct Difference {
     pub(super) lists: Vec<(ColumnIndex, Vec<PathCell>)>,
     /// What the version does not have.
     pub(super) extras: Vec<Extra>,
+    /// Lists in which elements that are newer than the instant stand before, or are to stand before, those of the version.
+    pub(super) mixed: Vec<ColumnIndex>,
     /// True where something is newer than the instant and another than in the version.
     pub(super) newer: bool,
     /// True where something equal was written by this undo.
@@ -287,15 +289,21 @@ impl Comparison<'_> {
         found: Vec<Element>,
         difference: &mut Difference,
     ) {
+        let is_mixed = self.written && self.is_mixed(timed, atoms, &found);
         let count = found.len();
         let mine: Vec<Element> = found.into_iter().filter(|e| e.ts.is_none_or(|ts| ts <= self.list_stamp)).collect();
-        difference.newer |= mine.len() < count;
+        let newer = mine.len() < count;
+        difference.newer |= newer;
         let cells = || {
             let cell = |atom: &Atom<'_>| PathCell { path: atom.path.clone(), cell: atom.stamped(self.stamp) };
             atoms.iter().map(cell).collect::<Vec<_>>()
         };
         let newest = mine.iter().filter_map(|e| e.ts).max();
-        match self.align(timed, atoms, &mine) {
+        let alignment = self.align(timed, atoms, &mine);
+        if is_mixed || (newer && alignment != Alignment::Same) {
+            difference.mixed.push(index);
+        }
+        match alignment {
             Alignment::Same => difference.ours |= newest.is_some_and(|ts| ts >= self.stamp),
             Alignment::More if self.written && !timed => difference.newer = true,
             Alignment::More => {
@@ -310,6 +318,13 @@ impl Comparison<'_> {
                 difference.lists.push((index, cells()));
             }
         }
+    }
+
+    /// True where other elements stand among the version's, and not only behind them: what is appended to a list after it was
+    /// replaced is no fault.
+    fn is_mixed(&self, timed: bool, atoms: &[Atom<'_>], found: &[Element]) -> bool {
+        let first = &found[..atoms.len().min(found.len())];
+        self.align(timed, atoms, found) == Alignment::More && self.align(timed, atoms, first) != Alignment::Same
     }
 
     /// Looks for the version's elements among those of the target, in order.
@@ -392,6 +407,7 @@ struct Life {
 }
 
 /// How a list stands to the version's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Alignment {
     Same,
     /// All of the version's elements, and others.

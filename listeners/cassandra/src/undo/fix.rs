@@ -18,7 +18,7 @@ use crate::{
         cql::quote,
         shapes::{Shapes, StatementId},
         size::WriteSizes,
-        writes::{Clock, Error, clustering, row_writes},
+        writes::{Clock, Error, check_key, clustering, row_writes},
     },
     undo::{
         compare::{Difference, Extra},
@@ -53,10 +53,25 @@ impl Fix {
         (self.partition.token, self.partition.raw.clone(), !self.is_static, self.clustering.clone())
     }
 
+    /// Lists that are replaced, with the elements that they get.
+    pub(super) fn lists(&self) -> impl Iterator<Item = (ColumnIndex, &[PathCell])> {
+        let lists = self.difference.lists.iter().map(|(index, cells)| (*index, cells.as_slice()));
+        let shorter = self.difference.extras.iter().filter(|_| self.remove).filter_map(|extra| match extra {
+            Extra::List(index, cells) => Some((*index, cells.as_slice())),
+            _ => None,
+        });
+        lists.chain(shorter)
+    }
+
+    /// Lists that are replaced around newer elements, as it was seen before or after it was done.
+    pub(super) fn mixed(&self, after: &Difference) -> Vec<ColumnIndex> {
+        let mixed = |index: &ColumnIndex| self.difference.mixed.contains(index) || after.mixed.contains(index);
+        self.lists().map(|(index, _)| index).filter(mixed).collect()
+    }
+
     /// True where a list is replaced.
     pub(super) fn has_lists(&self) -> bool {
-        let list = |extra: &Extra| matches!(extra, Extra::List(..));
-        !self.difference.lists.is_empty() || (self.remove && self.difference.extras.iter().any(list))
+        self.lists().next().is_some()
     }
 
     /// True where the row goes.
@@ -109,14 +124,32 @@ impl Mender<'_> {
     /// The statements that mend a row, in order.
     ///
     /// # Errors
-    /// Where CQL cannot express a value or the destination cannot hold an expiry.
+    /// Where CQL cannot express a value or a key, or the destination cannot hold an expiry.
     pub(super) fn requests(&self, fix: &Fix) -> Result<Vec<Request>, Error> {
+        let mut requests = self.deletions(fix);
+        let row = self.row(fix, !requests.is_empty());
+        let values = if fix.is_static { Vec::new() } else { clustering(self.schema, &row)? };
+        check_key(self.schema, &fix.partition.values, &values)?;
+        let key_bytes: usize = values.iter().map(Bytes::len).sum();
+        for write in row_writes(self.schema, self.shapes, &row, fix.is_static, self.clock, self.sizes)? {
+            let (bytes, appends) = (write.bytes + key_bytes, write.appends);
+            let bound = write.bind(&fix.partition.values, &values);
+            let text = match &write.apart {
+                None => Text::Prepared(write.statement),
+                Some(assignment) => Text::Cql(self.update(assignment, fix.is_static)),
+            };
+            requests.push(Request { text, values: bound, bytes, appends });
+        }
+        Ok(requests)
+    }
+
+    /// The statements that delete what goes, and lists before they get their elements.
+    fn deletions(&self, fix: &Fix) -> Vec<Request> {
         let condition = match fix.is_static {
             true => query::partition(self.schema, &fix.partition.values),
             false => query::one_row(self.schema, &fix.partition.values, &fix.clustering),
         };
         let mut requests = Vec::new();
-        let mut lists = fix.difference.lists.clone();
         for extra in fix.difference.extras.iter().filter(|_| fix.remove) {
             match extra {
                 Extra::Row => requests.push(self.delete("", self.stamp - 1, &condition)),
@@ -128,25 +161,15 @@ impl Mender<'_> {
                 Extra::Elements(index, paths) => {
                     requests.extend(self.remove_elements(self.column(fix, *index), paths, &condition));
                 }
-                Extra::List(index, cells) => lists.push((*index, cells.clone())),
+                // It is among those that are replaced.
+                Extra::List(..) => {}
             }
         }
-        for (index, _) in &lists {
-            let name = format!("{} ", quote(&self.column(fix, *index).name));
+        for (index, _) in fix.lists() {
+            let name = format!("{} ", quote(&self.column(fix, index).name));
             requests.push(self.delete(&name, self.list_stamp - 1, &condition));
         }
-        let row = self.row(fix, lists, !requests.is_empty());
-        let values = if fix.is_static { Vec::new() } else { clustering(self.schema, &row)? };
-        for write in row_writes(self.schema, self.shapes, &row, fix.is_static, self.clock, self.sizes)? {
-            let (bytes, appends) = (write.bytes, write.appends);
-            let bound = write.bind(&fix.partition.values, &values);
-            let text = match &write.apart {
-                None => Text::Prepared(write.statement),
-                Some(assignment) => Text::Cql(self.update(assignment, fix.is_static)),
-            };
-            requests.push(Request { text, values: bound, bytes, appends });
-        }
-        Ok(requests)
+        requests
     }
 
     /// The statement that sets what has no slot.
@@ -165,16 +188,16 @@ impl Mender<'_> {
 
     /// What is written of a row. The INSERT marker goes along with any change, because it does not show whether the target
     /// has it.
-    fn row(&self, fix: &Fix, lists: Vec<(ColumnIndex, Vec<PathCell>)>, removes: bool) -> Row {
+    fn row(&self, fix: &Fix, removes: bool) -> Row {
         let stamped = |mut at: PathCell| {
             at.cell.ts = self.list_stamp;
             at
         };
-        let data = |cells: Vec<PathCell>| ColumnData::Complex {
+        let data = |cells: &[PathCell]| ColumnData::Complex {
             deletion: Deletion::LIVE,
-            cells: cells.into_iter().map(stamped).collect(),
+            cells: cells.iter().cloned().map(stamped).collect(),
         };
-        let lists = lists.into_iter().map(|(index, cells)| (index, data(cells)));
+        let lists = fix.lists().map(|(index, cells)| (index, data(cells)));
         let mut columns: Vec<_> = fix.difference.columns.iter().cloned().chain(lists).collect();
         columns.sort_by_key(|(index, _)| *index);
         let liveness = fix.difference.marker.filter(|_| fix.difference.writes() || removes);
@@ -201,8 +224,22 @@ impl Mender<'_> {
             let values = vec![long(self.stamp - 1), Raw::Bytes(set(paths))];
             request(cql.clone(), [values, condition.1.clone()].concat())
         };
-        paths.chunks(REMOVED_ELEMENTS).map(part).collect()
+        runs(paths, self.sizes.full).into_iter().map(part).collect()
     }
+}
+
+/// Elements in runs, each of which one statement removes and one write takes.
+fn runs(paths: &[Bytes], full: usize) -> Vec<&[Bytes]> {
+    let (mut runs, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, path) in paths.iter().enumerate() {
+        if at > start && (at - start >= REMOVED_ELEMENTS || bytes + path.len() > full) {
+            runs.push(&paths[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += path.len();
+    }
+    runs.extend((start < paths.len()).then(|| &paths[start..]));
+    runs
 }
 
 fn request(cql: String, values: Vec<Raw>) -> Request {

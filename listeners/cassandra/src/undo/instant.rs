@@ -25,7 +25,7 @@ const MICROS: i64 = 1_000;
 ///
 /// # Errors
 /// `TM-REST-0101` where the destination's specification is wrong; `TM-REST-0011`, retryable, where the destination cannot be
-/// reached. A node that does not answer stamps no writes now: it is named instead.
+/// reached. A node that does not answer us is named: it may be down, or stamp writes of clients that reach it.
 pub async fn instant(job: &RestoreJob) -> Result<UndoInstant, Error> {
     let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
     let failed = |why: String| Error::retryable("TM-REST-0011", format!("read the clocks of the destination: {why}"));
@@ -51,7 +51,8 @@ const LATE_MICROS: i64 = 5_000_000;
 
 /// A line of the plan: what the instant would be now.
 pub async fn check(job: &RestoreJob) -> Line {
-    const HINT: &str = "set the clocks right; the run waits until the instant lies after the moment it was asked for";
+    const HINT: &str = "set the clocks right, and let the daemon reach every node: the run waits until the instant lies after \
+                        the moment it was asked for; --read-level quorum goes on without a node that is down";
     match instant(job).await {
         Err(error) => Line::fail("instant", "destination", error.message, "start the nodes of the destination"),
         Ok(found) => {

@@ -101,7 +101,7 @@ pub(super) struct Scan<'a> {
     /// The version's next partition and row.
     part: usize,
     row: usize,
-    /// When the reading began, s since 1970.
+    /// When the reading began, s since 1970 by the destination's clock.
     before: u32,
     last: Option<Arc<PartitionKey>>,
 }
@@ -110,7 +110,7 @@ impl<'a> Scan<'a> {
     /// A reading that has not begun.
     pub(super) fn new(table: &'a Table, unit: &'a Unit, is_static: bool, attempts: u32, written: bool) -> Self {
         let conditions = query::conditions(table.schema(), unit, is_static).into();
-        let before = table.target.now();
+        let before = table.now();
         let (stream, ahead, last) = (None, None, None);
         Self { table, unit, is_static, attempts, written, conditions, stream, ahead, part: 0, row: 0, before, last }
     }
@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
     fn seen(&mut self, is_wanted: bool, found: Option<Found>) -> Seen {
         let wanted = if is_wanted { self.wanted() } else { None };
         self.row += usize::from(is_wanted);
-        let (before, after) = (self.before, self.table.target.now());
+        let (before, after) = (self.before, self.table.now());
         let comparison = self.table.comparison(self.attempts, before, after, self.written);
         let values = found.as_ref().map(|found| found.values.as_slice());
         let difference = comparison.row(self.is_static, wanted.map(|(_, row)| row), values);
@@ -244,10 +244,8 @@ impl<'a> Scan<'a> {
         let error = Error { retryable, ..Error::new("TM-UNDO-0004", text) };
         match page {
             Some(page) if is_too_much(page) => Trouble::TooMuch { error, gave_up: is_failure(page) },
-            _ => {
-                let unavailable = page.is_some_and(is_unavailable);
-                Trouble::Failed(Failure { unavailable, ..Failure::from(error) })
-            }
+            // The level of writes does not fall because of what cannot be read.
+            _ => Trouble::Failed(Failure::from(error)),
         }
     }
 }
@@ -284,8 +282,4 @@ fn is_too_much(error: &RequestError) -> bool {
 
 fn is_failure(error: &RequestError) -> bool {
     matches!(error, RequestError::LastAttemptError(RequestAttemptError::DbError(DbError::ReadFailure { .. }, _)))
-}
-
-fn is_unavailable(error: &RequestError) -> bool {
-    matches!(error, RequestError::LastAttemptError(RequestAttemptError::DbError(DbError::Unavailable { .. }, _)))
 }

@@ -21,7 +21,7 @@ use tidemark_cassandra_format::{
 };
 use tidemark_listener_core::driver::Selection;
 
-use crate::restore::cql::{Kind, Token, tokenize};
+use crate::restore::cql::{self, Kind, Token, tokenize, trim};
 
 /// A range of tokens: the first exclusive, the last inclusive. The least token is no partition's but that of the empty key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,8 +254,7 @@ struct Given {
 }
 
 fn comparisons(text: &str) -> Result<Vec<Given>, String> {
-    let tokens = tokenize(text).map_err(|source| source.to_string())?;
-    let mut tokens = tokens.into_iter().filter(|t| t.kind != Kind::Blank).peekable();
+    let mut tokens = tokenize(text).map_err(|source| source.to_string())?.into_iter().peekable();
     let mut found = Vec::new();
     loop {
         let left = left(&mut tokens)?;
@@ -268,18 +267,28 @@ fn comparisons(text: &str) -> Result<Vec<Given>, String> {
     }
 }
 
+/// The next token that is no blank.
+fn next(tokens: &mut Peekable<impl Iterator<Item = Token>>) -> Option<Token> {
+    skip_blanks(tokens);
+    tokens.next()
+}
+
+fn skip_blanks(tokens: &mut Peekable<impl Iterator<Item = Token>>) {
+    while tokens.next_if(|t| t.kind == Kind::Blank).is_some() {}
+}
+
 fn left(tokens: &mut Peekable<impl Iterator<Item = Token>>) -> Result<Left, String> {
-    let first = tokens.next().ok_or("a comparison is missing: name a column of the primary key, or token(…)")?;
+    let first = next(tokens).ok_or("a comparison is missing: name a column of the primary key, or token(…)")?;
     let name = first.name().ok_or_else(|| format!("{} is no column", first.text))?;
-    if !(first.is_word("token") && tokens.peek().is_some_and(|t| t.is_sign('('))) {
+    skip_blanks(tokens);
+    if !(first.is_word("token") && tokens.next_if(|t| t.is_sign('(')).is_some()) {
         return Ok(Left::Column(name));
     }
-    tokens.next();
     let mut names = Vec::new();
     loop {
-        let column = tokens.next().and_then(|t| t.name()).ok_or("token( takes the columns of the partition key")?;
+        let column = next(tokens).and_then(|t| t.name()).ok_or("token( takes the columns of the partition key")?;
         names.push(column);
-        match tokens.next() {
+        match next(tokens) {
             Some(t) if t.is_sign(',') => {}
             Some(t) if t.is_sign(')') => return Ok(Left::Token(names)),
             _ => return Err("token( has no end".to_owned()),
@@ -288,7 +297,7 @@ fn left(tokens: &mut Peekable<impl Iterator<Item = Token>>) -> Result<Left, Stri
 }
 
 fn comparison(tokens: &mut Peekable<impl Iterator<Item = Token>>) -> Result<Comparison, String> {
-    let sign = tokens.next().map(|t| t.text).unwrap_or_default();
+    let sign = next(tokens).map(|t| t.text).unwrap_or_default();
     let or_equal = matches!(sign.as_str(), "<" | ">") && tokens.next_if(|t| t.is_sign('=')).is_some();
     match (sign.as_str(), or_equal) {
         ("=", _) => Ok(Comparison::Equal),
@@ -300,13 +309,22 @@ fn comparison(tokens: &mut Peekable<impl Iterator<Item = Token>>) -> Result<Comp
     }
 }
 
-/// Everything up to the next AND, as it stands.
+/// The one value up to the next AND, as it stands.
 fn literal_text(tokens: &mut Peekable<impl Iterator<Item = Token>>) -> Result<String, String> {
-    let mut text = String::new();
+    let mut pieces = Vec::new();
     while let Some(token) = tokens.next_if(|t| !t.is_word("and")) {
-        text.push_str(&token.text);
+        pieces.push(token);
     }
-    if text.is_empty() { Err("a value is missing".to_owned()) } else { Ok(text) }
+    let pieces = trim(&pieces);
+    let text = cql::text(pieces);
+    let stands_alone = |piece: &Token| matches!(piece.kind, Kind::Blank | Kind::String);
+    match pieces {
+        [] => Err("a value is missing".to_owned()),
+        [_, _, ..] if pieces.iter().any(stands_alone) => {
+            Err(format!("{text} is not one value: comparisons are joined by AND only"))
+        }
+        _ => Ok(text),
+    }
 }
 
 #[cfg(test)]
@@ -333,7 +351,7 @@ mod tests {
         let takes = [9, 10, 19, 20].map(|ck| selected.takes_row(&vec![Some(int(ck))]));
         assert_eq!(takes, [false, true, true, false]);
         assert!(!selected.takes_static());
-        assert!(parse("pk = -7").unwrap().takes_static());
+        assert!(parse(" pk = -7 ").unwrap().takes_static());
     }
 
     #[test]
@@ -358,6 +376,12 @@ mod tests {
             ("token(ck) > 5", "token(pk)"),
             ("token(pk) > x", "no token"),
             ("pk = 'open", "end"),
+            ("pk = 1 5", "AND only"),
+            ("pk = - 5", "AND only"),
+            ("pk = 1 OR pk = 2", "AND only"),
+            ("pk = 'ann' OR pk = 'bob'", "AND only"),
+            ("pk = 'ann'OR'bob'", "AND only"),
+            ("token(pk) > 1 5", "AND only"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(word), "{text:?}: {error}");

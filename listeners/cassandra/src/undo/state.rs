@@ -25,8 +25,11 @@ pub(super) struct Totals {
     pub(super) changed: u64,
     /// Rows that the version does not have.
     pub(super) extra: u64,
-    /// Rows left as they are.
+    /// Rows that are equal to the version in all respects, and were not written by an undo.
     pub(super) untouched: u64,
+    /// Rows with something that the version does not have and that stays, whatever else is done with them.
+    #[serde(default)]
+    pub(super) kept: u64,
     /// Rows written, by earlier runs too.
     pub(super) written: u64,
     /// Rows removed; at least, where a run was interrupted, because what is gone cannot be counted again.
@@ -48,6 +51,7 @@ impl Totals {
         self.changed += other.changed;
         self.extra += other.extra;
         self.untouched += other.untouched;
+        self.kept += other.kept;
         self.written += other.written;
         self.removed += other.removed;
         self.cells_removed += other.cells_removed;
@@ -159,8 +163,8 @@ impl State {
         serde_json::to_value(self).expect("a state has string keys only, so that it is always JSON")
     }
 
-    /// What is told of it.
-    pub(super) fn report(&self, target: &ObjectName) -> RestoreReport {
+    /// What is told of it; `remove` where what the version does not have was to go.
+    pub(super) fn report(&self, target: &ObjectName, remove: bool) -> RestoreReport {
         let Outcome { totals, differing_rows, differing, unreadable_places, unreadable } = &self.outcome;
         let row =
             |named: &Named| DifferingRow { target: target.clone(), key: named.key.clone(), why: named.why.clone() };
@@ -174,10 +178,16 @@ impl State {
             let text = "differ where the version is not proven complete, and were left as they are";
             warnings.push(format!("{target}: {rows} rows {text}"));
         }
+        if remove && totals.kept > 0 {
+            let rows = totals.kept;
+            let text = "hold what the version does not have where it is not proven complete: nothing was removed there";
+            warnings.push(format!("{target}: {rows} rows {text}"));
+        }
         RestoreReport {
             rows_written: totals.written,
             rows_read: totals.read,
             rows_untouched: totals.untouched,
+            rows_kept: totals.kept,
             rows_removed: totals.removed,
             rows_newer: totals.newer,
             differing_rows: *differing_rows,
@@ -207,6 +217,15 @@ mod tests {
             saved["place"][name] = value;
             assert_eq!(State::parse(saved, 5).unwrap_err().code, "TM-REST-0501", "{name}");
         }
+    }
+
+    #[test]
+    fn what_stays_although_it_was_to_go_is_a_warning() {
+        let mut state = State::start(5);
+        state.outcome.totals.kept = 2;
+        let report = |remove| state.report(&"ks/t".parse().unwrap(), remove);
+        assert_eq!((report(false).rows_kept, report(false).warnings.len()), (2, 0));
+        assert!(report(true).warnings[0].contains("2 rows hold what the version does not have"));
     }
 
     #[test]

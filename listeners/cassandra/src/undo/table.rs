@@ -20,7 +20,8 @@ use crate::{
     consolidate::{EntrySchema, view_seconds},
     release::Release,
     restore::{
-        target::{Level, Target, TargetSettings, parse_level},
+        refusals::Refusals,
+        target::{Target, TargetSettings, parse_read_level},
         ttl::Lifetimes,
     },
     segment::Layout,
@@ -46,6 +47,8 @@ pub(super) struct Table {
     pub(super) stamp: i64,
     /// True where what the version does not have goes.
     pub(super) remove: bool,
+    /// Our clock minus the destination's, ms.
+    clock_offset_millis: i64,
     /// True where ranges that are not proven complete are overwritten.
     consent: bool,
     /// Ranges that are not proven complete.
@@ -78,6 +81,7 @@ impl Table {
             selected,
             stamp: instant.saturating_add(1),
             remove: options.remove,
+            clock_offset_millis: object.seen.clock_offset_millis,
             consent: options.accept_degraded,
             degraded: degraded(object.entry),
         })
@@ -127,6 +131,11 @@ impl Table {
     /// `keyspace/table`.
     pub(super) fn name(&self) -> String {
         format!("{}/{}", self.target.name.0, self.target.name.1)
+    }
+
+    /// Seconds since 1970 by the destination's clock, by which its data expires.
+    pub(super) fn now(&self) -> u32 {
+        at_destination(self.target.env.now(), self.clock_offset_millis)
     }
 
     /// By what rows are compared that were read between two times, s since 1970.
@@ -188,10 +197,9 @@ fn settings(object: &UndoObject<'_>, refuse: &impl Fn(String) -> Error) -> Resul
     let [keyspace, table] = object.planned.target.parts() else {
         return Err(refuse("its name is not keyspace/table".to_owned()));
     };
-    let declared = level(object.job.options.write_level.as_deref())?;
     Ok(TargetSettings {
         name: (keyspace.clone(), table.clone()),
-        level: Arc::new(Level::new(declared.unwrap_or(Consistency::All), None)),
+        level: object.level.clone(),
         env: object.job.env.clone(),
         // What has expired since the cut does not come back, and what is left of a life is kept.
         lifetimes: Lifetimes {
@@ -205,17 +213,21 @@ fn settings(object: &UndoObject<'_>, refuse: &impl Fn(String) -> Error) -> Resul
         shared: true,
         slowest_write_seconds: Arc::new(AtomicU32::new(0)),
         sizes: object.seen.sizes,
-        refusals: Arc::default(),
+        refusals: Arc::new(Refusals::new(object.job.options.strict, Vec::new(), false)),
     })
 }
 
+/// The level to read at: one that meets every acknowledged write where nobody says otherwise.
 fn read_level(object: &UndoObject<'_>) -> Result<Consistency, Error> {
-    Ok(level(object.job.options.read_level.as_deref())?.unwrap_or(Consistency::All))
+    let Some(name) = object.job.options.read_level.as_deref() else { return Ok(Consistency::All) };
+    let unknown = || Error::new("TM-REST-0201", format!("{name:?} is not a level that an undo can read at"));
+    parse_read_level(name).ok_or_else(unknown)
 }
 
-fn level(name: Option<&str>) -> Result<Option<Consistency>, Error> {
-    let unknown = |name: &str| Error::new("TM-REST-0201", format!("{name:?} is not a level that an undo can use"));
-    name.map(|name| parse_level(name).ok_or_else(|| unknown(name))).transpose()
+/// Seconds since 1970 by a clock that ours is ahead of by some ms.
+fn at_destination(now: jiff::Timestamp, ahead_millis: i64) -> u32 {
+    let seconds = now.as_millisecond().saturating_sub(ahead_millis).div_euclid(1_000);
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
 }
 
 /// Ranges of the version that are not proven complete. One that goes over the end of the ring is two.
@@ -231,4 +243,18 @@ fn degraded(entry: &Entry) -> Vec<Tokens> {
         }
     };
     ranges.iter().flat_map(parsed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiries_are_judged_by_the_destinations_clock() {
+        let now = jiff::Timestamp::from_millisecond(100_500).unwrap();
+        assert_eq!(at_destination(now, 0), 100);
+        assert_eq!(at_destination(now, 10_600), 89);
+        assert_eq!(at_destination(now, -10_600), 111);
+        assert_eq!(at_destination(now, 200_000), 0);
+    }
 }

@@ -3,17 +3,19 @@
 //! A crash leaves the saved place. What was done after it is found equal when the undo goes on, and because of its write time
 //! it is known as the undo's own: it counts as written. What was removed is gone and is not counted again.
 
+mod attempts;
 mod look;
 mod unread;
 
 use tidemark_listener_core::driver::Error;
-use tokio::sync::OnceCell;
+
+pub(super) use attempts::Attempts;
 
 use crate::{
     restore::target::Failure,
     undo::{
         apply::Refused,
-        compare::{Extra, Standing},
+        compare::{Difference, Extra, Standing},
         fix::Fix,
         keep::Keeper,
         scan::{Scan, Seen, Trouble},
@@ -35,17 +37,17 @@ pub(super) struct Work<'a> {
     pub(super) table: &'a Table,
     /// Where it stands.
     pub(super) keeper: Keeper,
-    /// Number of this run's first attempt at lists.
-    pub(super) attempt: OnceCell<u32>,
+    /// Number of the attempt at lists that units make first.
+    pub(super) attempt: Attempts,
 }
 
 impl Work<'_> {
-    /// The number of this run's first attempt, stored before it is used.
+    /// The number of the attempt that units make first, stored before it is used.
     ///
     /// # Errors
     /// As it cannot be saved.
     pub(super) async fn attempt(&self) -> Result<u32, Error> {
-        self.attempt.get_or_try_init(|| self.further_attempt()).await.copied()
+        self.attempt.current(&self.keeper).await
     }
 
     /// The number of another attempt, stored before it is used.
@@ -53,13 +55,7 @@ impl Work<'_> {
     /// # Errors
     /// As it cannot be saved.
     pub(super) async fn further_attempt(&self) -> Result<u32, Error> {
-        let attempt = {
-            let mut state = self.keeper.state();
-            state.attempts += 1;
-            state.attempts - 1
-        };
-        self.keeper.save().await?;
-        Ok(attempt)
+        attempts::another(&self.keeper).await
     }
 
     fn attempts(&self) -> u32 {
@@ -88,13 +84,15 @@ impl Work<'_> {
     async fn unit(&self, unit: &Unit, outcome: &mut Outcome) -> Result<Result<(), Error>, Error> {
         let (mut tries, smaller) = (0, !unit.halved().is_empty());
         loop {
-            let failure: Failure = match self.try_unit(unit, outcome).await {
-                Ok(()) => return Ok(Ok(())),
-                Err(Trouble::TooMuch { error, gave_up }) if smaller || (gave_up && tries >= LAST_TRIES) => {
+            let Err(trouble) = self.try_unit(unit, outcome).await else { return Ok(Ok(())) };
+            // Some of its lists may have been sent.
+            self.attempt.renew().await;
+            let failure: Failure = match trouble {
+                Trouble::TooMuch { error, gave_up } if smaller || (gave_up && tries >= LAST_TRIES) => {
                     return Ok(Err(error));
                 }
-                Err(Trouble::TooMuch { error, .. }) => error.into(),
-                Err(Trouble::Failed(failure)) => failure,
+                Trouble::TooMuch { error, .. } => error.into(),
+                Trouble::Failed(failure) => failure,
             };
             self.table.target.wait_to_retry(failure, tries, false).await?;
             tries += 1;
@@ -132,22 +130,11 @@ impl Work<'_> {
                 return None;
             }
         };
-        let totals = &mut outcome.totals;
-        totals.read += u64::from(is_there || difference.standing == Standing::Absent);
-        totals.newer += u64::from(difference.newer);
-        totals.newest = totals.newest.max(difference.newest);
         let remove = self.table.may_remove(partition.token) && !difference.extras.is_empty();
-        match difference.standing {
-            Standing::Absent => totals.absent += 1,
-            Standing::Changed => totals.changed += 1,
-            Standing::Extra => totals.extra += 1,
-            Standing::Same if remove => totals.changed += 1,
-            Standing::Same if difference.ours => totals.written += 1,
-            Standing::Same => totals.untouched += u64::from(is_there),
-        }
+        tally(&mut outcome.totals, &difference, is_there, remove);
         let writes = difference.writes();
         if writes && !self.table.may_write(partition.token) {
-            totals.withheld += 1;
+            outcome.totals.withheld += 1;
             return None;
         }
         let fix = Fix { partition, clustering, is_static, is_wanted, difference, remove };
@@ -171,7 +158,7 @@ impl Work<'_> {
         for (fix, why) in refused {
             let count = if fix.removes_row() { &mut outcome.totals.removed } else { &mut outcome.totals.written };
             *count = count.saturating_sub(1);
-            outcome.differs(self.table.key_text(&fix.partition.values, &fix.clustering), why);
+            outcome.differs(self.table.key_text(&fix.partition.values, &fix.clustering), why.message);
         }
     }
 }
@@ -180,6 +167,24 @@ impl Work<'_> {
 fn without(fixes: Vec<Fix>, refused: &[Refused]) -> Vec<Fix> {
     let mut refused = refused.iter().map(|(fix, _)| fix.key()).peekable();
     fixes.into_iter().filter(|fix| refused.next_if(|key| *key == fix.key()).is_none()).collect()
+}
+
+/// Counts a row as it was found; `remove` where it holds something that the version does not have, and that goes.
+fn tally(totals: &mut Totals, difference: &Difference, is_there: bool, remove: bool) {
+    let keeps = !remove && !difference.extras.is_empty();
+    totals.read += u64::from(is_there || difference.standing == Standing::Absent);
+    totals.newer += u64::from(difference.newer);
+    totals.kept += u64::from(keeps);
+    totals.newest = totals.newest.max(difference.newest);
+    match difference.standing {
+        Standing::Absent => totals.absent += 1,
+        Standing::Changed => totals.changed += 1,
+        Standing::Extra => totals.extra += 1,
+        Standing::Same if remove => totals.changed += 1,
+        Standing::Same if difference.ours => totals.written += 1,
+        Standing::Same if keeps || difference.newer => {}
+        Standing::Same => totals.untouched += u64::from(is_there),
+    }
 }
 
 /// Counts what was done.
@@ -193,5 +198,36 @@ fn count(fixes: &[Fix], totals: &mut Totals) {
             Extra::Elements(_, paths) => paths.len() as u64,
         };
         totals.cells_removed += fix.difference.extras.iter().filter(|_| fix.remove).map(cells).sum::<u64>();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tallied(standing: Standing, extras: Vec<Extra>, remove: bool) -> Totals {
+        let mut totals = Totals::default();
+        tally(&mut totals, &Difference { standing, extras, ..Difference::default() }, true, remove);
+        totals
+    }
+
+    #[test]
+    fn what_stays_and_is_not_the_versions_is_counted_and_not_taken_for_equal() {
+        let (read, kept) = (1, 1);
+        let same = Totals { read, ..Totals::default() };
+        assert_eq!(tallied(Standing::Same, vec![], false), Totals { untouched: 1, ..same });
+        let column = || vec![Extra::Column(0)];
+        assert_eq!(tallied(Standing::Same, column(), false), Totals { kept, ..same });
+        assert_eq!(tallied(Standing::Same, column(), true), Totals { changed: 1, ..same });
+        assert_eq!(tallied(Standing::Changed, column(), false), Totals { kept, changed: 1, ..same });
+        assert_eq!(tallied(Standing::Extra, vec![Extra::Row], false), Totals { kept, extra: 1, ..same });
+        assert_eq!(tallied(Standing::Extra, vec![Extra::Row], true), Totals { extra: 1, ..same });
+    }
+
+    #[test]
+    fn what_is_newer_is_not_taken_for_equal() {
+        let mut totals = Totals::default();
+        tally(&mut totals, &Difference { newer: true, ..Difference::default() }, true, false);
+        assert_eq!(totals, Totals { read: 1, newer: 1, ..Totals::default() });
     }
 }

@@ -97,6 +97,7 @@ async fn a_count_writes_nothing_and_belongs_to_an_undo() {
         let asked = api.count_restore(undo(json!({})), "c").await.unwrap();
         let result = done(&api, asked).await.result.unwrap();
         assert_eq!((&result["come_back"], &result["change"], &result["untouched"]), (&json!(4), &json!(2), &json!(14)));
+        assert_eq!(result["rows_kept"], json!(6));
         assert!(instants.lock().unwrap().is_empty() && versions(&api).await.len() == 1);
         assert_eq!(api.count_restore(restore(json!({})), "d").await.unwrap_err().code, "TM-REST-0016");
     })

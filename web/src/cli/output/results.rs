@@ -4,11 +4,12 @@ use serde_json::Value;
 
 /// Counts of a restore's report, in the order in which they are printed; those in which nothing happened are left out, but for
 /// the first three of what was done.
-const COUNTS: [(&str, &str); 9] = [
+const COUNTS: [(&str, &str); 10] = [
     ("rows_read", "read"),
     ("rows_written", "written"),
     ("rows_untouched", "untouched"),
     ("rows_removed", "removed"),
+    ("rows_kept", "hold what the version does not have: left as it is (--remove)"),
     ("rows_expired", "expired since"),
     ("rows_verified", "read back and equal"),
     ("rows_under_newer", "under newer data"),
@@ -33,16 +34,22 @@ pub(super) fn counted(result: &Value) -> String {
     text + &format!("in all  {}\n", sentence(result))
 }
 
+/// What a count tells only where there is something to tell.
+const BESIDES: [(&str, &str); 2] =
+    [("rows_kept", "hold what the version does not have and would stay"), ("rows_newer", "are newer and would stay")];
+
 /// `18,412 rows come back, 120 change, 3 would be removed, 1,000 are equal`.
 fn sentence(counts: &Value) -> String {
-    let of = |name: &str| grouped(counts[name].as_u64().unwrap_or(0));
-    format!(
-        "{} rows come back, {} change, {} would be removed, {} are equal",
-        of("come_back"),
-        of("change"),
-        of("would_be_removed"),
-        of("untouched")
-    )
+    let of = |name: &str| counts[name].as_u64().unwrap_or(0);
+    let always = [
+        ("come_back", "rows come back"),
+        ("change", "change"),
+        ("would_be_removed", "would be removed"),
+        ("untouched", "are equal"),
+    ];
+    let besides = BESIDES.into_iter().filter(|(name, _)| of(name) > 0);
+    let parts = always.into_iter().chain(besides).map(|(name, words)| format!("{} {words}", grouped(of(name))));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// What a restore did.
@@ -114,19 +121,28 @@ mod tests {
         let text = counted(&json!({"objects": [counts], "come_back": 18412, "change": 120, "would_be_removed": 3}));
         let words = "18,412 rows come back, 120 change, 3 would be removed";
         assert!(
-            text.starts_with(&format!("shop/orders  {words}, 5 are equal"))
+            text.starts_with(&format!("shop/orders  {words}, 5 are equal\n"))
                 && text.contains(&format!("in all  {words}"))
         );
+        let kept = counted(&json!({"come_back": 1, "untouched": 5, "rows_kept": 2000}));
+        assert!(kept.ends_with("5 are equal, 2,000 hold what the version does not have and would stay\n"), "{kept}");
     }
 
     #[test]
     fn an_undo_names_its_safety_version_and_what_still_differs() {
         let row = json!({"target": "ks/t", "key": "k = 1", "why": "the row is not there"});
-        let result = json!({"rows_read": 1000, "rows_written": 0, "rows_untouched": 999, "instant_micros": "5",
-            "safety_version": "a.safety-1.1", "differing_rows": 1, "differing": [row], "warnings": ["w"]});
+        let result = json!({"rows_read": 1000, "rows_written": 0, "rows_untouched": 997, "rows_kept": 2,
+            "instant_micros": "5", "safety_version": "a.safety-1.1", "differing_rows": 1, "differing": [row], "warnings": ["w"]});
         let text = restored(&result);
-        for part in ["1,000 read", "0 written", "999 untouched", "a.safety-1.1", "ks/t k = 1: the row", "warning    w"]
-        {
+        for part in [
+            "1,000 read",
+            "0 written",
+            "997 untouched",
+            "2 hold what the version does not have",
+            "a.safety-1.1",
+            "ks/t k = 1: the row",
+            "warning    w",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

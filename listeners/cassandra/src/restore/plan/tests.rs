@@ -154,6 +154,8 @@ fn what_is_asked_for_is_checked() {
         (line(), keyspace("ks"), any, vec!["write-level"]),
         (line(), keyspace("ks"), RestoreOptions { remove: true, ..options() }, vec!["remove"]),
         (line(), keyspace("ks"), RestoreOptions { read_level: Some("any".into()), ..options() }, vec!["read-level"]),
+        (line(), keyspace("ks"), RestoreOptions { read_level: Some("one".into()), ..options() }, vec!["read-level"]),
+        (line(), keyspace("ks"), RestoreOptions { read_level: Some("quorum".into()), ..options() }, vec![]),
         (line(), keyspace("ks"), unknown, vec!["rename"]),
     ];
     for (line, schema, options, expected) in table {

@@ -220,7 +220,7 @@ fn lists_are_the_same_more_or_others() {
     let more = of(&[(1, 6), (9, 6), (2, 6), (1, 6)]);
     assert!(matches!(&more.extras[..], [Extra::List(2, cells)] if cells.len() == 3) && !more.writes());
     let newer = of(&[(1, 6), (2, 6), (1, 6), (9, STAMP + 1)]);
-    assert!(newer.newer && newer.extras.is_empty() && !newer.writes());
+    assert!(newer.newer && newer.extras.is_empty() && !newer.writes() && newer.mixed.is_empty());
     for values in [&[(1, 6), (2, 6)][..], &[(1, 6), (1, 6), (2, 6)], &[], &[(1, STAMP + 9), (2, 6), (1, 6)]] {
         let other = of(values);
         assert_eq!(other.lists.len(), 1, "{values:?}");
@@ -229,6 +229,28 @@ fn lists_are_the_same_more_or_others() {
     let none = samples::row(7, Some(5), vec![]);
     let extra = case().compare(Some(&none), Some(&Read::nothing().list(&[(1, 6)]).timed()));
     assert_eq!(extra.extras, vec![Extra::Column(2)]);
+}
+
+#[test]
+fn a_list_that_is_replaced_around_newer_elements_is_known() {
+    let version = samples::row(7, Some(5), vec![list_cells(&[1, 2, 3])]);
+    let mixed = |case: Case, values: &[(i32, i64)]| {
+        let read = Read::nothing().list(values);
+        let read = if case.element_times { read.timed() } else { read.untimed() };
+        case.compare(Some(&version), Some(&read)).mixed
+    };
+    // An element was set by its index, or one is to go that is not the version's.
+    assert_eq!(mixed(case(), &[(1, 6), (9, STAMP + 1), (3, 6)]), vec![2]);
+    assert_eq!(mixed(case(), &[(1, 6), (8, 6), (2, 6), (3, 6), (9, STAMP + 1)]), vec![2]);
+    assert!(mixed(case(), &[(1, 6), (8, 6), (3, 6)]).is_empty());
+    // Once it was replaced: what stands before the version's elements tells it, with and without times.
+    for element_times in [true, false] {
+        let after = || Case { written: true, element_times, ..case() };
+        assert_eq!(mixed(after(), &[(9, STAMP + 1), (1, STAMP), (2, STAMP), (3, STAMP)]), vec![2]);
+        assert!(mixed(after(), &[(1, STAMP), (2, STAMP), (3, STAMP), (9, STAMP + 1)]).is_empty());
+        assert!(mixed(after(), &[(1, STAMP), (2, STAMP), (3, STAMP)]).is_empty());
+        assert!(mixed(after(), &[]).is_empty());
+    }
 }
 
 #[test]

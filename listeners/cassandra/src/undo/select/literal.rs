@@ -62,21 +62,32 @@ fn uuid(literal: &str) -> Option<Vec<u8>> {
     shaped.then(|| hex::decode(literal.replace('-', "")).ok().filter(|b| b.len() == 16)).flatten()
 }
 
-/// ms since 1970: as such, or `2026-01-31T10:00:00Z`, with a blank for the T or without the time of the day (UTC).
+/// ms since 1970: as such, or `2026-01-31T10:00:00Z`, with a blank for the T; UTC where there is no offset, midnight where there
+/// is no time of the day.
 fn timestamp(text: &str) -> Option<i64> {
     if let Ok(millis) = text.parse() {
         return Some(millis);
     }
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time.as_millisecond());
-    }
-    let day: civil::Date = text.parse().ok()?;
-    day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_millisecond())
+    let time = text.parse::<Timestamp>().ok().or_else(|| in_utc(text))?;
+    (time.subsec_nanosecond() % 1_000_000 == 0).then(|| time.as_millisecond())
+}
+
+/// A date, or a date and a time of the day, and nothing else.
+fn in_utc(text: &str) -> Option<Timestamp> {
+    let time: civil::DateTime = of_date(text, "-:.Tt ").and_then(|text| text.parse().ok())?;
+    time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// The text where it has the dashes of `2026-01-31` and no other characters than digits and these: its parsers leave a zone, or
+/// a time of the day, away without a word.
+fn of_date<'t>(text: &'t str, others: &str) -> Option<&'t str> {
+    let known = text.chars().all(|c| c.is_ascii_digit() || others.contains(c));
+    (known && text.matches('-').count() == 2).then_some(text)
 }
 
 /// Days since 1970 with the middle of the range, 2^31, as zero.
 fn date(text: &str) -> Option<u32> {
-    let day: civil::Date = text.parse().ok()?;
+    let day: civil::Date = of_date(text, "-").and_then(|text| text.parse().ok())?;
     let epoch = civil::date(1970, 1, 1);
     let days = i64::from(day.since(epoch).ok()?.get_days());
     u32::try_from(days + (1 << 31)).ok()
@@ -129,6 +140,9 @@ mod tests {
         assert_eq!(hex_of(CqlType::Timestamp, "'1970-01-01T00:00:01Z'"), "00000000000003e8");
         assert_eq!(hex_of(CqlType::Timestamp, "'1970-01-02'"), "0000000005265c00");
         assert_eq!(hex_of(CqlType::Timestamp, "1"), "0000000000000001");
+        for literal in ["'1970-01-02 00:00:01'", "'1970-01-02T00:00:01.000'", "'1970-01-02 01:00:01+01:00'"] {
+            assert_eq!(hex_of(CqlType::Timestamp, literal), "0000000005265fe8", "{literal}");
+        }
         assert_eq!(hex_of(CqlType::Date, "'1970-01-01'"), "80000000");
         assert_eq!(hex_of(CqlType::Date, "'1969-12-31'"), "7fffffff");
         assert_eq!(hex_of(CqlType::Inet, "'127.0.0.1'"), "7f000001");
@@ -146,6 +160,11 @@ mod tests {
             (CqlType::Uuid, "123e4567"),
             (CqlType::Blob, "0x1"),
             (CqlType::Timestamp, "'yesterday'"),
+            (CqlType::Timestamp, "'1970-01-02T00:00:01[Europe/Berlin]'"),
+            (CqlType::Timestamp, "'1970-01-02 00:00:00.0001'"),
+            (CqlType::Date, "'1970-01-02 00:00:01'"),
+            (CqlType::Date, "'1970-01-02T00:00:00Z'"),
+            (CqlType::Date, "'19700102'"),
         ] {
             assert!(value(&cql_type, literal).is_err(), "{literal}");
         }

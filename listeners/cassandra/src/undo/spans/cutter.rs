@@ -132,7 +132,7 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
         let raw_key = key::join(self.schema, &key).unwrap_or_default();
         let part = Part { token, raw_key, key, static_row: None, rows: Vec::new() };
         let slice = Slice { inclusive: true, with_static: true, ..Slice::default() };
-        self.slice(part, slice, 0, token)
+        self.slice((part, (self.segment, self.partition)), slice, 0, token)
     }
 
     fn one<R>(&mut self, reader: &mut R, partition: Partition, skip: u64) -> Result<bool, Error<R::Error>>
@@ -169,6 +169,7 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
             skip > 0 || self.selected.key().is_some() || (part.token <= self.covered && self.covered != i64::MIN);
         let (mut seen, mut bytes) = (0, 0);
         let mut with_static = skip == 0;
+        let at = (self.segment, self.partition);
         while let Some(unfiltered) = reader.next_unfiltered().map_err(Error::Read)? {
             seen += 1;
             let Unfiltered::Row(row) = unfiltered else { continue };
@@ -176,14 +177,14 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
                 continue;
             }
             if part.rows.len() >= SPAN_ROWS || bytes >= SPAN_BYTES {
-                if !sliced && !self.range(part.token.saturating_sub(1)) {
+                if !sliced && !(self.range(part.token.saturating_sub(1)) && self.wholes()) {
                     return Ok(false);
                 }
                 sliced = true;
                 let until = part.rows.last().map(|row| row.clustering.clone());
                 let slice = Slice { after: after.take(), until: until.clone(), inclusive: true, with_static };
                 let rest = part.empty();
-                if !self.slice(std::mem::replace(&mut part, rest), slice, seen - 1, i64::MIN) {
+                if !self.slice((std::mem::replace(&mut part, rest), at), slice, seen - 1, i64::MIN) {
                     return Ok(false);
                 }
                 (after, with_static, bytes) = (until, false, 0);
@@ -194,26 +195,34 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
         if sliced {
             let token = part.token;
             let slice = Slice { after, until: None, inclusive: true, with_static };
-            return Ok(self.slice(part, slice, 0, token));
+            return Ok(self.slice((part, at), slice, 0, token));
         }
         let rows = part.rows.len() + usize::from(part.static_row.is_some());
         self.rows += rows;
         self.bytes += bytes + part.static_row.as_ref().map_or(0, row_bytes);
         if rows > 0 {
-            self.parts.push((part, (self.segment, self.partition)));
+            self.parts.push((part, at));
         }
         Ok(true)
     }
 
-    /// Hands out a slice. It is the partition's last one where `through` is its token.
-    fn slice(&mut self, part: Part, slice: Slice, rows: u64, through: i64) -> bool {
+    /// Hands out the open partitions each by itself: they share their token with one that is too wide, so that no range of
+    /// tokens has them without it.
+    fn wholes(&mut self) -> bool {
+        let parts = std::mem::take(&mut self.parts);
+        let slice = Slice { inclusive: true, with_static: true, ..Slice::default() };
+        parts.into_iter().all(|placed| self.slice(placed, slice.clone(), 0, i64::MIN))
+    }
+
+    /// Hands out a slice of a partition, which is at this segment and place, and after which all is done through a token.
+    fn slice(&mut self, (part, at): (Part, (u64, u64)), slice: Slice, rows: u64, through: i64) -> bool {
         let last = slice.until.is_none();
         self.covered = self.covered.max(through);
         let row =
             slice.until.as_ref().map(|row| row.iter().map(|v: &Option<Bytes>| v.as_ref().map(hex::encode)).collect());
         let end = Place {
-            segment: self.segment,
-            partition: self.partition + u64::from(last),
+            segment: at.0,
+            partition: at.1 + u64::from(last),
             rows: if last { 0 } else { rows },
             token: Some(self.covered.to_string()),
             row,
@@ -221,7 +230,7 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
         (self.take)(Span { unit: Unit { area: Area::Slice(slice), parts: vec![part] }, end })
     }
 
-    /// Hands out the open partitions with everything up to a token, in ranges of bounded width.
+    /// Hands out the open partitions with everything up to a token, in ranges of bounded width. Those behind it stay open.
     fn range(&mut self, through: i64) -> bool {
         let mut parts = std::mem::take(&mut self.parts).into_iter().peekable();
         (self.rows, self.bytes) = (0, 0);
@@ -238,6 +247,7 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
                 return false;
             }
         }
+        self.parts.extend(parts);
         true
     }
 }

@@ -114,6 +114,48 @@ fn spans_cover_the_ring_and_go_on_from_any_place() {
     }
 }
 
+/// Partitions of one token, with keys and numbers of rows, between two others.
+fn of_one_token(counts: &[i32]) -> MemoryReader {
+    let one = |token: i64, key: i32, count: i32| {
+        let head = Partition { token, key: int(key), deletion: Deletion::LIVE, static_row: None };
+        (head, (0..count).map(|ck| Unfiltered::Row(row(ck))).collect::<Vec<_>>())
+    };
+    let same = (1..).zip(counts).map(|(key, count)| one(50, key, *count));
+    MemoryReader::whole([one(49, 100, 3)].into_iter().chain(same).chain([one(51, 101, 3)]).collect())
+}
+
+fn keyed_rows(spans: &[Span]) -> Vec<(Bytes, i32)> {
+    let row = |part: &Part, row: &Row| (part.raw_key.clone(), number(&row.clustering));
+    let parts = spans.iter().flat_map(|span| &span.unit.parts);
+    parts.flat_map(|part| part.rows.iter().map(|own| row(part, own)).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn partitions_of_one_token_are_all_handed_out_however_wide_they_are() {
+    let schema = samples::schema();
+    let selected = Selected::all();
+    let spans = |counts: &[i32], from: Place| {
+        let (mut spans, is_read) = (Vec::new(), from.segment > 0);
+        let take = |span: Span| {
+            spans.push(span);
+            true
+        };
+        let mut cutter = Cutter::new(&schema, &selected, from, take);
+        assert!(is_read || cutter.segment(0, &mut of_one_token(counts)).unwrap());
+        assert!(cutter.finish(1));
+        spans
+    };
+    for counts in [&[2, 2][..], &[WIDE, 2], &[2, WIDE], &[2, 3, WIDE, 4], &[WIDE, WIDE]] {
+        let all = spans(counts, Place::default());
+        assert_tiled(&all.iter().map(|span| span.unit.clone()).collect::<Vec<_>>(), Tokens::ALL);
+        assert_eq!(keyed_rows(&all).len() as i32, counts.iter().sum::<i32>() + 6, "{counts:?}");
+        for (n, span) in all.iter().enumerate() {
+            let rest = spans(counts, span.end.clone());
+            assert_eq!(keyed_rows(&rest), keyed_rows(&all[n + 1..]), "{counts:?} after span {n}");
+        }
+    }
+}
+
 #[test]
 fn only_what_is_chosen_is_covered() {
     let schema = samples::schema();

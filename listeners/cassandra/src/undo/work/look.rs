@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use tidemark_cassandra_format::model::{ColumnData, Deletion, Row};
+use tidemark_cassandra_format::model::{ColumnData, Deletion, PathCell, Row};
 use tidemark_listener_core::driver::Error;
 
 use super::Work;
@@ -86,28 +86,42 @@ impl Work<'_> {
         }
     }
 
-    /// What of a mended row is not as it was written, in words.
+    /// What of a mended row is not as the version has it, in words.
     fn left(&self, fix: &Fix, difference: &Difference, totals: &mut Totals) -> Option<String> {
         totals.newer += u64::from(difference.newer && !fix.difference.newer);
-        match difference.standing {
+        let why = match difference.standing {
             Standing::Absent if fix.difference.writes() => {
                 Some("it is not there: a newer deletion hides what was written".to_owned())
             }
             Standing::Extra if fix.removes_row() => Some("it was deleted and is still there".to_owned()),
             Standing::Changed => self.hidden(fix, difference),
             _ => remains(fix, difference).then(|| "a value was deleted and is still there".to_owned()),
-        }
+        };
+        why.or_else(|| self.mixed(fix, difference))
     }
 
     /// Names the columns that were written and are not there.
     fn hidden(&self, fix: &Fix, difference: &Difference) -> Option<String> {
-        let wrote: BTreeSet<u16> = columns_of(&fix.difference).collect();
+        let values = fix.difference.columns.iter().map(|(index, _)| *index);
+        let wrote: BTreeSet<u16> = values.chain(fix.lists().map(|(index, _)| index)).collect();
+        let hidden = columns_of(difference).filter(|index| wrote.contains(index));
+        let names = self.names(fix, hidden);
+        (!names.is_empty()).then(|| format!("a newer deletion hides what was written: {names}"))
+    }
+
+    /// Names the lists that were replaced around newer elements.
+    fn mixed(&self, fix: &Fix, difference: &Difference) -> Option<String> {
+        const WORDS: &str = "a list was replaced whole although elements were set or added after the instant";
+        let names = self.names(fix, fix.mixed(difference).into_iter());
+        (!names.is_empty()).then(|| format!("{WORDS}: {names}"))
+    }
+
+    /// Names of columns of a mended row, with commas between.
+    fn names(&self, fix: &Fix, indexes: impl Iterator<Item = u16>) -> String {
         let schema = self.table.schema();
         let columns = if fix.is_static { &schema.statics } else { &schema.regulars };
-        let hidden = columns_of(difference).filter(|index| wrote.contains(index));
-        let names: Vec<&str> =
-            hidden.filter_map(|index| columns.get(usize::from(index))).map(|c| c.name.as_str()).collect();
-        (!names.is_empty()).then(|| format!("a newer deletion hides what was written: {}", names.join(", ")))
+        let columns = indexes.filter_map(|index| columns.get(usize::from(index)));
+        columns.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -124,8 +138,8 @@ fn remains(fix: &Fix, difference: &Difference) -> bool {
 
 /// A mended row by its key, with what was written of it as the version.
 fn row_unit(fix: &Fix) -> Unit {
-    let lists = fix.difference.lists.iter().cloned();
-    let lists = lists.map(|(index, cells)| (index, ColumnData::Complex { deletion: Deletion::LIVE, cells }));
+    let data = |cells: &[PathCell]| ColumnData::Complex { deletion: Deletion::LIVE, cells: cells.to_vec() };
+    let lists = fix.lists().map(|(index, cells)| (index, data(cells)));
     let mut columns: Vec<_> = fix.difference.columns.iter().cloned().chain(lists).collect();
     columns.sort_by_key(|(index, _)| *index);
     let row = Row { clustering: fix.clustering.clone(), liveness: fix.difference.marker, columns, ..Row::default() };

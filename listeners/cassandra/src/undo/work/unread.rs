@@ -47,7 +47,7 @@ impl Work<'_> {
             let rows = part.static_row.iter().map(|row| (row, true)).chain(part.rows.iter().map(|row| (row, false)));
             rows.map(move |(row, is_static)| (part, row, is_static))
         });
-        let now = self.table.target.now();
+        let now = self.table.now();
         let fix = |(part, row, is_static): (&Part, &Row, bool)| {
             let difference = self.table.comparison(0, now, now, false).row(is_static, Some(row), None).ok()?;
             let difference = Difference { lists: Vec::new(), ..difference };
