@@ -188,6 +188,24 @@ impl Cluster {
         Ok(index)
     }
 
+    /// Starts a node that takes over the tokens of a stopped one and never becomes its successor: from some seconds later on, for
+    /// which nobody waits here, it is a joining member. Returns its index.
+    ///
+    /// A node counts as silent after half of `cassandra.gossip_quarantine_delay_ms`, and one that joins is then forgotten; the
+    /// delay follows from that of the ring, which is short here, so that the cluster needs a longer one of its own.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn begin_replacing(&mut self, index: usize, address: &str) -> Result<usize> {
+        let (tokens, replaced) = (self.nodes[index].tokens.clone(), self.nodes[index].address.clone());
+        let mut node = Node::new(&self.home, address, tokens, true, self.spec.release)?;
+        node.replaces = Some(replaced);
+        self.nodes.push(node);
+        let new = self.nodes.len() - 1;
+        self.launch(new)?;
+        Ok(new)
+    }
+
     /// Stops a node in order (it flushes and says goodbye) and waits until the others see it down.
     ///
     /// # Errors

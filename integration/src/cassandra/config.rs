@@ -62,7 +62,9 @@ fn yaml(spec: &ClusterSpec, seeds: &str, node: &Node) -> String {
         .replace("{address}", &node.address)
         .replace("{dir}", &node.dir.display().to_string());
     let whole = spec.settings.iter().fold(filled, |yaml, (name, value)| set(&yaml, name, value));
-    whole.lines().flat_map(|line| [node.release().setting(line), "\n".to_owned()]).collect()
+    // Who replaces another asks the others for its tokens.
+    let lines = whole.lines().filter(|line| node.replaces.is_none() || !line.starts_with("initial_token:"));
+    lines.flat_map(|line| [node.release().setting(line), "\n".to_owned()]).collect()
 }
 
 /// Replaces the top-level setting `name`, or adds it.
@@ -91,6 +93,7 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     // Gossip needs no settling where tokens are given, but a node that streams must have seen all others.
     let ring_delay = if node.bootstrap { 5000 } else { 1000 };
     command.arg(format!("-Dcassandra.ring_delay_ms={ring_delay}"));
+    command.args(node.replaces.iter().flat_map(|address| replacing(address)));
     command.args(["-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0"]);
     command.args(["-Dcassandra.consistent.rangemovement=false", "-Dcassandra.shutdown_announce_in_ms=100"]);
     command.arg("-Dcassandra.available_processors=2");
@@ -109,6 +112,16 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     command.args([format!("-Dcassandra.storagedir={dir}"), format!("-Dcassandra.logdir={dir}/log")]);
     command.args(["-cp", &class_path(node), "org.apache.cassandra.service.CassandraDaemon"]);
     command
+}
+
+/// Flags of a node that replaces another one. Before it tells others it looks as long as the greater of this interval and two ring
+/// delays whether that one is alive. When it has its share it stays a joining member, because of the survey of writes.
+fn replacing(address: &str) -> [String; 3] {
+    [
+        format!("-Dcassandra.replace_address_first_boot={address}"),
+        "-Dcassandra.broadcast_interval_ms=1000".to_owned(),
+        "-Dcassandra.write_survey=true".to_owned(),
+    ]
 }
 
 /// Command line of one of Cassandra's tools (a class of `org.apache.cassandra.tools`) for a node, without its arguments.

@@ -25,6 +25,8 @@ pub struct Node {
     pub tokens: Vec<i64>,
     /// True where it joins by streaming from others.
     pub bootstrap: bool,
+    /// Address of the stopped node whose tokens it takes over; it gets its share and stays a joining member.
+    pub replaces: Option<String>,
     /// Flags of the JVM that its release needs.
     pub(super) jvm_options: Vec<String>,
     release: Release,
@@ -35,7 +37,8 @@ impl Node {
     /// A node that does not run yet.
     pub(super) fn new(home: &Path, address: &str, tokens: Vec<i64>, bootstrap: bool, release: Release) -> Result<Self> {
         let (dir, jmx_port, jvm_options) = (home.join(address), jmx_port(address)?, release.jvm_options()?);
-        Ok(Self { address: address.to_owned(), dir, jmx_port, tokens, bootstrap, jvm_options, release, child: None })
+        let (address, replaces) = (address.to_owned(), None);
+        Ok(Self { address, dir, jmx_port, tokens, bootstrap, replaces, jvm_options, release, child: None })
     }
 
     /// What it runs.

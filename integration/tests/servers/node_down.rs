@@ -1,6 +1,6 @@
 //! What a version says and holds when not every replica could be captured.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use scylla::{client::session::Session, statement::Consistency};
@@ -9,6 +9,7 @@ use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
     compare, cql, paths,
     system::{self, Restore, System},
+    wait::{self, Look},
 };
 use tidemark_web::api::{VersionDetail, VersionObject};
 
@@ -16,13 +17,21 @@ use tidemark_web::api::{VersionDetail, VersionObject};
 const GROUP: u8 = 30;
 /// Tables of the test.
 const TABLES: [&str; 2] = ["broken", "sound"];
+/// Address of the node that replaces the third one.
+const SUCCESSOR: &str = "127.0.30.9";
+/// Nodes do not forget one that joins, however long it is silent.
+const PATIENT: (&str, &str) = ("JDK_JAVA_OPTIONS", "-Dcassandra.gossip_quarantine_delay_ms=600000");
+/// Longest time until the others know of a node that joins.
+const JOINS: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_without_all_replicas_says_so_and_restores_with_consent() -> Result<()> {
     if !paths::cassandra_or_skip("a_version_without_all_replicas_says_so_and_restores_with_consent") {
         return Ok(());
     }
-    let mut cluster = Cluster::start(ClusterSpec::new("down", GROUP, 3)).await?;
+    let mut spec = ClusterSpec::new("down", GROUP, 3);
+    spec.environment.push((PATIENT.0.to_owned(), PATIENT.1.to_owned()));
+    let mut cluster = Cluster::start(spec).await?;
     let session = cql::connect(&cluster.contact_points()).await?;
     create_and_fill(&session).await?;
     let system = System::start(GROUP).await?;
@@ -34,7 +43,8 @@ async fn a_version_without_all_replicas_says_so_and_restores_with_consent() -> R
     let degraded = without_the_operators_word(&system).await?;
     let complete = with_the_operators_word(&system).await?;
     cluster.restart(2).await?;
-    consent_is_needed_for_the_degraded_version_only(&system, &session, &degraded, &complete).await
+    consent_is_needed_for_the_degraded_version_only(&system, &session, &degraded, &complete).await?;
+    a_node_that_is_being_replaced_is_still_a_replica(&system, &mut cluster).await
 }
 
 async fn create_and_fill(session: &Session) -> Result<()> {
@@ -109,6 +119,27 @@ async fn consent_is_needed_for_the_degraded_version_only(
         for keyspace in ["copy", "consented"] {
             expected.expect(&format!("{keyspace}.{table}"), &compare::read(session, keyspace, table).await?)?;
         }
+    }
+    Ok(())
+}
+
+/// The ring has its tokens as those of the node that joins in its place. Last: the node has a successor.
+async fn a_node_that_is_being_replaced_is_still_a_replica(system: &System, cluster: &mut Cluster) -> Result<()> {
+    cluster.stop(2).await?;
+    let successor = cluster.begin_replacing(2, SUCCESSOR)?;
+    for index in [0, 1] {
+        wait::until("a joining node in the ring", JOINS, async || {
+            let (ring, log) = (cluster.nodetool(index, &["ring"])?, cluster.nodes()[successor].log());
+            let seen = || format!("{ring}\n{}", log.lines().last().unwrap_or_default());
+            Ok(Look::when(ring.contains("Joining"), seen))
+        })
+        .await?;
+    }
+    let version = system.protect("whole", "ks/*", "replaced", &["--write-level", "quorum"]).await?;
+    ensure!(version.version.quality == "degraded", "quality {}: {:?}", version.version.quality, version.contents);
+    let replaced = format!("{}:9042", cluster.nodes()[2].address);
+    for object in &version.contents {
+        ensure!(object.notes.iter().any(|note| note.contains(&replaced)), "{replaced} is not named: {object:?}");
     }
     Ok(())
 }

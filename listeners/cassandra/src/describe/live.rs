@@ -1,7 +1,8 @@
 //! The ring as a node's own token metadata has it, which `nodetool ring` prints.
 //!
 //! `system.peers_v2` may hold rows of nodes that are long gone; what the node places replicas by is its token metadata. It has
-//! addresses, tokens, states and data centres; host ids and racks come from the rows of the same addresses.
+//! addresses, tokens, states and data centres; host ids and racks come from the rows of the same addresses. A node that another one
+//! is replacing is still a member, but its tokens are printed as the other's: its row tells.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -10,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::{Known, sorted_tokens};
 use crate::cluster::RingNode;
 
+/// State of a member that has not all of its share yet.
+const JOINING: &str = "Joining";
+
 /// Words that `nodetool ring` prints as a member's state.
-const STATES: [&str; 4] = ["Normal", "Joining", "Leaving", "Moving"];
+const STATES: [&str; 4] = ["Normal", JOINING, "Leaving", "Moving"];
 
 /// What a node knows of its ring now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,9 +67,12 @@ impl Live {
             if line.state != STATES[0] {
                 live.states.insert(member.host_id.clone(), line.state.to_owned());
             }
-            // Who joins owns nothing until it has its share.
-            if line.state != "Joining" {
+            // Who joins owns nothing until it has its share: until then whom it replaces does.
+            if line.state != JOINING {
                 member.tokens.push(line.token.to_owned());
+            } else if let Some((peer, node)) = replaced(&line, known) {
+                let owner = || RingNode { tokens: Vec::new(), ..node.clone() };
+                members.entry(peer.to_owned()).or_insert_with(owner).tokens.push(line.token.to_owned());
             }
         }
         live.ghosts = known.iter().filter(|known| !members.contains_key(&known.peer)).filter_map(ghost).collect();
@@ -116,6 +123,13 @@ fn member(line: &Line<'_>, known: &[Known]) -> RingNode {
         tokens: Vec::new(),
     };
     RingNode { dc: line.dc.to_owned(), tokens: Vec::new(), ..row.cloned().unwrap_or(blank) }
+}
+
+/// Whom a joining member replaces: the other known node that has its token.
+fn replaced<'k>(line: &Line<'_>, known: &'k [Known]) -> Option<(&'k str, &'k RingNode)> {
+    let others = known.iter().filter(|row| row.peer != line.peer);
+    let mut nodes = others.filter_map(|row| Some((row.peer.as_str(), row.node.as_ref()?)));
+    nodes.find(|(_, node)| node.tokens.iter().any(|token| token == line.token))
 }
 
 fn ordered(member: RingNode) -> RingNode {
@@ -188,6 +202,27 @@ Address                    Rack        Status State   Load            Owns      
         assert!(
             ghost.statement.starts_with("DELETE FROM system.peers_v2 WHERE peer = '127.0.0.9' AND peer_port = 7000;")
         );
+    }
+
+    fn owner(ip: &str, host: &str, tokens: &[&str]) -> Known {
+        let known = known(ip, host);
+        let tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
+        Known { node: known.node.clone().map(|node| RingNode { tokens, ..node }), ..known }
+    }
+
+    #[test]
+    fn a_node_that_is_being_replaced_owns_its_tokens_until_the_other_has_its_share() {
+        let printed = "Datacenter: dc1\n\
+            127.0.0.1:7000 r Up Normal 1 KiB ? 3\n\
+            127.0.0.8:7000 r Up Joining 1 KiB ? 7\n\
+            127.0.0.8:7000 r Up Joining 1 KiB ? -7\n\
+            127.0.0.7:7000 r Up Joining 1 KiB ? 9\n";
+        let replacing = owner("127.0.0.8", "d", &["-7", "7"]);
+        let rows = [owner("127.0.0.1", "a", &["3"]), replacing, owner("127.0.0.9", "dead", &["-7", "7"])];
+        let live = Live::parse(printed, &rows).unwrap();
+        let ring: Vec<_> = live.ring.iter().map(|m| (m.host_id.as_str(), m.tokens.join(","))).collect();
+        assert_eq!(ring, [("a", "3".to_owned()), ("dead", "-7,7".to_owned())]);
+        assert!(live.ghosts.is_empty() && live.states.contains_key("d"), "{live:?}");
     }
 
     #[test]
