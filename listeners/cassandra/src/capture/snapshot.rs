@@ -111,25 +111,71 @@ pub(super) async fn take(
     patterns: &Patterns,
     asked: Option<BTreeSet<ObjectName>>,
 ) -> Result<SnapshotRecord, Error> {
-    if leftovers::found(place.data_directories).await?.contains(place.tag) {
-        place.nodetool.clear_snapshot(place.tag).await.map_err(Error::Nodetool)?;
-    }
-    let mut tables = choose(&schemas(place.session, patterns).await?, patterns);
+    let links = Links { nodetool: place.nodetool, data_directories: place.data_directories, tag: place.tag };
+    links.clear().await?;
+    let mut tables = present(place, patterns).await?;
     tables.retain(|table| asked.as_ref().is_none_or(|asked| asked.contains(&table.object)));
     pause::point("before-flush");
     let started = place.env.now();
-    link(place, &tables).await.map_err(Error::Nodetool)?;
+    let tables = links.make(tables, || present(place, patterns)).await?;
     let finished = place.env.now();
     let tables = enlisted(place.data_directories, place.tag, tables).await;
     Ok(SnapshotRecord { format: SNAPSHOT_FORMAT, tag: place.tag.to_owned(), asked, started, finished, tables })
 }
 
-/// Flushes the tables, then links their files.
-async fn link(place: &Place<'_>, tables: &[TableRecord]) -> Result<(), nodetool::Error> {
-    for (keyspace, tables) in by_keyspace(tables) {
-        place.nodetool.flush(keyspace, &tables).await?;
+/// The tables that the node has now and that match, sorted.
+async fn present(place: &Place<'_>, patterns: &Patterns) -> Result<Vec<TableRecord>, Error> {
+    Ok(choose(&schemas(place.session, patterns).await?, patterns))
+}
+
+/// The links of a snapshot under a tag.
+struct Links<'a> {
+    nodetool: &'a Nodetool,
+    data_directories: &'a [PathBuf],
+    tag: &'a str,
+}
+
+impl Links<'_> {
+    /// Removes those that are found.
+    async fn clear(&self) -> Result<(), Error> {
+        if leftovers::found(self.data_directories).await?.contains(self.tag) {
+            self.nodetool.clear_snapshot(self.tag).await.map_err(Error::Nodetool)?;
+        }
+        Ok(())
     }
-    place.nodetool.snapshot(place.tag, &wanted(tables)).await
+
+    /// Flushes and links the tables; returns those that are linked. `nodetool` fails for all where one was dropped since its
+    /// schema was read: those that are not `present` any more are left out, and the others are flushed and linked anew.
+    async fn make<F>(&self, mut tables: Vec<TableRecord>, present: impl Fn() -> F) -> Result<Vec<TableRecord>, Error>
+    where
+        F: Future<Output = Result<Vec<TableRecord>, Error>>,
+    {
+        loop {
+            let linked = self.link(&tables).await;
+            let Err(error) = linked else { return Ok(tables) };
+            let left = of_both(&tables, &present().await?);
+            if left.len() == tables.len() {
+                return Err(Error::Nodetool(error));
+            }
+            tracing::info!(%error, gone = tables.len() - left.len(), "tables were dropped meanwhile: they are left out");
+            self.clear().await?;
+            tables = left;
+        }
+    }
+
+    /// Flushes the tables, then links their files.
+    async fn link(&self, tables: &[TableRecord]) -> Result<(), nodetool::Error> {
+        for (keyspace, tables) in by_keyspace(tables) {
+            self.nodetool.flush(keyspace, &tables).await?;
+        }
+        self.nodetool.snapshot(self.tag, &wanted(tables)).await
+    }
+}
+
+/// Those of `tables` that are in `now` too; a table that was made anew is another one.
+fn of_both(tables: &[TableRecord], now: &[TableRecord]) -> Vec<TableRecord> {
+    let now: BTreeSet<_> = now.iter().map(|table| (&table.object, &table.id)).collect();
+    tables.iter().filter(|table| now.contains(&(&table.object, &table.id))).cloned().collect()
 }
 
 /// The tables to flush, by keyspace.
@@ -301,5 +347,26 @@ mod tests {
         assert!(chosen[0].unreadable.as_ref().is_some_and(|reason| reason.contains("transient")));
         assert_eq!(wanted(&chosen), ["shop.clicks", "shop.orders"]);
         assert_eq!(by_keyspace(&chosen), BTreeMap::from([("shop", vec!["clicks".to_owned(), "orders".to_owned()])]));
+    }
+
+    fn record(name: &str, id: &str) -> TableRecord {
+        TableRecord::new("ks", name, id).unwrap()
+    }
+
+    /// A node whose nodetool fails where it is to do something with the table `gone`.
+    fn without_gone() -> Nodetool {
+        Nodetool::new(["sh", "-c", "case \"$*\" in *gone*) exit 1;; esac", "nodetool"].map(str::to_owned).to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_table_that_was_dropped_meanwhile_is_left_out_and_the_others_are_linked() {
+        let (nodetool, tables) = (without_gone(), vec![record("gone", "0f"), record("kept", "0f")]);
+        let links = Links { nodetool: &nodetool, data_directories: &[], tag: "t" };
+        for now in [vec![record("kept", "0f")], vec![record("gone", "1e"), record("kept", "0f")]] {
+            let linked = links.make(tables.clone(), || std::future::ready(Ok(now.clone()))).await.unwrap();
+            assert_eq!(linked, [record("kept", "0f")]);
+        }
+        let error = links.make(tables.clone(), || std::future::ready(Ok(tables.clone()))).await.unwrap_err();
+        assert!(matches!(error, Error::Nodetool(_)), "{error}");
     }
 }
