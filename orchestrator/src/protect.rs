@@ -63,7 +63,7 @@ struct Captured {
     slices: Vec<StoredRef>,
     /// Listeners whose partition could not be captured, with the reason.
     absent: Vec<(String, String)>,
-    /// True where an earlier run captured it.
+    /// True where an earlier run captured it, or a part of it.
     #[serde(skip)]
     resumed: bool,
     /// What the source says about what it compared, a line each.
@@ -117,10 +117,10 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "quality": quality,
         "objects": manifest.objects,
         "totals": manifest.totals,
-        "absent": captured.absent,
+        "absent": outcome::absent(&captured.absent),
         "missing": lists.missing,
         "left_out": lists.left_out,
-        "gone_versions": gone,
+        "gone_versions": outcome::list(gone.iter().map(|number| json!(number))),
         "notes": captured.notes,
     });
     Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") || !gone.is_empty() })

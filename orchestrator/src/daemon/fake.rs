@@ -24,8 +24,8 @@ use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
     driver::{
-        Action, ConsolidateJob, Error, IfExists, ListenerSpec, LiveObject, PlannedObject, RestoreControl, RestoreJob,
-        RestorePlan, RestoreReport, SourceDriver, UndoCounts, UndoInstant,
+        Action, Answers, Asked, ConsolidateJob, Error, IfExists, ListenerSpec, LiveObject, NextStep, PlannedObject,
+        RestoreControl, RestoreJob, RestorePlan, RestoreReport, SourceDriver, UndoCounts, UndoInstant,
     },
     listener::{Failure, Listener},
     progress::ProgressSink,
@@ -43,7 +43,9 @@ pub(super) struct World {
     pub(super) damaged: Vec<String>,
     /// Nodes that cannot be captured.
     pub(super) unreachable: Vec<String>,
-    /// Where it hangs until it is cancelled, once: an object's consolidation, `capture`, `verify` or `restore`.
+    /// Steps of a capture before the one that ships.
+    pub(super) prepares: usize,
+    /// Where it hangs until it is cancelled, once: an object's consolidation, `capture-<step>`, `verify` or `restore`.
     pub(super) hang_at: Option<String>,
     /// Told when it hangs.
     pub(super) hung: Arc<Notify>,
@@ -134,12 +136,14 @@ impl Listener for Node {
             return Err(Failure { code: "TM-FAKE-0001", message, retryable: true });
         }
         let own = self.snapshot(node, assignment);
-        if self.hang.here("capture", &cancel).await {
+        let step = assignment.step.number;
+        if self.hang.here(&format!("capture-{step}"), &cancel).await {
             self.snapshots.lock().unwrap().remove(&own);
             return Err(Failure { code: "TM-FAKE-0006", message: "cancelled".to_owned(), retryable: false });
         }
         let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
-        let path = layout::staged(&assignment.source, &assignment.task, node).join("slice.json");
+        let name = format!("{}-{step}.json", assignment.token);
+        let path = layout::staged(&assignment.source, &assignment.task, node).join(name.as_str());
         let slice = page_io::write(&store.unwrap(), &path, &slice(assignment, node)).await;
         self.snapshots.lock().unwrap().remove(&own);
         slice.map_err(|error| Failure { code: "TM-FAKE-0002", message: error.to_string(), retryable: false })
@@ -191,6 +195,13 @@ impl SourceDriver for Driver {
         let nodes = spec["nodes"].as_array().unwrap().iter().map(|node| node.as_str().unwrap().to_owned());
         let spec = |id| ListenerSpec { id, program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
         Ok(nodes.map(spec).collect())
+    }
+
+    async fn next_step(&self, _store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+        Ok(match steps.len() < self.world.prepares {
+            true => NextStep::Prepare(Asked::default()),
+            false => NextStep::Ship(Asked::default()),
+        })
     }
 
     async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {

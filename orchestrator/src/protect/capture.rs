@@ -69,6 +69,8 @@ impl Job<'_> {
         let specs = self.specs().await?;
         let unfinished = self.unfinished().await?;
         let mut steps: Steps = self.context.checkpoints.load(STEPS).await?.unwrap_or_default();
+        // What the answers of an earlier run hold may be as old as a whole capture of it.
+        let resumed = !steps.answers.is_empty();
         loop {
             let next = self.driver.next_step(&self.store.objects, &steps.answers).await?;
             let (asked, ships) = match next {
@@ -84,7 +86,7 @@ impl Job<'_> {
             };
             if ships {
                 let slices = answers.into_values().collect();
-                return Ok(Captured { slices, absent: steps.absent, notes: asked.notes, resumed: false });
+                return Ok(Captured { slices, absent: steps.absent, notes: asked.notes, resumed });
             }
             steps.answers.push(answers);
             self.context.checkpoints.save(STEPS, &steps).await?;

@@ -17,7 +17,7 @@ use super::{Captured, Inputs, Job};
 use crate::tasks::Failure;
 
 impl Job<'_> {
-    /// Lines of all objects, in their order; those of an earlier run are taken as they are.
+    /// Lines of all objects, in their order; those of an earlier run are taken as they are while what they name is there.
     pub(super) async fn consolidate_all(
         &self,
         objects: &[ObjectName],
@@ -32,7 +32,9 @@ impl Job<'_> {
 
     async fn line(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
         let part = format!("object/{object}");
-        if let Some(line) = self.context.checkpoints.load(&part).await? {
+        if let Some(line) = self.context.checkpoints.load::<ObjectLine>(&part).await?
+            && self.stands(&line).await?
+        {
             return Ok(line);
         }
         if self.context.cancel.is_cancelled() {
@@ -43,6 +45,12 @@ impl Job<'_> {
         self.context.checkpoints.save(&part, &line).await?;
         pause::point("mid-consolidation");
         Ok(line)
+    }
+
+    /// Whether the entry of an earlier run's line can be read: the store may have been put back to before it since.
+    async fn stands(&self, line: &ObjectLine) -> Result<bool, Failure> {
+        let Some(entry) = &line.entry else { return Ok(true) };
+        Ok(self.previous_entry(entry).await?.is_some())
     }
 
     /// The line of an object; one that is damaged for good is missing, with the reason.

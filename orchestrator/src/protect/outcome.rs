@@ -1,12 +1,12 @@
-//! What an operation says of many objects: one line with a count, and the list in its result.
+//! What an operation says of many things: one line with a count, and the list in its result.
 
 use serde_json::{Value, json};
 use tidemark_catalog::entry::{ObjectLine, Quality};
 
 use crate::tasks::Failure;
 
-/// Most bytes of a list: the record of a task must fit into a value of the coordinator.
-const LIST_BYTES: usize = 16 << 10;
+/// Most bytes of a list: the record of a task, with four of them, must fit into a value of the coordinator.
+const LIST_BYTES: usize = 8 << 10;
 
 /// Longest reason in a list, bytes; the version has the whole of it.
 const REASON_BYTES: usize = 500;
@@ -31,6 +31,11 @@ pub(super) fn lists(lines: &[ObjectLine]) -> Lists {
         })
     });
     Lists { missing: list(missing(lines).into_iter().map(missed)), left_out: list(left_out) }
+}
+
+/// The list of listeners that did not answer.
+pub(super) fn absent(absent: &[(String, String)]) -> Value {
+    list(absent.iter().map(|(listener, reason)| json!({ "listener": listener, "reason": short(reason) })))
 }
 
 /// A version in which nothing could be kept is not one.
@@ -63,11 +68,13 @@ fn missed((line, reason): (&ObjectLine, &str)) -> Value {
     json!({ "object": line.object.to_string(), "reason": short(reason) })
 }
 
-fn list(items: impl Iterator<Item = Value>) -> Value {
+/// A list with its count.
+pub(super) fn list(items: impl Iterator<Item = Value>) -> Value {
     let (mut count, mut bytes, mut kept) = (0_u64, 0, Vec::new());
     for item in items {
         count += 1;
-        bytes += item.to_string().len();
+        // With what parts it from the next.
+        bytes += item.to_string().len() + 1;
         if bytes <= LIST_BYTES {
             kept.push(item);
         }
@@ -116,6 +123,16 @@ mod tests {
         let list = details["missing"]["list"].as_array().unwrap();
         assert!(list.len() > 10 && details.to_string().len() < 2 * LIST_BYTES, "{}", list.len());
         assert_eq!(list[1]["object"], "ks/t1");
+    }
+
+    #[test]
+    fn listeners_that_did_not_answer_are_counted_and_listed_as_far_as_they_fit() {
+        let absent: Vec<_> = (0..1000).map(|n| (format!("10.0.0.{n}:9042"), "refused ".repeat(500))).collect();
+        let listed = super::absent(&absent);
+        assert_eq!((&listed["count"], &listed["list"][1]["listener"]), (&json!(1000), &json!("10.0.0.1:9042")));
+        assert!(listed.to_string().len() < LIST_BYTES + 100, "{}", listed.to_string().len());
+        let numbers = list((0..100_000).map(|number: u64| json!(number)));
+        assert!(numbers["count"] == 100_000 && numbers.to_string().len() < LIST_BYTES + 100);
     }
 
     #[test]

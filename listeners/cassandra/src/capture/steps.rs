@@ -249,7 +249,7 @@ impl History {
     }
 }
 
-/// What people should know, a line each, however many tables or rows it is about.
+/// What people should know, a line each, however many nodes, tables or rows it is about.
 fn notes(histories: &Histories, changes: &Changes) -> Vec<String> {
     let mut notes = Vec::new();
     let captures = histories.values().map(|history| history.takes.len()).max().unwrap_or(0);
@@ -257,8 +257,10 @@ fn notes(histories: &Histories, changes: &Changes) -> Vec<String> {
         notes.push(format!("{captures} captures were made, because something changed during the ones before the last"));
     }
     if !changes.ring.is_empty() {
-        let nodes = changes.ring.iter().cloned().collect::<Vec<_>>().join(", ");
-        notes.push(format!("the ring changed during each of {captures} captures, at last as seen by {nodes}"));
+        let (first, nodes) = (changes.ring.first().map_or("", String::as_str), changes.ring.len());
+        notes.push(format!(
+            "the ring changed during each of {captures} captures, at last as seen by {nodes} nodes; {first} is one"
+        ));
     }
     if let Some((table, what)) = changes.tables.first_key_value() {
         let count = changes.tables.len();
@@ -268,19 +270,18 @@ fn notes(histories: &Histories, changes: &Changes) -> Vec<String> {
     notes
 }
 
-/// A line for each node whose system tables have rows about nodes that are in nobody's ring.
-fn ghosts(histories: &Histories) -> Vec<String> {
-    let last = |(listener, history): (&String, &History)| {
-        let (_, look) = history.looks.last()?;
-        let ghost = look.ghosts.first()?;
-        Some(format!(
-            "{listener} has {} rows in system.peers_v2 about nodes that are not in its ring, which are ignored; {} goes by {}",
-            look.ghosts.len(),
-            ghost.name,
-            ghost.statement
-        ))
-    };
-    histories.iter().filter_map(last).collect()
+/// A line about rows of system tables that are about nodes that are not in the ring.
+fn ghosts(histories: &Histories) -> Option<String> {
+    let looks = histories.iter().filter_map(|(listener, history)| Some((listener, &history.looks.last()?.1)));
+    let haunted: Vec<_> = looks.filter(|(_, look)| !look.ghosts.is_empty()).collect();
+    let rows: usize = haunted.iter().map(|(_, look)| look.ghosts.len()).sum();
+    let (nodes, (listener, look)) = (haunted.len(), haunted.first()?);
+    let ghost = look.ghosts.first()?;
+    Some(format!(
+        "{rows} rows in system.peers_v2 of {nodes} nodes are about nodes that are not in their rings, and are ignored; \
+         on {listener} {} goes by {}",
+        ghost.name, ghost.statement
+    ))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ async fn start_protect(api: &Api) -> Operation {
 
 #[tokio::test]
 async fn a_capture_that_is_cancelled_leaves_no_snapshot_and_no_version() {
-    is_cancelled(&cancelled(fake::World::default(), "capture", start_protect).await);
+    is_cancelled(&cancelled(fake::World::default(), "capture-0", start_protect).await);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     capture::snapshot::TableRecord,
     cluster::{KeyspaceSchema, NODE_CAPTURE_FORMAT, RingNode, TableRows},
+    describe::Ghost,
 };
 
 fn object(name: &str) -> ObjectName {
@@ -169,4 +170,21 @@ fn what_changes_during_the_last_capture_is_left_out_by_name_and_ships_both_views
     assert!(shipped(&ring, "n1").left_out.is_empty());
     let NextStep::Ship(asked) = ring else { unreachable!() };
     assert!(asked.notes.iter().any(|note| note.contains("the ring changed")), "{:?}", asked.notes);
+}
+
+#[test]
+fn ghosts_and_changes_of_many_nodes_are_one_line_each() {
+    let mut histories = Histories::new();
+    for node in 0..5000 {
+        let mut now = look();
+        now.node.ring.pop();
+        let ghost = |row: u32| Ghost { name: format!("10.9.9.{row}:7000"), statement: "DELETE …".into() };
+        now.ghosts = (0..2).map(ghost).collect();
+        histories.insert(format!("n{node:04}"), once(now).remove("n1").unwrap());
+    }
+    let NextStep::Ship(asked) = decide(2 * CAPTURES + 1, &histories) else { panic!("nothing is shipped") };
+    let [ring, ghosts] = &asked.notes[..] else { panic!("{:?}", asked.notes) };
+    assert!(ring.contains("5000 nodes") && ring.contains("n0000") && ring.len() < 200, "{ring}");
+    assert!(ghosts.starts_with("10000 rows in system.peers_v2 of 5000 nodes"), "{ghosts}");
+    assert!(ghosts.ends_with("on n0000 10.9.9.0:7000 goes by DELETE …"), "{ghosts}");
 }
