@@ -20,6 +20,7 @@ use tidemark_gateway::{
 };
 
 use crate::{
+    errors::chain as chain_of,
     generation,
     registrations::{self, Registrations, STORES, StoreRecord},
 };
@@ -223,18 +224,29 @@ impl Stores {
         self.open(record.ok_or_else(|| Error::Unknown(name.to_owned()))?)
     }
 
-    /// All registered stores, which hold the repositories that were registered.
+    /// A store by its registration, which holds the repository that was registered.
     ///
     /// # Errors
-    /// [`Error`].
-    pub async fn all(&self) -> Result<Vec<OpenStore>, Error> {
-        let mut stores = Vec::new();
+    /// As [`Stores::open`] and [`Stores::same_repository`].
+    pub async fn same(&self, record: StoreRecord) -> Result<OpenStore, Error> {
+        let store = self.open(record)?;
+        self.same_repository(&store).await?;
+        Ok(store)
+    }
+
+    /// The first registered store that holds the repository that was registered; `None` where there is none such.
+    ///
+    /// # Errors
+    /// [`Error::Registrations`].
+    pub async fn first(&self) -> Result<Option<OpenStore>, Error> {
         for record in self.records().await? {
-            let store = self.open(record)?;
-            self.same_repository(&store).await?;
-            stores.push(store);
+            let name = record.name.clone();
+            match self.same(record).await {
+                Ok(store) => return Ok(Some(store)),
+                Err(error) => tracing::warn!(store = name, error = chain_of(&error), "store is passed over"),
+            }
         }
-        Ok(stores)
+        Ok(None)
     }
 
     /// Registrations of all stores.
@@ -263,8 +275,7 @@ impl Stores {
     }
 
     async fn holds(&self, record: StoreRecord, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let store = self.open(record)?;
-        self.same_repository(&store).await?;
+        let store = self.same(record).await?;
         let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
         if set.list().await?.contains(&id.number) {
             return Ok(Some((store, set)));

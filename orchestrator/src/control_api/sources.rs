@@ -89,7 +89,7 @@ async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(V
     let policies: Vec<_> = policies.into_iter().filter(|policy| policy.source == record.name).collect();
     let store = match policies.first() {
         Some(policy) => Some(api.with.stores.get(&policy.store).await?),
-        None => api.with.stores.all().await?.into_iter().next(),
+        None => api.with.stores.first().await?,
     };
     let secrets = store.as_ref().map(|store| stores::listener_secrets(&store.record)).transpose()?.unwrap_or_default();
     let source = source_id(&record.name)?;

@@ -96,24 +96,32 @@ async fn with_repository(
 async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
     let repository = &store.record.repository;
     let rises = generation::rises(&*api.coordinator, &store.objects).await;
-    let others = others(api, store, rises.map_err(|error| refused(503, "TM-STORE-0104", &error))?).await?;
+    let rises = rises.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
+    let others = others(api, store, if rises { |_| false } else { |_| true }).await?;
     let taken = generation::attach(&*api.coordinator, repository, &store.objects, &others, &api.with.env).await;
     let generation = taken.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
     tracing::info!(store = store.record.name, generation, "store attached");
     Ok(())
 }
 
-/// The other stores, to tell them the generation where it `rises`. One whose directory is gone keeps no other from being
-/// registered as long as there is nothing to tell.
-async fn others(api: &Api, store: &OpenStore, rises: bool) -> Result<Vec<Arc<dyn ObjectStore>>, Problem> {
+/// The other stores, to tell them the generation where it rises. Each is shown to be the one that was registered: nothing is written
+/// to another one. Those that are not, for a reason that may be `passed` over, are left out.
+async fn others(
+    api: &Api,
+    store: &OpenStore,
+    passed: fn(&stores::Error) -> bool,
+) -> Result<Vec<Arc<dyn ObjectStore>>, Problem> {
     let mut others = Vec::new();
     for record in api.with.stores.records().await.map_err(answer)? {
-        if record.name == store.record.name {
+        let name = record.name.clone();
+        if name == store.record.name {
             continue;
         }
-        match api.with.stores.open(record) {
+        match api.with.stores.same(record).await {
             Ok(other) => others.push(other.objects),
-            Err(stores::Error::Emptied { .. }) if !rises => {}
+            Err(error) if passed(&error) => {
+                tracing::warn!(store = name, error = crate::errors::chain(&error), "store is told no generation");
+            }
             Err(error) => return Err(answer(error)),
         }
     }

@@ -18,7 +18,7 @@ use super::{
     known::{Held, Seen},
     problems::{answer, refused},
 };
-use crate::{protect::seal::word, stores::OpenStore, tasks::Failure};
+use crate::{protect::seal::word, registrations::StoreRecord, stores::OpenStore, tasks::Failure};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -42,39 +42,105 @@ impl Unread {
     }
 }
 
+/// A line of the list.
+enum Row {
+    Version(Unread),
+    /// About a store that cannot be looked into.
+    Refused(Version),
+}
+
+impl Row {
+    /// Its place in lists: stores that cannot be looked into come before all versions.
+    fn key(&self) -> String {
+        match self {
+            Self::Version(version) => version.key(),
+            Self::Refused(line) => format!("!{}", line.store),
+        }
+    }
+}
+
+/// What the stores list.
+#[derive(Default)]
+struct Listing {
+    versions: Vec<Unread>,
+    /// Stores that cannot be looked into, a line each.
+    refused: Vec<Version>,
+}
+
 /// A page of the versions in all stores, by source, set and number. One whose manifest does not verify is listed as `damaged`:
-/// hiding it would look as if it had never been.
+/// hiding it would look as if it had never been. A store that cannot be looked into is listed as `unknown`, where others can.
 pub(super) async fn list(
     api: &Api,
     source: Option<&str>,
     set: Option<&str>,
     page: &Page,
 ) -> Result<List<Version>, Problem> {
-    let mut all = unread(api, source, set).await?;
-    all.sort_by_cached_key(Unread::key);
-    let page = page.cut(all, Order::Ascending, Unread::key);
+    let Listing { versions, refused } = unread(api, source, set).await?;
+    let mut all: Vec<Row> =
+        refused.into_iter().map(Row::Refused).chain(versions.into_iter().map(Row::Version)).collect();
+    all.sort_by_cached_key(Row::key);
+    let page = page.cut(all, Order::Ascending, Row::key);
     let mut reads = Vec::with_capacity(page.items.len());
-    for version in &page.items {
-        reads.push(line(api, version).boxed());
+    for row in &page.items {
+        reads.push(shown(api, row).boxed());
     }
     let items = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
     Ok(List { items, next_page_token: page.next_page_token })
 }
 
-async fn unread(api: &Api, source: Option<&str>, set: Option<&str>) -> Result<Vec<Unread>, Problem> {
-    let mut found = Vec::new();
-    for store in api.with.stores.all().await.map_err(answer)? {
-        let listed = find::listed(&store.objects, source, set).await;
-        let listed = listed.map_err(|error| refused(503, "TM-CAT-0006", &error))?;
-        let mut before: Option<(VersionId, Listed)> = None;
-        for (id, listed) in listed {
-            let linked = before
-                .filter(|(last, _)| last.source == id.source && last.set == id.set && last.number.0 + 1 == id.number.0);
-            let stamps = (listed.stamp.clone(), linked.map(|(_, last)| last.stamp));
-            let seen = Seen { repository: store.record.repository.clone(), id: id.clone(), stamps };
-            found.push(Unread { store: store.clone(), seen });
-            before = Some((id, listed));
+async fn shown(api: &Api, row: &Row) -> Result<Version, Problem> {
+    match row {
+        Row::Version(version) => line(api, version).await,
+        Row::Refused(line) => Ok(line.clone()),
+    }
+}
+
+/// What all stores list; a problem where none of them can be looked into: no versions would be another answer.
+async fn unread(api: &Api, source: Option<&str>, set: Option<&str>) -> Result<Listing, Problem> {
+    let (mut listing, mut looked, mut first) = (Listing::default(), false, None);
+    for record in api.with.stores.records().await.map_err(answer)? {
+        let name = record.name.clone();
+        match unread_in(api, record, source, set).await {
+            Ok(versions) => {
+                looked = true;
+                listing.versions.extend(versions);
+            }
+            Err(problem) => {
+                tracing::warn!(
+                    store = name,
+                    code = problem.code,
+                    error = problem.detail,
+                    "store cannot be looked into"
+                );
+                listing.refused.push(unknown(name, &problem));
+                first = first.or(Some(problem));
+            }
         }
+    }
+    match first {
+        Some(problem) if !looked => Err(problem),
+        _ => Ok(listing),
+    }
+}
+
+async fn unread_in(
+    api: &Api,
+    record: StoreRecord,
+    source: Option<&str>,
+    set: Option<&str>,
+) -> Result<Vec<Unread>, Problem> {
+    let store = api.with.stores.same(record).await.map_err(answer)?;
+    let listed = find::listed(&store.objects, source, set).await;
+    let listed = listed.map_err(|error| refused(503, "TM-CAT-0006", &error))?;
+    let mut found = Vec::with_capacity(listed.len());
+    let mut before: Option<(VersionId, Listed)> = None;
+    for (id, listed) in listed {
+        let linked = before
+            .filter(|(last, _)| last.source == id.source && last.set == id.set && last.number.0 + 1 == id.number.0);
+        let stamps = (listed.stamp.clone(), linked.map(|(_, last)| last.stamp));
+        let seen = Seen { repository: store.record.repository.clone(), id: id.clone(), stamps };
+        found.push(Unread { store: store.clone(), seen });
+        before = Some((id, listed));
     }
     Ok(found)
 }
@@ -104,13 +170,23 @@ fn lost(line: Version, reason: &str) -> Version {
 fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
     let damage = crate::errors::chain(error);
     tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
+    nothing(id.to_string(), store.record.name.clone(), "damaged", damage)
+}
+
+/// The line of a store that cannot be looked into.
+fn unknown(store: String, problem: &Problem) -> Version {
+    nothing(String::new(), store, "unknown", format!("{}: {}", problem.code, problem.detail))
+}
+
+/// A line that knows nothing but why.
+fn nothing(id: String, store: String, quality: &str, damage: String) -> Version {
     Version {
-        id: id.to_string(),
-        store: store.record.name.clone(),
+        id,
+        store,
         committed: String::new(),
         cut_from: None,
         cut_through: None,
-        quality: "damaged".to_owned(),
+        quality: quality.to_owned(),
         damage: Some(damage),
         objects: 0,
         totals: Totals::default(),
@@ -118,9 +194,10 @@ fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
 }
 
 /// Versions of a source that can be read with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
-/// are left out here, and shown by the list of versions and by verification.
+/// are left out here, and shown by the list of versions and by verification; so are stores that cannot be looked into, where
+/// others can.
 pub(super) async fn held(api: &Api, source: &SourceId) -> Result<Vec<(VersionId, Arc<Held>)>, Problem> {
-    let all = unread(api, Some(source.as_str()), None).await?;
+    let all = unread(api, Some(source.as_str()), None).await?.versions;
     let mut reads = Vec::with_capacity(all.len());
     for version in &all {
         reads.push(held_by(api, version).boxed());

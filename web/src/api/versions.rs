@@ -6,20 +6,22 @@ use utoipa::ToSchema;
 /// A version in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Version {
-    /// `source.set.number`.
+    /// `source.set.number`; empty where the line is `unknown`.
     pub id: String,
     /// Store it is in.
     pub store: String,
-    /// When it was committed; empty where the version is `damaged`.
+    /// When it was committed; empty where the version is `damaged` or the line `unknown`.
     pub committed: String,
     /// Lower bound of its cut: every write acknowledged before it is in.
     pub cut_from: Option<String>,
     /// Upper bound of its cut.
     pub cut_through: Option<String>,
     /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
-    /// is known of the version; `lost` where the number holds no version, because the store was put back to before it.
+    /// is known of the version; `lost` where the number holds no version, because the store was put back to before it; `unknown`
+    /// where the store cannot be looked into while others can: the line is about all that it may hold.
     pub quality: String,
-    /// Why the manifest does not verify, where the version is `damaged`; what became of it where it is `lost`.
+    /// Why the manifest does not verify, where the version is `damaged`; what became of it where it is `lost`; why the store
+    /// cannot be looked into where the line is `unknown`.
     pub damage: Option<String>,
     /// Objects.
     pub objects: u64,

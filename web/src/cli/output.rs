@@ -185,16 +185,26 @@ impl Printed for List<Version> {
     fn text(&self) -> String {
         let row = |v: &Version| {
             if v.damage.is_some() {
-                return [v.id.as_str(), "-", "-", &v.quality, "-", "-", "-", &v.store].map(str::to_owned).to_vec();
+                let id = if v.id.is_empty() { "-" } else { v.id.as_str() };
+                return [id, "-", "-", &v.quality, "-", "-", "-", &v.store].map(str::to_owned).to_vec();
             }
             let mut row = vec![v.id.clone(), v.committed.clone(), or_dash(&v.cut_from), v.quality.clone()];
             row.extend([v.objects.to_string(), v.totals.rows.to_string(), size(v.totals.kept_bytes), v.store.clone()]);
             row
         };
         let header = ["VERSION", "COMMITTED", "COMPLETE BEFORE", "QUALITY", "OBJECTS", "ROWS", "KEPT", "STORE"];
-        let damage = self.items.iter().filter_map(|v| Some(format!("{} is damaged: {}\n", v.id, v.damage.as_ref()?)));
-        table(&header, self.items.iter().map(row)) + &damage.collect::<String>()
+        table(&header, self.items.iter().map(row)) + &self.items.iter().filter_map(damage).collect::<String>()
     }
+}
+
+/// What is wrong with a version, or with a store whose versions are not known.
+fn damage(version: &Version) -> Option<String> {
+    let Version { id, store, damage, .. } = version;
+    let damage = damage.as_ref()?;
+    Some(match version.quality.as_str() {
+        "unknown" => format!("versions in store {store} are not known: {damage}\n"),
+        _ => format!("{id} is damaged: {damage}\n"),
+    })
 }
 
 impl Printed for VersionDetail {
@@ -290,8 +300,11 @@ fn counted(value: &Value) -> Option<(u64, &Vec<Value>)> {
     Some((value.get("count")?.as_u64()?, value.get("list")?.as_array()?))
 }
 
-/// The texts of an item, its reason last.
+/// The texts of an item, its reason last; one without fields as it is.
 fn item_text(item: &Value) -> String {
+    if !item.is_object() {
+        return item.to_string();
+    }
     let texts = |last: bool| {
         let fields = item.as_object().into_iter().flatten();
         let chosen =
@@ -334,6 +347,25 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], [r#"result     {"version":"a.b.1"}"#, "left out   5000", "  ks/t0 h: why"]);
         assert_eq!((lines.len(), *lines.last().unwrap()), (13, "  and 4990 more: -o json"));
+        let text = result_text(&serde_json::json!({"gone_versions": {"count": 1, "list": [7]}}));
+        assert_eq!(text, "gone versions 1\n  7\n");
+    }
+
+    #[test]
+    fn a_store_whose_versions_are_not_known_is_a_line_of_the_list() {
+        let line = Version {
+            id: String::new(),
+            store: "t".to_owned(),
+            committed: String::new(),
+            cut_from: None,
+            cut_through: None,
+            quality: "unknown".to_owned(),
+            damage: Some("TM-STORE-0110: emptied".to_owned()),
+            objects: 0,
+            totals: Totals::default(),
+        };
+        let text = List::whole(vec![line]).text();
+        assert!(text.ends_with("versions in store t are not known: TM-STORE-0110: emptied\n"), "{text}");
     }
 
     #[test]

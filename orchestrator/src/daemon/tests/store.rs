@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use tidemark_web::api::{AcceptStore, AcceptedStore, Problem};
+use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
 use super::*;
 
@@ -76,6 +76,12 @@ async fn accept(api: &Api) -> Result<AcceptedStore, Problem> {
     tidemark_web::control::ControlApi::accept_store(api, "s", request).await
 }
 
+/// Registers another store.
+async fn add_other(api: &Api, name: &str, bucket: &Bucket) -> Result<Store, Problem> {
+    let url = format!("file://{}", bucket.path().display());
+    api.add_store(AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None }).await
+}
+
 /// Status and detail of the line `identity` of the store's test.
 async fn identity(api: &Api) -> (String, String) {
     let lines = api.test_store("s").await.unwrap().lines;
@@ -137,9 +143,7 @@ async fn a_store_with_another_repository_is_refused() {
         set_up(&api, &bucket.path()).await;
         protect(&api, "1").await;
         bucket.copy("own");
-        let url = format!("file://{}", other.path().display());
-        let second = AddStore { name: "t".to_owned(), url, credentials: None, listener_credentials: None };
-        let second = api.add_store(second).await.unwrap();
+        let second = add_other(&api, "t", &other).await.unwrap();
         fs::remove_dir_all(bucket.path()).unwrap();
         copy(&other.path(), &bucket.path());
         let said = refused(&api, "2", "TM-STORE-0111").await;
@@ -236,6 +240,71 @@ async fn a_lost_state_learns_the_store_as_it_is_and_misses_what_goes_after() {
         refused(&api, "1", "TM-STORE-0112").await;
         assert_eq!(accept(&api).await.unwrap().lost, ["src.daily.2..2"]);
         assert_eq!(version(&api, "2").await, "src.daily.3");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_is_accepted_while_another_one_is_emptied_and_nothing_is_written_there() {
+    let (state, bucket, other) = (tempfile::tempdir().unwrap(), Bucket::new(), Bucket::new());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        add_other(&api, "t", &other).await.unwrap();
+        protect(&api, "1").await;
+        bucket.copy("older");
+        version(&api, "2").await;
+        bucket.put_back("older");
+        fs::remove_dir_all(other.path()).unwrap();
+        fs::create_dir(other.path()).unwrap();
+        assert_eq!(accept(&api).await.unwrap().lost, ["src.daily.2..2"]);
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0, "something was written");
+        assert_eq!(version(&api, "3").await, "src.daily.3");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_generation_that_rises_is_not_written_to_a_store_with_another_repository() {
+    let (state, bucket, other, third) = (tempfile::tempdir().unwrap(), Bucket::new(), Bucket::new(), Bucket::new());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        add_other(&api, "t", &other).await.unwrap();
+        other.remove("tidemark.json");
+        fs::copy(bucket.path().join("tidemark.json"), other.path().join("tidemark.json")).unwrap();
+        fs::create_dir(third.path().join("gen")).unwrap();
+        fs::write(third.path().join("gen/00000000000000000005"), "{}").unwrap();
+        assert_eq!(add_other(&api, "u", &third).await.unwrap_err().code, "TM-STORE-0111");
+        assert!(!other.path().join("gen/00000000000000000006").exists(), "it was told the generation");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_looked_into_is_a_line_and_hides_no_version_of_another() {
+    let (state, bucket, other) = (tempfile::tempdir().unwrap(), Bucket::new(), Bucket::new());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        add_other(&api, "t", &other).await.unwrap();
+        protect(&api, "1").await;
+        fs::remove_dir_all(other.path()).unwrap();
+        let listed = versions(&api).await;
+        let seen: Vec<_> = listed.iter().map(|v| (v.id.as_str(), v.store.as_str(), v.quality.as_str())).collect();
+        assert_eq!(seen, [("", "t", "unknown"), ("src.daily.1", "s", "cut")]);
+        assert!(listed[0].damage.as_ref().unwrap().starts_with("TM-STORE-0110: store t"), "{listed:?}");
+        assert_eq!(api.objects("src", &Page::first()).await.unwrap().items[0].versions, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_source_without_policies_is_tested_with_the_first_store_that_is_what_it_was() {
+    let (state, bucket, other) = (tempfile::tempdir().unwrap(), Bucket::new(), Bucket::new());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        add_other(&api, "t", &other).await.unwrap();
+        fs::remove_dir_all(bucket.path()).unwrap();
+        let checklist = api.test_source("src").await.unwrap();
+        assert_eq!(checklist.status, "ok", "{checklist:?}");
     })
     .await;
 }
