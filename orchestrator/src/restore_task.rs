@@ -3,8 +3,8 @@
 //! Plan and run are made by the same function; a run keeps its plan in the checkpoint, because a destination that it has
 //! begun to fill would no longer pass the checks for an empty one.
 //!
-//! An undo in place has two steps before its first read: its instant is fixed ([`instant`]), and the present state of what it
-//! will overwrite is kept as a version of its own ([`safety`]). Both are checkpointed, so that every later run of the task
+//! An undo in place has two steps before its first read: its instant is fixed (`instant`), and the present state of what it
+//! will overwrite is kept as a version of its own (`safety`). Both are checkpointed, so that every later run of the task
 //! has the same instant and takes no second version.
 
 pub(crate) mod count;

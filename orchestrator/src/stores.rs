@@ -110,7 +110,7 @@ pub enum Error {
         /// The store.
         name: String,
         /// Why.
-        source: generation::Error,
+        source: Box<generation::Error>,
     },
     /// Its version sets cannot be found.
     #[error("version sets of store {name}")]
@@ -118,7 +118,7 @@ pub enum Error {
         /// The store.
         name: String,
         /// Why.
-        source: find::Error,
+        source: Box<find::Error>,
     },
     /// A chain in it cannot be read, or ends before what is known of it.
     #[error("versions of store {name}")]

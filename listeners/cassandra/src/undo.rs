@@ -1,7 +1,7 @@
 //! Undo in place: what readers see in a table becomes a version's state, and only what differs is written.
 //!
-//! The version and the target stream in the order of tokens ([`spans`]) and are compared row by row ([`scan`], [`compare`]).
-//! What differs is written ([`fix`], [`apply`]) and read once more ([`work`]). One instant R orders everything: deletions have
+//! The version and the target stream in the order of tokens (`spans`) and are compared row by row (`scan`, `compare`).
+//! What differs is written (`fix`, `apply`) and read once more (`work`). One instant R orders everything: deletions have
 //! R as their time, values R + 1 µs, so that whatever is newer wins and stays, however long the undo takes and however often
 //! it is interrupted.
 //!

@@ -49,7 +49,7 @@ impl Stores {
     /// The same; `own` is the generation of this coordinator, where the store is attached.
     async fn identify_with(&self, store: &OpenStore, own: Option<u64>) -> Result<(), Error> {
         self.same_repository(store).await?;
-        let failed = |source| Error::Generations { name: store.record.name.clone(), source };
+        let failed = |source| Error::Generations { name: store.record.name.clone(), source: Box::new(source) };
         let listed = generation::listed(&store.objects).await.map_err(failed)?;
         let newest = listed.last().copied().unwrap_or(0);
         let known = self.known.generation(&store.record.repository).await?;
@@ -127,7 +127,8 @@ impl Stores {
             self.known.set_head(&store.record.repository, &head).await?;
         }
         let newest = generation::newest(&store.objects).await;
-        let newest = newest.map_err(|source| Error::Generations { name: store.record.name.clone(), source })?;
+        let newest = newest
+            .map_err(|source| Error::Generations { name: store.record.name.clone(), source: Box::new(source) })?;
         self.learn_generation(store, newest).await
     }
 
@@ -139,9 +140,12 @@ impl Stores {
     async fn stored_heads(&self, store: &OpenStore) -> Result<Vec<KnownHead>, Error> {
         let name = || store.record.name.clone();
         let mut heads = Vec::new();
-        for source in find::sources(&store.objects).await.map_err(|source| Error::Find { name: name(), source })? {
+        for source in find::sources(&store.objects)
+            .await
+            .map_err(|source| Error::Find { name: name(), source: Box::new(source) })?
+        {
             let sets = find::sets(&store.objects, &source).await;
-            for set in sets.map_err(|source| Error::Find { name: name(), source })? {
+            for set in sets.map_err(|source| Error::Find { name: name(), source: Box::new(source) })? {
                 let head = version_set(store, &source, &set).head().await;
                 let head = head.map_err(|source| Error::Chain { name: name(), source })?;
                 heads.extend(head.map(|(_, head)| (source.clone(), set, head)));
@@ -152,7 +156,8 @@ impl Stores {
 
     async fn learn_generation(&self, store: &OpenStore, number: u64) -> Result<(), Error> {
         let digest = generation::digest(&store.objects, number).await;
-        let digest = digest.map_err(|source| Error::Generations { name: store.record.name.clone(), source })?;
+        let digest = digest
+            .map_err(|source| Error::Generations { name: store.record.name.clone(), source: Box::new(source) })?;
         Ok(self.known.set_generation(&store.record.repository, KnownGeneration { number, digest }).await?)
     }
 }

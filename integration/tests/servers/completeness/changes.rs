@@ -46,10 +46,8 @@ pub(super) async fn create_and_fill(session: &Session) -> Result<()> {
 pub(super) async fn a_ghost_is_named_and_ignored(system: &System, cluster: &Cluster) -> Result<()> {
     let ghost = format!("127.0.{WRITTEN}.99");
     let node = connect::connect_node(&cluster.contact_points()[0], None).await?;
-    let values = format!(
-        "'dc', 11111111-2222-3333-4444-555555555555, 'rack1', '5.0.9', \
-         11111111-2222-3333-4444-555555555556, {{'1234567890'}})"
-    );
+    let values = "'dc', 11111111-2222-3333-4444-555555555555, 'rack1', '5.0.9', \
+                  11111111-2222-3333-4444-555555555556, {'1234567890'})";
     let columns = "data_center, host_id, rack, release_version, schema_version, tokens)";
     let rows = [
         format!(

@@ -138,8 +138,7 @@ fn harm_one_replica(cluster: &Cluster) -> Result<Vec<(&'static str, Harm)>> {
 /// Harms the newest file of this kind of a table at a node.
 fn harm(cluster: &Cluster, node: usize, keyspace: &str, (table, component, act): &Hurt) -> Result<Harm> {
     let directory = table_directory(&cluster.nodes()[node].data_dir(), keyspace, table)?;
-    let files = files_in(&directory)?.into_iter();
-    let file = files.filter(|(name, _)| name.ends_with(&format!("-{component}"))).next_back();
+    let file = files_in(&directory)?.into_iter().rfind(|(name, _)| name.ends_with(&format!("-{component}")));
     let (name, size) = file.with_context(|| format!("{component} of {table}"))?;
     let harm = Harm::new(name, act(size));
     harm.apply(&directory)?;

@@ -4,7 +4,7 @@
 //! one UPDATE, and the group of the INSERT marker is an INSERT with the simple columns that share its times. A group that holds
 //! as much as a write may is followed by another of the same times. List elements keep their order: a new group starts where
 //! the next element has other times. What a server would read as another value within a collection is written by an assignment
-//! of its own ([`terms`]). Executed in order, by one coordinator.
+//! of its own (`terms`). Executed in order, by one coordinator.
 
 mod groups;
 mod terms;

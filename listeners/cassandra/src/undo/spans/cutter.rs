@@ -177,10 +177,11 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
                 continue;
             }
             if part.rows.len() >= SPAN_ROWS || bytes >= SPAN_BYTES {
-                if !sliced && !(self.range(part.token.saturating_sub(1)) && self.wholes()) {
+                // All before this partition is handed out first.
+                sliced = sliced || self.range(part.token.saturating_sub(1)) && self.wholes();
+                if !sliced {
                     return Ok(false);
                 }
-                sliced = true;
                 let until = part.rows.last().map(|row| row.clustering.clone());
                 let slice = Slice { after: after.take(), until: until.clone(), inclusive: true, with_static };
                 let rest = part.empty();
