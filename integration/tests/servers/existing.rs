@@ -20,6 +20,8 @@ const ROWS: i32 = 400;
 /// A tenth of them, and the eight tenths that nobody touches.
 const TENTH: i64 = ROWS as i64 / 10;
 const SAME: i64 = 8 * TENTH;
+/// The list in each of its rows: one element stands in it twice.
+const LIST: [&str; 3] = ["x", "y", "x"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_exists_is_chosen_for() -> Result<()> {
@@ -92,15 +94,29 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    /// One row in ten is deleted, one overwritten: neither is the version's again, and neither fails the restore.
+    /// One row in ten is deleted, one overwritten: neither is the version's again, and neither fails the restore. Merging once
+    /// more changes nothing.
     async fn a_merge_yields_to_what_is_newer(&self, session: &Session) -> Result<()> {
-        let done = self.run("run", &["--only", "ks/t", "--if-exists", "merge", "--confirm-target", "ks/t"]).await?;
+        let merge = ["--only", "ks/t", "--if-exists", "merge", "--confirm-target", "ks/t"];
+        let planned = self.run("plan", &merge).await?;
+        ensure!(planned.answer["checks"].to_string().contains("lists are merged as wholes"), "{planned:?}");
+        for _ in 0..2 {
+            self.merged(session, &merge).await?;
+        }
+        Ok(())
+    }
+
+    async fn merged(&self, session: &Session, merge: &[&str]) -> Result<()> {
+        let done = self.run("run", merge).await?;
         let result = done.operation()?.result.context("no result")?;
         ensure!(done.code == 3, "a row that is not there is a warning: {done:?}");
         expect(&result, &[("rows_hidden", TENTH), ("rows_under_newer", TENTH), ("rows_verified", SAME)])?;
         let found = rows(session, "ks.t").await?;
         let expected: BTreeMap<i32, String> = (0..ROWS).filter(|k| k % 10 != 1).map(|k| (k, after(k))).collect();
         ensure!(found == expected, "{} rows, expected {}", found.len(), expected.len());
+        let found = lists(session, "ks.t").await?;
+        let other = found.iter().find(|(_, list)| **list != LIST);
+        ensure!(other.is_none() && found.len() == expected.len(), "{} lists, and this one: {other:?}", found.len());
         Ok(())
     }
 
@@ -143,7 +159,7 @@ fn after(k: i32) -> String {
 async fn fill(session: &Session) -> Result<()> {
     let create = [
         "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
-        "CREATE TABLE ks.t (k int PRIMARY KEY, v text)",
+        "CREATE TABLE ks.t (k int PRIMARY KEY, v text, l list<text>)",
         "CREATE INDEX by_v ON ks.t (v)",
         "CREATE TABLE ks.u (k int PRIMARY KEY, v text)",
     ];
@@ -153,6 +169,10 @@ async fn fill(session: &Session) -> Result<()> {
         for k in 0..ROWS {
             session.execute_unpaged(&insert, (k, before(k))).await?;
         }
+    }
+    let append = session.prepare("UPDATE ks.t SET l = l + ? WHERE k = ?").await?;
+    for k in 0..ROWS {
+        session.execute_unpaged(&append, (&LIST[..], k)).await?;
     }
     Ok(())
 }
@@ -175,4 +195,9 @@ fn expect(result: &Value, counts: &[(&str, i64)]) -> Result<()> {
 async fn rows(session: &Session, table: &str) -> Result<BTreeMap<i32, String>> {
     let found = session.query_unpaged(format!("SELECT k, v FROM {table}"), ()).await?.into_rows_result()?;
     Ok(found.rows::<(i32, String)>()?.collect::<Result<_, _>>()?)
+}
+
+async fn lists(session: &Session, table: &str) -> Result<BTreeMap<i32, Vec<String>>> {
+    let found = session.query_unpaged(format!("SELECT k, l FROM {table}"), ()).await?.into_rows_result()?;
+    Ok(found.rows::<(i32, Vec<String>)>()?.collect::<Result<_, _>>()?)
 }

@@ -56,8 +56,9 @@ pub trait SourceDriver: Send + Sync {
     /// down. Collapses the slices of one object into one state and writes its segments, range pages and entry.
     ///
     /// # Errors
-    /// [`Error`] where a staged object is damaged in a way that leaves no state to commit; damage to one replica's files is
-    /// an error too (retry after a new capture), never a smaller state.
+    /// [`Error`] where the staged slices cannot be read at all, or the store fails. Files of one replica that cannot be read
+    /// are no error: that replica is left out as a whole, as an absent one would be, and the line says what that costs; where
+    /// no replica can be read, the line has no entry and its quality names the reason.
     async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error>;
 
     /// Objects that the slices or the source know for these patterns, sorted; the union over partitions.

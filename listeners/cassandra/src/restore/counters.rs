@@ -28,6 +28,7 @@ use crate::{
         checkpoint::Counts,
         cql::quote,
         feed::Piece,
+        load::Outcome,
         target::{Failure, Target},
         writes::clustering,
     },
@@ -46,16 +47,17 @@ impl Target {
         self.schema.has_counters()
     }
 
-    /// Brings the counters of a piece to their values.
+    /// Brings the counters of a piece to their values; rows that have no whole key are kept among the refusals.
     ///
     /// # Errors
-    /// `TM-REST-0302` where a counter's context is malformed; `TM-REST-0403` where the destination refuses an addition or does
-    /// not acknowledge it within the budget of tries; `TM-REST-0602` where the rows cannot be read.
+    /// `TM-REST-0302` where a counter's context is malformed, or where the first refusal is to end the restore; `TM-REST-0403`
+    /// where the destination refuses an addition or does not acknowledge it within the budget of tries; `TM-REST-0602` where
+    /// the rows cannot be read.
     pub(super) async fn load_counters(&self, piece: &Piece) -> Result<Counts, Error> {
         let mut tries = 0;
         loop {
             match self.try_load_counters(piece).await {
-                Ok(written) => return Ok(Counts { written, ..Counts::default() }),
+                Ok(outcomes) => return self.counts(piece, outcomes),
                 Err(failure) => {
                     let place = self.place(&piece.key, &[]);
                     tracing::warn!(place, reason = %failure.error, "counters are read again before anything is added");
@@ -66,27 +68,29 @@ impl Target {
         }
     }
 
-    async fn try_load_counters(&self, piece: &Piece) -> Result<u64, Failure> {
-        let mut additions = Vec::new();
+    /// Adds what is missing; what became of each row.
+    async fn try_load_counters(&self, piece: &Piece) -> Result<Vec<Outcome>, Failure> {
+        let (mut outcomes, mut additions) = (Vec::new(), Vec::new());
         if let Some(row) = &piece.static_row {
             let (found, _) = self.read(piece, true).await?;
-            additions.extend(self.additions(piece, std::slice::from_ref(row), found, true)?);
+            additions.extend(self.additions(piece, std::slice::from_ref(row), found, true, &mut outcomes)?);
         }
         if !piece.rows.is_empty() {
             let (found, _) = self.read(piece, false).await?;
-            additions.extend(self.additions(piece, &piece.rows, found, false)?);
+            additions.extend(self.additions(piece, &piece.rows, found, false, &mut outcomes)?);
         }
         self.add(piece, &additions).await?;
-        Ok(piece.row_count() as u64)
+        Ok(outcomes)
     }
 
-    /// What the rows lack, compared with what was found; nothing for rows that are as they should be.
+    /// What the rows lack, compared with what was found; nothing for rows that are as they should be. An outcome for each row.
     fn additions(
         &self,
         piece: &Piece,
         rows: &[Row],
         found: Vec<Out>,
         is_static: bool,
+        outcomes: &mut Vec<Outcome>,
     ) -> Result<Vec<Addition>, Failure> {
         let columns = self.columns(is_static);
         let keys = if is_static { self.schema.partition_key.len() } else { 1 + self.schema.clustering.len() };
@@ -97,15 +101,20 @@ impl Target {
         let mut additions = Vec::new();
         for row in rows {
             let refuse = |why: String| Error::new("TM-REST-0302", format!("{}: {why}", self.place(&piece.key, &[])));
-            let clustering = match is_static {
-                true => Vec::new(),
-                false => clustering(&self.schema, row).map_err(|source| refuse(chain(&source)))?,
+            let clustering = match clustering(&self.schema, row).map_err(|source| refuse(chain(&source))) {
+                Ok(clustering) => clustering,
+                Err(refused) if self.refusals.is_strict() => return Err(refused.into()),
+                Err(refused) => {
+                    outcomes.push(Outcome::Refused(refused));
+                    continue;
+                }
             };
             let here = found.get(&clustering.iter().cloned().map(Some).collect::<Vec<_>>());
             let values = missing(columns, row, here.map(|row| &row[keys..])).map_err(refuse)?;
             if values.iter().any(|value| *value != Raw::Unset) {
                 additions.push(Addition { is_static, clustering, values });
             }
+            outcomes.push(Outcome::Written);
         }
         Ok(additions)
     }

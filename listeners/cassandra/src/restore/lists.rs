@@ -1,9 +1,10 @@
 //! Lists whose appends may have landed before: read, compare, correct.
 //!
 //! Each execution of `l = l + ?` makes new element ids, so that doing it twice gives every element twice. Before an append
-//! whose earlier outcome is unknown is sent again, the list is read: if our elements are all there, nothing is appended; if
-//! some are, they are deleted one by one, at their own write times, and appended again under new ids. Elements that are not
-//! ours (in a table that held rows before) stay. The caller has waited until no earlier request can still land.
+//! whose earlier outcome is unknown is sent again, and before any append of a merge, the list is read: if our elements are all
+//! there, nothing is appended; if some are, they are deleted one by one, at their own write times, and appended again under
+//! new ids. Elements that are not ours (in a table that held rows before) stay. The caller has waited until no earlier request
+//! can still land.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -177,8 +178,7 @@ impl Target {
         };
         let pager = pager.map_err(|source| failed(&source, source.is_retryable()))?;
         let rows = pager.rows_stream::<Out>().map_err(|source| failed(&source, false))?;
-        // A broken page is worth another look: reading changes nothing.
-        let rows: Vec<Out> = rows.try_collect().await.map_err(|source| failed(&source, true))?;
+        let rows: Vec<Out> = rows.try_collect().await.map_err(|source| failed(&source, source.is_retryable()))?;
         Ok(rows.into_iter().next())
     }
 

@@ -1,8 +1,8 @@
 //! Writes pieces: one unlogged batch per piece, tried again where that is safe.
 //!
 //! Everything but appends to lists is idempotent: the same write time and value. (Counters have a way of their own:
-//! `restore/counters.rs`.) A piece that appends and whose outcome is
-//! unknown (or that may have been sent before a restart) is looked at first: see [`crate::restore::lists`].
+//! `restore/counters.rs`.) A piece that appends and whose outcome is unknown (or that may have been sent before a restart, or
+//! is merged into a table that may hold its elements) is looked at first: see [`crate::restore::lists`].
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -71,7 +71,7 @@ pub(super) type RowKey = (bool, Vec<Option<Bytes>>);
 
 impl Target {
     /// Writes a piece until it is acknowledged; rows that cannot be written are kept among the refusals. `careful` where it may
-    /// have been sent before.
+    /// have been sent before. In a merge lists are looked at in any case: what is in them must not be appended again.
     ///
     /// # Errors
     /// `TM-REST-0401` where the destination refuses it or does not acknowledge it within the budget of tries; where the first
@@ -81,6 +81,8 @@ impl Target {
         if self.has_counters() {
             return self.load_counters(piece).await;
         }
+        // A merge finds lists that are whole already.
+        careful |= self.shared && self.has_lists();
         let mut tries = 0;
         loop {
             match self.try_load(piece, careful).await {
@@ -94,8 +96,8 @@ impl Target {
         }
     }
 
-    /// What became of a piece's rows; refused ones are named.
-    fn counts(&self, piece: &Piece, mut outcomes: Vec<Outcome>) -> Result<Counts, Error> {
+    /// What became of a piece's rows, the static one first; refused ones are named.
+    pub(super) fn counts(&self, piece: &Piece, mut outcomes: Vec<Outcome>) -> Result<Counts, Error> {
         let mut counts = Counts::default();
         for (n, (row, is_static)) in piece.all_rows().enumerate() {
             match std::mem::replace(&mut outcomes[n], Outcome::Written) {
@@ -276,7 +278,7 @@ pub(crate) fn unwritable(text: String, source: &writes::Error) -> Error {
 }
 
 /// What became of a row.
-enum Outcome {
+pub(super) enum Outcome {
     /// It was sent, or will be.
     Written,
     /// Nothing of it lives.

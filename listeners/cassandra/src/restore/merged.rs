@@ -3,6 +3,8 @@
 //! Where a newer value is found its write time proves it. Where nothing is found, CQL cannot tell a newer deletion from a
 //! value that was not written: that is counted apart, and said.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use tidemark_cassandra_format::types::CqlType;
 
@@ -33,26 +35,46 @@ pub(super) fn compare(
     timed: bool,
     reading: Reading,
 ) -> Result<Standing, String> {
-    let mut worst = Standing::Equal;
-    let mut rest = found.iter();
-    for (n, atom) in expected.iter().enumerate() {
-        let standing = match cql_type {
-            // Elements of a list have no name: ours come in order, with others between.
-            CqlType::List { frozen: false, .. } => {
-                let mut ahead = rest.clone();
-                let same = |e: &Element| e.value == atom.value && (!timed || e.ts == Some(atom.ts));
-                let here = ahead.find(|e| same(e));
-                rest = if here.is_some() { ahead } else { rest };
-                here.map_or(Ok(missing(atom)), |here| alive(atom, here, timed, reading))
-            }
-            _ => match found.iter().find(|e| e.key == atom.key) {
-                None => Ok(missing(atom)),
-                Some(here) => one(cql_type, atom, here, timed, reading),
-            },
-        };
-        worst = worst.max(standing.map_err(|why| format!("value {n}: {why}"))?);
+    match cql_type {
+        CqlType::List { frozen: false, .. } => in_order(expected, found, timed, reading),
+        _ => by_key(cql_type, expected, found, timed, reading),
     }
-    Ok(worst)
+}
+
+/// Elements of a list have no name: ours come in order, with others between.
+fn in_order(expected: &[Expected], found: &[Element], timed: bool, reading: Reading) -> Result<Standing, String> {
+    let mut rest = found.iter();
+    worst(expected.iter().map(|atom| {
+        let mut ahead = rest.clone();
+        let here = ahead.find(|e| e.value == atom.value && (!timed || e.ts == Some(atom.ts)));
+        if here.is_some() {
+            rest = ahead;
+        }
+        here.map_or(Ok(missing(atom)), |here| alive(atom, here, timed, reading))
+    }))
+}
+
+/// Whatever else has elements knows each by its key.
+fn by_key(
+    cql_type: &CqlType,
+    expected: &[Expected],
+    found: &[Element],
+    timed: bool,
+    reading: Reading,
+) -> Result<Standing, String> {
+    let found: HashMap<&Bytes, &Element> = found.iter().map(|e| (&e.key, e)).collect();
+    worst(expected.iter().map(|atom| match found.get(&atom.key) {
+        None => Ok(missing(atom)),
+        Some(here) => one(cql_type, atom, here, timed, reading),
+    }))
+}
+
+/// The worst of all, or the first that cannot be explained.
+fn worst(standings: impl Iterator<Item = Result<Standing, String>>) -> Result<Standing, String> {
+    (0_usize..).zip(standings).try_fold(Standing::Equal, |worst, (n, standing)| match standing {
+        Ok(standing) => Ok(worst.max(standing)),
+        Err(why) => Err(format!("value {n}: {why}")),
+    })
 }
 
 /// What expires about now may be gone.
@@ -118,5 +140,35 @@ mod tests {
         assert!(of(5, 1, &[(2, 4, None)]).unwrap_err().contains("older"));
         assert_eq!(of(5, 1, &[(2, 5, None)]), Ok(Standing::Newer));
         assert!(of(5, 2, &[(1, 5, None)]).unwrap_err().contains("lesser"));
+    }
+
+    #[test]
+    fn a_set_of_a_hundred_thousand_is_compared_too() {
+        let keys: Vec<Bytes> = (0..100_000_u32).map(|n| Bytes::copy_from_slice(&n.to_be_bytes())).collect();
+        let ours = |key: &Bytes| Expected { key: key.clone(), value: Bytes::new(), ts: 5, expiry: None, certain: true };
+        let here = |key: &Bytes| Element { key: key.clone(), value: Bytes::new(), ts: Some(5), ttl: None };
+        let set = CqlType::Set { element: Box::new(CqlType::Int), frozen: false };
+        let expected: Vec<Expected> = keys.iter().map(ours).collect();
+        let mut found: Vec<Element> = keys.iter().map(here).collect();
+        assert_eq!(compare(&set, &expected, &found, true, READING), Ok(Standing::Equal));
+        found.pop();
+        assert_eq!(compare(&set, &expected, &found, true, READING), Ok(Standing::Hidden));
+        found[7].ts = Some(4);
+        assert!(compare(&set, &expected, &found, true, READING).unwrap_err().starts_with("value 7: "));
+    }
+
+    #[test]
+    fn elements_of_a_list_come_in_order_with_others_between() {
+        let list = CqlType::List { element: Box::new(CqlType::Int), frozen: false };
+        let value = |value: u8| Bytes::copy_from_slice(&[value]);
+        let ours = |n| Expected { key: Bytes::new(), value: value(n), ts: 5, expiry: None, certain: true };
+        let here = |n| Element { key: Bytes::new(), value: value(n), ts: Some(5), ttl: None };
+        let stand = |found: &[u8]| {
+            let found: Vec<Element> = found.iter().copied().map(here).collect();
+            compare(&list, &[1, 2, 1].map(ours), &found, true, READING)
+        };
+        assert_eq!(stand(&[1, 9, 2, 1]), Ok(Standing::Equal));
+        assert_eq!(stand(&[1, 2]), Ok(Standing::Hidden));
+        assert_eq!(stand(&[2, 1, 1]), Ok(Standing::Hidden));
     }
 }

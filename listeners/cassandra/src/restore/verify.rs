@@ -4,15 +4,15 @@
 //!
 //! CQL cannot show INSERT markers, tombstones and the ids of list elements: of a marker only that the row is there is proven.
 //! What expires around the moment of reading may be there or not. Of counters the values are compared, their write times are
-//! the destination's own.
+//! the destination's own. Rows with a null in their key were refused when they were to be written; here they are passed over.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{collections::BTreeSet, iter::Peekable, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use tidemark_cassandra_format::{
-    model::{Cell, CellState, ColumnData, Expiry, PathCell, Row},
-    schema::Column,
+    model::{Cell, CellState, Clustering, ColumnData, Expiry, PathCell, Row},
+    schema::{Column, TableSchema},
     types::CqlType,
 };
 use tidemark_listener_core::{chain::chain, driver::Error};
@@ -30,7 +30,7 @@ use crate::{
         raw::{self, Element},
         target::{Failure, Target},
         ttl::Lifetimes,
-        writes::{clustering, value_expiry},
+        writes::value_expiry,
     },
 };
 
@@ -116,7 +116,7 @@ impl Target {
     pub(super) async fn read(&self, piece: &Piece, is_static: bool) -> Result<(Vec<Out>, Reading), Failure> {
         let before = self.now();
         let mut found = Vec::new();
-        for (condition, values) in self.conditions(piece, is_static)? {
+        for (condition, values) in self.conditions(piece, is_static) {
             let cql = self.select(is_static, &condition);
             found.extend(self.read_all(piece, &cql, values).await?);
         }
@@ -134,46 +134,33 @@ impl Target {
         let pager = self.session.execute_iter(statement, values).await;
         let pager = pager.map_err(|source| failed(&source, source.is_retryable()))?;
         let rows = pager.rows_stream::<Out>().map_err(|source| failed(&source, false))?;
-        // A page that breaks off is worth another look: reading changes nothing.
-        rows.try_collect().await.map_err(|source| failed(&source, true))
+        rows.try_collect().await.map_err(|source| failed(&source, source.is_retryable()))
     }
 
     /// The conditions that select the rows of a piece, with their values, in clustering order.
-    fn conditions(&self, piece: &Piece, is_static: bool) -> Result<Vec<(String, Vec<Raw>)>, Error> {
+    fn conditions(&self, piece: &Piece, is_static: bool) -> Vec<(String, Vec<Raw>)> {
         let raw = |values: &[Bytes]| values.iter().cloned().map(Raw::Bytes).collect::<Vec<_>>();
-        let partition = self.row_condition(true);
-        if is_static || (piece.after.is_none() && piece.last) || self.schema.clustering.is_empty() {
-            return Ok(vec![(partition, raw(&piece.key))]);
+        let (mut condition, mut values) = (self.row_condition(true), raw(&piece.key));
+        // In a merge a partition may hold any number of rows that are not ours.
+        let whole = !self.shared && piece.after.is_none() && piece.last;
+        if is_static || whole || self.schema.clustering.is_empty() {
+            return vec![(condition, values)];
         }
-        let reversed = self.schema.clustering.iter().filter(|c| c.reversed).count();
-        if reversed != 0 && reversed != self.schema.clustering.len() {
-            // A slice over columns of both directions is not a run of rows.
-            let one = |row: &Row| {
-                Ok((self.row_condition(false), [raw(&piece.key), raw(&self.row_key(piece, row)?)].concat()))
-            };
-            return piece.rows.iter().map(one).collect();
-        }
-        let (above, up_to) = if reversed == 0 { (">", "<=") } else { ("<", ">=") };
-        let (mut condition, mut values) = (partition, raw(&piece.key));
-        let after = piece.after.clone().map(|clustering| Row { clustering, ..Row::default() });
-        let ends = [(after.as_ref(), above), (piece.rows.last().filter(|_| !piece.last), up_to)];
-        for (row, comparison) in ends.into_iter().filter_map(|(row, c)| Some((row?, c))) {
+        let Some(ends) = ends(&self.schema, piece, self.shared) else {
+            let keys = piece.rows.iter().filter_map(|row| row_key(&row.clustering));
+            return keys.map(|key| (self.row_condition(false), [raw(&piece.key), raw(&key)].concat())).collect();
+        };
+        for (key, comparison) in ends {
             condition.push_str(&format!(" AND {}", self.slice(comparison)));
-            values.extend(raw(&self.row_key(piece, row)?));
+            values.extend(raw(&key));
         }
-        Ok(vec![(condition, values)])
+        vec![(condition, values)]
     }
 
     /// `("c1", "c2") > (?, ?)`
     fn slice(&self, comparison: &str) -> String {
         let names: Vec<String> = self.schema.clustering.iter().map(|c| quote(&c.column.name)).collect();
         format!("({}) {comparison} ({})", names.join(", "), vec!["?"; names.len()].join(", "))
-    }
-
-    fn row_key(&self, piece: &Piece, row: &Row) -> Result<Vec<Bytes>, Error> {
-        clustering(&self.schema, row).map_err(|source| {
-            Error::new("TM-REST-0602", format!("{}: {}", self.place(&piece.key, &[]), chain(&source)))
-        })
     }
 
     /// SELECT of the first key column, the clustering and, per column, value, write time and time to live.
@@ -218,11 +205,12 @@ impl Target {
             found.into_iter().filter(|row| is_static || row.0[1..keys].iter().all(Option::is_some)).peekable();
         let mut counts = Counts::default();
         for row in rows {
-            let key = if is_static { Vec::new() } else { self.row_key(piece, row)? };
+            let key = if is_static { Some(Vec::new()) } else { row_key(&row.clustering) };
+            // A row without a whole key was refused when it was to be written.
+            let Some(key) = key else { continue };
             let presence = presence(row, reading);
             if self.shared && presence != Presence::None && !is_static {
-                // Rows that are not ours stand between ours.
-                while found.next_if(|f| !same_key(f, &key)).is_some() {}
+                pass_over(&self.schema, &mut found, &row.clustering);
             }
             let here = found.next_if(|f| presence != Presence::None && (is_static || same_key(f, &key)));
             if !refused.is_empty() && refused.contains(&(is_static, row.clustering.clone())) {
@@ -297,6 +285,35 @@ enum Presence {
 /// What a row holds of a column: its columns are in order.
 fn data_of(row: &Row, index: u16) -> Option<&ColumnData> {
     row.columns.binary_search_by_key(&index, |(i, _)| *i).ok().map(|n| &row.columns[n].1)
+}
+
+/// The clustering values of a row, none where one of them is null: CQL has no word for that.
+fn row_key(clustering: &Clustering) -> Option<Vec<Bytes>> {
+    clustering.iter().cloned().collect()
+}
+
+/// The ends of the slice that holds a piece's rows: clustering values and how rows compare with them; in a merge the first and
+/// the last of the rows. `None` where no slice does: over columns of both directions, and where an end has a null in its key.
+fn ends(schema: &TableSchema, piece: &Piece, shared: bool) -> Option<Vec<(Vec<Bytes>, &'static str)>> {
+    let reversed = schema.clustering.iter().filter(|c| c.reversed).count();
+    let (above, from, up_to) = match reversed {
+        0 => (">", ">=", "<="),
+        all if all == schema.clustering.len() => ("<", "<=", ">="),
+        _ => return None,
+    };
+    let begin = match shared {
+        true => piece.rows.first().map(|row| (&row.clustering, from)),
+        false => piece.after.as_ref().map(|after| (after, above)),
+    };
+    let end = piece.rows.last().filter(|_| shared || !piece.last).map(|row| (&row.clustering, up_to));
+    let ends = begin.into_iter().chain(end);
+    ends.map(|(clustering, comparison)| Some((row_key(clustering)?, comparison))).collect()
+}
+
+/// Passes over the rows before this one: they are not ours.
+fn pass_over(schema: &TableSchema, found: &mut Peekable<impl Iterator<Item = Out>>, clustering: &Clustering) {
+    let is_before = |f: &Out| schema.compare_clustering(&f.0[1..=clustering.len()].to_vec(), clustering).is_lt();
+    while found.next_if(is_before).is_some() {}
 }
 
 fn same_key(found: &Out, key: &[Bytes]) -> bool {
@@ -432,12 +449,14 @@ pub(super) fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, readin
 
 #[cfg(test)]
 pub(super) mod tests {
+    use tidemark_cassandra_format::schema::ClusteringColumn;
     use tidemark_listener_core::driver::TtlPolicy;
 
     use super::*;
     use crate::{
         counter::fixtures::context,
         restore::{
+            checkpoint::Mark,
             samples::{self, complex, expiring, int, live},
             ttl::LAST_EXPIRY_2038,
         },
@@ -544,6 +563,51 @@ pub(super) mod tests {
         let column = expected(&set(true), Some(&ColumnData::Simple(live(5, values([7, 3])))), READING).unwrap();
         let found = Element { key: Bytes::new(), ..found(values([3, 7])) };
         assert!(compare(&set(true), &column, &[found], true, READING).is_err(), "servers keep a column in order");
+    }
+
+    fn piece(rows: Vec<Row>, after: Option<Clustering>, last: bool) -> Piece {
+        let at = Mark::default();
+        Piece { at, end: at, token: 1, key: vec![int(1)], static_row: None, rows, after, last, bytes: 0 }
+    }
+
+    fn keyless() -> Row {
+        Row { clustering: vec![None], ..Row::default() }
+    }
+
+    #[test]
+    fn a_merge_is_read_between_its_rows_and_a_load_behind_the_piece_before() {
+        let rows = || [3, 5, 8].map(|ck| samples::row(ck, Some(5), vec![])).into();
+        let first = piece(rows(), None, true);
+        let middle = piece(rows(), Some(vec![Some(int(2))]), false);
+        let at = |ck: i32, comparison: &'static str| (vec![int(ck)], comparison);
+        let mut schema = samples::schema();
+        assert_eq!(ends(&schema, &first, true), Some(vec![at(3, ">="), at(8, "<=")]));
+        assert_eq!(ends(&schema, &middle, true), Some(vec![at(3, ">="), at(8, "<=")]));
+        assert_eq!(ends(&schema, &middle, false), Some(vec![at(2, ">"), at(8, "<=")]));
+        schema.clustering[0].reversed = true;
+        assert_eq!(ends(&schema, &first, true), Some(vec![at(3, "<="), at(8, ">=")]));
+        assert_eq!(ends(&schema, &middle, false), Some(vec![at(2, "<"), at(8, ">=")]));
+        schema.clustering.push(ClusteringColumn { column: samples::column("d", CqlType::Int), reversed: false });
+        assert_eq!(ends(&schema, &middle, true), None, "no slice runs over columns of both directions");
+    }
+
+    #[test]
+    fn a_row_with_a_null_in_its_key_bounds_no_slice() {
+        let schema = samples::schema();
+        let row = || samples::row(3, Some(5), vec![]);
+        assert_eq!(row_key(&keyless().clustering), None);
+        assert_eq!(ends(&schema, &piece(vec![keyless(), row()], None, true), true), None);
+        assert_eq!(ends(&schema, &piece(vec![row()], Some(vec![None]), true), false), None);
+        let found = ends(&schema, &piece(vec![keyless(), row()], None, false), false);
+        assert_eq!(found, Some(vec![(vec![int(3)], "<=")]));
+    }
+
+    #[test]
+    fn only_rows_before_ours_are_passed_over() {
+        let out = |ck: i32| Out(vec![Some(int(1)), Some(int(ck))]);
+        let mut found = [0, 1, 5, 7].map(out).into_iter().peekable();
+        pass_over(&samples::schema(), &mut found, &vec![Some(int(3))]);
+        assert_eq!(found.next(), Some(out(5)), "the row after one that is not there is still to be found");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tidemark_listener_core::{
     driver::{Action, IfExists, TtlPolicy},
 };
 
-use super::Planner;
+use super::{Planner, Wanted, target_of};
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
     restore::{
@@ -60,16 +60,53 @@ impl Planner<'_> {
                 self.fail("empty", subject, format!("the table exists and {holds}"), CHOICES);
             }
             Some(IfExists::Undo) => self.undo(index, subject, seen),
-            Some(IfExists::Merge) => {
-                self.objects[index].action = Action::Merge;
-                let detail = "merge: original times; newer data and deletions win, and rows that are not in the version \
-                              stay; a row under a newer deletion cannot be told from one that was not written";
-                self.checks.push(Line::ok("merge", subject, detail));
-                if !empty {
-                    self.typed(subject);
-                }
-            }
+            Some(IfExists::Merge) => self.merge(index, subject, empty),
         }
+    }
+
+    fn merge(&mut self, index: usize, subject: &str, empty: bool) {
+        self.objects[index].action = Action::Merge;
+        let detail = "merge: original times; newer data and deletions win, and rows that are not in the version stay; a row \
+                      under a newer deletion cannot be told from one that was not written";
+        self.checks.push(Line::ok("merge", subject, detail));
+        self.merged_lists(subject);
+        if empty {
+            return;
+        }
+        self.typed(subject);
+        if self.options.ttl == TtlPolicy::Strip {
+            let why = "a merge cannot strip: of two values of one time the one that expires wins";
+            self.fail("ttl", subject, why, "restore beside by --rename, or use --ttl keep");
+        }
+    }
+
+    /// Elements of lists have no names by which deletions could find them again.
+    fn merged_lists(&mut self, subject: &str) {
+        let lists = self.lists_of(subject);
+        if lists.is_empty() {
+            return;
+        }
+        let detail = format!(
+            "lists are merged as wholes ({}): elements that the application removed from one come back, with the whole list \
+             appended behind what is there; before Cassandra 5.0 elements are told by value only",
+            lists.join(", ")
+        );
+        let hint = "restore beside by --rename where removed elements must stay away";
+        self.checks.push(Line::warn("lists", subject, detail, hint));
+    }
+
+    /// Columns of the version's table that are non-frozen lists.
+    fn lists_of(&self, subject: &str) -> Vec<String> {
+        let goes_here = |item: &&Wanted<'_>| {
+            let target = target_of(&item.line.object, self.options);
+            target.is_some_and(|(keyspace, table)| subject == format!("{keyspace}/{table}"))
+        };
+        let Some(item) = self.wanted.iter().find(goes_here) else { return Vec::new() };
+        let (Ok(schema), Some((_, name))) = (&item.schema, target_of(&item.line.object, self.options)) else {
+            return Vec::new();
+        };
+        let columns = schema.tables.iter().filter(|table| table.name == name).flat_map(|table| &table.columns);
+        columns.filter(|column| column.cql_type.starts_with("list<")).map(|column| column.name.clone()).collect()
     }
 
     /// Counters are added up from nothing.

@@ -235,6 +235,28 @@ fn a_table_that_exists_needs_a_choice_and_its_name_typed_where_it_is_written_ove
 }
 
 #[test]
+fn a_merge_strips_nothing_and_says_what_becomes_of_lists() {
+    let merge = |ttl, contents, cql_type: &str| {
+        let options =
+            RestoreOptions { if_exists: Some(IfExists::Merge), into_non_empty: vec!["to/t".into()], ttl, ..options() };
+        let (mut captured, mut seen) = (keyspace("ks"), there(contents));
+        captured.tables[0].columns[1].cql_type = cql_type.into();
+        seen.keyspaces[0].tables[0].columns[1].cql_type = cql_type.into();
+        plan(&line(), captured, &options, seen)
+    };
+    let warned = |cql_type: &str| {
+        let (made, failed) = merge(TtlPolicy::Keep, Contents::Rows, cql_type);
+        assert!(failed.is_empty(), "{failed:?}");
+        made.checks.iter().any(|l| l.name == "lists" && l.status == Status::Warn && l.detail.contains("(v)"))
+    };
+    assert_eq!(["list<int>", "frozen<list<int>>", "set<int>"].map(warned), [true, false, false]);
+    let no = Vec::<String>::new();
+    assert_eq!(merge(TtlPolicy::Strip, Contents::Rows, "int").1, ["ttl"]);
+    assert_eq!(merge(TtlPolicy::Strip, Contents::Empty, "int").1, no);
+    assert_eq!(merge(TtlPolicy::Rebase, Contents::Rows, "int").1, no);
+}
+
+#[test]
 fn an_undo_leaves_the_schema_alone_and_names_what_follows_it() {
     let options = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
     let mut seen = there(Contents::Rows);
