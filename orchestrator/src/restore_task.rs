@@ -145,6 +145,7 @@ fn ttl(policy: api::TtlPolicy) -> TtlPolicy {
 
 /// The lines to restore, and words for those that cannot be because the version does not hold them.
 fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>, Vec<String>), Failure> {
+    refuse_unmatched(&lines, restore)?;
     let asked = |line: &ObjectLine| restore.objects.is_empty() || patterns::any_matches(&restore.objects, &line.object);
     let (mut held, mut left_out) = (Vec::new(), Vec::new());
     for line in lines.into_iter().filter(asked) {
@@ -160,10 +161,22 @@ fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>,
             .with_hint("name the other objects, or accept what is degraded"));
     }
     if held.is_empty() {
-        let words = format!("no object of version {} matches {}", restore.version, restore.objects.join(", "));
+        let words = format!("version {} holds nothing of what is asked for", restore.version);
         return Err(Failure::permanent("TM-REST-0004", words));
     }
     Ok((held, left_out))
+}
+
+/// Each pattern names something: a slip in one of them must not leave a table out.
+fn refuse_unmatched(lines: &[ObjectLine], restore: &Restore) -> Result<(), Failure> {
+    let matches =
+        |pattern: &String| lines.iter().any(|line| patterns::any_matches(std::slice::from_ref(pattern), &line.object));
+    let unmatched: Vec<&str> = restore.objects.iter().filter(|p| !matches(p)).map(String::as_str).collect();
+    if unmatched.is_empty() {
+        return Ok(());
+    }
+    let words = format!("no object of version {} matches {}", restore.version, unmatched.join(", "));
+    Err(Failure::permanent("TM-REST-0004", words))
 }
 
 /// Refuses a plan with a failed check, in the words of the checks.
@@ -221,8 +234,11 @@ fn completion(mut report: RestoreReport, left_out: Vec<String>, more: serde_json
 /// Code of what restorers cannot read from the store.
 const STORE_READ: &str = "TM-REST-0102";
 
-/// A restorer's failure that may go away: the destination is away, or the store is.
+/// A restorer's failure that may go away: the destination is away, or the store is. What answers is not away.
 fn away(error: driver::Error) -> Failure {
+    if error.answered {
+        return error.into();
+    }
     let what = if error.code == STORE_READ { "store" } else { "destination" };
     Failure::from(error).by_absence_of(what)
 }
@@ -236,4 +252,46 @@ async fn kept_plan(prepared: &Prepared, restore: &Restore, context: &TaskContext
     refuse_failed(&plan)?;
     context.checkpoints.save(PLAN_PART, &plan).await?;
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tidemark_catalog::entry::{Cut, Totals};
+
+    use super::*;
+
+    fn line(object: &str) -> ObjectLine {
+        ObjectLine {
+            object: object.parse().unwrap(),
+            entry: None,
+            cut: Cut { from: Timestamp::UNIX_EPOCH, through: Timestamp::UNIX_EPOCH, partitions: Vec::new() },
+            quality: Quality::Cut,
+            topology: None,
+            totals: Totals::default(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Names of the chosen objects, or the message of the failure.
+    fn chosen(only: &[&str]) -> Result<Vec<String>, String> {
+        let restore: Restore = serde_json::from_value(json!({"version": "v", "to": "d", "objects": only})).unwrap();
+        let chosen = choose(vec![line("ks/a"), line("ks/b")], &restore);
+        chosen.map(|(held, _)| held.iter().map(|l| l.object.to_string()).collect()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn what_answers_that_it_failed_is_not_away() {
+        let failed = || driver::Error::retryable("TM-REST-0401", "write failure");
+        assert_eq!(away(failed()).away.as_deref(), Some("destination"));
+        let answered = away(driver::Error { answered: true, ..failed() });
+        assert_eq!((answered.away, answered.retryable), (None, true));
+    }
+
+    #[test]
+    fn every_pattern_must_name_an_object_of_the_version() {
+        assert_eq!(chosen(&[]).unwrap(), ["ks/a", "ks/b"]);
+        assert_eq!(chosen(&["ks/a", "*/a"]).unwrap(), ["ks/a"]);
+        assert_eq!(chosen(&["ks/a", "ks/x", "y"]).unwrap_err(), "no object of version v matches ks/x, y");
+    }
 }

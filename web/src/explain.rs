@@ -142,6 +142,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-UNDO-0002",
     "TM-UNDO-0003",
     "TM-UNDO-0004",
+    "TM-UNDO-0005",
     "TM-VER-0001",
     "TM-VER-0002",
     "TM-VER-0003",

@@ -552,12 +552,14 @@ pub struct Error {
     pub retryable: bool,
     /// True where it ended because it was told to.
     pub cancelled: bool,
+    /// True where the other side is there and answered that it failed: that may pass, but nothing is away.
+    pub answered: bool,
 }
 
 impl Error {
     /// A permanent error.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, retryable: false, cancelled: false }
+        Self { code, message: message.into(), hint: None, retryable: false, cancelled: false, answered: false }
     }
 
     /// An error that may go away.

@@ -50,7 +50,7 @@ pub(super) fn require_some(lines: &[ObjectLine]) -> Result<(), Failure> {
         count => format!("none of {count} objects could be consolidated"),
     };
     Err(Failure::permanent("TM-PROT-0004", count + &first.unwrap_or_default())
-        .with_hint("the operation lists all objects with node and file; a new run captures anew")
+        .with_hint("the operation lists the first objects with node and file; a new run captures anew")
         .with_details(json!({ "missing": list(missing.into_iter().map(missed)) })))
 }
 

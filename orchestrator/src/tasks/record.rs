@@ -192,7 +192,7 @@ impl Failure {
 
 impl From<driver::Error> for Failure {
     fn from(error: driver::Error) -> Self {
-        let driver::Error { code, message, hint, retryable, cancelled } = error;
+        let driver::Error { code, message, hint, retryable, cancelled, answered: _ } = error;
         let (code, message) = (code.to_owned(), bounded(message));
         Self { code, message, hint, retryable, cancelled, details: None, away: None }
     }

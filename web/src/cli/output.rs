@@ -275,7 +275,7 @@ impl Printed for Operation {
     }
 }
 
-/// Items of a list that are printed; `-o json` prints all.
+/// Items of a list that are printed; `-o json` prints all that the operation keeps of it.
 const LISTED: usize = 10;
 
 /// What came of an operation: its figures in one line, and each list of it as a count with the first items.
@@ -289,10 +289,20 @@ fn result_text(result: &Value) -> String {
         let name = name.replace('_', " ");
         text += &if count == 0 { String::new() } else { format!("{name:<10} {count}\n") };
         text.extend(items.iter().take(LISTED).map(|item| format!("  {}\n", item_text(item))));
-        let more = count.saturating_sub(LISTED as u64);
-        text += &if more == 0 { String::new() } else { format!("  and {more} more: -o json\n") };
+        text += &more_text(count, items.len());
     }
     text
+}
+
+/// What a list counts beyond the items that are printed, and where the operation keeps some of them.
+fn more_text(count: u64, kept: usize) -> String {
+    let more = count.saturating_sub(kept.min(LISTED) as u64);
+    match (more, kept.saturating_sub(LISTED)) {
+        (0, _) => String::new(),
+        (_, 0) => format!("  and {more} more\n"),
+        (_, kept) if kept as u64 == more => format!("  and {more} more: -o json\n"),
+        (_, kept) => format!("  and {more} more, {kept} of them: -o json\n"),
+    }
 }
 
 /// Count and items of a list `{"count", "list"}`.
@@ -346,7 +356,9 @@ mod tests {
         let text = result_text(&serde_json::json!({"version": "a.b.1", "left_out": list, "missing": none}));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..3], [r#"result     {"version":"a.b.1"}"#, "left out   5000", "  ks/t0 h: why"]);
-        assert_eq!((lines.len(), *lines.last().unwrap()), (13, "  and 4990 more: -o json"));
+        assert_eq!((lines.len(), *lines.last().unwrap()), (13, "  and 4990 more, 40 of them: -o json"));
+        assert_eq!([more_text(10, 10), more_text(12, 10)], ["", "  and 2 more\n"]);
+        assert_eq!(more_text(12, 12), "  and 2 more: -o json\n");
         let text = result_text(&serde_json::json!({"gone_versions": {"count": 1, "list": [7]}}));
         assert_eq!(text, "gone versions 1\n  7\n");
     }

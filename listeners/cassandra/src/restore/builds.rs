@@ -11,6 +11,7 @@ use std::{
 
 use futures::TryStreamExt;
 use scylla::client::session::Session;
+use tidemark_gateway::Env;
 use tidemark_listener_core::{chain::chain, driver::Error, progress::Progress};
 
 use crate::{
@@ -27,8 +28,8 @@ use crate::{
 /// Time between two looks.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Looks without any headway after which a build is not waited for: ten minutes.
-const PATIENCE: u32 = 600;
+/// Time without any headway after which a build is not waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A build on one node.
 type Pending<'a> = (&'a Built, &'a str);
@@ -42,15 +43,19 @@ pub(super) async fn wait(
     nodes: &[ObservedNode],
     wanted: &[Built],
     pipeline: &Pipeline<'_>,
+    env: &Env,
 ) -> Result<Vec<String>, Error> {
     let credentials = Credentials::of(spec).map_err(|e| Error::new("TM-REST-0204", chain(&e)))?;
     let mut pending: BTreeSet<Pending<'_>> =
         nodes.iter().flat_map(|node| wanted.iter().map(|built| (built, node.address.as_str()))).collect();
     let total = pending.len();
-    let (mut idle, mut unknown) = (0, Vec::new());
-    while !pending.is_empty() && idle < PATIENCE {
+    // A look at a node that is off takes its time too: it is time that counts, not looks.
+    let (mut moved_at, mut unknown) = (env.monotonic(), Vec::new());
+    while !pending.is_empty() && env.monotonic().saturating_sub(moved_at) < PATIENCE {
         let seen = look(&pending, credentials.as_ref()).await;
-        idle = if seen.is_empty() { idle + 1 } else { 0 };
+        if !seen.is_empty() {
+            moved_at = env.monotonic();
+        }
         pending.retain(|build| !seen.contains_key(build));
         for ((built, node), why) in seen.into_iter().filter_map(|(build, seen)| Some((build, seen.err()?))) {
             unknown.push(format!("whether {built} is built on {node} is not known: {why}"));

@@ -1,5 +1,7 @@
 //! Where a restore stands, as it is saved: only what the destination has acknowledged.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_gateway::Digest;
@@ -91,6 +93,9 @@ pub struct Checkpoint {
     pub undone: RestoreReport,
     /// Objects that could not be made.
     pub objects_refused: u64,
+    /// Their indexes.
+    #[serde(default)]
+    pub not_made: BTreeSet<usize>,
     /// The first rows and objects that could not be written.
     pub refused: Vec<Refused>,
     /// True where the destination refused a row that CQL can express.
@@ -114,6 +119,7 @@ impl Checkpoint {
             undo: None,
             undone: RestoreReport::default(),
             objects_refused: 0,
+            not_made: BTreeSet::new(),
             refused: Vec::new(),
             refused_by_destination: false,
         }
@@ -133,6 +139,33 @@ impl Checkpoint {
             return Err(refuse("it belongs to another plan".to_owned()));
         }
         Ok(parsed)
+    }
+
+    /// Refuses to go on where a table that was begun is not there any more; `is_there` by keyspace and table.
+    ///
+    /// # Errors
+    /// `TM-REST-0501`.
+    pub fn refuse_dropped(
+        &self,
+        plan: &RestorePlan,
+        is_there: impl Fn(&(String, String)) -> bool,
+    ) -> Result<(), Error> {
+        let begun = plan.objects.iter().enumerate().filter(|(index, _)| self.has_begun(*index));
+        for (_, object) in begun {
+            let [keyspace, table] = object.target.parts() else { continue };
+            if !is_there(&(keyspace.clone(), table.clone())) {
+                let text = format!("{} was dropped since this restore filled it", object.target);
+                return Err(Error::new("TM-REST-0501", text).with_hint("start the restore anew"));
+            }
+        }
+        Ok(())
+    }
+
+    /// True where rows of the object may have been written.
+    fn has_begun(&self, index: usize) -> bool {
+        let at_beginning = self.stage == Stage::Load && (self.mark, self.reach) == (Mark::default(), Mark::default());
+        let in_work = index == self.object && (!at_beginning || self.undo.is_some());
+        (index < self.object || in_work) && !self.not_made.contains(&index)
     }
 
     /// As JSON.
@@ -175,6 +208,24 @@ mod tests {
         let mut checkpoint = Checkpoint::start(&plan(1));
         checkpoint.mark = Mark { segment: 1, partition: 2, rows: 3 };
         assert_eq!(Checkpoint::parse(&checkpoint.to_value(), &plan(1)).unwrap(), checkpoint);
+    }
+
+    #[test]
+    fn a_table_that_was_begun_must_still_be_there() {
+        let refused = |change: fn(&mut Checkpoint)| {
+            let mut checkpoint = Checkpoint::start(&plan(1));
+            change(&mut checkpoint);
+            checkpoint.refuse_dropped(&plan(1), |_| true).unwrap();
+            checkpoint.refuse_dropped(&plan(1), |_| false).err().map(|e| (e.code, e.message))
+        };
+        let dropped = Some(("TM-REST-0501", "to/t was dropped since this restore filled it".to_owned()));
+        assert_eq!(refused(|_| {}), None);
+        assert_eq!(refused(|c| c.mark.partition = 1), dropped);
+        assert_eq!(refused(|c| c.reach.partition = 1), dropped);
+        assert_eq!(refused(|c| c.stage = Stage::Verify), dropped);
+        assert_eq!(refused(|c| c.undo = Some(Value::Null)), dropped);
+        assert_eq!(refused(|c| c.object = 1), dropped);
+        assert_eq!(refused(|c| (c.object, c.not_made) = (1, BTreeSet::from([0]))), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     restore::{
         objects,
         observe::{Observed, Unseen, observe},
+        schema::first_lacking,
         target::Level,
     },
     spec::CassandraSpec,
@@ -24,7 +25,7 @@ use crate::{
 /// Counts for the objects that a plan undoes, in its order.
 ///
 /// # Errors
-/// As the version or the destination cannot be read; [`Error::cancelled`].
+/// `TM-UNDO-0005` where a column was dropped since; as the version or the destination cannot be read; [`Error::cancelled`].
 pub async fn run(
     job: &RestoreJob,
     plan: &RestorePlan,
@@ -36,6 +37,7 @@ pub async fn run(
     let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
     let seen = seen.map_err(Unseen::into_error)?;
+    refuse_dropped(plan, &seen)?;
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
         session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
@@ -45,6 +47,15 @@ pub async fn run(
         counts.push(counting.object(planned).await?);
     }
     Ok(counts)
+}
+
+/// A run adds a dropped column again before it compares; a count writes nothing, and there is no column to compare with.
+fn refuse_dropped(plan: &RestorePlan, seen: &Observed) -> Result<(), Error> {
+    let Some([keyspace, table, column]) = first_lacking(&plan.schema, &seen.keyspaces) else { return Ok(()) };
+    let text = format!(
+        "{keyspace}/{table}: column {column:?} was dropped since and cannot be compared; a run adds it again first"
+    );
+    Err(Error::new("TM-UNDO-0005", text).with_hint("add it again by hand and count anew, or run without a count"))
 }
 
 fn parts(planned: &PlannedObject) -> Option<(String, String)> {

@@ -31,7 +31,7 @@ use crate::{
         observe::{Contents, Observed, Unseen, observe},
         pipeline::{Bounds, Pipeline},
         plan,
-        schema::{Built, added_column, built},
+        schema::{Built, added_column, built, has_column},
         target::{Level, Target, TargetSettings, level_name, parse_level},
         ttl::Lifetimes,
         undone,
@@ -59,7 +59,7 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
     let seen = seen.map_err(Unseen::into_error)?;
     let checkpoint = match &control.checkpoint {
-        Some(saved) => Checkpoint::parse(saved, plan)?,
+        Some(saved) => resume(saved, plan, &seen)?,
         None => begin(job, plan, &seen, &control).await?,
     };
     let session = connect::connect(&spec, &keyspaces).await;
@@ -88,6 +88,13 @@ fn targets(plan: &RestorePlan) -> BTreeSet<(String, String)> {
         _ => None,
     };
     plan.objects.iter().filter_map(parts).collect()
+}
+
+/// The checkpoint of an earlier run. What that run filled must still be there: made again, it would be empty.
+fn resume(saved: &serde_json::Value, plan: &RestorePlan, seen: &Observed) -> Result<Checkpoint, Error> {
+    let checkpoint = Checkpoint::parse(saved, plan)?;
+    checkpoint.refuse_dropped(plan, |table| seen.contents.contains_key(table))?;
+    Ok(checkpoint)
 }
 
 /// The first checkpoint, saved before anything is written: from then on rows in the targets are ours.
@@ -187,8 +194,7 @@ impl<'a> Run<'a> {
 
     async fn all(mut self) -> Result<RestoreReport, Error> {
         self.statements(|statement| built(statement).is_none()).await?;
-        let refreshed = connect::refresh(&self.session, &self.keyspaces).await;
-        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })?;
+        self.refresh().await?;
         while self.pipeline.checkpoint.object < self.plan.objects.len() {
             if let Err(error) = self.object().await {
                 return Err(self.stopped(error).await);
@@ -199,11 +205,18 @@ impl<'a> Run<'a> {
         self.report()
     }
 
+    /// Shows the driver the keyspaces that are there now. One that the destination refused is left to its tables' refusals.
+    async fn refresh(&self) -> Result<(), Error> {
+        let made = self.keyspaces.iter().filter(|keyspace| !self.failed.is_unmade(keyspace));
+        let refreshed = connect::refresh(&self.session, &made.cloned().collect()).await;
+        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })
+    }
+
     /// Waits for indexes and views, and notes those that are not built.
     async fn builds(&mut self) -> Result<(), Error> {
         let made = self.plan.schema.iter().filter(|statement| !self.failed.is_failed(statement));
         let wanted: Vec<Built> = made.filter_map(|statement| built(statement)).collect();
-        let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline).await?;
+        let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline, &self.job.env).await?;
         self.pipeline.checkpoint.warnings.extend(unbuilt);
         Ok(())
     }
@@ -225,7 +238,8 @@ impl<'a> Run<'a> {
                 continue;
             }
             let Err(source) = self.session.query_unpaged(statement.as_str(), ()).await else { continue };
-            let error = Error::new("TM-REST-0203", format!("{statement}: {}", chain(&source)));
+            // The reason comes first: where a long text is cut, the statement loses its end.
+            let error = Error::new("TM-REST-0203", format!("{}, in {statement}", chain(&source)));
             if source.is_retryable() || self.pipeline.refusals.is_strict() {
                 return Err(Error { retryable: source.is_retryable(), ..error });
             }
@@ -238,30 +252,31 @@ impl<'a> Run<'a> {
 
     /// True for a column that an earlier run added: other statements say IF NOT EXISTS themselves, this one cannot before 4.1.
     fn is_added(&self, statement: &str) -> bool {
-        let Some([keyspace, table, column]) = added_column(statement) else { return false };
-        let tables = self.seen.keyspaces.iter().filter(|k| k.name == keyspace).flat_map(|k| &k.tables);
-        tables.filter(|t| t.name == table).flat_map(|t| &t.columns).any(|c| c.name == column)
+        added_column(statement).is_some_and(|column| has_column(&self.seen.keyspaces, &column))
     }
 
-    /// Names an object that could not be made, and moves on to the next.
+    /// Names an object that could not be made (in an undo: made complete again), and moves on to the next.
     async fn refuse(&mut self, name: &(String, String), error: Error) -> Result<(), Error> {
         self.pipeline.refusals.add(name, None, error)?;
-        self.pipeline.checkpoint.objects_refused += 1;
+        let checkpoint = &mut self.pipeline.checkpoint;
+        checkpoint.objects_refused += 1;
+        checkpoint.not_made.insert(checkpoint.object);
+        checkpoint.undo = None;
         self.next_stage(Stage::Load, 1).await
     }
 
     /// Does what is left of the object in work and moves on to the next.
     async fn object(&mut self) -> Result<(), Error> {
         let planned = &self.plan.objects[self.pipeline.checkpoint.object];
+        let name = name_of(planned)?;
+        if let Some(error) = self.failed.take(&name) {
+            return self.refuse(&name, error).await;
+        }
         let entry = objects::entry(&self.job.store, &planned.entry).await?;
         if planned.action == Action::Undo {
             return self.undo(planned, &entry).await;
         }
         let segments = objects::segments(&self.job.store, &entry).await?;
-        let name = name_of(planned)?;
-        if let Some(error) = self.failed.take(&name) {
-            return self.refuse(&name, error).await;
-        }
         let (target, layout) = match self.target(planned, &entry).await {
             Err(error) if error.code == "TM-REST-0301" && !error.retryable => return self.refuse(&name, error).await,
             made => made?,
@@ -396,7 +411,8 @@ impl<'a> Run<'a> {
         let (counts, objects_refused) = (checkpoint.counts, checkpoint.objects_refused);
         let refused = counts.refused + objects_refused;
         let undone = self.plan.objects.iter().any(|object| object.action == Action::Undo);
-        if refused > 0 && counts.written + counts.expired == 0 && !undone {
+        let all_refused = objects_refused >= self.plan.objects.len() as u64;
+        if refused > 0 && counts.written + counts.expired == 0 && (all_refused || !undone) {
             return Err(self.pipeline.refusals.nothing_written());
         }
         let mut warnings = checkpoint.warnings;

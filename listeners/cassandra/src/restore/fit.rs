@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemark_listener_core::check::Line;
 
 use crate::{
-    cluster::{ColumnRow, KeyspaceSchema, TableRows},
+    cluster::{ColumnRow, KeyspaceSchema, TableRows, UdtSchema},
     restore::observe::ObservedNode,
 };
 
@@ -50,20 +50,21 @@ pub fn adopt(into: &mut KeyspaceSchema, from: &KeyspaceSchema, table: &str) {
     }
 }
 
-/// Whether tables and types fit into a keyspace that exists.
-pub fn existing(captured: &KeyspaceSchema, tables: &[String], there: &KeyspaceSchema) -> Vec<Line> {
+/// Whether the `loaded` tables and the types that the `chosen` ones use fit into a keyspace that exists.
+pub fn existing(captured: &KeyspaceSchema, chosen: &[String], loaded: &[String], there: &KeyspaceSchema) -> Vec<Line> {
     let detail = format!("exists with replication {:?} and is used as it is", there.replication);
     let mut lines = vec![Line::ok("keyspace", &there.name, detail)];
-    for udt in &captured.types {
+    let tables = chosen.iter().filter_map(|name| captured.table(name));
+    let used: BTreeMap<&str, &UdtSchema> = tables.flat_map(|table| captured.types_of(table)).collect();
+    for udt in used.into_values() {
         let same = there.types.iter().find(|t| t.name == udt.name).is_none_or(|t| t == udt);
         if !same {
             let detail = format!("type {} exists with other fields", udt.name);
             lines.push(Line::fail("schema", &there.name, detail, "restore into another keyspace"));
         }
     }
-    for name in tables {
-        let pair = (captured.tables.iter().find(|t| t.name == *name), there.tables.iter().find(|t| t.name == *name));
-        if let (Some(captured), Some(there_table)) = pair {
+    for name in loaded {
+        if let (Some(captured), Some(there_table)) = (captured.table(name), there.table(name)) {
             let subject = format!("{}/{name}", there.name);
             lines
                 .extend(differences(captured, there_table).map(|why| {

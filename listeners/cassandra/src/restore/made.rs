@@ -11,6 +11,8 @@ use crate::restore::cql;
 pub struct Failed {
     /// Whatever tables of a keyspace need: the keyspace itself, types, functions.
     keyspaces: BTreeMap<String, Error>,
+    /// Keyspaces whose own statements were refused.
+    unmade: BTreeSet<String>,
     tables: BTreeMap<(String, String), Error>,
     /// Texts of indexes and views.
     builds: BTreeSet<String>,
@@ -20,10 +22,14 @@ impl Failed {
     /// Notes a refused statement; gives the error back where it makes no table and nothing that a table needs.
     pub fn add(&mut self, statement: &str, error: Error) -> Option<Error> {
         match made(statement) {
-            Some((keyspace, Some(table))) => {
-                self.tables.entry((keyspace, table)).or_insert(error);
+            Some(Made::Table(name)) => {
+                self.tables.entry(name).or_insert(error);
             }
-            Some((keyspace, None)) => {
+            Some(Made::Part(keyspace)) => {
+                self.keyspaces.entry(keyspace).or_insert(error);
+            }
+            Some(Made::Keyspace(keyspace)) => {
+                self.unmade.insert(keyspace.clone());
                 self.keyspaces.entry(keyspace).or_insert(error);
             }
             None => {
@@ -41,14 +47,28 @@ impl Failed {
         Some(needed.map_or(own, |e| Error { hint: e.hint.clone(), ..Error::new(e.code, e.message.clone()) }))
     }
 
+    /// True where the keyspace could not be made.
+    pub fn is_unmade(&self, keyspace: &str) -> bool {
+        self.unmade.contains(keyspace)
+    }
+
     /// True where this statement of an index or view failed.
     pub fn is_failed(&self, statement: &str) -> bool {
         self.builds.contains(statement)
     }
 }
 
-/// Keyspace and table that a statement makes; no table for a keyspace, type, function or aggregate; `None` for others.
-fn made(statement: &str) -> Option<(String, Option<String>)> {
+/// What a statement makes or alters.
+enum Made {
+    Keyspace(String),
+    /// A type, function or aggregate of a keyspace.
+    Part(String),
+    /// Keyspace and table.
+    Table((String, String)),
+}
+
+/// What a statement makes or alters; `None` for indexes and views.
+fn made(statement: &str) -> Option<Made> {
     let tokens = cql::tokenize(statement).ok()?;
     let solid = cql::solid(&tokens);
     let kinds = ["KEYSPACE", "TYPE", "TABLE", "FUNCTION", "AGGREGATE"];
@@ -56,8 +76,13 @@ fn made(statement: &str) -> Option<(String, Option<String>)> {
     // IF NOT EXISTS may stand between.
     let name = if solid.get(at + 1)?.is_word("IF") { at + 4 } else { at + 1 };
     let keyspace = solid.get(name)?.name()?;
-    let table = if solid[at].is_word("TABLE") { Some(solid.get(name + 2)?.name()?) } else { None };
-    Some((keyspace, table))
+    if solid[at].is_word("KEYSPACE") {
+        return Some(Made::Keyspace(keyspace));
+    }
+    if !solid[at].is_word("TABLE") {
+        return Some(Made::Part(keyspace));
+    }
+    Some(Made::Table((keyspace, solid.get(name + 2)?.name()?)))
 }
 
 #[cfg(test)]
@@ -86,6 +111,26 @@ mod tests {
             failed.add("CREATE TABLE IF NOT EXISTS ks.t (k int PRIMARY KEY, a frozen<\"A\">)", error("?")).is_none()
         );
         assert_eq!(failed.take(&("ks".to_owned(), "t".to_owned())).unwrap().message, "the type");
+    }
+
+    #[test]
+    fn a_keyspace_that_was_refused_is_not_made_and_the_reason_of_its_tables() {
+        let mut failed = Failed::default();
+        let statements = [
+            ("CREATE KEYSPACE IF NOT EXISTS \"Ks\" WITH replication = {'class': 'SimpleStrategy'}", "no right"),
+            ("CREATE TABLE IF NOT EXISTS \"Ks\".t (k int PRIMARY KEY)", "no keyspace"),
+            ("CREATE TYPE IF NOT EXISTS other.a (x int)", "no type"),
+        ];
+        assert!(statements.iter().all(|(statement, why)| failed.add(statement, error(why)).is_none()));
+        assert!(failed.is_unmade("Ks") && !failed.is_unmade("other"));
+        assert_eq!(failed.take(&("Ks".to_owned(), "t".to_owned())).unwrap().message, "no right");
+    }
+
+    #[test]
+    fn a_column_that_could_not_be_added_again_is_its_tables_reason() {
+        let mut failed = Failed::default();
+        assert!(failed.add("ALTER TABLE \"ks\".\"T\" ADD \"v\" int", error("no right")).is_none());
+        assert_eq!(failed.take(&("ks".to_owned(), "T".to_owned())).unwrap().message, "no right");
     }
 
     #[test]

@@ -322,7 +322,7 @@ impl Planner<'_> {
         let (undone, loaded): (Vec<String>, Vec<String>) =
             tables.iter().cloned().partition(|table| self.is_undone(target, table));
         let lines = match exists {
-            Some(exists) => fit::existing(captured, &loaded, exists),
+            Some(exists) => fit::existing(captured, tables, &loaded, exists),
             None => fit::replication(target, replication, &seen.nodes),
         };
         self.checks.extend(lines);

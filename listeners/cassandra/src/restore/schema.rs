@@ -126,6 +126,17 @@ pub fn added_column(statement: &str) -> Option<[String; 3]> {
     shape.then_some([name(2)?, name(4)?, name(6)?])
 }
 
+/// True where the column (keyspace, table, its name) is there.
+pub fn has_column(there: &[KeyspaceSchema], [keyspace, table, column]: &[String; 3]) -> bool {
+    let tables = there.iter().filter(|k| k.name == *keyspace).flat_map(|k| &k.tables);
+    tables.filter(|t| t.name == *table).flat_map(|t| &t.columns).any(|c| c.name == *column)
+}
+
+/// The first column (keyspace, table, its name) that the statements add and that is not there.
+pub fn first_lacking(statements: &[String], there: &[KeyspaceSchema]) -> Option<[String; 3]> {
+    statements.iter().filter_map(|statement| added_column(statement)).find(|column| !has_column(there, column))
+}
+
 /// True where a table's statement sets `cdc = true`.
 pub fn captures_changes(keyspace: &KeyspaceSchema, table: &str) -> bool {
     let item = keyspace.statements.iter().find(|s| is_kind(s, "table") && s.is_named(table));
@@ -585,6 +596,10 @@ mod tests {
         assert_eq!(statement, "ALTER TABLE \"ks\".\"T\" ADD \"a\"\"b\" frozen<u> static");
         assert_eq!(added_column(&statement), Some(["ks", "T", "a\"b"].map(str::to_owned)));
         assert_eq!(added_column("CREATE TYPE IF NOT EXISTS \"ks\".u (x int)"), None);
+        let there = [keyspace(Vec::new(), vec![column("v", "regular", "int")], Vec::new())];
+        let statements = ["v", "w"].map(|name| add_column("ks", "t", &column(name, "regular", "int")));
+        assert_eq!(first_lacking(&statements, &there), Some(["ks", "t", "w"].map(str::to_owned)));
+        assert_eq!(first_lacking(&statements[..1], &there), None);
     }
 
     #[test]

@@ -320,9 +320,16 @@ impl Failure {
     /// What `code` and `what` say, because of `source`.
     pub fn of(code: &'static str, what: &str, source: &ExecutionError) -> Self {
         let error = Error::new(code, format!("{what}: {}", chain(source)));
-        let error = Error { retryable: source.is_retryable(), ..error };
+        let error = Error { retryable: source.is_retryable(), answered: is_failed(source), ..error };
         Self { error, unavailable: is_unavailable(source), about_values: is_about_values(source) }
     }
+}
+
+/// True where replicas answered that they failed: they are not away.
+fn is_failed(error: &ExecutionError) -> bool {
+    use RequestAttemptError::DbError as Answer;
+    let ExecutionError::LastAttemptError(Answer(answer, _)) = error else { return false };
+    matches!(answer, DbError::ReadFailure { .. } | DbError::WriteFailure { .. } | DbError::TruncateError)
 }
 
 /// True where fewer replicas are alive than the level asks for, or they did not answer in time at ALL.
@@ -340,6 +347,15 @@ fn is_unavailable(error: &ExecutionError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicas_that_answer_that_they_failed_are_not_away() {
+        for (answer, answered) in [(DbError::TruncateError, true), (DbError::Overloaded, false)] {
+            let source = ExecutionError::LastAttemptError(RequestAttemptError::DbError(answer, String::new()));
+            let error = Failure::of("TM-REST-0401", "write", &source).error;
+            assert_eq!((error.retryable, error.answered), (true, answered), "{source}");
+        }
+    }
 
     #[test]
     fn levels_are_named_as_operators_write_them() {

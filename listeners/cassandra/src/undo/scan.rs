@@ -241,7 +241,8 @@ impl<'a> Scan<'a> {
         retryable: bool,
     ) -> Trouble {
         let text = format!("read {}: {}", self.table.name(), chain(source));
-        let error = Error { retryable, ..Error::new("TM-UNDO-0004", text) };
+        let answered = page.is_some_and(is_failure);
+        let error = Error { retryable, answered, ..Error::new("TM-UNDO-0004", text) };
         match page {
             Some(page) if is_too_much(page) => Trouble::TooMuch { error, gave_up: is_failure(page) },
             // The level of writes does not fall because of what cannot be read.

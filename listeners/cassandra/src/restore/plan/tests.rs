@@ -420,6 +420,21 @@ fn a_table_that_exists_must_have_the_same_columns() {
 }
 
 #[test]
+fn only_types_that_the_chosen_tables_use_must_be_the_same() {
+    let udt =
+        |field: &str| UdtSchema { name: "u".into(), field_names: vec!["f".into()], field_types: vec![field.into()] };
+    let undo = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
+    for (cql_type, expected) in [("int", vec![]), ("list<frozen<u>>", vec!["schema"])] {
+        let (mut captured, mut seen) = (keyspace("ks"), there(Contents::Rows));
+        captured.types.push(udt("int"));
+        seen.keyspaces[0].types.push(udt("text"));
+        captured.tables[0].columns[1].cql_type = cql_type.into();
+        seen.keyspaces[0].tables[0].columns[1].cql_type = cql_type.into();
+        assert_eq!(plan(&line(), captured, &undo, seen).1, expected, "{cql_type}");
+    }
+}
+
+#[test]
 fn an_unreachable_destination_fails_the_plan_but_still_shows_it() {
     let line = line();
     let wanted = [Wanted { line: &line, schema: Ok(keyspace("ks")) }];
