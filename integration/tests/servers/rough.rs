@@ -6,7 +6,7 @@ mod data;
 use std::{convert::Infallible, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::{StreamExt, future::try_join_all, stream::FuturesUnordered};
+use futures::future::{join_all, try_join_all};
 use scylla::{
     client::session::Session,
     errors::{DbError, ExecutionError, RequestAttemptError},
@@ -151,18 +151,17 @@ async fn prepare_on(session: &Session, preparer: usize) -> Result<Infallible> {
     bail!("all numbers were used")
 }
 
-/// Who prepares is told sooner or later that its statement is not there: else the recipe shows nothing.
+/// Who prepares what nobody else uses is told sooner or later that it is not there: else the recipe shows nothing.
 async fn a_prepared_statement_is_evicted(session: &Session) -> Result<()> {
-    let query = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let mut names = 0_u64..;
     wait::until("an evicted statement", Duration::from_secs(60), async || {
-        let mut answers =
-            (0..data::ASKED).map(|_| session.query_unpaged(query, ("Odd",))).collect::<FuturesUnordered<_>>();
-        while let Some(answer) = answers.next().await {
-            if answer.as_ref().is_err_and(is_evicted) {
-                return Ok(Look::Ready(()));
-            }
-        }
-        Ok(Look::Not("all were executed".to_owned()))
+        let asked = names.by_ref().take(data::ASKED).map(|n| {
+            let query = format!("SELECT replication AS r{n} FROM system_schema.keyspaces WHERE keyspace_name = ?");
+            async move { session.query_unpaged(query, ("Odd",)).await }
+        });
+        let answers = join_all(asked).await;
+        let evicted = answers.iter().any(|answer| answer.as_ref().is_err_and(is_evicted));
+        Ok(Look::when(evicted, || format!("{} were executed", answers.len())))
     })
     .await
 }

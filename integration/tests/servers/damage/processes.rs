@@ -55,14 +55,14 @@ async fn damage_at_a_node_in_the_store_or_after_a_restore_is_named() -> Result<(
     let cluster = Cluster::start(ClusterSpec::new("hurt", GROUP, 3)).await?;
     let session = cql::connect(&cluster.contact_points()).await?;
     create_and_fill(&cluster, &session).await?;
-    let system = System::start(GROUP).await?;
+    let mut system = System::start(GROUP).await?;
     system.add_source("hurt", &cluster).await?;
 
     let harms = harm_one_replica(&cluster)?;
     the_others_suffice_where_the_write_level_says_so(&system, &session, &harms).await?;
     what_the_others_do_not_prove_is_degraded(&system).await?;
     let version = stored::damage_is_found_and_never_restored(&system, &session).await?;
-    disturbed::other_rows_than_were_written_fail_the_restore(&system, &session, &version).await
+    disturbed::other_rows_than_were_written_fail_the_restore(&mut system, &session, &version).await
 }
 
 async fn create_and_fill(cluster: &Cluster, session: &Session) -> Result<()> {

@@ -23,7 +23,7 @@ pub(super) const HOT_STATEMENTS: usize = 600;
 pub(super) const HOT_USES: usize = 4;
 /// Who prepares new statements at the same time, and who asks with one.
 pub(super) const PREPARERS: usize = 4;
-pub(super) const ASKED: usize = 32;
+pub(super) const ASKED: usize = 128;
 /// A KiB.
 const KIB: usize = 1024;
 

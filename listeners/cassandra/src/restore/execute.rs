@@ -295,6 +295,7 @@ impl<'a> Run<'a> {
             }
             self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
             self.next_stage(Stage::Verify, 0).await?;
+            tidemark_gateway::pause::point("before-verify");
         }
         self.stage(&segments, &layout, &target, suspect, &format!("verify {}", planned.target)).await?;
         self.next_stage(Stage::Load, 1).await
