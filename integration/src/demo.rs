@@ -33,7 +33,7 @@ const LAGGING: usize = 2;
 /// Longest time until the files of a compaction are alone.
 const COMPACTED: Duration = Duration::from_secs(60);
 /// Shares of customers and devices written before, while and after that replica is down.
-const SHARES: [(usize, usize); 3] = [(1_400, 250), (700, 85), (420, 85)];
+const SHARES: [(usize, usize); 3] = [(1_200, 215), (600, 73), (360, 73)];
 
 /// Runs the demo; with `keep` everything is left running.
 ///

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Accounts.
-pub(super) const ACCOUNTS: usize = 14_000;
+pub(super) const ACCOUNTS: usize = 12_000;
 /// Orders of each customer.
 pub(super) const ORDERS: usize = 50;
 /// Events of each device.
