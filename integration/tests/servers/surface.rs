@@ -171,7 +171,7 @@ async fn damaged(system: &System) {
 /// A protect that cannot succeed: the wait times out, its key is kept, and cancelling ends everybody who watches.
 async fn cancelled(system: &System) {
     let cli = &system.cli;
-    let protect = ["protect", "prod/shop/*", "--to", STORE, "--policy", "daily", "--idempotency-key", "k1"];
+    let protect = ["protect", "prod/shop/*", "--to", STORE, "--policy", "nightly", "--idempotency-key", "k1"];
     let waited = cli.outcome(&[&protect[..], &["--wait=1"]].concat()).await.unwrap();
     assert_eq!((waited.code, &waited.answer["done"]), (7, &json!(false)), "{waited:?}");
     let id = waited.answer["id"].as_str().unwrap().to_owned();
