@@ -66,29 +66,31 @@ pub(super) async fn a_ghost_is_named_and_ignored(system: &System, cluster: &Clus
     cql::run(&node, &remove).await
 }
 
-/// Tables of the same keyspace are made, altered and dropped all the time: nothing is taken again for that.
-pub(super) async fn other_tables_may_change(system: &System, session: &cql::Shared) -> Result<()> {
+/// Tables of the same keyspace are made, altered and dropped all the time, one of them between the two looks: nothing is taken
+/// again for that.
+pub(super) async fn other_tables_may_change(system: &mut System, session: &cql::Shared) -> Result<()> {
+    let table = |name: &str| format!("CREATE TABLE small.{name} (k int PRIMARY KEY)");
+    cql::run(session, &[table("before")]).await?;
+    let held = system.hold_at(POINT, &[], &arguments("written", "small/storm", "storm")).await?;
+    cql::run(session, &["DROP TABLE small.before".to_owned(), table("after")]).await?;
     let (stop, session) = (CancellationToken::new(), session.clone());
     let stopped = stop.clone();
     let storm = tokio::spawn(async move {
         let mut changes = 0;
         while !stopped.is_cancelled() {
-            let name = format!("small.other{changes}");
-            let statements = [
-                format!("CREATE TABLE {name} (k int PRIMARY KEY)"),
-                format!("ALTER TABLE {name} ADD v int"),
-                format!("DROP TABLE {name}"),
-            ];
-            cql::run(&session, &statements).await?;
+            let name = format!("other{changes}");
+            let alter = format!("ALTER TABLE small.{name} ADD v int");
+            cql::run(&session, &[table(&name), alter, format!("DROP TABLE small.{name}")]).await?;
             changes += 1;
         }
         anyhow::Ok(changes)
     });
-    let operation = protect(system, "written", "small/storm", "storm").await;
+    held.let_go()?;
+    let outcome = held.outcome().await;
     stop.cancel();
     let changes = storm.await??;
     ensure!(changes > 2, "only {changes} tables came and went");
-    let operation = operation?;
+    let operation = outcome?.operation()?;
     expect_whole(system, &operation, "small/storm")?;
     ensure!(notes(&operation).is_empty(), "something was taken again: {:?}", notes(&operation));
     Ok(())

@@ -55,7 +55,7 @@ async fn every_row_acknowledged_before_the_cut_is_in_the_version_whatever_the_cl
     system.add_source("written", &cluster).await?;
     hold_what_was_acknowledged(&system, &cluster, &session).await?;
     changes::a_ghost_is_named_and_ignored(&system, &cluster).await.context("a ghost")?;
-    changes::other_tables_may_change(&system, &session).await.context("changes of other tables")?;
+    changes::other_tables_may_change(&mut system, &session).await.context("changes of other tables")?;
     changes::a_truncation_between_two_nodes_holds(&mut system, &cluster, &session).await.context("a truncation")?;
     changes::a_departure_between_two_nodes_loses_nothing(&mut system, &cluster).await.context("a departure")
 }
