@@ -28,9 +28,11 @@ use scylla::{
 
 use crate::spec::CassandraSpec;
 
+mod answer;
 mod cause;
 mod retryable;
 
+pub use answer::{collect, error};
 pub use cause::{Cause, Caused};
 pub use retryable::Retryable;
 

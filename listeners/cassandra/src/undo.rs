@@ -95,7 +95,7 @@ pub async fn run(
 ) -> Result<RestoreReport, Error> {
     let state = saved.map_or_else(|| Ok(State::start(instant)), |saved| State::parse(saved, instant))?;
     let table = Table::open(object, instant).await?;
-    table.refuse_later_drops().await?;
+    table.refuse_later_drops(object.seen)?;
     let (keeper, requests) = Keeper::saving(state);
     let work = Work { table: &table, keeper, attempt: Attempts::default() };
     tokio::select! {

@@ -1,9 +1,9 @@
 //! What is behind the driver's errors, as far as it says what to do about them.
 
 use scylla::errors::{
-    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError,
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError, MetadataError,
     MetadataFetchErrorKind, NewSessionError, NextPageError, NextRowError, PagerExecutionError, PrepareError,
-    RequestAttemptError, RequestError, UseKeyspaceError,
+    RequestAttemptError, RequestError, SchemaAgreementError, UseKeyspaceError,
 };
 
 /// Why a request or a session failed.
@@ -17,6 +17,8 @@ pub enum Cause {
     Unreachable,
     /// The node answers that it is too busy, is starting, or waits for other nodes.
     Busy,
+    /// Replicas answer that they failed: they are there, however often they are asked.
+    Failed,
     /// The node forgot a prepared statement before it was executed.
     Evicted,
     /// Anything else: the error's own words say it.
@@ -31,6 +33,7 @@ impl Cause {
             Self::Rights => "the role needs SELECT on the keyspaces system, system_schema and system_views",
             Self::Unreachable => "see that the node is up, that the address is its native transport, and the firewall",
             Self::Busy => "see that enough nodes are up, and try again when they are less busy",
+            Self::Failed => "see the replicas' logs: a disk may be broken, or too many deleted rows be read",
             Self::Evicted => {
                 "the node's cache of prepared statements is full of statements in use: raise \
                  prepared_statements_cache_size, or try again when it is less busy"
@@ -57,9 +60,8 @@ impl Caused for DbError {
             | Self::IsBootstrapping
             | Self::ReadTimeout { .. }
             | Self::WriteTimeout { .. }
-            | Self::ReadFailure { .. }
-            | Self::WriteFailure { .. }
             | Self::RateLimitReached { .. } => Cause::Busy,
+            Self::ReadFailure { .. } | Self::WriteFailure { .. } | Self::TruncateError => Cause::Failed,
             _ => Cause::Other,
         }
     }
@@ -178,6 +180,33 @@ impl Caused for NewSessionError {
     }
 }
 
+impl Caused for ExecutionError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::EmptyPlan | Self::RequestTimeout(_) => Cause::Unreachable,
+            Self::PrepareError(error) => error.cause(),
+            Self::ConnectionPoolError(error) => error.cause(),
+            Self::LastAttemptError(error) => error.cause(),
+            Self::UseKeyspaceError(error) => error.cause(),
+            Self::SchemaAgreementError(error) => error.cause(),
+            Self::MetadataError(error) => error.cause(),
+            _ => Cause::Other,
+        }
+    }
+}
+
+impl Caused for SchemaAgreementError {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::ConnectionPoolError(error) => error.cause(),
+            Self::PrepareError(error) => error.cause(),
+            Self::RequestError(error) => error.cause(),
+            Self::Timeout(_) | Self::RequiredHostAbsent(_) => Cause::Busy,
+            _ => Cause::Other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +229,15 @@ mod tests {
 
     #[test]
     fn no_two_causes_have_one_hint() {
-        let causes = [Cause::Credentials, Cause::Rights, Cause::Unreachable, Cause::Busy, Cause::Evicted, Cause::Other];
+        let causes = [
+            Cause::Credentials,
+            Cause::Rights,
+            Cause::Unreachable,
+            Cause::Busy,
+            Cause::Failed,
+            Cause::Evicted,
+            Cause::Other,
+        ];
         let hints: std::collections::BTreeSet<&str> = causes.iter().map(|cause| cause.hint()).collect();
         assert_eq!(hints.len(), causes.len());
     }

@@ -18,7 +18,7 @@ use tidemark_listener_core::{
 use tokio::sync::mpsc;
 
 use crate::{
-    connect::{self, Retryable},
+    connect,
     consolidate::{EntrySchema, view_seconds},
     release::Release,
     restore::{
@@ -239,9 +239,10 @@ impl<'a> Run<'a> {
             }
             let Err(source) = self.session.query_unpaged(statement.as_str(), ()).await else { continue };
             // The reason comes first: where a long text is cut, the statement loses its end.
-            let error = Error::new("TM-REST-0203", format!("{}, in {statement}", chain(&source)));
-            if source.is_retryable() || self.pipeline.refusals.is_strict() {
-                return Err(Error { retryable: source.is_retryable(), ..error });
+            let message = format!("{}, in {statement}", chain(&source));
+            let error = Error { message, ..connect::error("TM-REST-0203", statement, &source) };
+            if error.retryable || self.pipeline.refusals.is_strict() {
+                return Err(error);
             }
             if let Some(error) = self.failed.add(statement, error) {
                 self.pipeline.checkpoint.warnings.push(format!("not made: {}", error.message));

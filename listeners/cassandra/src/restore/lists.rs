@@ -9,17 +9,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use scylla::statement::batch::{Batch, BatchType};
 use tidemark_cassandra_format::{
     model::{ColumnData, ColumnIndex, Row},
     schema::Column,
 };
 
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_listener_core::driver::Error;
 
 use crate::{
-    connect::{Out, Raw, Retryable},
+    connect::{self, Out, Raw},
     restore::{
         cql::quote,
         feed::Piece,
@@ -29,6 +28,9 @@ use crate::{
         writes::{Write, value_expiry},
     },
 };
+
+/// Lists cannot be looked at.
+const LOOK: &str = "TM-REST-0402";
 
 /// Deletions in one request.
 const DELETIONS: usize = 500;
@@ -149,7 +151,7 @@ impl Target {
 
     fn list_error(&self, piece: &Piece, clustering: &[Bytes], why: &str) -> Error {
         let place = self.place(&piece.key, clustering);
-        Error::new("TM-REST-0402", format!("look at the lists of {place}: {why}"))
+        Error::new(LOOK, format!("look at the lists of {place}: {why}"))
     }
 
     /// `"pk" = ? AND …` of one row, or of the partition for its static row.
@@ -172,13 +174,8 @@ impl Target {
         let statement = self.extra(&cql).await?;
         let values = bound(piece, if is_static { &[] } else { clustering });
         let pager = self.session.execute_iter(statement, values).await;
-        let failed = |source: &(dyn std::error::Error + 'static), retryable| {
-            let error = self.list_error(piece, clustering, &chain(source));
-            Error { retryable, ..error }
-        };
-        let pager = pager.map_err(|source| failed(&source, source.is_retryable()))?;
-        let rows = pager.rows_stream::<Out>().map_err(|source| failed(&source, false))?;
-        let rows: Vec<Out> = rows.try_collect().await.map_err(|source| failed(&source, source.is_retryable()))?;
+        let what = format!("look at the lists of {}", self.place(&piece.key, clustering));
+        let rows: Vec<Out> = connect::collect(pager, LOOK, &what).await?;
         Ok(rows.into_iter().next())
     }
 

@@ -56,6 +56,7 @@ pub fn decide(
         indexes: Vec::new(),
         objects: Vec::new(),
         counters: BTreeSet::new(),
+        lists: BTreeMap::new(),
     };
     planner.options();
     planner.objects();
@@ -98,6 +99,8 @@ struct Planner<'a> {
     objects: Vec<PlannedObject>,
     /// Targets that hold counters.
     counters: BTreeSet<String>,
+    /// Names of non-frozen lists of targets that have some.
+    lists: BTreeMap<String, Vec<String>>,
 }
 
 impl Planner<'_> {
@@ -225,6 +228,11 @@ impl Planner<'_> {
                 "let nobody write to the table until it is restored",
             ));
             self.counters.insert(format!("{}/{}", target.0, target.1));
+        }
+        let lists = rows.columns.iter().filter(|column| column.cql_type.starts_with("list<"));
+        let lists: Vec<String> = lists.map(|column| column.name.clone()).collect();
+        if !lists.is_empty() {
+            self.lists.insert(format!("{}/{}", target.0, target.1), lists);
         }
     }
 

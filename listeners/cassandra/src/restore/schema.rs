@@ -4,7 +4,9 @@
 //! structure: keyspace renamed, `ID =` taken out, columns that had been dropped taken out and columns that had been added
 //! again put in. `ALTER TABLE … DROP` is never replayed: the destination would ignore cells that are older than it.
 
-use std::{collections::BTreeMap, fmt};
+mod known;
+
+use std::collections::BTreeMap;
 
 use tidemark_listener_core::chain::chain;
 
@@ -13,6 +15,8 @@ use crate::{
     describe::TRIGGER,
     restore::cql::{self, Token},
 };
+
+pub use known::{Built, BuiltKind, add_column, added_column, built, first_lacking, has_column};
 
 /// A user-defined function or aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,81 +114,12 @@ pub fn views_of(keyspace: &KeyspaceSchema, table: &str) -> Vec<String> {
     keyspace.statements.iter().filter(is_view).filter(of_table).map(|item| item.name.clone()).collect()
 }
 
-/// The statement that adds a column to a table.
-pub fn add_column(keyspace: &str, table: &str, column: &ColumnRow) -> String {
-    let placed = if column.kind == "static" { " static" } else { "" };
-    let [keyspace, table, name] = [keyspace, table, column.name.as_str()].map(cql::quote);
-    format!("ALTER TABLE {keyspace}.{table} ADD {name} {}{placed}", column.cql_type)
-}
-
-/// Keyspace, table and column of a statement of [`add_column`]; `None` for other statements.
-pub fn added_column(statement: &str) -> Option<[String; 3]> {
-    let tokens = cql::tokenize(statement).ok()?;
-    let solid = cql::solid(&tokens);
-    let shape = solid.first()?.is_word("ALTER") && solid.get(5)?.is_word("ADD");
-    let name = |at: usize| solid.get(at).and_then(|token| token.name());
-    shape.then_some([name(2)?, name(4)?, name(6)?])
-}
-
-/// True where the column (keyspace, table, its name) is there.
-pub fn has_column(there: &[KeyspaceSchema], [keyspace, table, column]: &[String; 3]) -> bool {
-    let tables = there.iter().filter(|k| k.name == *keyspace).flat_map(|k| &k.tables);
-    tables.filter(|t| t.name == *table).flat_map(|t| &t.columns).any(|c| c.name == *column)
-}
-
-/// The first column (keyspace, table, its name) that the statements add and that is not there.
-pub fn first_lacking(statements: &[String], there: &[KeyspaceSchema]) -> Option<[String; 3]> {
-    statements.iter().filter_map(|statement| added_column(statement)).find(|column| !has_column(there, column))
-}
-
 /// True where a table's statement sets `cdc = true`.
 pub fn captures_changes(keyspace: &KeyspaceSchema, table: &str) -> bool {
     let item = keyspace.statements.iter().find(|s| is_kind(s, "table") && s.is_named(table));
     let tokens = item.and_then(|item| cql::tokenize(&item.statement).ok()).unwrap_or_default();
     let solid = cql::solid(&tokens);
     solid.windows(3).any(|w| w[0].is_word("cdc") && w[1].is_sign('=') && w[2].is_word("true"))
-}
-
-/// What a destination builds from the rows of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BuiltKind {
-    /// A secondary or storage-attached index.
-    Index,
-    /// A materialised view.
-    View,
-}
-
-/// An index or a view.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Built {
-    /// Which of both.
-    pub kind: BuiltKind,
-    /// Its keyspace.
-    pub keyspace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl fmt::Display for Built {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.kind == BuiltKind::Index { "index" } else { "materialised view" };
-        write!(f, "{kind} {}.{}", self.keyspace, self.name)
-    }
-}
-
-/// The index or view that a statement of [`statements`] makes; `None` for other statements. Such statements run after the
-/// load.
-pub fn built(statement: &str) -> Option<Built> {
-    let tokens = cql::tokenize(statement).ok()?;
-    let solid = cql::solid(&tokens);
-    let word = solid.iter().take(3).position(|t| t.is_word("INDEX") || t.is_word("VIEW"))?;
-    // IF NOT EXISTS stands between.
-    let name = solid.get(word + 4)?.name()?;
-    if solid[word].is_word("VIEW") {
-        return Some(Built { kind: BuiltKind::View, keyspace: name, name: solid.get(word + 6)?.name()? });
-    }
-    let on = solid.iter().position(|t| t.is_word("ON"))?;
-    Some(Built { kind: BuiltKind::Index, keyspace: solid.get(on + 1)?.name()?, name })
 }
 
 impl SchemaStatements {
@@ -443,14 +378,14 @@ fn table_after(tokens: &[Token], word: &str, item: &CreateStatement) -> Result<S
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn item(kind: &str, name: &str, statement: &str) -> CreateStatement {
         CreateStatement { kind: kind.into(), name: name.into(), statement: statement.into() }
     }
 
-    fn column(name: &str, kind: &str, cql_type: &str) -> ColumnRow {
+    pub(super) fn column(name: &str, kind: &str, cql_type: &str) -> ColumnRow {
         let (name, kind, cql_type) = (name.to_owned(), kind.to_owned(), cql_type.to_owned());
         ColumnRow { name, kind, position: -1, clustering_order: "none".into(), cql_type }
     }
@@ -460,7 +395,11 @@ mod tests {
         crate::cluster::DroppedColumnRow { name: name.into(), kind, cql_type, dropped_micros: "1".into() }
     }
 
-    fn keyspace(statements: Vec<CreateStatement>, columns: Vec<ColumnRow>, gone: Vec<&str>) -> KeyspaceSchema {
+    pub(super) fn keyspace(
+        statements: Vec<CreateStatement>,
+        columns: Vec<ColumnRow>,
+        gone: Vec<&str>,
+    ) -> KeyspaceSchema {
         KeyspaceSchema {
             name: "ks".into(),
             replication: BTreeMap::from([("class".to_owned(), "SimpleStrategy".to_owned())]),
@@ -588,18 +527,6 @@ mod tests {
         assert_eq!(named(index).as_deref(), Some("index to.i"));
         assert_eq!(named(view).as_deref(), Some("materialised view to.V"));
         assert_eq!((named(&made.tables[0]), named(&made.keyspace)), (None, None));
-    }
-
-    #[test]
-    fn a_column_that_is_added_is_known_by_its_statement() {
-        let statement = add_column("ks", "T", &column("a\"b", "static", "frozen<u>"));
-        assert_eq!(statement, "ALTER TABLE \"ks\".\"T\" ADD \"a\"\"b\" frozen<u> static");
-        assert_eq!(added_column(&statement), Some(["ks", "T", "a\"b"].map(str::to_owned)));
-        assert_eq!(added_column("CREATE TYPE IF NOT EXISTS \"ks\".u (x int)"), None);
-        let there = [keyspace(Vec::new(), vec![column("v", "regular", "int")], Vec::new())];
-        let statements = ["v", "w"].map(|name| add_column("ks", "t", &column(name, "regular", "int")));
-        assert_eq!(first_lacking(&statements, &there), Some(["ks", "t", "w"].map(str::to_owned)));
-        assert_eq!(first_lacking(&statements[..1], &there), None);
     }
 
     #[test]

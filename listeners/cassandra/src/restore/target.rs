@@ -18,10 +18,10 @@ use scylla::{
 };
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_gateway::Env;
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_listener_core::driver::Error;
 
 use crate::{
-    connect::Retryable,
+    connect,
     restore::{
         refusals::{Refusals, is_about_values},
         shapes::{Shapes, StatementId},
@@ -290,10 +290,8 @@ fn ids(shapes: &Shapes) -> Vec<StatementId> {
 
 /// Prepares a statement that the driver never sends twice by itself: whether that is safe is known here only.
 async fn prepare(session: &Session, cql: &str) -> Result<PreparedStatement, Error> {
-    let refused = |source: scylla::errors::PrepareError| Error {
-        retryable: source.is_retryable(),
-        ..Error::new("TM-REST-0301", format!("prepare {cql:?}: {}", chain(&source)))
-    };
+    let refused =
+        |source: scylla::errors::PrepareError| connect::error("TM-REST-0301", &format!("prepare {cql:?}"), &source);
     let mut prepared = session.prepare(cql).await.map_err(refused)?;
     prepared.set_retry_policy(Some(Arc::new(FallthroughRetryPolicy::new())));
     prepared.set_page_size(500);
@@ -319,17 +317,12 @@ impl From<Error> for Failure {
 impl Failure {
     /// What `code` and `what` say, because of `source`.
     pub fn of(code: &'static str, what: &str, source: &ExecutionError) -> Self {
-        let error = Error::new(code, format!("{what}: {}", chain(source)));
-        let error = Error { retryable: source.is_retryable(), answered: is_failed(source), ..error };
-        Self { error, unavailable: is_unavailable(source), about_values: is_about_values(source) }
+        Self {
+            error: connect::error(code, what, source),
+            unavailable: is_unavailable(source),
+            about_values: is_about_values(source),
+        }
     }
-}
-
-/// True where replicas answered that they failed: they are not away.
-fn is_failed(error: &ExecutionError) -> bool {
-    use RequestAttemptError::DbError as Answer;
-    let ExecutionError::LastAttemptError(Answer(answer, _)) = error else { return false };
-    matches!(answer, DbError::ReadFailure { .. } | DbError::WriteFailure { .. } | DbError::TruncateError)
 }
 
 /// True where fewer replicas are alive than the level asks for, or they did not answer in time at ALL.
@@ -347,15 +340,6 @@ fn is_unavailable(error: &ExecutionError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn replicas_that_answer_that_they_failed_are_not_away() {
-        for (answer, answered) in [(DbError::TruncateError, true), (DbError::Overloaded, false)] {
-            let source = ExecutionError::LastAttemptError(RequestAttemptError::DbError(answer, String::new()));
-            let error = Failure::of("TM-REST-0401", "write", &source).error;
-            assert_eq!((error.retryable, error.answered), (true, answered), "{source}");
-        }
-    }
 
     #[test]
     fn levels_are_named_as_operators_write_them() {

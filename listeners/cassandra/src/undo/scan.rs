@@ -16,7 +16,7 @@ use tidemark_cassandra_format::{
 use tidemark_listener_core::{chain::chain, driver::Error};
 
 use crate::{
-    connect::{Out, Retryable},
+    connect::{self, Cause, Caused, Out, Retryable},
     restore::target::Failure,
     undo::{
         compare::Difference,
@@ -25,6 +25,9 @@ use crate::{
         table::Table,
     },
 };
+
+/// The target cannot be read.
+const READ: &str = "TM-UNDO-0004";
 
 /// Why a unit could not be read.
 pub(super) enum Trouble {
@@ -194,7 +197,7 @@ impl<'a> Scan<'a> {
                     }
                 }
                 Ok(None) => self.stream = None,
-                Err(source) => return Err(self.trouble(&source, page_of_row(&source), source_may_pass(&source))),
+                Err(source) => return Err(self.trouble(&source, page_of_row(&source))),
             }
         }
     }
@@ -205,8 +208,9 @@ impl<'a> Scan<'a> {
         let mut statement = self.table.target.extra(&cql).await?;
         statement.set_consistency(self.table.read_level);
         let pager = self.table.target.session.execute_iter(statement, values).await;
-        let pager = pager.map_err(|source| self.trouble(&source, page_of_pager(&source), source.is_retryable()))?;
-        pager.rows_stream::<Out>().map_err(|source| self.trouble(&source, None, false))
+        let pager = pager.map_err(|source| self.trouble(&source, page_of_pager(&source)))?;
+        let odd = |source| Error::new(READ, format!("{}: {}", self.reading(), chain(&source)));
+        Ok(pager.rows_stream::<Out>().map_err(odd)?)
     }
 
     /// A row as it was read, if it is chosen. Of a partition that has a static row only there is a row without clustering.
@@ -217,7 +221,7 @@ impl<'a> Scan<'a> {
         let rest = values.split_off(keys);
         let key: Vec<Bytes> = values.into_iter().map(Option::unwrap_or_default).collect();
         let raw = key::join(schema, &key);
-        let raw = raw.map_err(|source| Error::new("TM-UNDO-0004", format!("{}: {source}", self.table.name())))?;
+        let raw = raw.map_err(|source| Error::new(READ, format!("{}: {source}", self.table.name())))?;
         let token = murmur3(&raw);
         let mut clustering = rest;
         let values = clustering.split_off(if self.is_static { 0 } else { clusterings });
@@ -234,17 +238,17 @@ impl<'a> Scan<'a> {
         Ok(Some(Found { partition, clustering, values }))
     }
 
-    fn trouble(
-        &self,
-        source: &(dyn std::error::Error + 'static),
-        page: Option<&RequestError>,
-        retryable: bool,
-    ) -> Trouble {
-        let text = format!("read {}: {}", self.table.name(), chain(source));
-        let answered = page.is_some_and(is_failure);
-        let error = Error { retryable, answered, ..Error::new("TM-UNDO-0004", text) };
+    fn reading(&self) -> String {
+        format!("read {}", self.table.name())
+    }
+
+    fn trouble<E>(&self, source: &E, page: Option<&RequestError>) -> Trouble
+    where
+        E: Caused + Retryable + std::error::Error + 'static,
+    {
+        let error = connect::error(READ, &self.reading(), source);
         match page {
-            Some(page) if is_too_much(page) => Trouble::TooMuch { error, gave_up: is_failure(page) },
+            Some(page) if is_too_much(page) => Trouble::TooMuch { error, gave_up: page.cause() == Cause::Failed },
             // The level of writes does not fall because of what cannot be read.
             _ => Trouble::Failed(Failure::from(error)),
         }
@@ -265,11 +269,6 @@ fn page_of_row(error: &NextRowError) -> Option<&RequestError> {
     }
 }
 
-/// A page that breaks off is worth another look: reading changes nothing.
-fn source_may_pass(error: &NextRowError) -> bool {
-    error.is_retryable() || page_of_row(error).is_some()
-}
-
 /// True where less might be read: the server gave up, which it does of too many deleted rows, or ran out of time.
 fn is_too_much(error: &RequestError) -> bool {
     match error {
@@ -279,8 +278,4 @@ fn is_too_much(error: &RequestError) -> bool {
         }
         _ => false,
     }
-}
-
-fn is_failure(error: &RequestError) -> bool {
-    matches!(error, RequestError::LastAttemptError(RequestAttemptError::DbError(DbError::ReadFailure { .. }, _)))
 }

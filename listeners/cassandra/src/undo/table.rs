@@ -1,13 +1,9 @@
 //! The table that is undone: what it is compared with, and how it is read and written.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU32},
-};
+use std::sync::{Arc, atomic::AtomicU32};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use scylla::{statement::Consistency, statement::unprepared::Statement};
+use scylla::statement::Consistency;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
 use tidemark_listener_core::{
@@ -16,10 +12,10 @@ use tidemark_listener_core::{
 };
 
 use crate::{
-    connect::Retryable,
     consolidate::{EntrySchema, view_seconds},
     release::Release,
     restore::{
+        observe::Observed,
         refusals::Refusals,
         target::{Target, TargetSettings, parse_read_level},
         ttl::Lifetimes,
@@ -96,11 +92,15 @@ impl Table {
     /// the destination.
     ///
     /// # Errors
-    /// `TM-UNDO-0002`; `TM-REST-0202` where the drops cannot be read.
-    pub(super) async fn refuse_later_drops(&self) -> Result<(), Error> {
-        let dropped = self.drops().await?;
-        let columns = [&self.schema().statics, &self.schema().regulars];
-        let later = columns.into_iter().flatten().find(|c| dropped.get(&c.name).is_some_and(|at| *at >= self.stamp));
+    /// `TM-UNDO-0002`.
+    pub(super) fn refuse_later_drops(&self, seen: &Observed) -> Result<(), Error> {
+        let (keyspace, table) = &self.target.name;
+        let table = seen.keyspaces.iter().filter(|k| k.name == *keyspace).find_map(|k| k.table(table));
+        let dropped: Vec<_> = table.into_iter().flat_map(|table| &table.dropped).collect();
+        let is_later = |at: &str| at.parse::<i64>().map_or(true, |at| at >= self.stamp);
+        let columns = [&self.schema().statics, &self.schema().regulars].into_iter().flatten();
+        let later =
+            columns.into_iter().find(|c| dropped.iter().any(|d| d.name == c.name && is_later(&d.dropped_micros)));
         let Some(column) = later else { return Ok(()) };
         let text = format!(
             "{}: column {:?} was dropped after the instant of this undo, and what is written before a drop is not there",
@@ -108,24 +108,6 @@ impl Table {
             column.name
         );
         Err(Error::new("TM-UNDO-0002", text).with_hint("start the undo again: it takes a later instant"))
-    }
-
-    /// When columns of the table were dropped, µs.
-    async fn drops(&self) -> Result<BTreeMap<String, i64>, Error> {
-        let failed = |source: &(dyn std::error::Error + 'static), retryable| Error {
-            retryable,
-            ..Error::new("TM-REST-0202", format!("read the dropped columns of {}: {}", self.name(), chain(source)))
-        };
-        let query = "SELECT column_name, dropped_time FROM system_schema.dropped_columns \
-                     WHERE keyspace_name = ? AND table_name = ?";
-        let mut statement = Statement::new(query);
-        statement.set_consistency(Consistency::One);
-        let pager = self.target.session.query_iter(statement, &self.target.name).await;
-        let pager = pager.map_err(|source| failed(&source, source.is_retryable()))?;
-        let rows = pager.rows_stream::<(String, scylla::value::CqlTimestamp)>();
-        let rows = rows.map_err(|source| failed(&source, false))?;
-        let micros = rows.map_ok(|(name, at)| (name, at.0.saturating_mul(1_000)));
-        micros.try_collect().await.map_err(|source| failed(&source, true))
     }
 
     /// `keyspace/table`.

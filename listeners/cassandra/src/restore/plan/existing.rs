@@ -5,7 +5,7 @@ use tidemark_listener_core::{
     driver::{Action, IfExists, TtlPolicy},
 };
 
-use super::{Planner, Wanted, target_of};
+use super::Planner;
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
     restore::{
@@ -82,10 +82,7 @@ impl Planner<'_> {
 
     /// Elements of lists have no names by which deletions could find them again.
     fn merged_lists(&mut self, subject: &str) {
-        let lists = self.lists_of(subject);
-        if lists.is_empty() {
-            return;
-        }
+        let Some(lists) = self.lists.get(subject) else { return };
         let detail = format!(
             "lists are merged as wholes ({}): elements that the application removed from one come back, with the whole list \
              appended behind what is there; before Cassandra 5.0 elements are told by value only",
@@ -93,20 +90,6 @@ impl Planner<'_> {
         );
         let hint = "restore beside by --rename where removed elements must stay away";
         self.checks.push(Line::warn("lists", subject, detail, hint));
-    }
-
-    /// Columns of the version's table that are non-frozen lists.
-    fn lists_of(&self, subject: &str) -> Vec<String> {
-        let goes_here = |item: &&Wanted<'_>| {
-            let target = target_of(&item.line.object, self.options);
-            target.is_some_and(|(keyspace, table)| subject == format!("{keyspace}/{table}"))
-        };
-        let Some(item) = self.wanted.iter().find(goes_here) else { return Vec::new() };
-        let (Ok(schema), Some((_, name))) = (&item.schema, target_of(&item.line.object, self.options)) else {
-            return Vec::new();
-        };
-        let columns = schema.tables.iter().filter(|table| table.name == name).flat_map(|table| &table.columns);
-        columns.filter(|column| column.cql_type.starts_with("list<")).map(|column| column.name.clone()).collect()
     }
 
     /// Counters are added up from nothing.
