@@ -13,10 +13,10 @@ use tidemark_gateway::{Digest, Env, fetch};
 
 use crate::{
     commit::{self, Claim, ManifestDraft},
+    document,
     ids::{SetId, SourceId, VersionNumber},
     layout,
     manifest::Manifest,
-    page_io,
     stored::StoredRef,
 };
 
@@ -292,7 +292,7 @@ impl VersionSet {
 
     fn parse(&self, number: VersionNumber, bytes: Bytes) -> Result<Loaded, Error> {
         let path = self.path(number);
-        let manifest: Manifest = match page_io::decode(&path, &bytes) {
+        let manifest: Manifest = match document::decode(&path, &bytes) {
             Ok(manifest) => manifest,
             Err(source) => return Err(Error::Decode { path, source }),
         };

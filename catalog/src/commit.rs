@@ -19,10 +19,10 @@ use tidemark_gateway::{Digest, Env, pause, upload};
 
 use crate::{
     chain::{self, Loaded, VersionSet},
+    document,
     entry::{Cut, Totals},
     ids::{FencingToken, VersionNumber},
-    manifest::{MANIFEST_FORMAT, Manifest, WorstQuality},
-    page_io,
+    manifest::{Manifest, WorstQuality},
     stored::StoredRef,
 };
 
@@ -115,7 +115,7 @@ pub enum Error {
     },
     /// The manifest has no stored form.
     #[error("encode the manifest")]
-    Encode(#[source] page_io::Error),
+    Encode(#[source] document::Error),
     /// The manifest is too large for a single put.
     #[error("the manifest has {found} bytes, more than {MANIFEST_BYTES}")]
     TooLarge {
@@ -216,7 +216,6 @@ fn next_manifest(
 ) -> Manifest {
     let draft = draft.clone();
     Manifest {
-        format: MANIFEST_FORMAT,
         source: set.source.clone(),
         set: set.set.clone(),
         number: VersionNumber(end.map_or(0, |end| end.manifest.number.0) + 1),
@@ -267,7 +266,7 @@ async fn create(set: &VersionSet, manifest: &Manifest, claim: &dyn Claim) -> Res
 }
 
 fn encode(set: &VersionSet, manifest: &Manifest) -> Result<Bytes, Error> {
-    let bytes = page_io::encode(&set.path(manifest.number), manifest).map_err(Error::Encode)?;
+    let bytes = document::encode(&set.path(manifest.number), manifest).map_err(Error::Encode)?;
     if bytes.len() > MANIFEST_BYTES { Err(Error::TooLarge { found: bytes.len() }) } else { Ok(bytes) }
 }
 

@@ -9,10 +9,10 @@ use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{layout, page_io};
-
-/// Format number of a mirrored item.
-pub const CONFIG_FORMAT: u32 = 1;
+use crate::{
+    document::{self, Document},
+    layout,
+};
 
 /// Items that are read at a time.
 const ITEMS_AT_A_TIME: usize = 16;
@@ -21,9 +21,12 @@ const ITEMS_AT_A_TIME: usize = 16;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item {
-    format: u32,
     /// `null` where the item was removed.
     value: Option<Value>,
+}
+
+impl Document for Item {
+    const KIND: &'static str = "config";
 }
 
 /// Why configuration cannot be mirrored or read.
@@ -50,7 +53,7 @@ pub enum Error {
     },
     /// An item cannot be stored or loaded.
     #[error(transparent)]
-    Page(#[from] page_io::Error),
+    Page(#[from] document::Error),
 }
 
 /// Mirrors `value` as the newest state of the item `id` of `kind` (`sources`, `policies`, `sets`), and gives its number.
@@ -62,7 +65,7 @@ pub async fn put(store: &Arc<dyn ObjectStore>, kind: &str, id: &str, value: &Val
     if value.is_null() {
         return Err(Error::Null { kind: kind.to_owned(), id: id.to_owned() });
     }
-    append(store, kind, id, Item { format: CONFIG_FORMAT, value: Some(value.clone()) }).await
+    append(store, kind, id, Item { value: Some(value.clone()) }).await
 }
 
 /// Mirrors that the item `id` of `kind` was removed, and gives the number of that.
@@ -70,7 +73,7 @@ pub async fn put(store: &Arc<dyn ObjectStore>, kind: &str, id: &str, value: &Val
 /// # Errors
 /// [`Error::Name`], [`Error::List`], [`Error::Page`].
 pub async fn remove(store: &Arc<dyn ObjectStore>, kind: &str, id: &str) -> Result<u64, Error> {
-    append(store, kind, id, Item { format: CONFIG_FORMAT, value: None }).await
+    append(store, kind, id, Item { value: None }).await
 }
 
 /// The newest state of every item of `kind` that was not removed, by id.
@@ -81,7 +84,7 @@ pub async fn latest(store: &Arc<dyn ObjectStore>, kind: &str) -> Result<BTreeMap
     check(kind)?;
     let newest = numbers(store, &layout::config_kind(kind)).await?;
     let reads = newest.into_iter().map(|(id, number)| async move {
-        let item: Item = page_io::read_unchecked(store, &layout::config(kind, &id, number)).await?;
+        let item: Item = document::read_unchecked(store, &layout::config(kind, &id, number)).await?;
         Ok::<_, Error>((id, item.value))
     });
     let items: Vec<_> = stream::iter(reads).buffered(ITEMS_AT_A_TIME).try_collect().await?;
@@ -98,7 +101,7 @@ pub async fn history(store: &Arc<dyn ObjectStore>, kind: &str, id: &str) -> Resu
     let prefix = Path::from(format!("{}/{id}", layout::config_kind(kind)));
     let newest = numbers(store, &prefix).await?.remove(id).unwrap_or(0);
     let reads = (1..=newest).map(|number| async move {
-        let item: Item = page_io::read_unchecked(store, &layout::config(kind, id, number)).await?;
+        let item: Item = document::read_unchecked(store, &layout::config(kind, id, number)).await?;
         Ok::<_, Error>(item.value)
     });
     stream::iter(reads).buffered(ITEMS_AT_A_TIME).try_collect().await
@@ -109,12 +112,12 @@ async fn append(store: &Arc<dyn ObjectStore>, kind: &str, id: &str, item: Item) 
     check(id)?;
     let prefix = Path::from(format!("{}/{id}", layout::config_kind(kind)));
     let mut number = numbers(store, &prefix).await?.remove(id).unwrap_or(0);
-    if number > 0 && page_io::read_unchecked::<Item>(store, &layout::config(kind, id, number)).await? == item {
+    if number > 0 && document::read_unchecked::<Item>(store, &layout::config(kind, id, number)).await? == item {
         return Ok(number);
     }
     loop {
         number += 1;
-        match page_io::write(store, &layout::config(kind, id, number), &item).await {
+        match document::write(store, &layout::config(kind, id, number), &item).await {
             Ok(_) => return Ok(number),
             // Someone else was first with another state; ours is later.
             Err(error) if error.is_taken() => {}

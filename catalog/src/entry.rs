@@ -6,10 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_gateway::Digest;
 
-use crate::{ids::ObjectName, stored::StoredRef};
-
-/// Format number of entries and pages.
-pub const ENTRY_FORMAT: u32 = 1;
+use crate::{document::Document, ids::ObjectName, stored::StoredRef};
 
 /// Most lines of a page.
 pub const PAGE_LINES: usize = 256;
@@ -18,10 +15,12 @@ pub const PAGE_LINES: usize = 256;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectPage {
-    /// [`ENTRY_FORMAT`].
-    pub format: u32,
     /// At most [`PAGE_LINES`].
     pub lines: Vec<ObjectLine>,
+}
+
+impl Document for ObjectPage {
+    const KIND: &'static str = "object-page";
 }
 
 /// One object in a version.
@@ -166,8 +165,6 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// [`ENTRY_FORMAT`].
-    pub format: u32,
     /// The object.
     pub object: ObjectName,
     /// The source's own id of the object (for Cassandra: table id).
@@ -190,6 +187,10 @@ pub struct Entry {
     pub quality: Quality,
     /// Figures.
     pub totals: Totals,
+}
+
+impl Document for Entry {
+    const KIND: &'static str = "entry";
 }
 
 /// A column and its id.
@@ -226,10 +227,12 @@ pub struct ReplicaRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RangePage {
-    /// [`ENTRY_FORMAT`].
-    pub format: u32,
     /// At most [`PAGE_LINES`].
     pub ranges: Vec<SegmentRef>,
+}
+
+impl Document for RangePage {
+    const KIND: &'static str = "range-page";
 }
 
 /// A segment with the range of keys it holds.

@@ -7,13 +7,14 @@
 pub mod chain;
 pub mod commit;
 pub mod config_mirror;
+pub mod document;
 pub mod entry;
 pub mod find;
 pub mod ids;
 pub mod layout;
 pub mod manifest;
 pub mod names;
-pub mod page_io;
+
 pub mod pages;
 pub mod repository;
 pub mod slice;

@@ -5,20 +5,16 @@ use serde::{Deserialize, Serialize};
 use tidemark_gateway::Digest;
 
 use crate::{
+    document::Document,
     entry::{Cut, Totals},
     ids::{FencingToken, SetId, SourceId, VersionNumber},
     stored::StoredRef,
 };
 
-/// Format number of [`Manifest`].
-pub const MANIFEST_FORMAT: u32 = 1;
-
 /// The manifest of version `number` of a set; stored create-only as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`MANIFEST_FORMAT`].
-    pub format: u32,
     /// The protected system.
     pub source: SourceId,
     /// The version set.
@@ -55,6 +51,10 @@ pub struct Manifest {
     pub barrier: Option<String>,
     /// MAC over all of the above under a key derived from the repository key; `null` where the repository has no key.
     pub authenticator: Option<String>,
+}
+
+impl Document for Manifest {
+    const KIND: &'static str = "manifest";
 }
 
 /// The worst quality of a version's objects. Ordered from best to worst.

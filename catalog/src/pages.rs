@@ -6,10 +6,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 
 use crate::{
-    entry::{ENTRY_FORMAT, ObjectLine, ObjectPage, PAGE_LINES},
+    document,
+    entry::{ObjectLine, ObjectPage, PAGE_LINES},
     manifest::Manifest,
     names::Names,
-    page_io,
     stored::StoredRef,
 };
 
@@ -21,7 +21,7 @@ const PAGES_AT_A_TIME: usize = 8;
 pub enum Error {
     /// A page cannot be stored or loaded.
     #[error(transparent)]
-    Page(#[from] page_io::Error),
+    Page(#[from] document::Error),
     /// An object stands on two lines.
     #[error("object {object} is listed twice")]
     Twice {
@@ -75,8 +75,8 @@ async fn write_page(
     store: &Arc<dyn ObjectStore>,
     names: &Names,
     lines: &[ObjectLine],
-) -> Result<StoredRef, page_io::Error> {
-    page_io::write(store, &names.page(), &ObjectPage { format: ENTRY_FORMAT, lines: lines.to_vec() }).await
+) -> Result<StoredRef, document::Error> {
+    document::write(store, &names.page(), &ObjectPage { lines: lines.to_vec() }).await
 }
 
 /// All object lines of a version, in order.
@@ -104,7 +104,7 @@ pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Re
 
 async fn read_page(store: &Arc<dyn ObjectStore>, page: &StoredRef) -> Result<(String, Vec<ObjectLine>), Error> {
     let key = page.key.clone();
-    let lines = page_io::read::<ObjectPage>(store, page).await?.lines;
+    let lines = document::read::<ObjectPage>(store, page).await?.lines;
     if lines.len() > PAGE_LINES {
         return Err(Error::Shape { key, reason: "it has more than 256 lines" });
     }

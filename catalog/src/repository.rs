@@ -8,23 +8,25 @@ use serde::{Deserialize, Serialize};
 use tidemark_gateway::Env;
 use uuid::Uuid;
 
-use crate::{layout, page_io};
-
-/// Format number of [`Repository`].
-pub const REPOSITORY_FORMAT: u32 = 1;
+use crate::{
+    document::{self, Document},
+    layout,
+};
 
 /// What makes a bucket a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// [`REPOSITORY_FORMAT`].
-    pub format: u32,
     /// Told apart from every other repository.
     pub id: Uuid,
     /// How versions are committed.
     pub commit_mode: CommitMode,
     /// Wall time of the node that created it.
     pub created: Timestamp,
+}
+
+impl Document for Repository {
+    const KIND: &'static str = "repository";
 }
 
 /// How versions are committed to a repository.
@@ -39,15 +41,14 @@ pub enum CommitMode {
 /// the same.
 ///
 /// # Errors
-/// [`page_io::Error`] naming `tidemark.json`, where it is damaged or newer, or the store fails.
-pub async fn create_or_open(store: &Arc<dyn ObjectStore>, env: &Env) -> Result<Repository, page_io::Error> {
+/// [`document::Error`] naming `tidemark.json`, where it is damaged or newer, or the store fails.
+pub async fn create_or_open(store: &Arc<dyn ObjectStore>, env: &Env) -> Result<Repository, document::Error> {
     if let Some(found) = open(store).await? {
         return Ok(found);
     }
-    let fresh =
-        Repository { format: REPOSITORY_FORMAT, id: env.id(), commit_mode: CommitMode::CreateOnly, created: env.now() };
-    match page_io::write(store, &layout::repository(), &fresh).await {
-        Err(error) if error.is_taken() => page_io::read_unchecked(store, &layout::repository()).await,
+    let fresh = Repository { id: env.id(), commit_mode: CommitMode::CreateOnly, created: env.now() };
+    match document::write(store, &layout::repository(), &fresh).await {
+        Err(error) if error.is_taken() => document::read_unchecked(store, &layout::repository()).await,
         other => other.map(|_| fresh),
     }
 }
@@ -56,8 +57,8 @@ pub async fn create_or_open(store: &Arc<dyn ObjectStore>, env: &Env) -> Result<R
 ///
 /// # Errors
 /// As [`create_or_open`].
-pub async fn open(store: &Arc<dyn ObjectStore>) -> Result<Option<Repository>, page_io::Error> {
-    match page_io::read_unchecked(store, &layout::repository()).await {
+pub async fn open(store: &Arc<dyn ObjectStore>) -> Result<Option<Repository>, document::Error> {
+    match document::read_unchecked(store, &layout::repository()).await {
         Err(error) if error.is_absent() => Ok(None),
         other => other.map(Some),
     }
@@ -83,8 +84,8 @@ mod tests {
     #[tokio::test]
     async fn a_newer_repository_is_refused_and_left_alone() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        store.put(&layout::repository(), r#"{"format":7}"#.into()).await.unwrap();
+        store.put(&layout::repository(), r#"{"document":"repository","format":7}"#.into()).await.unwrap();
         let error = create_or_open(&store, &Env::system()).await.unwrap_err();
-        assert_eq!(error.to_string(), "tidemark.json: format 7 is newer than this build reads (1)");
+        assert_eq!(error.to_string(), "tidemark.json: format 7 is newer than this build reads (2)");
     }
 }

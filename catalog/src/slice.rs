@@ -7,19 +7,15 @@ use serde::{Deserialize, Serialize};
 use tidemark_gateway::Digest;
 
 use crate::{
+    document::Document,
     ids::{FencingToken, ObjectName, SourceId, TaskId},
     stored::StoredRef,
 };
-
-/// Format number of [`SliceManifest`].
-pub const SLICE_FORMAT: u32 = 1;
 
 /// Everything that one partition shipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceManifest {
-    /// [`SLICE_FORMAT`].
-    pub format: u32,
     /// The protected system.
     pub source: SourceId,
     /// The task it was captured for.
@@ -36,6 +32,10 @@ pub struct SliceManifest {
     pub objects: Vec<SliceObject>,
     /// The source's own description of the partition (for Cassandra: ring, schema, settings, clock), JSON.
     pub info: StoredRef,
+}
+
+impl Document for SliceManifest {
+    const KIND: &'static str = "slice";
 }
 
 /// One object in a slice.

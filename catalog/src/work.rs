@@ -12,22 +12,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    document::{self, Document},
     ids::{FencingToken, SetId, SourceId, TaskId},
     layout,
     names::Names,
-    page_io,
     stored::StoredRef,
 };
-
-/// Format number of [`WorkRoot`].
-pub const WORK_FORMAT: u32 = 1;
 
 /// Everything that a task has written so far under one claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkRoot {
-    /// [`WORK_FORMAT`].
-    pub format: u32,
     /// The task.
     pub task: TaskId,
     /// The claim it was written under.
@@ -40,6 +35,10 @@ pub struct WorkRoot {
     pub objects: Vec<String>,
     /// Where the task stands, in the task's own JSON shape.
     pub checkpoint: Value,
+}
+
+impl Document for WorkRoot {
+    const KIND: &'static str = "work-root";
 }
 
 /// Why work roots cannot be written or read.
@@ -55,7 +54,7 @@ pub enum Error {
     },
     /// A root cannot be stored or loaded.
     #[error(transparent)]
-    Page(#[from] page_io::Error),
+    Page(#[from] document::Error),
 }
 
 /// Writes `root` under the next name of its claim.
@@ -68,7 +67,7 @@ pub async fn write(
     set: &SetId,
     root: &WorkRoot,
 ) -> Result<StoredRef, Error> {
-    Ok(page_io::write(store, &names.work(set), root).await?)
+    Ok(document::write(store, &names.work(set), root).await?)
 }
 
 /// The newest root of `task`: of its latest claim the last one; `None` where it has written none.
@@ -82,7 +81,7 @@ pub async fn newest(
     task: &TaskId,
 ) -> Result<Option<WorkRoot>, Error> {
     for path in paths(store, source, set).await?.into_iter().rev() {
-        let root: WorkRoot = page_io::read_unchecked(store, &path).await?;
+        let root: WorkRoot = document::read_unchecked(store, &path).await?;
         if root.task == *task {
             return Ok(Some(root));
         }
@@ -109,7 +108,7 @@ mod tests {
     fn root(task: &str, token: FencingToken, step: u64) -> WorkRoot {
         let written = Timestamp::UNIX_EPOCH;
         let (task, node, objects) = (task.parse().unwrap(), "n1".to_owned(), vec![format!("sources/s/pages/{step}")]);
-        WorkRoot { format: WORK_FORMAT, task, token, node, written, objects, checkpoint: json!({ "step": step }) }
+        WorkRoot { task, token, node, written, objects, checkpoint: json!({ "step": step }) }
     }
 
     #[tokio::test]

@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use tidemark_catalog::{
     chain::{self, VersionSet},
     commit,
+    document::{self, Document},
     ids::VersionId,
     manifest::Manifest,
-    page_io, pages,
+    pages,
     stored::StoredRef,
     work,
 };
@@ -113,11 +114,11 @@ fn unknown_version(id: &str) -> Failure {
 }
 
 /// Reads a document. Boxed: of the unboxed future within a task's the compiler cannot tell that it is Send.
-pub(crate) fn read_document<'a, T: DeserializeOwned + Send + 'a>(
+pub(crate) fn read_document<'a, T: Document + Send + 'a>(
     store: &'a Arc<dyn ObjectStore>,
     reference: &'a StoredRef,
-) -> BoxFuture<'a, Result<T, page_io::Error>> {
-    page_io::read(store, reference).boxed()
+) -> BoxFuture<'a, Result<T, document::Error>> {
+    document::read(store, reference).boxed()
 }
 
 /// A task's specification in its kind's shape.
@@ -193,8 +194,8 @@ impl From<pages::Error> for Failure {
     }
 }
 
-impl From<page_io::Error> for Failure {
-    fn from(error: page_io::Error) -> Self {
+impl From<document::Error> for Failure {
+    fn from(error: document::Error) -> Self {
         store("TM-CAT-0003", &error, error.is_retryable())
     }
 }

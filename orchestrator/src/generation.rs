@@ -11,9 +11,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
 use object_store::{ObjectStore, path::Path};
-use tidemark_catalog::{chain, chain::VersionSet, find, layout};
-use tidemark_gateway::{Digest, Env, fetch, retry, upload};
+use serde::{Deserialize, Serialize};
+use tidemark_catalog::{
+    chain::{self, VersionSet},
+    document::{self, Document},
+    find, layout,
+};
+use tidemark_gateway::{Digest, Env, fetch, retry};
 
 use crate::coordinator::{self, Coordinator, Op};
 
@@ -46,7 +52,7 @@ pub enum Error {
         /// The number.
         number: u64,
         /// Why.
-        source: upload::Error,
+        source: document::Error,
     },
 }
 
@@ -153,6 +159,20 @@ async fn take(
     }
 }
 
+/// A generation, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Generation {
+    generation: u64,
+    /// 16 random bytes, hexadecimal: two coordinators never write the same bytes.
+    nonce: String,
+    created: Timestamp,
+}
+
+impl Document for Generation {
+    const KIND: &'static str = "generation";
+}
+
 /// Writes the number to each; false where another coordinator has it in one of them.
 async fn claim_in_all(
     number: u64,
@@ -161,10 +181,10 @@ async fn claim_in_all(
 ) -> Result<bool, Error> {
     for store in stores {
         let nonce = hex::encode(env.random::<16>());
-        let body = serde_json::json!({"format": 1, "generation": number, "nonce": nonce, "created": env.now()});
-        match upload::put_new(store, &layout::generation(number), body.to_string()).await {
+        let taken = Generation { generation: number, nonce, created: env.now() };
+        match document::write(store, &layout::generation(number), &taken).await {
             Ok(_) => {}
-            Err(upload::Error::Taken { .. }) => return Ok(false),
+            Err(error) if error.is_taken() => return Ok(false),
             Err(source) => return Err(Error::Write { number, source }),
         }
     }

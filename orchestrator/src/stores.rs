@@ -11,7 +11,7 @@ use std::{
 
 use object_store::ObjectStore;
 use tidemark_catalog::ids::VersionId;
-use tidemark_catalog::{chain, chain::VersionSet, find, manifest::Manifest, page_io};
+use tidemark_catalog::{chain, chain::VersionSet, document, find, manifest::Manifest};
 use tidemark_gateway::{
     Env,
     credentials::{self, Credentials},
@@ -102,7 +102,7 @@ pub enum Error {
         /// The store.
         name: String,
         /// Why.
-        source: page_io::Error,
+        source: document::Error,
     },
     /// Its generations cannot be read.
     #[error("generations of store {name}")]

@@ -4,8 +4,8 @@ use object_store::path::Path;
 use tidemark_gateway::fetch;
 
 use crate::{
+    document,
     ids::{SetId, SourceId, VersionNumber},
-    page_io,
 };
 
 /// Why the chain cannot be read.
@@ -35,7 +35,7 @@ pub enum Error {
         /// The manifest.
         path: Path,
         /// Why.
-        source: page_io::Error,
+        source: document::Error,
     },
     /// A manifest is not what its name says.
     #[error("manifest {path} is damaged: it says it is version {found}")]

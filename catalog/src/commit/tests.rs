@@ -78,7 +78,7 @@ async fn a_task_that_was_killed_right_after_its_create_finds_its_version() {
     let first = commit_tasks(&set, 5).await;
     let (again, stored) = set.commit(draft("task-2"), &TestClaim::new(7), &Env::system()).await.unwrap();
     assert_eq!(again, first[1]);
-    assert_eq!(page_io::read::<Manifest>(&store, &stored).await.unwrap(), again);
+    assert_eq!(document::read::<Manifest>(&store, &stored).await.unwrap(), again);
     assert_eq!(tasks(&set).await.len(), 5);
 }
 
@@ -140,7 +140,7 @@ async fn every_misbehaviour_of_the_store_ends_in_exactly_one_version() {
         let set = impatient(&store);
         for task in ["a", "b"] {
             let (manifest, stored) = set.commit(draft(task), &TestClaim::new(1), &Env::system()).await.unwrap();
-            assert_eq!(page_io::read::<Manifest>(&store, &stored).await.unwrap(), manifest, "{fault:?}");
+            assert_eq!(document::read::<Manifest>(&store, &stored).await.unwrap(), manifest, "{fault:?}");
         }
         assert_eq!(tasks(&set).await, ["a", "b"], "{fault:?}");
     }

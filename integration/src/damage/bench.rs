@@ -14,9 +14,9 @@ use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path as 
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_catalog::{
+    document,
     entry::{Entry, Quality, RangePage, SegmentRef},
     ids::{FencingToken, ObjectName},
-    page_io,
     slice::SliceManifest,
 };
 use tidemark_gateway::Env;
@@ -47,7 +47,7 @@ impl State {
     async fn read(store: &Arc<dyn ObjectStore>, entry: Entry) -> Result<Self> {
         let mut segments = Vec::new();
         for page in &entry.baseline {
-            segments.extend(page_io::read::<RangePage>(store, page).await?.ranges);
+            segments.extend(document::read::<RangePage>(store, page).await?.ranges);
         }
         let mut entry = Entry { baseline: Vec::new(), ..entry };
         // Files that no row depends on may be gone or shorter.
@@ -200,7 +200,7 @@ impl Trial<'_> {
         let data = [self.data.to_owned()];
         let shipped =
             ship_taken(Arc::clone(&store), &data, self.taken.clone(), &self.assignment()?, progress::silent()).await;
-        let slice: SliceManifest = page_io::read(&store, &shipped?).await?;
+        let slice: SliceManifest = document::read(&store, &shipped?).await?;
         let staged = slice.objects.iter().flat_map(|object| &object.files);
         let staged = staged.map(|file| (file.stored.key.clone(), file.stored.size)).collect();
         for harm in harms {
@@ -211,7 +211,7 @@ impl Trial<'_> {
             Err(error) => Outcome::Refused(error.message),
             Ok(line) => match (line.entry, line.quality) {
                 (Some(entry), Quality::Cut) => {
-                    let entry: Entry = page_io::read(&store, &entry).await?;
+                    let entry: Entry = document::read(&store, &entry).await?;
                     Outcome::State(Box::new(State::read(&store, entry).await?))
                 }
                 (None, Quality::Missing { reason }) => Outcome::Refused(reason),

@@ -22,14 +22,14 @@ use std::{
 use async_trait::async_trait;
 use object_store::{ObjectStore, path::Path};
 use scylla::client::session::Session;
-use serde::Serialize;
 use tidemark_catalog::{
+    document::{self, Document},
     ids::SourceId,
     layout,
-    slice::{SLICE_FORMAT, SliceManifest},
+    slice::SliceManifest,
     stored::StoredRef,
 };
-use tidemark_gateway::{Env, Stored, credentials, fetch, open, pause, store_url::StoreUrl, upload};
+use tidemark_gateway::{Env, Stored, credentials, fetch, open, pause, store_url::StoreUrl};
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
@@ -57,7 +57,7 @@ use names::Patterns;
 use nodetool::Nodetool;
 use shipment::{Load, Shipment};
 pub use shipment::{TakenSnapshot, ship_taken};
-use snapshot::{SNAPSHOT_FORMAT, SnapshotRecord};
+use snapshot::SnapshotRecord;
 pub(crate) use steps::next_step;
 use steps::{Answer, Ask, Ship};
 
@@ -147,12 +147,9 @@ impl Stage {
         }
     }
 
-    /// Creates `name` with the JSON of `value`.
-    async fn create(&self, name: &str, value: &(impl Serialize + Sync)) -> Result<StoredRef, Error> {
-        let path = self.path(name);
-        let json = serde_json::to_vec(value).map_err(|source| Error::WriteJson { path: path.clone(), source })?;
-        let stored = upload::put_new(&self.store, &path, json).await.map_err(Error::WriteStage)?;
-        Ok(reference(&path, stored))
+    /// Creates the document `name`.
+    async fn create(&self, name: &str, value: &(impl Document + Sync)) -> Result<StoredRef, Error> {
+        document::write(&self.store, &self.path(name), value).await.map_err(Error::WriteDocument)
     }
 }
 
@@ -267,8 +264,8 @@ impl Run<'_> {
 
     async fn taken(&self, stage: &Stage, step: u32) -> Result<SnapshotRecord, Error> {
         match self.answer(stage, step).await? {
-            Answer::Take(record) if record.format == SNAPSHOT_FORMAT => Ok(record),
-            _ => Err(self.strange(stage, step)),
+            Answer::Take(record) => Ok(record),
+            Answer::Look(_) => Err(self.strange(stage, step)),
         }
     }
 
@@ -282,7 +279,7 @@ impl Run<'_> {
     async fn answer(&self, stage: &Stage, step: u32) -> Result<Answer, Error> {
         let name = step_name(step);
         let bytes = stage.find(&name).await?.ok_or_else(|| self.strange(stage, step))?;
-        serde_json::from_slice(&bytes).map_err(|source| Error::StagedJson { path: stage.path(&name), source })
+        document::decode(&stage.path(&name), &bytes).map_err(Error::StagedDocument)
     }
 
     fn strange(&self, stage: &Stage, step: u32) -> Error {
@@ -310,9 +307,8 @@ impl Run<'_> {
     async fn done(&self, stage: &Stage, host: &str) -> Result<Option<StoredRef>, Error> {
         let Some(bytes) = stage.find("slice.json").await? else { return Ok(None) };
         let path = stage.path("slice.json");
-        let slice: SliceManifest =
-            serde_json::from_slice(&bytes).map_err(|source| Error::StagedJson { path: path.clone(), source })?;
-        let ours = slice.format == SLICE_FORMAT && slice.task == self.assignment.task && slice.partition == host;
+        let slice: SliceManifest = document::decode(&path, &bytes).map_err(Error::StagedDocument)?;
+        let ours = slice.task == self.assignment.task && slice.partition == host;
         if !ours || slice.source != self.assignment.source {
             return Err(Error::StagedOther { path });
         }

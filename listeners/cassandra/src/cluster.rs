@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
-/// Format number of [`NodeCapture`].
-pub const NODE_CAPTURE_FORMAT: u32 = 1;
+use tidemark_catalog::document::Document;
 
 /// Everything a node said at capture, read over CQL from that node alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeCapture {
-    /// [`NODE_CAPTURE_FORMAT`].
-    pub format: u32,
     /// Host id of the node (UUID text), the partition of its slice.
     pub host_id: String,
     /// Cluster name.
@@ -38,6 +34,10 @@ pub struct NodeCapture {
     pub clock_offset_millis: i64,
     /// `system.local.truncated_at`: table id (32 hex) → hex of the 20-byte record.
     pub truncated_at: BTreeMap<String, String>,
+}
+
+impl Document for NodeCapture {
+    const KIND: &'static str = "cassandra-node";
 }
 
 /// A node's view of what decides who owns what.
@@ -263,7 +263,6 @@ mod tests {
             statements: Vec::new(),
         };
         NodeCapture {
-            format: NODE_CAPTURE_FORMAT,
             host_id: "a".into(),
             cluster: "c".into(),
             release: "5.0.9".into(),

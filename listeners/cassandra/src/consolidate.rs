@@ -34,9 +34,9 @@ use std::collections::BTreeMap;
 
 use object_store::ObjectStoreExt;
 use tidemark_catalog::{
-    entry::{Cut, ENTRY_FORMAT, Entry, ObjectLine, PAGE_LINES, Quality, RangePage, SegmentRef, Totals},
+    document,
+    entry::{Cut, Entry, ObjectLine, PAGE_LINES, Quality, RangePage, SegmentRef, Totals},
     ids::ObjectName,
-    page_io,
     slice::SliceManifest,
     stored::StoredRef,
 };
@@ -127,7 +127,6 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> 
     };
     let baseline = write_ranges(job, outcome.segments).await?;
     let entry = Entry {
-        format: ENTRY_FORMAT,
         object: job.object.clone(),
         object_id: plan.object_id,
         kind: crate::segment::KIND.to_owned(),
@@ -140,7 +139,7 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> 
         quality: plan.quality.clone(),
         totals,
     };
-    let stored = page_io::write(&job.store, &job.names.page(), &entry).await.map_err(Failure::Page)?;
+    let stored = document::write(&job.store, &job.names.page(), &entry).await.map_err(Failure::Page)?;
     Ok(ObjectLine {
         object: job.object.clone(),
         entry: Some(stored),
@@ -159,8 +158,8 @@ fn stop_if_cancelled(job: &ConsolidateJob) -> Result<(), Failure> {
 async fn write_ranges(job: &ConsolidateJob, segments: Vec<SegmentRef>) -> Result<Vec<StoredRef>, Failure> {
     let mut pages = Vec::new();
     for ranges in segments.chunks(PAGE_LINES) {
-        let page = RangePage { format: ENTRY_FORMAT, ranges: ranges.to_vec() };
-        pages.push(page_io::write(&job.store, &job.names.page(), &page).await.map_err(Failure::Page)?);
+        let page = RangePage { ranges: ranges.to_vec() };
+        pages.push(document::write(&job.store, &job.names.page(), &page).await.map_err(Failure::Page)?);
     }
     Ok(pages)
 }

@@ -18,7 +18,7 @@ use tidemark_listener_core::driver::LiveObject;
 use uuid::Uuid;
 
 use crate::{
-    cluster::{KeyspaceSchema, NODE_CAPTURE_FORMAT, NodeCapture, RingNode},
+    cluster::{KeyspaceSchema, NodeCapture, RingNode},
     connect::{Caused, Retryable},
 };
 
@@ -345,7 +345,6 @@ pub async fn node_capture(session: &Session, keyspaces: &[String], env: &Env) ->
         schemas.push(keyspace_schema(session, keyspace).await?);
     }
     Ok(NodeCapture {
-        format: NODE_CAPTURE_FORMAT,
         ring: ring(session, &local).await?,
         before: None,
         keyspaces: schemas,

@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 use serde_json::Value;
 use tidemark_catalog::{
-    entry::{Cut, DegradedRange, ENTRY_FORMAT, Entry, ObjectLine, PartitionCut, Quality, Totals},
+    document,
+    entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality, Totals},
     ids::ObjectName,
-    layout, page_io,
-    slice::{SLICE_FORMAT, SliceManifest, SliceObject},
+    layout,
+    slice::{SliceManifest, SliceObject},
     stored::StoredRef,
 };
 use tidemark_gateway::{Env, open};
@@ -144,7 +145,7 @@ impl Listener for Node {
         let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
         let name = format!("{}-{step}.json", assignment.token);
         let path = layout::staged(&assignment.source, &assignment.task, node).join(name.as_str());
-        let slice = page_io::write(&store.unwrap(), &path, &slice(assignment, node)).await;
+        let slice = document::write(&store.unwrap(), &path, &slice(assignment, node)).await;
         self.snapshots.lock().unwrap().remove(&own);
         slice.map_err(|error| Failure { code: "TM-FAKE-0002", message: error.to_string(), retryable: false })
     }
@@ -155,7 +156,6 @@ fn slice(assignment: &Assignment, node: &str) -> SliceManifest {
         |object: ObjectName| SliceObject { object, object_id: "1".to_owned(), unreadable: None, files: vec![] };
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     SliceManifest {
-        format: SLICE_FORMAT,
         source: assignment.source.clone(),
         task: assignment.task.clone(),
         token: assignment.token,
@@ -214,7 +214,7 @@ impl SourceDriver for Driver {
             return Err(Error::new("TM-FAKE-0004", "n1: nb-1-big-Data.db: offset 7: checksum"));
         }
         let entry = entry(&job);
-        let stored = page_io::write(&job.store, &job.names.page(), &entry).await;
+        let stored = document::write(&job.store, &job.names.page(), &entry).await;
         Ok(ObjectLine {
             object: job.object.clone(),
             entry: Some(stored.map_err(|error| Error::new("TM-FAKE-0005", error.to_string()))?),
@@ -316,7 +316,6 @@ fn entry(job: &ConsolidateJob) -> Entry {
         finished: slice.finished,
     };
     Entry {
-        format: ENTRY_FORMAT,
         object: job.object.clone(),
         object_id: "1".to_owned(),
         kind: "fake".to_owned(),

@@ -8,7 +8,7 @@ use tidemark_catalog::{
     entry::{Cut, Entry, ObjectLine, PartitionCut, Quality, Totals},
     ids::ObjectName,
     slice::SliceManifest,
-    work::{self, WORK_FORMAT, WorkRoot},
+    work::{self, WorkRoot},
 };
 use tidemark_gateway::pause;
 use tidemark_listener_core::driver::{self, ConsolidateJob, Declared, NameSource};
@@ -100,7 +100,6 @@ impl Job<'_> {
     /// Writes a work root that names everything this task has written so far.
     pub(super) async fn write_root(&self) -> Result<(), Failure> {
         let root = WorkRoot {
-            format: WORK_FORMAT,
             task: self.context.task.id.clone(),
             token: self.context.token,
             node: self.with.node.clone(),

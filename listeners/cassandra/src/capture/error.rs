@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use object_store::path::Path;
+use tidemark_catalog::document;
 use tidemark_gateway::{fetch, open, store_url, upload};
 use tidemark_listener_core::{chain::chain, listener::Failure};
 
@@ -49,16 +50,11 @@ pub enum Error {
     /// A staged object cannot be read.
     #[error("read what an earlier run staged")]
     ReadStage(#[source] fetch::Error),
-    /// A staged object is not JSON of its kind.
-    #[error("{path} is not what a listener writes")]
-    StagedJson {
-        /// The object.
-        path: Path,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// A staged object belongs to another task, node or format.
-    #[error("{path} belongs to another task, node or format")]
+    /// A staged object is not the document that it should be.
+    #[error("read what an earlier run staged")]
+    StagedDocument(#[source] document::Error),
+    /// A staged object belongs to another task or node.
+    #[error("{path} belongs to another task or node")]
     StagedOther {
         /// The object.
         path: Path,
@@ -84,14 +80,9 @@ pub enum Error {
     /// The store does not take an object.
     #[error("write to the store")]
     WriteStage(#[source] upload::Error),
-    /// A description cannot be written as JSON.
-    #[error("write {path} as JSON")]
-    WriteJson {
-        /// The object.
-        path: Path,
-        /// Why.
-        source: serde_json::Error,
-    },
+    /// A document is not stored.
+    #[error("write to the store")]
+    WriteDocument(#[source] document::Error),
     /// A file of the snapshot cannot be read; the table is unreadable.
     #[error("read {}", path.display())]
     ReadFile {
@@ -130,8 +121,8 @@ impl Error {
             Self::Ring(_) => "TM-CASS-0106",
             Self::SnapshotGone { .. } => "TM-CASS-0107",
             Self::ReadStage(_) | Self::ListStage { .. } => "TM-CASS-0108",
-            Self::StagedJson { .. } | Self::StagedOther { .. } | Self::StagedSize { .. } => "TM-CASS-0109",
-            Self::WriteStage(_) | Self::WriteJson { .. } => "TM-CASS-0110",
+            Self::StagedDocument(_) | Self::StagedOther { .. } | Self::StagedSize { .. } => "TM-CASS-0109",
+            Self::WriteStage(_) | Self::WriteDocument(_) => "TM-CASS-0110",
             Self::ReadFile { .. } | Self::FileSize { .. } => "TM-CASS-0111",
             Self::Task(_) => "TM-CASS-0112",
             Self::Ask(_) => "TM-CASS-0113",
@@ -149,16 +140,16 @@ impl Error {
             // Another listener of this node was faster: the next run finds what it stored.
             Self::WriteStage(upload::Error::Taken { .. }) => true,
             Self::WriteStage(source) => source.is_retryable(),
+            Self::WriteDocument(source) => source.is_taken() || source.is_retryable(),
             Self::Ring(_) | Self::ListStage { .. } | Self::Task(_) => true,
             Self::StoreUrl(_)
             | Self::OpenStore(_)
             | Self::Pattern(_)
             | Self::Ask(_)
             | Self::SnapshotGone { .. }
-            | Self::StagedJson { .. }
+            | Self::StagedDocument(_)
             | Self::StagedOther { .. }
             | Self::StagedSize { .. }
-            | Self::WriteJson { .. }
             | Self::ReadFile { .. }
             | Self::FileSize { .. }
             | Self::Cancelled => false,

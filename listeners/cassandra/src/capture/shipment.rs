@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 use tidemark_catalog::{
     layout,
-    slice::{SLICE_FORMAT, SliceManifest, SliceObject},
+    slice::{SliceManifest, SliceObject},
     stored::StoredRef,
 };
 use tidemark_listener_core::{assignment::Assignment, progress::ProgressSink};
@@ -94,7 +94,6 @@ impl Shipment<'_> {
     fn slice(&self, load: &Load, mut objects: Vec<SliceObject>, info: StoredRef) -> SliceManifest {
         objects.sort_by(|a, b| a.object.cmp(&b.object));
         SliceManifest {
-            format: SLICE_FORMAT,
             source: self.assignment.source.clone(),
             task: self.assignment.task.clone(),
             token: self.assignment.token,

@@ -23,15 +23,10 @@ use crate::{
     describe::{self, Ghost, Live, Support, support},
 };
 
-/// Format number of [`SnapshotRecord`].
-pub(super) const SNAPSHOT_FORMAT: u32 = 2;
-
 /// A snapshot that was taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotRecord {
-    /// [`SNAPSHOT_FORMAT`].
-    pub(super) format: u32,
     /// Its tag at the node.
     pub(super) tag: String,
     /// The tables that it was to hold; all that match where absent.
@@ -120,7 +115,7 @@ pub(super) async fn take(
     let tables = links.make(tables, || present(place, patterns)).await?;
     let finished = place.env.now();
     let tables = enlisted(place.data_directories, place.tag, tables).await;
-    Ok(SnapshotRecord { format: SNAPSHOT_FORMAT, tag: place.tag.to_owned(), asked, started, finished, tables })
+    Ok(SnapshotRecord { tag: place.tag.to_owned(), asked, started, finished, tables })
 }
 
 /// The tables that the node has now and that match, sorted.

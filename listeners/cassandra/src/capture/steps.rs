@@ -26,7 +26,10 @@ use std::{
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_catalog::{ids::ObjectName, page_io};
+use tidemark_catalog::{
+    document::{self, Document},
+    ids::ObjectName,
+};
 use tidemark_listener_core::{
     chain::chain,
     driver::{Answers, Asked, Error, NextStep},
@@ -83,6 +86,10 @@ pub(super) enum Answer {
     Take(SnapshotRecord),
 }
 
+impl Document for Answer {
+    const KIND: &'static str = "cassandra-step";
+}
+
 /// The driver's [`next_step`](tidemark_listener_core::driver::SourceDriver::next_step).
 pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
     let present: BTreeSet<&String> = steps.last().map(|step| step.keys().collect()).unwrap_or_default();
@@ -91,9 +98,9 @@ pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -
         let mut history = History::default();
         for (step, answers) in (0..).zip(steps) {
             let Some(reference) = answers.get(listener) else { return Err(strange(listener, step)) };
-            let answer = page_io::read::<Answer>(store, reference).await;
+            let answer = document::read::<Answer>(store, reference).await;
             let failed =
-                |error: page_io::Error| Error { retryable: error.is_retryable(), ..unreadable(&chain(&error)) };
+                |error: document::Error| Error { retryable: error.is_retryable(), ..unreadable(&chain(&error)) };
             match answer.map_err(failed)? {
                 Answer::Look(look) => history.looks.push((step, *look)),
                 Answer::Take(take) => history.takes.push((step, take)),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
-use tidemark_catalog::{page_io, slice::SliceManifest};
+use tidemark_catalog::{document, slice::SliceManifest};
 
 use super::error::Failure;
-use crate::cluster::{NODE_CAPTURE_FORMAT, NodeCapture};
+use crate::cluster::NodeCapture;
 
 /// Captures read at the same time.
 const AT_A_TIME: usize = 8;
@@ -20,10 +20,10 @@ pub(super) async fn read(store: &Arc<dyn ObjectStore>, slices: &[SliceManifest])
 
 async fn read_one(store: &Arc<dyn ObjectStore>, slice: &SliceManifest) -> Result<NodeCapture, Failure> {
     let host = slice.partition.clone();
-    let read = page_io::read::<NodeCapture>(store, &slice.info).await;
+    let read = document::read::<NodeCapture>(store, &slice.info).await;
     let capture = read.map_err(|source| Failure::Capture { host: host.clone(), source })?;
-    if capture.format != NODE_CAPTURE_FORMAT || capture.host_id != host {
-        let reason = format!("it is of host {}, format {}", capture.host_id, capture.format);
+    if capture.host_id != host {
+        let reason = format!("it is of host {}", capture.host_id);
         return Err(Failure::StrangeCapture { host, reason });
     }
     Ok(capture)

@@ -140,7 +140,6 @@ mod tests {
     fn entry(rows: &TableRows, columns: &Columns, last: Option<u32>) -> Entry {
         let now = jiff::Timestamp::UNIX_EPOCH;
         Entry {
-            format: 1,
             object: "ks/t".parse().unwrap(),
             object_id: rows.id.clone(),
             kind: "cassandra".to_owned(),

@@ -1,7 +1,7 @@
 //! Why a consolidation failed, and the codes that operators see.
 
 use tidemark_cassandra_format::sstable;
-use tidemark_catalog::page_io;
+use tidemark_catalog::document;
 use tidemark_gateway::upload;
 use tidemark_listener_core::driver;
 
@@ -14,7 +14,7 @@ pub(super) type StreamError = collapse::Error<crate::merge::Error<sstable::Error
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("read what host {host} said about its cluster")]
-    Capture { host: String, source: page_io::Error },
+    Capture { host: String, source: document::Error },
     #[error("what host {host} said about its cluster is not of it: {reason}")]
     StrangeCapture { host: String, reason: String },
     #[error("the store does not show what host {host} staged")]
@@ -34,7 +34,7 @@ pub(super) enum Failure {
     #[error("store a segment of {table}")]
     Upload { table: String, source: upload::Error },
     #[error("store a page")]
-    Page(#[source] page_io::Error),
+    Page(#[source] document::Error),
     #[error("encode the schema of {table}")]
     Encode { table: String, source: serde_json::Error },
     #[error("cancelled")]

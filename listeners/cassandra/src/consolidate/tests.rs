@@ -43,7 +43,7 @@ fn all(reader: &mut SegmentReader) -> Vec<(tidemark_cassandra_format::model::Par
 
 async fn consolidated(bench: &Bench) -> (ObjectLine, Entry) {
     let line = consolidate(bench.job()).await.unwrap();
-    let entry = page_io::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
+    let entry = document::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
     (line, entry)
 }
 
@@ -91,7 +91,7 @@ async fn small_segments_are_ranges_in_order() {
     let mut job = bench.job();
     job.limits.segment_bytes = 1;
     let line = consolidate(job).await.unwrap();
-    let entry: Entry = page_io::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
+    let entry: Entry = document::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
     let ranges = bench.ranges(&entry).await;
     assert!(ranges.len() > 1 && ranges.iter().all(|range| range.first == range.last));
     assert!(content(&bench, &entry).await == bench.merged().await);

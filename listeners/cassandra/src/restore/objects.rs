@@ -5,10 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
-use serde::de::DeserializeOwned;
 use tidemark_catalog::{
-    entry::{ENTRY_FORMAT, Entry, RangePage, SegmentRef},
-    page_io,
+    document::{self, Document},
+    entry::{Entry, RangePage, SegmentRef},
     stored::StoredRef,
 };
 use tidemark_gateway::{Stored, blocking::ObjectReader, fetch};
@@ -27,8 +26,8 @@ fn damaged(reference: &StoredRef, why: &dyn std::fmt::Display) -> Error {
 }
 
 /// A stored document, proven by its digest.
-async fn document<T: DeserializeOwned>(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<T, Error> {
-    page_io::read(store, reference)
+async fn document<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<T, Error> {
+    document::read(store, reference)
         .await
         .map_err(|source| Error { retryable: source.is_retryable(), ..Error::new("TM-REST-0102", chain(&source)) })
 }
@@ -39,9 +38,6 @@ async fn document<T: DeserializeOwned>(store: &Arc<dyn ObjectStore>, reference: 
 /// `TM-REST-0102` where it is missing or another, `TM-REST-0103` where it is not an entry that this build reads.
 pub async fn entry(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<Entry, Error> {
     let entry: Entry = document(store, reference).await?;
-    if entry.format != ENTRY_FORMAT {
-        return Err(damaged(reference, &format!("its format is {}", entry.format)));
-    }
     if !entry.increments.is_empty() {
         return Err(damaged(reference, &"it has increments, which this build does not restore"));
     }
@@ -55,11 +51,8 @@ pub async fn entry(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Resul
 pub async fn segments(store: &Arc<dyn ObjectStore>, entry: &Entry) -> Result<Vec<SegmentRef>, Error> {
     let mut found = Vec::new();
     for page in &entry.baseline {
-        let page_read: RangePage = document(store, page).await?;
-        if page_read.format != ENTRY_FORMAT {
-            return Err(damaged(page, &format!("its format is {}", page_read.format)));
-        }
-        found.extend(page_read.ranges);
+        let page: RangePage = document(store, page).await?;
+        found.extend(page.ranges);
     }
     Ok(found)
 }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Difference, Error, Placement, agree};
-use crate::cluster::{ColumnRow, KeyspaceSchema, NODE_CAPTURE_FORMAT, NodeCapture, RingNode, TableRows};
+use crate::cluster::{ColumnRow, KeyspaceSchema, NodeCapture, RingNode, TableRows};
 
 fn node(name: &str, dc: &str, rack: &str, tokens: &[i64]) -> RingNode {
     RingNode {
@@ -202,7 +202,6 @@ fn capture(host: &str) -> NodeCapture {
         statements: vec![],
     };
     NodeCapture {
-        format: NODE_CAPTURE_FORMAT,
         host_id: host.to_owned(),
         cluster: "c".to_owned(),
         release: "5.0.9".to_owned(),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     capture::snapshot::TableRecord,
-    cluster::{KeyspaceSchema, NODE_CAPTURE_FORMAT, RingNode, TableRows},
+    cluster::{KeyspaceSchema, RingNode, TableRows},
     describe::Ghost,
 };
 
@@ -41,7 +41,6 @@ fn look() -> Look {
         statements: Vec::new(),
     };
     let node = NodeCapture {
-        format: NODE_CAPTURE_FORMAT,
         host_id: "a".into(),
         cluster: "c".into(),
         release: "5.0.9".into(),
@@ -62,7 +61,6 @@ fn snapshot(asked: Option<&[&str]>, tables: &[&str]) -> SnapshotRecord {
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     let record = |name: &&str| TableRecord { object: object(name), id: "0".into(), unreadable: None, files: vec![] };
     SnapshotRecord {
-        format: 2,
         tag: "t".into(),
         asked: asked.map(|asked| asked.iter().map(|name| object(name)).collect()),
         started: at,

@@ -13,10 +13,10 @@ use tidemark_cassandra_format::{
     sstable::{ReadOptions, SsTableFiles, SsTableReader},
 };
 use tidemark_catalog::{
+    document,
     entry::{Entry, RangePage, SegmentRef},
     ids::{FencingToken, ObjectName, SourceId},
-    page_io,
-    slice::{Encoding, SLICE_FORMAT, SliceManifest, SliceObject, StagedFile},
+    slice::{Encoding, SliceManifest, SliceObject, StagedFile},
     stored::StoredRef,
 };
 use tidemark_gateway::{Digest, Env};
@@ -28,8 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster::{
-        ColumnRow, CreateStatement, DroppedColumnRow, KeyspaceSchema, NODE_CAPTURE_FORMAT, NodeCapture, RingNode,
-        TableRows, UdtSchema,
+        ColumnRow, CreateStatement, DroppedColumnRow, KeyspaceSchema, NodeCapture, RingNode, TableRows, UdtSchema,
     },
     consolidate::EntrySchema,
     merge::MergeReader,
@@ -134,7 +133,7 @@ impl Bench {
     /// Stores what the nodes say and names it in their slices.
     pub(crate) async fn store_captures(&mut self) {
         for (slice, capture) in self.slices.iter_mut().zip(&self.captures) {
-            slice.info = page_io::write(&self.store, &self.counter.next("info"), capture).await.unwrap();
+            slice.info = document::write(&self.store, &self.counter.next("info"), capture).await.unwrap();
         }
     }
 
@@ -180,7 +179,7 @@ impl Bench {
     pub(crate) async fn ranges(&self, entry: &Entry) -> Vec<SegmentRef> {
         let mut ranges = Vec::new();
         for page in &entry.baseline {
-            ranges.extend(page_io::read::<RangePage>(&self.store, page).await.unwrap().ranges);
+            ranges.extend(document::read::<RangePage>(&self.store, page).await.unwrap().ranges);
         }
         ranges
     }
@@ -213,7 +212,6 @@ impl Bench {
         let object = self.object.clone();
         let info = StoredRef { key: String::new(), size: 0, digest: Digest::of(b"") };
         SliceManifest {
-            format: SLICE_FORMAT,
             source: "s".parse().unwrap(),
             task: "t".parse().unwrap(),
             token: FencingToken { generation: 1, revision: 1 },
@@ -298,7 +296,6 @@ pub(crate) fn capture_of(directory: &str, nodes: usize, node: usize) -> NodeCapt
         tokens: vec![token(node).to_string()],
     };
     NodeCapture {
-        format: NODE_CAPTURE_FORMAT,
         host_id: host(node),
         cluster: "c".to_owned(),
         release: "5.0.9".to_owned(),
