@@ -20,9 +20,9 @@ use tidemark_gateway::{Digest, Env, pause, upload};
 use crate::{
     chain::{self, Loaded, VersionSet},
     document,
-    entry::{Cut, Totals},
+    entry::Cut,
     ids::{FencingToken, VersionNumber},
-    manifest::{Manifest, WorstQuality},
+    manifest::{Holds, Manifest},
     stored::StoredRef,
 };
 
@@ -65,20 +65,8 @@ pub struct ManifestDraft {
     pub task: String,
     /// Name of the node that writes it.
     pub node: String,
-    /// Kind of source, for example `cassandra`.
-    pub kind: String,
-    /// Union of the objects' cuts.
-    pub cut: Option<Cut>,
-    /// Object pages, in order, all stored.
-    pub pages: Vec<StoredRef>,
-    /// Number of objects on the pages.
-    pub objects: u64,
-    /// Sums over the objects.
-    pub totals: Totals,
-    /// Worst quality of the objects.
-    pub worst: WorstQuality,
-    /// Why the number is to hold no version; `None` for a version.
-    pub barrier: Option<String>,
+    /// What the number is to hold; all that it names is stored.
+    pub holds: Holds,
     /// Refuses to follow a version whose cut began after this one's ended: what was captured long ago must not look newest.
     pub in_order: bool,
 }
@@ -198,12 +186,17 @@ fn refuse_fenced(claim: &dyn Claim, end: Option<&Loaded>) -> Result<(), Error> {
 }
 
 fn refuse_overtaken(draft: &ManifestDraft, end: Option<&Loaded>) -> Result<(), Error> {
-    let newest = end.map(|end| (end.manifest.number, &end.manifest.cut));
-    match (newest, &draft.cut) {
-        (Some((number, Some(newest))), Some(own)) if draft.in_order && newest.from > own.through => {
-            Err(Error::Overtaken { number })
-        }
+    let Some(Loaded { manifest, .. }) = end.filter(|_| draft.in_order) else { return Ok(()) };
+    match (cut(&manifest.holds), cut(&draft.holds)) {
+        (Some(newest), Some(own)) if newest.from > own.through => Err(Error::Overtaken { number: manifest.number }),
         _ => Ok(()),
+    }
+}
+
+fn cut(holds: &Holds) -> Option<&Cut> {
+    match holds {
+        Holds::Version(version) => version.cut.as_ref(),
+        Holds::Barrier(_) => None,
     }
 }
 
@@ -225,13 +218,7 @@ fn next_manifest(
         task: draft.task,
         node: draft.node,
         committed: whole_microseconds(env.now()),
-        kind: draft.kind,
-        cut: draft.cut,
-        pages: draft.pages,
-        objects: draft.objects,
-        totals: draft.totals,
-        worst: draft.worst,
-        barrier: draft.barrier,
+        holds: draft.holds,
         authenticator: None,
     }
 }

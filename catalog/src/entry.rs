@@ -1,12 +1,16 @@
-//! Entries: the state of one object in a version; object pages and range pages that lead to it.
+//! Entries: the state of one object in a version; object pages that lead to it.
 //!
-//! manifest → object pages (≤ 256 lines) → entry → range pages (≤ 256 ranges) → segments. All are JSON, zstd above 64 KiB.
+//! manifest → object pages (≤ 256 lines) → entry → its content: for records range pages (≤ 256 ranges) → segments.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidemark_gateway::Digest;
 
-use crate::{document::Document, ids::ObjectName, stored::StoredRef};
+use crate::{
+    content::Content, document::Document, figures::Figures, ids::ObjectName, keys::KeyRange, position::Position,
+    stored::StoredRef,
+};
 
 /// Most lines of a page.
 pub const PAGE_LINES: usize = 256;
@@ -38,7 +42,7 @@ pub struct ObjectLine {
     /// Digest of the topology it was judged by (ring and replication).
     pub topology: Option<Digest>,
     /// Figures of the object.
-    pub totals: Totals,
+    pub figures: Figures,
     /// Partitions that were captured but of which nothing is in this state, sorted; quality is judged without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
@@ -114,51 +118,14 @@ pub enum Quality {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DegradedRange {
-    /// Token after which the range starts (exclusive), as text because JSON numbers are not 64-bit.
-    pub after: String,
-    /// Token through which it goes (inclusive).
-    pub through: String,
+    /// The range.
+    pub range: KeyRange,
     /// Replicas that own the range.
     pub replicas: u32,
     /// Replicas captured.
     pub captured: u32,
     /// Why it is not proven, for people.
     pub reason: String,
-}
-
-/// Figures of an object or a version. Counts are exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Totals {
-    /// Bytes of the source's files over all partitions.
-    pub source_bytes: u64,
-    /// Bytes that listeners uploaded.
-    pub shipped_bytes: u64,
-    /// Bytes of the segments that hold this state.
-    pub kept_bytes: u64,
-    /// Rows live at the cut (for Cassandra: regular rows, and static rows of partitions counted apart).
-    pub rows: u64,
-    /// Partitions with a live static row at the cut.
-    pub static_rows: u64,
-    /// Rows (static ones too) on which owner replicas disagreed although the newest difference is older than the cut.
-    pub disagreeing_rows: u64,
-    /// Partitions that were dropped because the node that held them did not own them.
-    pub not_owned_partitions: u64,
-}
-
-impl Totals {
-    /// Sums of both.
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            source_bytes: self.source_bytes + other.source_bytes,
-            shipped_bytes: self.shipped_bytes + other.shipped_bytes,
-            kept_bytes: self.kept_bytes + other.kept_bytes,
-            rows: self.rows + other.rows,
-            static_rows: self.static_rows + other.static_rows,
-            disagreeing_rows: self.disagreeing_rows + other.disagreeing_rows,
-            not_owned_partitions: self.not_owned_partitions + other.not_owned_partitions,
-        }
-    }
 }
 
 /// One object's state.
@@ -169,92 +136,64 @@ pub struct Entry {
     pub object: ObjectName,
     /// The source's own id of the object (for Cassandra: table id).
     pub object_id: String,
-    /// Kind of source that understands `schema` and the segments, for example `cassandra`.
+    /// Kind of source that understands `schema`, the replicas' `own` and what is stored, for example `cassandra`.
     pub kind: String,
     /// The source's schema of the object, verbatim, in the source kind's own JSON shape.
-    pub schema: serde_json::Value,
-    /// Columns with ids that are never reused; Parquet field ids in the segments.
-    pub columns: Vec<ColumnId>,
-    /// Range pages of the baseline, in order.
-    pub baseline: Vec<StoredRef>,
-    /// Increments on top; none yet.
-    pub increments: Vec<Increment>,
-    /// What was merged from each partition, in the source kind's own JSON shape, sorted by partition.
-    pub replicas: Vec<ReplicaRecord>,
+    pub schema: Value,
+    /// What it holds.
+    pub content: Content,
+    /// What became of each partition, sorted by partition.
+    pub replicas: Vec<Replica>,
     /// When the state was captured.
     pub cut: Cut,
+    /// How far the state has come in each partition; the next capture goes on from there.
+    pub position: Position,
     /// Whether it is provably complete.
     pub quality: Quality,
     /// Figures.
-    pub totals: Totals,
+    pub figures: Figures,
 }
 
 impl Document for Entry {
     const KIND: &'static str = "entry";
 }
 
-/// A column and its id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ColumnId {
-    /// From 1, never reused within the object.
-    pub id: u32,
-    /// Name at the source.
-    pub name: String,
-}
-
-/// An increment: the atoms of `(after, through]`. No version of this format writes one.
+/// What became of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Increment {
-    /// Its segments.
-    pub segments: Vec<SegmentRef>,
-}
-
-/// What was merged from one partition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplicaRecord {
+pub struct Replica {
     /// The partition (for Cassandra: host id).
     pub partition: String,
-    /// Captured, unreadable with a reason, or absent.
-    pub state: String,
-    /// Identities of the files merged, in the source kind's own JSON shape.
-    pub merged: serde_json::Value,
+    /// Whether it is in the state.
+    pub state: ReplicaState,
+    /// What the kind of source keeps about it, in its own JSON shape; `null` where it keeps nothing.
+    pub own: Value,
 }
 
-/// A page of key ranges, ascending and disjoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RangePage {
-    /// At most [`PAGE_LINES`].
-    pub ranges: Vec<SegmentRef>,
-}
-
-impl Document for RangePage {
-    const KIND: &'static str = "range-page";
-}
-
-/// A segment with the range of keys it holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SegmentRef {
-    /// First key, inclusive.
-    pub first: KeyBound,
-    /// Last key, inclusive.
-    pub last: KeyBound,
-    /// The Parquet file.
-    pub stored: StoredRef,
-    /// Parquet rows in it (atoms' carriers: rows, static rows, deletions).
-    pub records: u64,
-}
-
-/// A key in range order: token, then key bytes unsigned.
+/// Whether a partition is in a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyBound {
-    /// Token as text, because JSON numbers are not 64-bit.
-    pub token: String,
-    /// Key bytes, hexadecimal.
-    pub key: String,
+#[serde(deny_unknown_fields, tag = "state", rename_all = "kebab-case")]
+pub enum ReplicaState {
+    /// It is.
+    Captured,
+    /// It was captured, but cannot be read.
+    Unreadable {
+        /// Which file, and why, for people.
+        reason: String,
+    },
+    /// It was not captured.
+    Absent {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for ReplicaState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Captured => f.write_str("captured"),
+            Self::Unreadable { reason } => write!(f, "unreadable: {reason}"),
+            Self::Absent { reason } => write!(f, "absent: {reason}"),
+        }
+    }
 }

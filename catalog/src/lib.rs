@@ -7,15 +7,21 @@
 pub mod chain;
 pub mod commit;
 pub mod config_mirror;
+pub mod content;
 pub mod document;
 pub mod entry;
+pub mod figures;
 pub mod find;
+pub mod identities;
 pub mod ids;
+pub mod keys;
 pub mod layout;
 pub mod manifest;
 pub mod names;
+pub mod opaque;
 
 pub mod pages;
+pub mod position;
 pub mod repository;
 pub mod slice;
 pub mod stored;

@@ -6,8 +6,9 @@ use tidemark_gateway::Digest;
 
 use crate::{
     document::Document,
-    entry::{Cut, Totals},
-    ids::{FencingToken, SetId, SourceId, VersionNumber},
+    entry::Cut,
+    figures::Figures,
+    ids::{FencingToken, SetId, SourceId, TaskId, VersionNumber},
     stored::StoredRef,
 };
 
@@ -33,6 +34,48 @@ pub struct Manifest {
     pub node: String,
     /// Wall time of the node at commit; orders nothing.
     pub committed: Timestamp,
+    /// What the number holds.
+    pub holds: Holds,
+    /// MAC over all of the above under a key derived from the repository key; `null` where the repository has no key.
+    pub authenticator: Option<String>,
+}
+
+impl Manifest {
+    /// The version that it makes; `None` of a barrier.
+    pub fn version(&self) -> Option<&Version> {
+        match &self.holds {
+            Holds::Version(version) => Some(version),
+            Holds::Barrier(_) => None,
+        }
+    }
+}
+
+impl Document for Manifest {
+    const KIND: &'static str = "manifest";
+}
+
+/// What a number of a version set holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "holds", rename_all = "kebab-case")]
+pub enum Holds {
+    /// A version.
+    Version(Box<Version>),
+    /// None: it only keeps the number from being given again, and its token fences older claims.
+    Barrier(Barrier),
+}
+
+/// Why a number holds no version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Barrier {
+    /// For people.
+    pub reason: String,
+}
+
+/// What makes a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
     /// Kind of source, for example `cassandra`.
     pub kind: String,
     /// Union of the objects' cuts.
@@ -42,19 +85,41 @@ pub struct Manifest {
     /// Number of objects.
     pub objects: u64,
     /// Sums over the objects.
-    pub totals: Totals,
+    pub figures: Figures,
     /// Worst quality of the objects.
     pub worst: WorstQuality,
-    /// Why this number holds no version, where it holds none: it only keeps the number from being given again and fences older
-    /// claims. Absent for a version.
+    /// The earlier version of this set that it stands for, because more is known of the same cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub barrier: Option<String>,
-    /// MAC over all of the above under a key derived from the repository key; `null` where the repository has no key.
-    pub authenticator: Option<String>,
+    pub revises: Option<VersionNumber>,
+    /// The versions of other sets that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
 }
 
-impl Document for Manifest {
-    const KIND: &'static str = "manifest";
+impl Version {
+    /// A version of this kind without objects.
+    pub fn empty(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            cut: None,
+            pages: Vec::new(),
+            objects: 0,
+            figures: Figures::default(),
+            worst: WorstQuality::Cut,
+            revises: None,
+            group: None,
+        }
+    }
+}
+
+/// Versions of several sets that were taken together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The task that made them all.
+    pub task: TaskId,
+    /// How many there are; the group is whole where as many name it.
+    pub members: u32,
 }
 
 /// The worst quality of a version's objects. Ordered from best to worst.
@@ -69,4 +134,24 @@ pub enum WorstQuality {
     Degraded,
     /// At least one is missing.
     Missing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_number_holds_comes_back_as_it_was() {
+        let group = Some(Group { task: "t-1".parse().unwrap(), members: 3 });
+        let revising = Version { revises: Some(VersionNumber(7)), group, ..Version::empty("fake") };
+        let barrier = Barrier { reason: "lost".to_owned() };
+        for holds in
+            [Holds::Version(Version::empty("fake").into()), Holds::Version(revising.into()), Holds::Barrier(barrier)]
+        {
+            let json = serde_json::to_string(&holds).unwrap();
+            assert_eq!(serde_json::from_str::<Holds>(&json).unwrap(), holds);
+        }
+        let json = r#"{"holds":"barrier","reason":"lost","pages":[]}"#;
+        assert!(serde_json::from_str::<Holds>(json).is_err(), "a barrier names no pages");
+    }
 }

@@ -79,15 +79,16 @@ async fn write_page(
     document::write(store, &names.page(), &ObjectPage { lines: lines.to_vec() }).await
 }
 
-/// All object lines of a version, in order.
+/// All object lines of a version, in order; none of a barrier.
 ///
 /// # Errors
 /// [`Error::Page`] where a page is absent or damaged; [`Error::Shape`] and [`Error::Count`] where pages and manifest do not
 /// agree.
 pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Result<Vec<ObjectLine>, Error> {
     // Boxed in a loop: of a stream over a borrowing closure the compiler cannot tell that it is Send.
-    let mut reads = Vec::with_capacity(manifest.pages.len());
-    for page in &manifest.pages {
+    let Some(version) = manifest.version() else { return Ok(Vec::new()) };
+    let mut reads = Vec::with_capacity(version.pages.len());
+    for page in &version.pages {
         reads.push(read_page(store, page).boxed());
     }
     let mut pages = stream::iter(reads).buffered(PAGES_AT_A_TIME);
@@ -98,7 +99,7 @@ pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Re
         }
         lines.extend(page);
     }
-    count(manifest, lines.len() as u64)?;
+    count(manifest, version.objects, lines.len() as u64)?;
     Ok(lines)
 }
 
@@ -114,12 +115,12 @@ async fn read_page(store: &Arc<dyn ObjectStore>, page: &StoredRef) -> Result<(St
     Ok((key, lines))
 }
 
-fn count(manifest: &Manifest, found: u64) -> Result<(), Error> {
-    if manifest.objects == found {
+fn count(manifest: &Manifest, expected: u64, found: u64) -> Result<(), Error> {
+    if expected == found {
         return Ok(());
     }
     let (set, number) = (manifest.set.to_string(), manifest.number.0);
-    Err(Error::Count { set, number, expected: manifest.objects, found })
+    Err(Error::Count { set, number, expected, found })
 }
 
 #[cfg(test)]

@@ -14,9 +14,10 @@ use tidemark_gateway::Env;
 use crate::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    entry::{Cut, ObjectLine, Quality, Totals},
+    entry::{Cut, ObjectLine, Quality},
+    figures::Figures,
     ids::{FencingToken, ObjectName},
-    manifest::{Manifest, WorstQuality},
+    manifest::{Holds, Manifest, Version},
 };
 
 pub(crate) use faulty::{Fault, FaultyStore};
@@ -59,13 +60,7 @@ pub(crate) fn draft(task: &str) -> ManifestDraft {
     ManifestDraft {
         task: task.to_owned(),
         node: "n1".to_owned(),
-        kind: "fake".to_owned(),
-        cut: None,
-        pages: Vec::new(),
-        objects: 0,
-        totals: Totals::default(),
-        worst: WorstQuality::Cut,
-        barrier: None,
+        holds: Holds::Version(Box::new(Version::empty("fake"))),
         in_order: false,
     }
 }
@@ -79,7 +74,7 @@ pub(crate) fn line(object: ObjectName) -> ObjectLine {
         cut,
         quality: Quality::Cut,
         topology: None,
-        totals: Totals::default(),
+        figures: Figures::default(),
         left_out: Vec::new(),
     }
 }

@@ -1,135 +1,114 @@
-//! Work roots: what a running task has written that no manifest names yet.
+//! Work roots: which stored objects a running task may still need, so that collection leaves them alone.
 //!
-//! Garbage collection keeps what the newest roots of live tasks name, and a task that was interrupted finds here what it
-//! has done. Roots are written create-only under the claim's token; a crash leaves the last complete one.
+//! A root names no object: every name carries the token that it was written under, and a root names the tokens of the task's
+//! claims so far, and the versions that the task reads. So it has the same size whatever the task writes. Each claim writes one
+//! root before it writes anything else, under the claim's token, and remembers the reference in its checkpoint; the next
+//! claim reads it from there and takes its tokens along.
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
-use object_store::{ObjectStore, path::Path};
+use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     document::{self, Document},
-    ids::{FencingToken, SetId, SourceId, TaskId},
-    layout,
+    ids::{FencingToken, SetId, TaskId, VersionId},
     names::Names,
     stored::StoredRef,
 };
 
-/// Everything that a task has written so far under one claim.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a task keeps from collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkRoot {
     /// The task.
     pub task: TaskId,
-    /// The claim it was written under.
-    pub token: FencingToken,
+    /// Tokens of its claims whose objects it may still use, ascending; the last one wrote the root.
+    pub tokens: Vec<FencingToken>,
+    /// Versions that it reads.
+    pub pins: Vec<VersionId>,
     /// Name of the node.
     pub node: String,
     /// Wall time of the node; orders nothing.
     pub written: Timestamp,
-    /// Names of objects that must not be collected, those of earlier roots of this task included.
-    pub objects: Vec<String>,
-    /// Where the task stands, in the task's own JSON shape.
-    pub checkpoint: Value,
 }
 
 impl Document for WorkRoot {
     const KIND: &'static str = "work-root";
 }
 
-/// Why work roots cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The store cannot list them.
-    #[error("list work roots under {prefix}")]
-    List {
-        /// Where.
-        prefix: Path,
-        /// Why.
-        source: object_store::Error,
-    },
-    /// A root cannot be stored or loaded.
-    #[error(transparent)]
-    Page(#[from] document::Error),
-}
-
 /// Writes `root` under the next name of its claim.
 ///
 /// # Errors
-/// [`Error::Page`].
+/// As [`document::write`].
 pub async fn write(
     store: &Arc<dyn ObjectStore>,
     names: &Names,
     set: &SetId,
     root: &WorkRoot,
-) -> Result<StoredRef, Error> {
-    Ok(document::write(store, &names.work(set), root).await?)
+) -> Result<StoredRef, document::Error> {
+    document::write(store, &names.work(set), root).await
 }
 
-/// The newest root of `task`: of its latest claim the last one; `None` where it has written none.
+/// Tokens of the root of an earlier claim of `task`, ascending. A root that is damaged, gone or of another task is passed over
+/// with a warning: what it kept may then be collected, and is looked for before it is used.
 ///
 /// # Errors
-/// [`Error::List`]; [`Error::Page`] where a root is damaged.
-pub async fn newest(
+/// [`document::Error`] where the store cannot be read now.
+pub async fn tokens(
     store: &Arc<dyn ObjectStore>,
-    source: &SourceId,
-    set: &SetId,
+    root: &StoredRef,
     task: &TaskId,
-) -> Result<Option<WorkRoot>, Error> {
-    for path in paths(store, source, set).await?.into_iter().rev() {
-        let root: WorkRoot = document::read_unchecked(store, &path).await?;
-        if root.task == *task {
-            return Ok(Some(root));
+) -> Result<Vec<FencingToken>, document::Error> {
+    match document::read::<WorkRoot>(store, root).await {
+        Ok(found) if found.task == *task => Ok(found.tokens),
+        Ok(found) => {
+            tracing::warn!(root = root.key, %task, found = %found.task, "a work root of another task is passed over");
+            Ok(Vec::new())
+        }
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            tracing::warn!(root = root.key, %task, %error, "a damaged work root is passed over");
+            Ok(Vec::new())
         }
     }
-    Ok(None)
-}
-
-/// Names of all roots of a set, in order of claim and age.
-async fn paths(store: &Arc<dyn ObjectStore>, source: &SourceId, set: &SetId) -> Result<Vec<Path>, Error> {
-    let prefix = layout::work(source, set);
-    let listed = store.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect().await;
-    let mut paths: Vec<Path> = listed.map_err(|source| Error::List { prefix, source })?;
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]
 mod tests {
-    use object_store::memory::InMemory;
-    use serde_json::json;
+    use object_store::{ObjectStoreExt, memory::InMemory};
 
     use super::*;
+    use crate::testing::token;
 
-    fn root(task: &str, token: FencingToken, step: u64) -> WorkRoot {
-        let written = Timestamp::UNIX_EPOCH;
-        let (task, node, objects) = (task.parse().unwrap(), "n1".to_owned(), vec![format!("sources/s/pages/{step}")]);
-        WorkRoot { task, token, node, written, objects, checkpoint: json!({ "step": step }) }
+    fn root(task: &str, revisions: &[u64]) -> WorkRoot {
+        let tokens = revisions.iter().map(|revision| token(*revision)).collect();
+        let task = task.parse().unwrap();
+        WorkRoot { task, tokens, pins: Vec::new(), node: "n1".to_owned(), written: Timestamp::UNIX_EPOCH }
     }
 
     #[tokio::test]
-    async fn the_newest_root_of_a_task_is_of_its_latest_claim() {
+    async fn the_next_claim_finds_the_tokens_of_the_ones_before() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let (source, set): (SourceId, SetId) = ("s".parse().unwrap(), "daily".parse().unwrap());
-        let mut step = 0;
-        for revision in [9, 10] {
-            let token = FencingToken { generation: 1, revision };
-            let names = Names::new(source.clone(), token);
-            for task in ["one", "two", "one", "two"] {
-                step += 1;
-                write(&store, &names, &set, &root(task, token, step)).await.unwrap();
-            }
-        }
-        let newest = |task: &str| {
-            let task = task.parse().unwrap();
-            let (store, source, set) = (&store, &source, &set);
-            async move { newest(store, source, set, &task).await.unwrap().map(|root| root.checkpoint["step"].clone()) }
-        };
-        assert_eq!((newest("one").await, newest("two").await), (Some(json!(7)), Some(json!(8))));
-        assert_eq!(newest("three").await, None);
+        let names = Names::new("s".parse().unwrap(), token(9));
+        let set = "daily".parse().unwrap();
+        let stored = write(&store, &names, &set, &root("one", &[3, 9])).await.unwrap();
+        assert_eq!(stored.key, format!("sources/s/sets/daily/work/{}/0000000000", token(9)));
+        assert_eq!(tokens(&store, &stored, &"one".parse().unwrap()).await.unwrap(), [token(3), token(9)]);
+    }
+
+    #[tokio::test]
+    async fn a_root_that_is_foreign_damaged_or_gone_ends_nothing() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let names = Names::new("s".parse().unwrap(), token(9));
+        let set = "daily".parse().unwrap();
+        let stored = write(&store, &names, &set, &root("one", &[9])).await.unwrap();
+        let (one, two): (TaskId, TaskId) = ("one".parse().unwrap(), "two".parse().unwrap());
+        assert!(tokens(&store, &stored, &two).await.unwrap().is_empty());
+        store.put(&stored.path(), "?".into()).await.unwrap();
+        assert!(tokens(&store, &stored, &one).await.unwrap().is_empty());
+        store.delete(&stored.path()).await.unwrap();
+        assert!(tokens(&store, &stored, &one).await.unwrap().is_empty());
     }
 }

@@ -12,15 +12,8 @@ use std::{collections::BTreeMap, fs, path::Path as FilePath, sync::Arc};
 
 use object_store::{ObjectStore, local::LocalFileSystem};
 use tidemark_catalog::{
-    config_mirror, document,
-    entry::{Entry, RangePage},
-    find,
-    ids::VersionId,
-    manifest::Manifest,
-    pages, repository,
-    slice::SliceManifest,
-    stored::StoredRef,
-    work,
+    config_mirror, content::RangePage, document, entry::Entry, find, identities, ids::VersionId, manifest::Manifest,
+    pages, repository, slice::SliceManifest, stored::StoredRef, work::WorkRoot,
 };
 use tidemark_gateway::{Stored, fetch};
 
@@ -58,7 +51,9 @@ async fn read_version(store: &Arc<dyn ObjectStore>, manifest: &Manifest) {
         let Some(entry) = line.entry else { continue };
         let entry: Entry = document::read(store, &entry).await.unwrap();
         assert_eq!(entry.object, line.object);
-        for page in &entry.baseline {
+        let records = entry.content.records().unwrap();
+        assert_eq!(identities::read(store, &records.merged).await.unwrap().len(), 1);
+        for page in &records.baseline {
             for range in document::read::<RangePage>(store, page).await.unwrap().ranges {
                 read_stored(store, &range.stored).await;
             }
@@ -66,10 +61,13 @@ async fn read_version(store: &Arc<dyn ObjectStore>, manifest: &Manifest) {
     }
 }
 
-/// What was captured for a version, by way of its work root.
-async fn read_staged(store: &Arc<dyn ObjectStore>, id: &VersionId, manifest: &Manifest) {
-    let root = work::newest(store, &id.source, &id.set, &manifest.task.parse().unwrap()).await.unwrap().unwrap();
-    let slice: SliceManifest = document::read(store, &fixture_v2::slice_reference(&root)).await.unwrap();
+/// What was captured for a version, and the work root of its task.
+async fn read_staged(store: &Arc<dyn ObjectStore>, id: &VersionId) {
+    let work = fixture_v2::work_path(&id.source, &id.set, id.number.0);
+    let root: WorkRoot = document::read_unchecked(store, &work).await.unwrap();
+    assert_eq!((root.tokens.len(), &root.pins[0]), (2, id));
+    let path = fixture_v2::slice_path(&id.source, id.number.0);
+    let slice: SliceManifest = document::read_unchecked(store, &path).await.unwrap();
     read_stored(store, &slice.info).await;
     for file in slice.objects.iter().flat_map(|object| &object.files) {
         read_stored(store, &file.stored).await;
@@ -89,8 +87,8 @@ async fn every_file_of_the_first_format_is_read() {
     for (_, manifest) in &versions {
         read_version(&store, manifest).await;
     }
-    for (id, manifest) in &versions {
-        read_staged(&store, id, manifest).await;
+    for (id, _) in &versions {
+        read_staged(&store, id).await;
     }
     for (kind, ids) in [("sources", ["east"].as_slice()), ("policies", &["daily", "gone"])] {
         assert_eq!(config_mirror::latest(&store, kind).await.unwrap().len(), 1, "{kind}");

@@ -13,7 +13,7 @@ use tidemark_cassandra_format::{
     schema::TableSchema,
     sstable::{ReadOptions, SsTableFiles, SsTableReader},
 };
-use tidemark_catalog::entry::ColumnId;
+use tidemark_catalog::content::ColumnId;
 use tidemark_gateway::Env;
 use tidemark_listener_cassandra::{
     merge::MergeReader,

@@ -11,7 +11,7 @@ mod problems;
 mod restores;
 mod sources;
 mod stores;
-mod versions;
+pub(crate) mod versions;
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,10 +11,9 @@ use tidemark_catalog::{
     commit,
     document::{self, Document},
     ids::VersionId,
-    manifest::Manifest,
+    manifest::{Barrier, Holds, Manifest, Version},
     pages,
     stored::StoredRef,
-    work,
 };
 use tidemark_gateway::Env;
 use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
@@ -86,13 +85,15 @@ impl Executors {
     }
 
     /// A version by its printed id.
-    pub(crate) async fn version(&self, id: &str) -> Result<(OpenStore, Manifest), Failure> {
+    pub(crate) async fn version(&self, id: &str) -> Result<FoundVersion, Failure> {
         let found = self.stores.find(&version_id(id)?).await?;
         let (store, manifest) = found.ok_or_else(|| unknown_version(id))?;
-        match &manifest.barrier {
-            None => Ok((store, manifest)),
-            Some(reason) => Err(Failure::permanent("TM-VER-0410", format!("{id} holds no version: {reason}"))
-                .with_hint("tidemark version list shows what there is")),
+        match &manifest.holds {
+            Holds::Version(version) => Ok(FoundVersion { store, version: (**version).clone(), manifest }),
+            Holds::Barrier(Barrier { reason }) => {
+                Err(Failure::permanent("TM-VER-0410", format!("{id} holds no version: {reason}"))
+                    .with_hint("tidemark version list shows what there is"))
+            }
         }
     }
 
@@ -102,6 +103,16 @@ impl Executors {
         let (store, set) = self.stores.place(&parsed).await?.ok_or_else(|| unknown_version(id))?;
         Ok((store, set, parsed))
     }
+}
+
+/// A version that was found.
+pub(crate) struct FoundVersion {
+    /// Where it is.
+    pub(crate) store: OpenStore,
+    /// Its manifest.
+    pub(crate) manifest: Manifest,
+    /// What the manifest holds.
+    pub(crate) version: Version,
 }
 
 fn version_id(id: &str) -> Result<VersionId, Failure> {
@@ -156,7 +167,7 @@ impl From<stores::Error> for Failure {
 }
 
 /// A failure of the store; it is away where that may pass.
-fn store(code: &str, error: &(dyn std::error::Error + 'static), retryable: bool) -> Failure {
+pub(crate) fn store(code: &str, error: &(dyn std::error::Error + 'static), retryable: bool) -> Failure {
     Failure::of(code, words(error), retryable).by_absence_of("store")
 }
 
@@ -216,15 +227,5 @@ impl From<commit::Error> for Failure {
         } else {
             store("TM-CAT-0004", &error, error.is_retryable())
         }
-    }
-}
-
-impl From<work::Error> for Failure {
-    fn from(error: work::Error) -> Self {
-        let retryable = match &error {
-            work::Error::List { source, .. } => tidemark_gateway::retry::is_transient(source),
-            work::Error::Page(page) => page.is_retryable(),
-        };
-        store("TM-CAT-0005", &error, retryable)
     }
 }

@@ -3,9 +3,10 @@
 //! 1. Every listener of the source prepares at the same time (`capture`), the source compares what they say, has them prepare
 //!    again what changed meanwhile, and then ship; answers and slices are checkpointed, so that all objects of a version are
 //!    made of the same captures, whatever happens in between.
-//! 2. Each object is consolidated (`consolidate`); its line is checkpointed, and a work root in the store names what was
-//!    written for it.
+//! 2. Each object is consolidated (`consolidate`); its line is checkpointed.
 //! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
+//!
+//! Before anything else a work root in the store names the token that all of it is written under, and those of the runs before.
 //!
 //! Before it captures and before it commits the store must be the one that was registered and hold all that is known to have
 //! been committed to it ([`crate::stores`]).
@@ -17,7 +18,6 @@
 
 mod capture;
 mod consolidate;
-mod names;
 mod outcome;
 mod previous;
 pub(crate) mod seal;
@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidemark_catalog::{
     ids::{ObjectName, SetId, SourceId, VersionNumber},
+    names::Names,
     slice::SliceManifest,
     stored::StoredRef,
 };
@@ -36,13 +37,15 @@ use tidemark_listener_core::driver::SourceDriver;
 use tidemark_web::api::Policy;
 
 use crate::{
+    control_api::versions::show_figures,
     executors::{Executors, read_document, spec},
     patterns,
     registrations::SourceRecord,
     stores::{self, OpenStore},
     tasks::{Completion, Failure, TaskContext},
 };
-use names::TaskNames;
+
+use seal::Sealed;
 
 /// The driver of a source.
 pub(crate) type Driver = Arc<dyn SourceDriver>;
@@ -94,29 +97,28 @@ struct Job<'a> {
     source: SourceRecord,
     driver: Driver,
     store: OpenStore,
-    names: Arc<TaskNames>,
+    names: Arc<Names>,
 }
 
 /// Makes a version. The steps are boxed: of the unboxed whole the compiler cannot tell that it is Send.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let job = Job::new(with, &context).await?;
     let gone = job.gone().boxed().await?;
+    job.write_root().boxed().await?;
     let captured = job.captured().boxed().await?;
     let slices = Arc::new(job.read_slices(&captured).boxed().await?);
     let objects = job.objects(&slices).boxed().await?;
-    job.adopt_roots(&captured).boxed().await?;
     let inputs =
         Inputs { slices, absent: Arc::new(captured.absent.clone()), previous: job.previous(&objects).boxed().await? };
     let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
     outcome::require_some(&lines)?;
     let lists = outcome::lists(&lines);
-    let (manifest, quality) = job.seal(lines, captured.resumed).boxed().await?;
-    let version = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
+    let Sealed { id, version, quality } = job.seal(lines, captured.resumed).boxed().await?;
     let result = json!({
-        "version": version,
+        "version": id.to_string(),
         "quality": quality,
-        "objects": manifest.objects,
-        "totals": manifest.totals,
+        "objects": version.objects,
+        "totals": show_figures(&version.figures),
         "absent": outcome::absent(&captured.absent),
         "missing": lists.missing,
         "left_out": lists.left_out,
@@ -134,7 +136,7 @@ impl<'a> Job<'a> {
         let name = |text: &str| Failure::permanent("TM-POL-0400", format!("{text:?} is not a name"));
         let source_id: SourceId = policy.source.parse().map_err(|_| name(&policy.source))?;
         let set = policy.name.parse().map_err(|_| name(&policy.name))?;
-        let names = Arc::new(TaskNames::new(source_id.clone(), context.token));
+        let names = Arc::new(Names::new(source_id.clone(), context.token));
         Ok(Self { with, context, policy, source_id, set, source, driver, store, names })
     }
 

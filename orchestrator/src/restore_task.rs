@@ -29,7 +29,7 @@ use tidemark_listener_core::{
 use tidemark_web::api::{self, Restore};
 
 use crate::{
-    executors::{Executors, spec},
+    executors::{Executors, FoundVersion, spec},
     patterns,
     protect::Driver,
     tasks::{Completion, DRIVER_PART, Failure, TaskContext},
@@ -86,13 +86,13 @@ impl Prepared {
 /// # Errors
 /// [`Failure`] naming what does not exist, or an object that is missing in the version.
 pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepared, Failure> {
-    let (store, manifest) = with.version(&restore.version).await?;
+    let FoundVersion { store, manifest, version } = with.version(&restore.version).await?;
     let lines = pages::read_lines(&store.objects, &manifest).await?;
     let (lines, left_out) = choose(lines, restore)?;
     let (destination, driver) = with.source(&restore.to).await?;
-    if destination.kind != manifest.kind {
+    if destination.kind != version.kind {
         let words =
-            format!("version {} is of kind {}, {} is {}", restore.version, manifest.kind, restore.to, destination.kind);
+            format!("version {} is of kind {}, {} is {}", restore.version, version.kind, restore.to, destination.kind);
         return Err(Failure::permanent("TM-REST-0003", words));
     }
     let job = RestoreJob {
@@ -257,7 +257,7 @@ async fn kept_plan(prepared: &Prepared, restore: &Restore, context: &TaskContext
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use tidemark_catalog::entry::{Cut, Totals};
+    use tidemark_catalog::{entry::Cut, figures::Figures};
 
     use super::*;
 
@@ -268,7 +268,7 @@ mod tests {
             cut: Cut { from: Timestamp::UNIX_EPOCH, through: Timestamp::UNIX_EPOCH, partitions: Vec::new() },
             quality: Quality::Cut,
             topology: None,
-            totals: Totals::default(),
+            figures: Figures::default(),
             left_out: Vec::new(),
         }
     }

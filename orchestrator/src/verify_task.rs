@@ -7,13 +7,11 @@ use serde_json::json;
 use tidemark_catalog::{
     chain::VersionSet,
     entry::{Entry, ObjectLine},
-    layout,
-    manifest::Manifest,
-    pages,
+    layout, pages,
 };
 
 use crate::{
-    executors::{Executors, read_document, spec},
+    executors::{Executors, FoundVersion, read_document, spec},
     protect::{Driver, seal},
     stores::OpenStore,
     tasks::{Completion, Failure, TaskContext},
@@ -31,15 +29,15 @@ pub struct VerifySpec {
 /// first.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let VerifySpec { version } = spec(&context)?;
-    let (store, manifest) = with.version(&version).await?;
-    let driver = with.driver(&manifest.kind)?;
-    let lines = verify_manifest(&store, &manifest).await?;
+    let found = with.version(&version).await?;
+    let driver = with.driver(&found.version.kind)?;
+    let (store, lines) = (&found.store, verify_manifest(&found).await?);
     let (mut records, mut damaged) = (0, Vec::new());
     for line in &lines {
         if context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        match verify_line(&driver, &store, line, &context).await {
+        match verify_line(&driver, store, line, &context).await {
             Ok(found) => records += found,
             Err(failure) if failure.retryable || failure.cancelled => return Err(failure),
             Err(failure) => damaged.push(format!("{}: {failure}", line.object)),
@@ -56,11 +54,12 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
 }
 
 /// The lines of a manifest that is proven by its neighbours in the chain and says of its lines what they are.
-async fn verify_manifest(store: &OpenStore, manifest: &Manifest) -> Result<Vec<ObjectLine>, Failure> {
+async fn verify_manifest(found: &FoundVersion) -> Result<Vec<ObjectLine>, Failure> {
+    let FoundVersion { store, manifest, version } = found;
     let set = VersionSet::new(Arc::clone(&store.objects), manifest.source.clone(), manifest.set.clone());
     set.prove(manifest.number).await?;
     let lines = pages::read_lines(&store.objects, manifest).await?;
-    if seal::tells(manifest, &lines) {
+    if seal::tells(version, &lines) {
         return Ok(lines);
     }
     let path = layout::manifest(&manifest.source, &manifest.set, manifest.number);

@@ -1,6 +1,7 @@
 use object_store::{ObjectStoreExt, memory::InMemory};
 
 use super::*;
+use crate::manifest::{Barrier, Holds};
 use crate::testing::{commit_tasks, set_in};
 
 async fn chain_of(count: usize) -> (Arc<dyn ObjectStore>, VersionSet) {
@@ -125,19 +126,22 @@ async fn lost_numbers_are_taken_by_manifests_without_a_version() {
         store.delete(&set.path(VersionNumber(number))).await.unwrap();
     }
     let (claim, env) = (crate::testing::TestClaim::new(9), Env::system());
-    let lost = ManifestDraft { barrier: Some("lost".to_owned()), ..crate::testing::draft("accept") };
+    let lost = ManifestDraft {
+        holds: Holds::Barrier(Barrier { reason: "lost".to_owned() }),
+        ..crate::testing::draft("accept")
+    };
     for _ in 0..2 {
         set.fill(VersionNumber(5), lost.clone(), &claim, &env).await.unwrap();
     }
     let chain = set.verify_chain().await.unwrap();
-    assert_eq!(chain.iter().map(|m| m.barrier.is_some()).collect::<Vec<_>>(), [false, false, false, true, true]);
+    assert_eq!(chain.iter().map(|m| m.version().is_none()).collect::<Vec<_>>(), [false, false, false, true, true]);
     let stale = set.commit(crate::testing::draft("stale"), &crate::testing::TestClaim::new(1), &env).await;
     assert!(matches!(stale, Err(commit::Error::Fenced { .. })), "{stale:?}");
 }
 
 #[tokio::test]
 async fn damaged_bytes_are_refused_with_the_manifests_name() {
-    for bytes in ["", "{", "[]", r#"{"format":1}"#, r#"{"format":2}"#] {
+    for bytes in ["", "{", "[]", r#"{"format":1}"#, r#"{"document":"manifest","format":2}"#] {
         let (store, set) = chain_of(1).await;
         store.put(&set.path(VersionNumber(1)), bytes.into()).await.unwrap();
         let error = set.read(VersionNumber(1)).await.unwrap_err();

@@ -7,7 +7,10 @@ use futures::future::join_all;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory};
 
 use super::*;
-use crate::testing::{Fault, FaultyStore, TestClaim, commit_tasks, draft, set_in, token};
+use crate::{
+    manifest::Version,
+    testing::{Fault, FaultyStore, TestClaim, commit_tasks, draft, set_in, token},
+};
 
 /// Time that one create may take in these tests; the faulty store's late creates land after it.
 const SHORT: Patience = Patience { create: Duration::from_millis(15), pause: Duration::from_millis(5) };
@@ -191,7 +194,10 @@ async fn what_was_captured_long_ago_does_not_become_the_newest() {
         let at = |second| Timestamp::from_second(second).unwrap();
         Some(Cut { from: at(from), through: at(through), partitions: Vec::new() })
     };
-    let of = |task: &str, cut, in_order| ManifestDraft { cut, in_order, ..draft(task) };
+    let of = |task: &str, cut, in_order| {
+        let holds = Holds::Version(Box::new(Version { cut, ..Version::empty("fake") }));
+        ManifestDraft { holds, in_order, ..draft(task) }
+    };
     set.commit(of("new", cut(20, 30), true), &claim, &env).await.unwrap();
     let error = set.commit(of("old", cut(1, 19), true), &claim, &env).await.unwrap_err();
     assert!(matches!(error, Error::Overtaken { number: VersionNumber(1) }) && !error.is_retryable(), "{error}");

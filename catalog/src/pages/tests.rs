@@ -3,6 +3,7 @@ use object_store::memory::InMemory;
 use super::*;
 use crate::{
     ids::ObjectName,
+    manifest::{Holds, Version},
     testing::{TestClaim, draft, line, set_in, token},
 };
 
@@ -15,7 +16,8 @@ fn object(n: usize) -> ObjectName {
 }
 
 async fn manifest(store: &Arc<dyn ObjectStore>, pages: Vec<StoredRef>, objects: u64) -> Manifest {
-    let draft = crate::commit::ManifestDraft { pages, objects, ..draft("task") };
+    let holds = Holds::Version(Box::new(Version { pages, objects, ..Version::empty("fake") }));
+    let draft = crate::commit::ManifestDraft { holds, ..draft("task") };
     let env = tidemark_gateway::Env::system();
     set_in(store, "east", "daily").commit(draft, &TestClaim::new(1), &env).await.unwrap().0
 }
@@ -47,6 +49,6 @@ async fn pages_that_do_not_agree_with_the_manifest_are_refused() {
     let mut manifest = manifest(&store, pages.clone(), 299).await;
     assert!(matches!(read_lines(&store, &manifest).await, Err(Error::Count { expected: 299, found: 300, .. })));
     pages.reverse();
-    manifest = Manifest { pages, objects: 300, ..manifest };
+    manifest.holds = Holds::Version(Box::new(Version { pages, objects: 300, ..Version::empty("fake") }));
     assert!(matches!(read_lines(&store, &manifest).await, Err(Error::Shape { .. })));
 }

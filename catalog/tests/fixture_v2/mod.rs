@@ -8,16 +8,21 @@ use serde_json::json;
 use tidemark_catalog::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    config_mirror, document,
-    entry::{
-        ColumnId, Cut, DegradedRange, Entry, KeyBound, ObjectLine, PartitionCut, Quality, RangePage, ReplicaRecord,
-        SegmentRef, Totals,
-    },
+    config_mirror,
+    content::{ColumnId, Content, RangePage, Records, SegmentRef},
+    document,
+    entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality, Replica, ReplicaState},
+    figures::Figures,
+    identities::{self, Identity, IdentityPageRef},
     ids::{FencingToken, ObjectName, SetId, SourceId},
+    keys::{Key, KeyRange},
     layout,
-    manifest::WorstQuality,
+    manifest::{Holds, Version, WorstQuality},
     names::Names,
-    pages, repository,
+    opaque::Opaque,
+    pages,
+    position::{Mark, Position},
+    repository,
     slice::{Encoding, SliceManifest, SliceObject, StagedFile},
     stored::StoredRef,
     work::{self, WorkRoot},
@@ -44,10 +49,21 @@ struct Writer {
     names: Names,
 }
 
-/// Where the work root says that the slice manifest is.
-pub(crate) fn slice_reference(root: &WorkRoot) -> StoredRef {
-    serde_json::from_value(root.checkpoint["slice"].clone()).unwrap()
+/// Name of the slice manifest that was captured for a version.
+pub(crate) fn slice_path(source: &SourceId, version: u64) -> Path {
+    let task = format!("daily-{version}").parse().unwrap();
+    Path::from(format!("{}/slice.json", layout::staged(source, &task, "6d194555-f6eb-41d0-c000-000000000001")))
 }
+
+/// Name of the work root of a version's task.
+pub(crate) fn work_path(source: &SourceId, set: &SetId, version: u64) -> Path {
+    // Names of pages and segments took the numbers before it.
+    let token = FencingToken { generation: 1, revision: 40 + version };
+    layout::work_root(source, set, token, ROOT)
+}
+
+/// Number of the root's name within its claim: two objects take four names each, one page follows.
+const ROOT: u64 = 9;
 
 /// Writes the repository into an empty store.
 pub(crate) async fn generate(store: Arc<dyn ObjectStore>) {
@@ -75,22 +91,31 @@ fn cut() -> Cut {
     Cut { from: at(-5), through: at(1), partitions: vec![PartitionCut { partition, started: at(0), finished: at(1) }] }
 }
 
-fn totals() -> Totals {
-    Totals {
-        source_bytes: 300,
+fn figures() -> Figures {
+    let own = [("disagreeing_rows", 1), ("not_owned_partitions", 1), ("static_rows", 1)];
+    let own = own.map(|(name, count)| (name.to_owned(), count));
+    Figures {
+        logical_bytes: 300,
         shipped_bytes: 100,
-        kept_bytes: 50,
-        rows: 3,
-        static_rows: 1,
-        disagreeing_rows: 1,
-        not_owned_partitions: 1,
+        kept_new_bytes: 40,
+        kept_shared_bytes: 10,
+        records: 3,
+        inserted: Some(1),
+        updated: None,
+        deleted: Some(0),
+        own: [("cassandra".to_owned(), own.into())].into(),
     }
 }
 
 fn degraded() -> Quality {
-    let (after, through) = ("-9223372036854775808".to_owned(), "0".to_owned());
+    let range = KeyRange { from: None, until: Some(Opaque::new(vec![0x80])), text: "up to 0".to_owned() };
     let reason = "1 of 3 replicas captured".to_owned();
-    Quality::Degraded { ranges: vec![DegradedRange { after, through, replicas: 3, captured: 1, reason }] }
+    Quality::Degraded { ranges: vec![DegradedRange { range, replicas: 3, captured: 1, reason }] }
+}
+
+fn position() -> Position {
+    let mark = Mark { bytes: Opaque::new(vec![0, 7]), text: "seven".to_owned() };
+    Position::new([("6d194555-f6eb-41d0-c000-000000000001".to_owned(), mark)])
 }
 
 impl Writer {
@@ -100,29 +125,30 @@ impl Writer {
         let gone = Quality::Missing { reason: "no replica was captured".to_owned() };
         let missing = ObjectLine { entry: None, topology: None, ..self.line("gone", None, gone) };
         let pages = pages::write_pages(&self.store, &self.names, vec![users, orders, missing]).await.unwrap();
-        let slice = self.slice(version).await;
-        self.work(version, &pages, &slice).await;
+        self.slice(version).await;
+        self.work(version).await;
         self.commit(version, pages).await;
     }
 
     fn line(&self, table: &str, entry: Option<StoredRef>, quality: Quality) -> ObjectLine {
         let object = ObjectName::new(["shop", table]).unwrap();
         let topology = Some(Digest::of(b"ring"));
-        ObjectLine { object, entry, cut: cut(), quality, topology, totals: totals(), left_out: Vec::new() }
+        ObjectLine { object, entry, cut: cut(), quality, topology, figures: figures(), left_out: Vec::new() }
     }
 
     async fn object(&self, table: &str, quality: Quality) -> ObjectLine {
         let segment = self.put(self.names.segment(), format!("not really Parquet: {table}")).await;
-        let bound = |token: &str| KeyBound { token: token.to_owned(), key: "00ff".to_owned() };
-        let ranges = vec![SegmentRef { first: bound("-42"), last: bound("42"), stored: segment, records: 4 }];
-        let page = RangePage { ranges };
-        let baseline = vec![document::write(&self.store, &self.names.page(), &page).await.unwrap()];
+        let key = |byte: u8| Key { bytes: Opaque::new(vec![byte, 0xff]), text: format!("key {byte}") };
+        let ranges = vec![SegmentRef { first: key(1), last: key(2), stored: segment, records: 4 }];
+        let baseline = vec![document::write(&self.store, &self.names.page(), &RangePage { ranges }).await.unwrap()];
+        let merged = identities::write(&self.store, &self.names, vec![identity()]).await.unwrap();
         let line = self.line(table, None, quality);
-        let entry = document::write(&self.store, &self.names.page(), &entry(&line, baseline)).await.unwrap();
+        let entry = entry(&line, baseline, merged);
+        let entry = document::write(&self.store, &self.names.page(), &entry).await.unwrap();
         ObjectLine { entry: Some(entry), ..line }
     }
 
-    async fn slice(&self, version: u64) -> StoredRef {
+    async fn slice(&self, version: u64) {
         let task = format!("daily-{version}").parse().unwrap();
         let partition = "6d194555-f6eb-41d0-c000-000000000001";
         let folder = layout::staged(&self.source, &task, partition);
@@ -144,17 +170,16 @@ impl Writer {
             objects,
             info,
         };
-        document::write(&self.store, &Path::from(format!("{folder}/slice.json")), &slice).await.unwrap()
+        document::write(&self.store, &slice_path(&self.source, version), &slice).await.unwrap();
     }
 
-    async fn work(&self, version: u64, pages: &[StoredRef], slice: &StoredRef) {
+    async fn work(&self, version: u64) {
         let root = WorkRoot {
             task: format!("daily-{version}").parse().unwrap(),
-            token: self.names.token(),
+            tokens: vec![FencingToken { generation: 1, revision: 1 }, self.names.token()],
+            pins: vec![format!("east.daily.{version}").parse().unwrap()],
             node: "node-1".to_owned(),
             written: at(2),
-            objects: pages.iter().map(|page| page.key.clone()).collect(),
-            checkpoint: json!({ "slice": slice }),
         };
         work::write(&self.store, &self.names, &self.set, &root).await.unwrap();
     }
@@ -163,13 +188,16 @@ impl Writer {
         let draft = ManifestDraft {
             task: format!("daily-{version}"),
             node: "node-1".to_owned(),
-            kind: "cassandra".to_owned(),
-            cut: Some(cut()),
-            pages,
-            objects: 3,
-            totals: totals().plus(totals()).plus(totals()),
-            worst: WorstQuality::Missing,
-            barrier: None,
+            holds: Holds::Version(Box::new(Version {
+                kind: "cassandra".to_owned(),
+                cut: Some(cut()),
+                pages,
+                objects: 3,
+                figures: Figures::sum(&[figures(), figures(), figures()]),
+                worst: WorstQuality::Missing,
+                revises: None,
+                group: None,
+            })),
             in_order: false,
         };
         let set = VersionSet::new(self.store.clone(), self.source.clone(), self.set.clone());
@@ -182,23 +210,25 @@ impl Writer {
     }
 }
 
-fn entry(line: &ObjectLine, baseline: Vec<StoredRef>) -> Entry {
-    let replica = ReplicaRecord {
-        partition: "6d194555-f6eb-41d0-c000-000000000001".to_owned(),
-        state: "captured".to_owned(),
-        merged: json!([{"sstable": 1}]),
-    };
+fn identity() -> Identity {
+    let partition = "6d194555-f6eb-41d0-c000-000000000001".to_owned();
+    Identity { partition, id: Opaque::new(vec![1, 2]), own: json!({"sstable": 1}) }
+}
+
+fn entry(line: &ObjectLine, baseline: Vec<StoredRef>, merged: Vec<IdentityPageRef>) -> Entry {
+    let partition = "6d194555-f6eb-41d0-c000-000000000001".to_owned();
+    let columns = [(1, "id"), (2, "näme")].map(|(id, name)| ColumnId { id, name: name.to_owned() });
+    let records = Records { columns: columns.into(), baseline, merged, ..Records::default() };
     Entry {
         object: line.object.clone(),
         object_id: "5a1c395e".to_owned(),
         kind: "cassandra".to_owned(),
         schema: json!({"cql": "CREATE TABLE ..."}),
-        columns: vec![ColumnId { id: 1, name: "id".to_owned() }, ColumnId { id: 2, name: "näme".to_owned() }],
-        baseline,
-        increments: Vec::new(),
-        replicas: vec![replica],
+        content: Content::Records(records),
+        replicas: vec![Replica { partition, state: ReplicaState::Captured, own: json!({"clock": "1"}) }],
         cut: line.cut.clone(),
+        position: position(),
         quality: line.quality.clone(),
-        totals: line.totals,
+        figures: line.figures.clone(),
     }
 }

@@ -3,20 +3,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path as Key};
-use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_catalog::{
+    content::{Content, RangePage, Records, SegmentRef},
     document,
-    entry::{Entry, Quality, RangePage, SegmentRef},
+    entry::{Entry, Quality},
     ids::{FencingToken, ObjectName},
+    names::Names,
     slice::SliceManifest,
 };
 use tidemark_gateway::Env;
@@ -26,7 +24,7 @@ use tidemark_listener_cassandra::{
 };
 use tidemark_listener_core::{
     assignment::{Assignment, CaptureLimits, Step},
-    driver::{ConsolidateJob, ConsolidateLimits, Declared, NameSource},
+    driver::{ConsolidateJob, ConsolidateLimits, Declared},
     progress,
 };
 use tokio_util::sync::CancellationToken;
@@ -46,19 +44,20 @@ pub struct State {
 impl State {
     async fn read(store: &Arc<dyn ObjectStore>, entry: Entry) -> Result<Self> {
         let mut segments = Vec::new();
-        for page in &entry.baseline {
+        let records = entry.content.records().context("a table has records")?.clone();
+        for page in &records.baseline {
             segments.extend(document::read::<RangePage>(store, page).await?.ranges);
         }
-        let mut entry = Entry { baseline: Vec::new(), ..entry };
-        // Files that no row depends on may be gone or shorter.
-        entry.replicas.iter_mut().for_each(|replica| replica.merged = Value::Null);
-        (entry.totals.source_bytes, entry.totals.shipped_bytes) = (0, 0);
+        // Files that no row depends on may be gone or shorter: what was merged is not compared.
+        let content = Content::Records(Records { baseline: Vec::new(), merged: Vec::new(), ..records });
+        let mut entry = Entry { content, ..entry };
+        (entry.figures.logical_bytes, entry.figures.shipped_bytes) = (0, 0);
         Ok(Self { entry, segments })
     }
 
     /// Live rows and live static rows.
     pub fn rows(&self) -> (u64, u64) {
-        (self.entry.totals.rows, self.entry.totals.static_rows)
+        (self.entry.figures.records, self.entry.figures.count("cassandra", "static_rows"))
     }
 }
 
@@ -245,7 +244,7 @@ impl Trial<'_> {
             absent: Arc::default(),
             previous: None,
             store: Arc::clone(store),
-            names: Arc::new(Names::default()),
+            names: Arc::new(Names::new("s".parse()?, TOKEN)),
             token: TOKEN,
             declared: Declared { write_level: "one".to_owned(), repaired: false },
             limits: ConsolidateLimits {
@@ -268,24 +267,4 @@ async fn harm_object(store: &Arc<dyn ObjectStore>, harm: &Harm) -> Result<()> {
         None => store.delete(&key).await?,
     }
     Ok(())
-}
-
-/// Names by number, the same in every run.
-#[derive(Default)]
-struct Names(AtomicU64);
-
-impl Names {
-    fn next(&self, kind: &str) -> Key {
-        Key::from(format!("{kind}/{}", self.0.fetch_add(1, Ordering::Relaxed)))
-    }
-}
-
-impl NameSource for Names {
-    fn segment(&self) -> Key {
-        self.next("segments")
-    }
-
-    fn page(&self) -> Key {
-        self.next("pages")
-    }
 }

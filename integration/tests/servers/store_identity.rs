@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use tidemark_catalog::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    entry::Totals,
     ids::FencingToken,
-    manifest::WorstQuality,
+    manifest::{self, Holds},
 };
 use tidemark_gateway::{Env, open};
 use tidemark_integration::{
@@ -41,18 +40,8 @@ impl Claim for Killed {
 async fn commit(system: &System, task: &str) {
     let url = format!("file://{}", system.store_dir().display()).parse().unwrap();
     let store: Arc<dyn ObjectStore> = open::open(&url, None, &open::OpenOptions::default(), &Env::system()).unwrap();
-    let draft = ManifestDraft {
-        task: task.to_owned(),
-        node: "n".to_owned(),
-        kind: "cassandra".to_owned(),
-        cut: None,
-        pages: Vec::new(),
-        objects: 0,
-        totals: Totals::default(),
-        worst: WorstQuality::Cut,
-        barrier: None,
-        in_order: false,
-    };
+    let holds = Holds::Version(Box::new(manifest::Version::empty("cassandra")));
+    let draft = ManifestDraft { task: task.to_owned(), node: "n".to_owned(), holds, in_order: false };
     let set = VersionSet::new(store, "prod".parse().unwrap(), "daily".parse().unwrap());
     set.commit(draft, &Killed, &Env::system()).await.unwrap();
 }

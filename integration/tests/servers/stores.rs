@@ -16,10 +16,9 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use tidemark_catalog::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    entry::Totals,
     find,
     ids::FencingToken,
-    manifest::WorstQuality,
+    manifest::{Holds, Version},
     repository,
 };
 use tidemark_gateway::{
@@ -58,20 +57,8 @@ impl Claim for Held {
 }
 
 fn draft(task: String) -> ManifestDraft {
-    let (node, kind) = ("n1".to_owned(), "fake".to_owned());
-    let (totals, worst) = (Totals::default(), WorstQuality::Cut);
-    ManifestDraft {
-        task,
-        node,
-        kind,
-        cut: None,
-        pages: Vec::new(),
-        objects: 0,
-        totals,
-        worst,
-        barrier: None,
-        in_order: false,
-    }
+    let holds = Holds::Version(Box::new(Version::empty("fake")));
+    ManifestDraft { task, node: "n1".to_owned(), holds, in_order: false }
 }
 
 /// Everything that a store must do; the same for all of them.

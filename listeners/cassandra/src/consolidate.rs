@@ -20,6 +20,7 @@
 
 mod captures;
 mod columns;
+pub(crate) mod counts;
 mod error;
 mod identity;
 mod plan;
@@ -34,8 +35,11 @@ use std::collections::BTreeMap;
 
 use object_store::ObjectStoreExt;
 use tidemark_catalog::{
+    content::{Content, PAGE_RANGES, RangePage, Records, SegmentRef},
     document,
-    entry::{Cut, Entry, ObjectLine, PAGE_LINES, Quality, RangePage, SegmentRef, Totals},
+    entry::{Cut, Entry, ObjectLine, Quality},
+    figures::Figures,
+    identities,
     ids::ObjectName,
     slice::SliceManifest,
     stored::StoredRef,
@@ -107,7 +111,7 @@ fn missing(job: &ConsolidateJob, reason: String) -> ObjectLine {
         cut,
         quality: Quality::Missing { reason },
         topology: None,
-        totals: Totals::default(),
+        figures: Figures::default(),
         left_out: Vec::new(),
     }
 }
@@ -116,28 +120,26 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> 
     stop_if_cancelled(job)?;
     let outcome = run::run(job, &plan).await?;
     stop_if_cancelled(job)?;
-    let kept_bytes = outcome.segments.iter().map(|segment| segment.stored.size).sum();
-    let totals = Totals {
-        kept_bytes,
-        rows: outcome.stats.live_rows,
-        static_rows: outcome.stats.live_static_rows,
-        disagreeing_rows: outcome.stats.disagreeing_rows,
-        not_owned_partitions: outcome.stats.not_owned_partitions(),
-        ..plan.totals
+    let figures = Figures {
+        kept_new_bytes: outcome.segments.iter().map(|segment| segment.stored.size).sum(),
+        records: outcome.stats.live_rows,
+        own: counts::of(&outcome.stats),
+        ..plan.figures.clone()
     };
     let baseline = write_ranges(job, outcome.segments).await?;
+    let merged = identities::write(&job.store, &job.names, outcome.merged).await.map_err(Failure::Page)?;
+    let replicas = plan.all_replicas();
     let entry = Entry {
         object: job.object.clone(),
         object_id: plan.object_id,
         kind: crate::segment::KIND.to_owned(),
         schema: plan.schema,
-        columns: plan.columns,
-        baseline,
-        increments: Vec::new(),
-        replicas: plan::records(plan.others, outcome.merged),
+        content: Content::Records(Records { columns: plan.columns, baseline, merged, ..Records::default() }),
+        replicas,
         cut: plan.cut.clone(),
+        position: plan.position,
         quality: plan.quality.clone(),
-        totals,
+        figures: figures.clone(),
     };
     let stored = document::write(&job.store, &job.names.page(), &entry).await.map_err(Failure::Page)?;
     Ok(ObjectLine {
@@ -146,7 +148,7 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<ObjectLine, Failure> 
         cut: plan.cut,
         quality: plan.quality,
         topology: Some(plan.topology),
-        totals,
+        figures,
         left_out: plan.left_out,
     })
 }
@@ -157,7 +159,7 @@ fn stop_if_cancelled(job: &ConsolidateJob) -> Result<(), Failure> {
 
 async fn write_ranges(job: &ConsolidateJob, segments: Vec<SegmentRef>) -> Result<Vec<StoredRef>, Failure> {
     let mut pages = Vec::new();
-    for ranges in segments.chunks(PAGE_LINES) {
+    for ranges in segments.chunks(PAGE_RANGES) {
         let page = RangePage { ranges: ranges.to_vec() };
         pages.push(document::write(&job.store, &job.names.page(), &page).await.map_err(Failure::Page)?);
     }

@@ -20,7 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemark_catalog::entry::{DegradedRange, Quality};
 use tidemark_listener_core::driver::Declared;
 
-use crate::ring::{Placement, TokenRange};
+use crate::{
+    ring::{Placement, TokenRange},
+    segment::key,
+};
 
 #[cfg(test)]
 mod tests;
@@ -93,7 +96,7 @@ fn quorum(replicas: usize) -> usize {
     replicas / 2 + 1
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counts {
     replicas: usize,
     captured: usize,
@@ -115,36 +118,45 @@ pub fn judge(placement: &Placement, captured: &BTreeSet<String>, declared: &Decl
         return Quality::Missing { reason: "no replica captured".to_owned() };
     }
     let judge = Judge { placement, captured, declared, level: WriteLevel::parse(&declared.write_level) };
-    let mut degraded = Degraded::default();
+    let mut degraded: Vec<Doubted> = Vec::new();
     for range in placement.ranges() {
-        if let Some(reason) = judge.doubt(range) {
-            degraded.push(judge.degraded(range, reason));
+        let Some(reason) = judge.doubt(range) else { continue };
+        let next =
+            Doubted { after: range.after, through: range.through, counts: judge.counts(&range.replicas), reason };
+        match degraded.last_mut() {
+            Some(last) if last.continues_in(&next) => last.through = next.through,
+            _ => degraded.push(next),
         }
     }
-    if degraded.ranges.is_empty() { Quality::Cut } else { Quality::Degraded { ranges: degraded.ranges } }
+    let ranges: Vec<_> = degraded.into_iter().map(Doubted::degraded).collect();
+    if ranges.is_empty() { Quality::Cut } else { Quality::Degraded { ranges } }
 }
 
 fn captured_of(placement: &Placement, replicas: &[usize], captured: &BTreeSet<String>) -> usize {
     replicas.iter().filter(|&&index| captured.contains(&placement.nodes()[index].host_id)).count()
 }
 
-/// Degraded ranges, neighbours with the same verdict joined.
-#[derive(Default)]
-struct Degraded {
-    ranges: Vec<DegradedRange>,
+/// A range that is not proven complete, and why.
+struct Doubted {
+    after: i64,
+    through: i64,
+    counts: Counts,
+    reason: String,
 }
 
-impl Degraded {
-    fn push(&mut self, next: DegradedRange) {
-        match self.ranges.last_mut() {
-            Some(last) if last.through == next.after && same_verdict(last, &next) => last.through = next.through,
-            _ => self.ranges.push(next),
-        }
+impl Doubted {
+    /// True where `next` begins where this one ends and has the same verdict.
+    fn continues_in(&self, next: &Self) -> bool {
+        self.through == next.after && (self.counts, &self.reason) == (next.counts, &next.reason)
     }
-}
 
-fn same_verdict(left: &DegradedRange, right: &DegradedRange) -> bool {
-    (left.replicas, left.captured, &left.reason) == (right.replicas, right.captured, &right.reason)
+    fn degraded(self) -> DegradedRange {
+        // A range has at most as many replicas as the ring has nodes.
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let Counts { replicas, captured } = self.counts;
+        let (replicas, captured) = (count(replicas), count(captured));
+        DegradedRange { range: key::range(self.after, self.through), replicas, captured, reason: self.reason }
+    }
 }
 
 struct Judge<'a> {
@@ -197,17 +209,5 @@ impl Judge<'_> {
         let mut names: Vec<_> = missing.map(|node| format!("{} ({})", node.host_id, node.address)).collect();
         names.sort_unstable();
         names.join(", ")
-    }
-
-    fn degraded(&self, range: &TokenRange, reason: String) -> DegradedRange {
-        let Counts { replicas, captured } = self.counts(&range.replicas);
-        DegradedRange {
-            after: range.after.to_string(),
-            through: range.through.to_string(),
-            // A range has at most as many replicas as the ring has nodes.
-            replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
-            captured: u32::try_from(captured).unwrap_or(u32::MAX),
-            reason,
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 mod builds;
 pub mod checkpoint;
-mod chosen;
+pub(crate) mod chosen;
 pub mod count;
 mod counters;
 pub mod cql;

@@ -17,7 +17,7 @@ mod composite;
 mod decode;
 mod describe;
 mod fetch;
-mod key;
+pub(crate) mod key;
 mod layout;
 mod nested;
 mod physical;

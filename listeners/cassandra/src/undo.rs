@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, stream};
 use scylla::client::session::Session;
 use serde_json::Value;
-use tidemark_catalog::entry::{Entry, SegmentRef};
+use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_listener_core::{
     chain::chain,
     driver::{CheckpointSaver, Error, PlannedObject, RestoreJob, RestoreReport, UndoCounts},
@@ -37,11 +37,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    restore::{objects, observe::Observed, target::Level},
+    restore::{chosen, objects, observe::Observed, target::Level},
     spec::CassandraSpec,
     undo::{
         keep::Keeper,
-        select::Selected,
         spans::{Cutter, Place, Span},
         state::State,
         table::Table,
@@ -208,7 +207,7 @@ fn reading(
         let mut cutter = Cutter::new(layout.table(), &selected, from.clone(), take);
         let mut cut = || -> Result<bool, Error> {
             for (index, segment) in (0..).zip(&segments) {
-                if index < from.segment || !is_chosen(segment, &selected) {
+                if index < from.segment || !chosen::may_hold(&selected, segment) {
                     continue;
                 }
                 let proven = runtime.block_on(objects::prove(&store, segment))?;
@@ -227,13 +226,4 @@ fn reading(
             Err(error) => drop(sender.blocking_send(Err(error))),
         }
     })
-}
-
-/// True where the segment may hold chosen partitions.
-fn is_chosen(segment: &SegmentRef, selected: &Selected) -> bool {
-    let token = |text: &str| text.parse::<i64>().ok();
-    let tokens = selected.tokens();
-    let before = token(&segment.last.token).is_some_and(|last| last <= tokens.after && tokens.after != i64::MIN);
-    let behind = token(&segment.first.token).is_some_and(|first| first > tokens.through);
-    !before && !behind
 }

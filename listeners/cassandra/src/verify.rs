@@ -13,8 +13,10 @@ use tidemark_cassandra_format::{
     token,
 };
 use tidemark_catalog::{
+    content::{PAGE_RANGES, RangePage, Records, SegmentRef},
     document,
-    entry::{Entry, PAGE_LINES, RangePage, SegmentRef},
+    entry::Entry,
+    identities,
 };
 use tidemark_listener_core::{
     driver,
@@ -23,7 +25,7 @@ use tidemark_listener_core::{
 use tokio::runtime::Handle;
 
 use crate::{
-    consolidate::{self, EntrySchema, SchemaError},
+    consolidate::{self, EntrySchema, SchemaError, counts},
     segment::{Layout, OpenError, ReadError, SegmentKey, StoredSegment},
     view,
 };
@@ -35,6 +37,8 @@ enum Failure {
     Schema { object: String, source: SchemaError },
     #[error("verify {object}: read a range page")]
     Page { object: String, source: document::Error },
+    #[error("verify {object}: read what was merged")]
+    Merged { object: String, source: identities::Error },
     #[error("verify {object}: open a segment")]
     Open { object: String, source: OpenError },
     #[error("verify {object}: read a segment")]
@@ -51,6 +55,7 @@ impl From<Failure> for driver::Error {
     fn from(failure: Failure) -> Self {
         let retryable = match &failure {
             Failure::Page { source, .. } => source.is_retryable(),
+            Failure::Merged { source, .. } => source.is_retryable(),
             Failure::Open { source, .. } => source.is_retryable(),
             _ => false,
         };
@@ -94,14 +99,16 @@ impl Verifier {
             layout,
             now_seconds: consolidate::view_seconds(&entry.cut),
             progress,
-            total_bytes: entry.totals.kept_bytes,
+            total_bytes: entry.figures.kept_bytes(),
         })
     }
 
     async fn run(&self, entry: &Entry) -> Result<u64, Failure> {
+        let records = entry.content.records().ok_or_else(|| self.entry("it holds blocks, not records"))?;
+        self.check_merged(records).await?;
         let mut found = Figures::default();
         let mut last = None;
-        for page in &entry.baseline {
+        for page in &records.baseline {
             let page = document::read::<RangePage>(&self.store, page).await;
             let page = page.map_err(|source| Failure::Page { object: self.object.clone(), source })?;
             self.check_page(&page)?;
@@ -110,12 +117,17 @@ impl Verifier {
                 self.report(&found);
             }
         }
-        self.check_totals(entry, &found)?;
+        self.check_figures(entry, &found)?;
         Ok(found.records)
     }
 
+    async fn check_merged(&self, records: &Records) -> Result<(), Failure> {
+        let read = identities::read(&self.store, &records.merged).await;
+        read.map(drop).map_err(|source| Failure::Merged { object: self.object.clone(), source })
+    }
+
     fn check_page(&self, page: &RangePage) -> Result<(), Failure> {
-        let fits = (1..=PAGE_LINES).contains(&page.ranges.len());
+        let fits = (1..=PAGE_RANGES).contains(&page.ranges.len());
         if fits { Ok(()) } else { Err(self.entry("a range page is empty or too long")) }
     }
 
@@ -126,7 +138,7 @@ impl Verifier {
         last: &mut Option<SegmentKey>,
         found: Figures,
     ) -> Result<Figures, Failure> {
-        let bounds = [&range.first, &range.last].map(SegmentKey::of_bound);
+        let bounds = [&range.first, &range.last].map(SegmentKey::of_stored);
         let [Some(first), Some(end)] = bounds else { return Err(self.wrong(&range, "its bounds are no keys")) };
         if first > end || last.as_ref().is_some_and(|last| *last >= first) {
             return Err(self.wrong(&range, "its range is not behind the one before it"));
@@ -144,12 +156,15 @@ impl Verifier {
         })
     }
 
-    fn check_totals(&self, entry: &Entry, found: &Figures) -> Result<(), Failure> {
-        let totals = &entry.totals;
+    fn check_figures(&self, entry: &Entry, found: &Figures) -> Result<(), Failure> {
+        let figures = &entry.figures;
+        if let Some(strange) = counts::strange(figures) {
+            return Err(self.entry(&strange));
+        }
         for (what, expected, found) in [
-            ("rows", totals.rows, found.rows),
-            ("static rows", totals.static_rows, found.static_rows),
-            ("bytes of segments", totals.kept_bytes, found.stored_bytes),
+            ("rows", figures.records, found.rows),
+            ("static rows", counts::static_rows(figures), found.static_rows),
+            ("bytes of segments", figures.kept_bytes(), found.stored_bytes),
         ] {
             if expected != found {
                 return Err(self.entry(&format!("the entry counts {expected} {what}, found are {found}")));

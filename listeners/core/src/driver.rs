@@ -13,6 +13,7 @@ use serde_json::Value;
 use tidemark_catalog::{
     entry::{Entry, ObjectLine},
     ids::{FencingToken, ObjectName, SourceId},
+    names::Names,
     slice::SliceManifest,
     stored::StoredRef,
 };
@@ -163,14 +164,6 @@ pub struct ListenerSpec {
     pub secret_environment: Vec<(String, String)>,
 }
 
-/// Gives out names in the store that are never reused.
-pub trait NameSource: Send + Sync {
-    /// A new name for a segment.
-    fn segment(&self) -> object_store::path::Path;
-    /// A new name for a page or an entry.
-    fn page(&self) -> object_store::path::Path;
-}
-
 /// The consolidation of one object.
 #[derive(Clone)]
 pub struct ConsolidateJob {
@@ -187,7 +180,7 @@ pub struct ConsolidateJob {
     /// Where everything is.
     pub store: Arc<dyn ObjectStore>,
     /// New names.
-    pub names: Arc<dyn NameSource>,
+    pub names: Arc<Names>,
     /// Claim under which it runs.
     pub token: FencingToken,
     /// What the policy declares about the application's writes.

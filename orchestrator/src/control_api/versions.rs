@@ -5,10 +5,11 @@ use std::sync::Arc;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
     chain::{self, Listed, VersionSet},
-    entry::{self, DegradedRange, ObjectLine, Quality},
+    entry::{DegradedRange, ObjectLine, Quality},
+    figures::Figures,
     find,
     ids::{SourceId, VersionId},
-    manifest::Manifest,
+    manifest::{Barrier, Holds, Manifest},
     pages,
 };
 use tidemark_web::api::{List, Order, Page, Problem, Totals, Version, VersionDetail, VersionObject};
@@ -162,11 +163,6 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
     }
 }
 
-/// A number that holds no version: it was given before the store was put back.
-fn lost(line: Version, reason: &str) -> Version {
-    Version { quality: "lost".to_owned(), damage: Some(reason.to_owned()), ..line }
-}
-
 fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
     let damage = crate::errors::chain(error);
     tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
@@ -243,36 +239,35 @@ pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
 }
 
 fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
-    let line = show_version(store, id, manifest);
-    match &manifest.barrier {
-        Some(reason) => lost(line, reason),
-        None => line,
+    let (id, store, committed) = (id.to_string(), store.record.name.clone(), manifest.committed.to_string());
+    match &manifest.holds {
+        Holds::Version(version) => Version {
+            id,
+            store,
+            committed,
+            cut_from: version.cut.as_ref().map(|cut| cut.from.to_string()),
+            cut_through: version.cut.as_ref().map(|cut| cut.through.to_string()),
+            quality: word(version.worst).to_owned(),
+            damage: None,
+            objects: version.objects,
+            totals: show_figures(&version.figures),
+        },
+        // A number that holds no version: it was given before the store was put back.
+        Holds::Barrier(Barrier { reason }) => Version { committed, ..nothing(id, store, "lost", reason.clone()) },
     }
 }
 
-fn show_version(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
-    Version {
-        id: id.to_string(),
-        store: store.record.name.clone(),
-        committed: manifest.committed.to_string(),
-        cut_from: manifest.cut.as_ref().map(|cut| cut.from.to_string()),
-        cut_through: manifest.cut.as_ref().map(|cut| cut.through.to_string()),
-        quality: word(manifest.worst).to_owned(),
-        damage: None,
-        objects: manifest.objects,
-        totals: show_totals(manifest.totals),
-    }
-}
-
-fn show_totals(totals: entry::Totals) -> Totals {
+/// Figures as the API shows them.
+pub(crate) fn show_figures(figures: &Figures) -> Totals {
+    let own = |name: &str| figures.own.values().filter_map(|counts| counts.get(name)).sum();
     Totals {
-        source_bytes: totals.source_bytes,
-        shipped_bytes: totals.shipped_bytes,
-        kept_bytes: totals.kept_bytes,
-        rows: totals.rows,
-        static_rows: totals.static_rows,
-        disagreeing_rows: totals.disagreeing_rows,
-        not_owned_partitions: totals.not_owned_partitions,
+        source_bytes: figures.logical_bytes,
+        shipped_bytes: figures.shipped_bytes,
+        kept_bytes: figures.kept_bytes(),
+        rows: figures.records,
+        static_rows: own("static_rows"),
+        disagreeing_rows: own("disagreeing_rows"),
+        not_owned_partitions: own("not_owned_partitions"),
     }
 }
 
@@ -284,11 +279,11 @@ fn show_object(line: ObjectLine) -> VersionObject {
         Quality::Missing { reason } => ("missing", vec![reason]),
     };
     notes.extend(line.left_out.iter().map(|left| format!("left out: {left}")));
-    let totals = show_totals(line.totals);
+    let totals = show_figures(&line.figures);
     VersionObject { object: line.object.to_string(), quality: quality.to_owned(), notes, totals }
 }
 
 fn show_range(range: &DegradedRange) -> String {
-    let DegradedRange { after, through, replicas, captured, reason } = range;
-    format!("({after}, {through}]: {captured} of {replicas} replicas captured, {reason}")
+    let DegradedRange { range, replicas, captured, reason } = range;
+    format!("{}: {captured} of {replicas} replicas captured, {reason}", range.text)
 }

@@ -13,10 +13,14 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 use serde_json::Value;
 use tidemark_catalog::{
+    content::{Content, Records},
     document,
-    entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality, Totals},
+    entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality},
+    figures::Figures,
     ids::ObjectName,
+    keys::KeyRange,
     layout,
+    position::Position,
     slice::{SliceManifest, SliceObject},
     stored::StoredRef,
 };
@@ -221,7 +225,7 @@ impl SourceDriver for Driver {
             cut: entry.cut,
             quality: entry.quality,
             topology: None,
-            totals: entry.totals,
+            figures: entry.figures,
             left_out: Vec::new(),
         })
     }
@@ -237,7 +241,7 @@ impl SourceDriver for Driver {
     async fn verify(&self, _: &Arc<dyn ObjectStore>, entry: &Entry, _: ProgressSink) -> Result<u64, Error> {
         // Whoever calls drops this when it is cancelled.
         self.hang.here("verify", &CancellationToken::new()).await;
-        Ok(entry.totals.rows)
+        Ok(entry.figures.records)
     }
 
     async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
@@ -246,7 +250,7 @@ impl SourceDriver for Driver {
             target: line.object.clone(),
             entry: line.entry.clone().unwrap(),
             action: if job.options.if_exists == Some(IfExists::Undo) { Action::Undo } else { Action::Load },
-            rows: line.totals.rows,
+            rows: line.figures.records,
             stored_bytes: 1,
         };
         let full = job.options.rename.values().any(|to| to == "full");
@@ -320,20 +324,18 @@ fn entry(job: &ConsolidateJob) -> Entry {
         object_id: "1".to_owned(),
         kind: "fake".to_owned(),
         schema: Value::Null,
-        columns: vec![],
-        baseline: vec![],
-        increments: vec![],
+        content: Content::Records(Records::default()),
         replicas: vec![],
         cut: Cut { from: at, through: at, partitions: job.slices.iter().map(cut).collect() },
+        position: Position::default(),
         quality: quality(job),
-        totals: Totals { rows: 1, ..Totals::default() },
+        figures: Figures { records: 1, ..Figures::default() },
     }
 }
 
 fn quality(job: &ConsolidateJob) -> Quality {
     let range = |(node, reason): &(String, String)| DegradedRange {
-        after: "0".to_owned(),
-        through: "1".to_owned(),
+        range: KeyRange { from: None, until: None, text: "(0, 1]".to_owned() },
         replicas: 2,
         captured: 1,
         reason: format!("{node}: {reason}"),

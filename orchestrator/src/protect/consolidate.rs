@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
 use tidemark_catalog::{
-    entry::{Cut, Entry, ObjectLine, PartitionCut, Quality, Totals},
+    document,
+    entry::{Cut, Entry, ObjectLine, PartitionCut, Quality},
+    figures::Figures,
     ids::ObjectName,
     slice::SliceManifest,
+    stored::StoredRef,
     work::{self, WorkRoot},
 };
 use tidemark_gateway::pause;
-use tidemark_listener_core::driver::{self, ConsolidateJob, Declared, NameSource};
+use tidemark_listener_core::driver::{self, ConsolidateJob, Declared};
 
-use super::{Captured, Inputs, Job};
-use crate::tasks::Failure;
+use super::{Inputs, Job};
+use crate::{executors, tasks::Failure};
+
+/// The checkpoint that holds the reference of the newest work root.
+const ROOT: &str = "work-root";
 
 impl Job<'_> {
     /// Lines of all objects, in their order; those of an earlier run are taken as they are while what they name is there.
@@ -41,7 +46,6 @@ impl Job<'_> {
             return Err(Failure::cancelled());
         }
         let line = self.consolidate(object, inputs).await?;
-        self.write_root().await?;
         self.context.checkpoints.save(&part, &line).await?;
         pause::point("mid-consolidation");
         Ok(line)
@@ -78,7 +82,7 @@ impl Job<'_> {
             absent: Arc::clone(&inputs.absent),
             previous,
             store: Arc::clone(&self.store.objects),
-            names: Arc::clone(&self.names) as Arc<dyn NameSource>,
+            names: Arc::clone(&self.names),
             token: self.context.token,
             declared: Declared { write_level: self.policy.write_level.clone(), repaired: self.policy.repaired },
             limits: self.with.consolidate_limits.clone(),
@@ -88,28 +92,25 @@ impl Job<'_> {
         }
     }
 
-    /// Takes over what earlier runs of this task wrote, and the slices, so that the next root names them too. A slice
-    /// manifest stands for all that it names.
-    pub(super) async fn adopt_roots(&self, captured: &Captured) -> Result<(), Failure> {
-        self.names.adopt(captured.slices.iter().map(|slice| slice.key.clone()));
-        let root = work::newest(&self.store.objects, &self.source_id, &self.set, &self.context.task.id).await?;
-        self.names.adopt(root.into_iter().flat_map(|root| root.objects));
-        self.write_root().await
-    }
-
-    /// Writes a work root that names everything this task has written so far.
+    /// Writes the work root of this run: what is stored under its token, or under that of an earlier run, is still needed.
     pub(super) async fn write_root(&self) -> Result<(), Failure> {
-        let root = WorkRoot {
-            task: self.context.task.id.clone(),
-            token: self.context.token,
-            node: self.with.node.clone(),
-            written: self.with.env.now(),
-            objects: self.names.all(),
-            checkpoint: json!(null),
+        let (store, task) = (&self.store.objects, &self.context.task.id);
+        let mut tokens = match self.context.checkpoints.load::<StoredRef>(ROOT).await? {
+            Some(root) => work::tokens(store, &root, task).boxed().await.map_err(root_failed)?,
+            None => Vec::new(),
         };
-        work::write(&self.store.objects, self.names.names(), &self.set, &root).await?;
-        Ok(())
+        tokens.push(self.context.token);
+        tokens.sort();
+        tokens.dedup();
+        let (node, written) = (self.with.node.clone(), self.with.env.now());
+        let root = WorkRoot { task: task.clone(), tokens, pins: Vec::new(), node, written };
+        let stored = work::write(store, &self.names, &self.set, &root).await.map_err(root_failed)?;
+        Ok(self.context.checkpoints.save(ROOT, &stored).await?)
     }
+}
+
+fn root_failed(error: document::Error) -> Failure {
+    executors::store("TM-CAT-0005", &error, error.is_retryable())
 }
 
 /// The line of an object that could not be consolidated: its cut is that of the captures it would have been made of.
@@ -129,7 +130,7 @@ fn missing(object: &ObjectName, slices: &[SliceManifest], error: &driver::Error)
         cut: Cut { from, through, partitions },
         quality: Quality::Missing { reason: format!("{}: {}", error.code, error.message) },
         topology: None,
-        totals: Totals::default(),
+        figures: Figures::default(),
         left_out: Vec::new(),
     })
 }

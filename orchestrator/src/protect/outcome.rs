@@ -92,7 +92,10 @@ fn short(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use tidemark_catalog::entry::{Cut, LeftOut, Totals};
+    use tidemark_catalog::{
+        entry::{Cut, LeftOut},
+        figures::Figures,
+    };
 
     use super::*;
 
@@ -103,7 +106,7 @@ mod tests {
             cut: Cut { from: Timestamp::UNIX_EPOCH, through: Timestamp::UNIX_EPOCH, partitions: Vec::new() },
             quality,
             topology: None,
-            totals: Totals::default(),
+            figures: Figures::default(),
             left_out: Vec::new(),
         }
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use tidemark_catalog::{
     chain::Head,
     commit::{Claim, ManifestDraft},
-    entry::{Cut, ObjectLine, PartitionCut, Quality, Totals},
-    ids::FencingToken,
-    manifest::{Manifest, WorstQuality},
+    entry::{Cut, ObjectLine, PartitionCut, Quality},
+    figures::Figures,
+    ids::{FencingToken, VersionId},
+    manifest::{Holds, Version, WorstQuality},
     pages,
 };
 use tokio_util::sync::CancellationToken;
@@ -31,52 +32,56 @@ impl Claim for RunClaim {
     }
 }
 
+/// A version that was committed.
+pub(super) struct Sealed {
+    pub(super) id: VersionId,
+    pub(super) version: Box<Version>,
+    /// The word for its worst quality.
+    pub(super) quality: &'static str,
+}
+
 impl Job<'_> {
-    /// Commits the version, or finds that an earlier run of this task did; returns it and the word for its worst quality.
-    /// Of a capture of an earlier run, none that a newer version has overtaken.
-    pub(super) async fn seal(
-        &self,
-        lines: Vec<ObjectLine>,
-        resumed: bool,
-    ) -> Result<(Manifest, &'static str), Failure> {
+    /// Commits the version, or finds that an earlier run of this task did. Of a capture of an earlier run, none that a newer
+    /// version has overtaken.
+    pub(super) async fn seal(&self, lines: Vec<ObjectLine>, resumed: bool) -> Result<Sealed, Failure> {
         let draft = ManifestDraft { in_order: resumed, ..self.draft(lines).await? };
-        self.write_root().await?;
         let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
         let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
         let (manifest, stored) = set.commit(draft, &claim, &self.with.env).await?;
         let head = Head { number: manifest.number, digest: stored.digest };
         self.with.stores.committed(&self.store, &self.source_id, &self.set, head).await?;
-        let quality = word(manifest.worst);
-        tracing::info!(version_id = %format!("{}.{}.{}", manifest.source, manifest.set, manifest.number),
-            fencing_token = %manifest.token, quality, "version committed");
-        Ok((manifest, quality))
+        let id = VersionId { source: manifest.source, set: manifest.set, number: manifest.number };
+        let Holds::Version(version) = manifest.holds else {
+            return Err(Failure::permanent(
+                "TM-PROT-0007",
+                format!("{id}, which this task committed, holds no version"),
+            ));
+        };
+        let quality = word(version.worst);
+        tracing::info!(version_id = %id, fencing_token = %manifest.token, quality, "version committed");
+        Ok(Sealed { id, version, quality })
     }
 
     async fn draft(&self, lines: Vec<ObjectLine>) -> Result<ManifestDraft, Failure> {
         let (cut, worst) = (union(&lines), worst(&lines));
-        let totals = lines.iter().fold(Totals::default(), |sum, line| sum.plus(line.totals));
+        let figures = Figures::sum(lines.iter().map(|line| &line.figures));
         let objects = lines.len() as u64;
-        let pages = pages::write_pages(&self.store.objects, self.names.names(), lines).await?;
-        self.names.adopt(pages.iter().map(|page| page.key.clone()));
+        let pages = pages::write_pages(&self.store.objects, &self.names, lines).await?;
+        let kind = self.driver.kind().to_owned();
+        let version = Version { kind, cut, pages, objects, figures, worst, revises: None, group: None };
         Ok(ManifestDraft {
             task: self.context.task.id.to_string(),
             node: self.with.node.clone(),
-            kind: self.driver.kind().to_owned(),
-            cut,
-            pages,
-            objects,
-            totals,
-            worst,
-            barrier: None,
+            holds: Holds::Version(Box::new(version)),
             in_order: false,
         })
     }
 }
 
-/// True where a manifest says of its lines what they are: their cut, figures and worst quality.
-pub(crate) fn tells(manifest: &Manifest, lines: &[ObjectLine]) -> bool {
-    let totals = lines.iter().fold(Totals::default(), |sum, line| sum.plus(line.totals));
-    manifest.cut == union(lines) && manifest.totals == totals && manifest.worst == worst(lines)
+/// True where a version says of its lines what they are: their cut, figures and worst quality.
+pub(crate) fn tells(version: &Version, lines: &[ObjectLine]) -> bool {
+    let figures = Figures::sum(lines.iter().map(|line| &line.figures));
+    version.cut == union(lines) && version.figures == figures && version.worst == worst(lines)
 }
 
 /// The union of the lines' cuts.

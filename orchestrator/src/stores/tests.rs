@@ -3,10 +3,9 @@
 use object_store::ObjectStoreExt as _;
 use tidemark_catalog::{
     commit::{Claim, ManifestDraft},
-    entry::Totals,
     ids::{FencingToken, SetId, SourceId, VersionNumber},
     layout,
-    manifest::WorstQuality,
+    manifest::{Holds, Version},
     repository,
 };
 
@@ -64,19 +63,8 @@ impl Bench {
     /// As another daemon does, or this one just before it is killed: nothing is recorded.
     async fn commit(&self, task: &str) {
         let set = VersionSet::new(Arc::clone(&self.store.objects), self.source.clone(), self.set.clone());
-        let (node, kind, worst) = ("n".to_owned(), "fake".to_owned(), WorstQuality::Cut);
-        let draft = ManifestDraft {
-            task: task.to_owned(),
-            node,
-            kind,
-            cut: None,
-            pages: vec![],
-            objects: 0,
-            totals: Totals::default(),
-            worst,
-            barrier: None,
-            in_order: false,
-        };
+        let holds = Holds::Version(Box::new(Version::empty("fake")));
+        let draft = ManifestDraft { task: task.to_owned(), node: "n".to_owned(), holds, in_order: false };
         set.commit(draft, &Held, &Env::system()).await.unwrap();
     }
 

@@ -135,7 +135,7 @@ impl Engine {
             target: self.line.object.clone(),
             entry: self.line.entry.clone().context("no entry")?,
             action: Action::Undo,
-            rows: self.line.totals.rows,
+            rows: self.line.figures.records,
             stored_bytes: 0,
         })
     }

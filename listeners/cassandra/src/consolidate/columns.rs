@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use tidemark_cassandra_format::schema::{Column, TableSchema};
-use tidemark_catalog::entry::{ColumnId, Entry};
+use tidemark_catalog::{content::ColumnId, entry::Entry};
 
 use super::schema::{EntrySchema, SchemaError};
 use crate::cluster::{ColumnRow, TableRows};
@@ -46,11 +46,12 @@ pub(super) fn carried_on(
     let Some(previous) = previous else { return Ok(fresh(rows, table)) };
     let schema = EntrySchema::of_entry(previous)?;
     let before = schema.rows()?;
-    let last = previous.columns.iter().map(|column| column.id).chain(schema.last_column_id).max().unwrap_or(0);
+    let Some(records) = previous.content.records() else { return Err(SchemaError::Blocks) };
+    let last = records.columns.iter().map(|column| column.id).chain(schema.last_column_id).max().unwrap_or(0);
     if before.id != rows.id {
         return Ok(give(rows, table, &BTreeMap::new(), last));
     }
-    Ok(give(rows, table, &by_identity(before, &schema.table()?, &previous.columns), last))
+    Ok(give(rows, table, &by_identity(before, &schema.table()?, &records.columns), last))
 }
 
 fn by_identity<'a>(rows: &'a TableRows, table: &TableSchema, ids: &[ColumnId]) -> BTreeMap<Identity<'a>, u32> {
@@ -90,7 +91,12 @@ fn in_order<'r, 't>(rows: &'r TableRows, table: &'t TableSchema) -> Vec<(&'r Col
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tidemark_catalog::entry::{Cut, Quality, Totals};
+    use tidemark_catalog::{
+        content::{Content, Records},
+        entry::{Cut, Quality},
+        figures::Figures,
+        position::Position,
+    };
 
     use super::*;
     use crate::{
@@ -144,13 +150,12 @@ mod tests {
             object_id: rows.id.clone(),
             kind: "cassandra".to_owned(),
             schema: serde_json::to_value(schema(rows, last)).unwrap(),
-            columns: columns.ids.clone(),
-            baseline: vec![],
-            increments: vec![],
+            content: Content::Records(Records { columns: columns.ids.clone(), ..Records::default() }),
             replicas: vec![],
             cut: Cut { from: now, through: now, partitions: vec![] },
+            position: Position::default(),
             quality: Quality::Cut,
-            totals: Totals::default(),
+            figures: Figures::default(),
         }
     }
 

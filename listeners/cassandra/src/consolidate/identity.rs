@@ -1,7 +1,8 @@
 //! Identities of merged SSTables: by content, never by name, because integer SSTable ids start again after TRUNCATE.
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
+use tidemark_catalog::{identities::Identity, opaque::Opaque};
 use tidemark_gateway::Digest;
 
 use crate::staged::OpenedSsTable;
@@ -9,18 +10,20 @@ use crate::staged::OpenedSsTable;
 /// Component of Statistics.db that never changes; repair and levelled compaction rewrite others in place.
 const HEADER: i32 = 3;
 
-/// The identity of an SSTable: its name, size of Data, and BLAKE3 of Digest, of CompressionInfo or CRC, and of the HEADER
-/// part of Statistics; what it has not is null. Host and table id stand beside the list.
-pub(super) fn of(table: &OpenedSsTable, data_bytes: u64) -> Value {
+/// The identity of an SSTable of a host's table: its name, size of Data, and BLAKE3 of Digest, of CompressionInfo or CRC, and of
+/// the HEADER part of Statistics; what it has not is null. Its id is the BLAKE3 of all of that, host and table id included.
+pub(super) fn of(host: &str, table_id: &str, table: &OpenedSsTable, data_bytes: u64) -> Identity {
     let digest = |component: &str| table.components.get(component).map(|bytes| Digest::of(bytes));
     let header = table.components.get("Statistics.db").and_then(header).map(|header| Digest::of(&header));
-    json!({
+    let own = json!({
         "sstable": table.name,
         "data_bytes": data_bytes,
         "digest": digest("Digest.crc32"),
         "chunks": digest("CompressionInfo.db").or_else(|| digest("CRC.db")),
         "header": header,
-    })
+    });
+    let id = Digest::of(json!([host, table_id, own]).to_string().as_bytes());
+    Identity { partition: host.to_owned(), id: Opaque::new(id.as_bytes().to_vec()), own }
 }
 
 /// The HEADER part of Statistics.db, its own checksum included; `None` where the file's table has none in its bounds.

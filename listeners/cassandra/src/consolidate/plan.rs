@@ -6,10 +6,14 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::{
-    entry::{ColumnId, Cut, LeftOut, PartitionCut, Quality, ReplicaRecord, Totals},
+    content::ColumnId,
+    entry::{self, Cut, LeftOut, PartitionCut, Quality, ReplicaState},
+    figures::Figures,
+    opaque::Opaque,
+    position::{Mark, Position},
     slice::SliceManifest,
 };
 use tidemark_gateway::Digest;
@@ -47,15 +51,17 @@ pub(super) struct Plan {
     pub(super) layout: Arc<Layout>,
     pub(super) placement: Arc<Placement>,
     pub(super) replicas: Vec<Replica>,
-    /// Partitions that give nothing, with the reason as their state.
-    pub(super) others: Vec<ReplicaRecord>,
+    /// Partitions that give nothing, with the reason.
+    pub(super) others: Vec<entry::Replica>,
     /// Those of them that were captured and cannot be read.
     pub(super) left_out: Vec<LeftOut>,
     pub(super) cut: Cut,
     pub(super) quality: Quality,
     pub(super) topology: Digest,
+    /// How far the merged replicas were captured.
+    pub(super) position: Position,
     /// Figures known before the merge.
-    pub(super) totals: Totals,
+    pub(super) figures: Figures,
 }
 
 /// A replica to be merged.
@@ -102,6 +108,7 @@ impl Plan {
             return Ok(Verdict::Missing(reasons(&others)));
         };
         let placement = place(captures, &schema)?;
+        let position = Position::new(captured.iter().map(|readable| mark(readable.slice)));
         let hosts: BTreeSet<String> = captured.iter().map(|readable| readable.slice.partition.clone()).collect();
         let quality = match coverage::judge(&placement, &hosts, &job.declared) {
             // Nodes that own nothing of the table may well have been captured.
@@ -120,7 +127,7 @@ impl Plan {
             object_id,
             schema: serde_json::to_value(&schema).map_err(encode)?,
             replicas: replicas(captured, captures),
-            totals: staged_totals(job),
+            figures: staged_figures(job),
             topology: Digest::of(&topology),
             placement: Arc::new(placement),
             name,
@@ -130,6 +137,7 @@ impl Plan {
             others,
             left_out,
             cut,
+            position,
             quality,
         })))
     }
@@ -181,7 +189,7 @@ struct Readable<'a> {
 #[derive(Default)]
 struct Sorted<'a> {
     captured: Vec<Readable<'a>>,
-    others: Vec<ReplicaRecord>,
+    others: Vec<entry::Replica>,
     left_out: Vec<LeftOut>,
 }
 
@@ -199,7 +207,8 @@ fn sort<'a>(
         }
     }
     for (partition, reason) in job.absent.iter() {
-        sorted.others.push(record(partition, format!("absent: {reason}"), Value::Null));
+        let state = ReplicaState::Absent { reason: reason.clone() };
+        sorted.others.push(replica(partition, state, Value::Null));
     }
     sorted.left_out.sort_by(|a, b| a.partition.cmp(&b.partition));
     sorted
@@ -207,7 +216,8 @@ fn sort<'a>(
 
 impl Sorted<'_> {
     fn leave_out(&mut self, partition: &str, captures: &[NodeCapture], reason: String) {
-        self.others.push(record(partition, format!("unreadable: {reason}"), Value::Null));
+        let state = ReplicaState::Unreadable { reason: reason.clone() };
+        self.others.push(replica(partition, state, Value::Null));
         let node = captures.iter().flat_map(|capture| &capture.ring).find(|node| node.host_id == partition);
         let place = node.map(|node| node.address.clone()).unwrap_or_default();
         self.left_out.push(LeftOut { partition: partition.to_owned(), place, reason });
@@ -229,14 +239,14 @@ fn usable(
     }
 }
 
-fn record(partition: &str, state: String, merged: Value) -> ReplicaRecord {
-    ReplicaRecord { partition: partition.to_owned(), state, merged }
+fn replica(partition: &str, state: ReplicaState, own: Value) -> entry::Replica {
+    entry::Replica { partition: partition.to_owned(), state, own }
 }
 
 /// Partitions that are named one by one where nothing is readable.
 const NAMED: usize = 5;
 
-fn reasons(others: &[ReplicaRecord]) -> String {
+fn reasons(others: &[entry::Replica]) -> String {
     let mut reasons: Vec<_> =
         others.iter().take(NAMED).map(|other| format!("{}: {}", other.partition, other.state)).collect();
     reasons.extend(others.len().checked_sub(NAMED + 1).map(|rest| format!("and {} more", rest + 1)));
@@ -270,6 +280,13 @@ fn partition_cut(slice: &SliceManifest) -> PartitionCut {
     PartitionCut { partition: slice.partition.clone(), started: slice.started, finished: slice.finished }
 }
 
+/// The clock of the partition's host before its capture: whatever it took until then is in.
+fn mark(slice: &SliceManifest) -> (String, Mark) {
+    let micros = slice.started.as_microsecond().cast_unsigned() ^ (1 << 63);
+    let bytes = Opaque::new(micros.to_be_bytes().to_vec());
+    (slice.partition.clone(), Mark { bytes, text: slice.started.to_string() })
+}
+
 fn place(captures: &[NodeCapture], schema: &EntrySchema) -> Result<Placement, Failure> {
     let keyspace = &schema.keyspace.name;
     let now = captures.iter().filter_map(|c| Some((&c.ring[..], &c.keyspace(keyspace)?.replication)));
@@ -290,20 +307,23 @@ fn replicas(captured: Vec<Readable<'_>>, captures: &[NodeCapture]) -> Vec<Replic
 }
 
 /// What was shipped of the table, whether or not it could be read.
-fn staged_totals(job: &ConsolidateJob) -> Totals {
+fn staged_figures(job: &ConsolidateJob) -> Figures {
     let objects = || job.slices.iter().flat_map(|slice| &slice.objects).filter(|object| object.object == job.object);
     let files = || objects().flat_map(|object| &object.files);
-    Totals {
-        source_bytes: files().map(|file| file.size).sum(),
+    Figures {
+        logical_bytes: files().map(|file| file.size).sum(),
         shipped_bytes: files().map(|file| file.stored.size).sum(),
-        ..Totals::default()
+        ..Figures::default()
     }
 }
 
-/// All replicas of an entry, sorted by partition: those merged, with the identities of their files, and the others.
-pub(super) fn records(others: Vec<ReplicaRecord>, merged: Vec<(String, Value)>) -> Vec<ReplicaRecord> {
-    let merged = merged.into_iter().map(|(host, files)| record(&host, "captured".to_owned(), files));
-    let mut records: Vec<_> = others.into_iter().chain(merged).collect();
-    records.sort_by(|a, b| a.partition.cmp(&b.partition));
-    records
+impl Plan {
+    /// All replicas of the entry, sorted by partition: those that are merged, and the others.
+    pub(super) fn all_replicas(&self) -> Vec<entry::Replica> {
+        let own = |merged: &Replica| json!({ "clock_offset_millis": merged.clock_offset_millis.to_string() });
+        let merged = self.replicas.iter().map(|merged| replica(&merged.host, ReplicaState::Captured, own(merged)));
+        let mut all: Vec<_> = merged.chain(self.others.iter().cloned()).collect();
+        all.sort_by(|a, b| a.partition.cmp(&b.partition));
+        all
+    }
 }

@@ -3,13 +3,12 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
 use tidemark_cassandra_format::{
     model::PartitionReader,
     schema::TableSchema,
     sstable::{self, SsTableReader},
 };
-use tidemark_catalog::entry::{Cut, SegmentRef};
+use tidemark_catalog::{content::SegmentRef, entry::Cut, identities::Identity};
 use tidemark_listener_core::driver::ConsolidateJob;
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -24,7 +23,7 @@ use crate::{
     collapse::{Collapse, CollapseOptions, CollapseStats, Ownership, ReplicaInput},
     merge::MergeReader,
     segment::{FinishedSegment, Layout, SegmentWriter, WriteError, WriteLimits},
-    staged::{self, OpenedSsTable},
+    staged::{self, OpenedSsTable, StagedSsTable},
 };
 
 /// SSTables whose components are fetched at the same time.
@@ -40,8 +39,8 @@ const MOST_WINDOW: usize = 4 << 20;
 pub(super) struct Outcome {
     pub(super) segments: Vec<SegmentRef>,
     pub(super) stats: CollapseStats,
-    /// Per host, what was merged.
-    pub(super) merged: Vec<(String, Value)>,
+    /// What was merged of all hosts.
+    pub(super) merged: Vec<Identity>,
 }
 
 /// A replica with its files open, as far as the network is concerned.
@@ -63,7 +62,7 @@ pub(super) async fn run(job: &ConsolidateJob, plan: &Plan) -> Result<Outcome, Fa
     let (mut opened, mut merged) = (Vec::new(), Vec::new());
     for replica in &plan.replicas {
         let files = open(job, plan, replica, &options).await?;
-        merged.push((replica.host.clone(), identities(plan, replica, &files)));
+        merged.extend(identities(plan, replica, &files));
         opened.push(OpenedReplica { host: replica.host.clone(), owns: plan.placement.ownership(&replica.host), files });
     }
     let merge = Merge::of(job, plan, opened, windows, watch(job, plan, bytes_read));
@@ -113,21 +112,18 @@ async fn open(
     opened.map_err(|source| Failure::Staged { table: plan.name.clone(), source })
 }
 
-fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Value {
+fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Vec<Identity> {
     let tables = replica.sstables.iter().zip(files);
-    json!({
-        "host_id": replica.host,
-        "table_id": plan.object_id,
-        "clock_offset_millis": replica.clock_offset_millis.to_string(),
-        "sstables": tables.map(|(staged, opened)| identity::of(opened, staged.data.size)).collect::<Vec<_>>(),
-    })
+    let identity =
+        |(staged, opened): (&StagedSsTable, _)| identity::of(&replica.host, &plan.object_id, opened, staged.data.size);
+    tables.map(identity).collect()
 }
 
 /// Collapses on a thread of its own while finished segments are stored.
 async fn write(job: &ConsolidateJob, plan: &Plan, merge: Merge) -> Result<(Vec<SegmentRef>, CollapseStats), Failure> {
     let (sender, receiver) = mpsc::channel(1);
     let thread = tokio::task::spawn_blocking(move || merge.run(&sender));
-    let stored = upload::all(&job.store, &*job.names, receiver).await;
+    let stored = upload::all(&job.store, &job.names, receiver).await;
     let stats = thread.await.map_err(|error| Failure::Thread(error.to_string()))?;
     // A failed upload closes the channel, which ends the thread: its own error is then only the consequence.
     let segments = stored.map_err(|source| Failure::Upload { table: plan.name.clone(), source })?;

@@ -49,6 +49,9 @@ pub enum SchemaError {
     /// It says what its format does not have, or does not say what its format has.
     #[error("the entry's schema is of format {0}, which has last_column_id from 2 on only")]
     LastColumnId(u32),
+    /// The entry holds blocks.
+    #[error("the entry holds blocks, not records")]
+    Blocks,
     /// It has not exactly one table.
     #[error("the entry's schema has {0} tables, not one")]
     Tables(usize),
@@ -127,7 +130,8 @@ impl EntrySchema {
     /// [`SchemaError`].
     pub fn layout(entry: &Entry) -> Result<Arc<Layout>, SchemaError> {
         let table = Arc::new(Self::of_entry(entry)?.table()?);
-        Ok(Arc::new(Layout::new(table, &entry.columns)?))
+        let records = entry.content.records().ok_or(SchemaError::Blocks)?;
+        Ok(Arc::new(Layout::new(table, &records.columns)?))
     }
 }
 

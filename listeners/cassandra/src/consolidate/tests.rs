@@ -5,7 +5,10 @@ mod bench;
 use std::sync::{Arc, Mutex};
 
 use tidemark_cassandra_format::model::{PartitionReader, Unfiltered};
-use tidemark_catalog::entry::{Entry, ObjectLine, Quality};
+use tidemark_catalog::{
+    entry::{Entry, ObjectLine, Quality, ReplicaState},
+    identities,
+};
 use tidemark_listener_core::progress;
 
 use super::*;
@@ -41,6 +44,10 @@ fn all(reader: &mut SegmentReader) -> Vec<(tidemark_cassandra_format::model::Par
     found
 }
 
+fn count(line: &ObjectLine, name: &str) -> u64 {
+    line.figures.count("cassandra", name)
+}
+
 async fn consolidated(bench: &Bench) -> (ObjectLine, Entry) {
     let line = consolidate(bench.job()).await.unwrap();
     let entry = document::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
@@ -57,10 +64,10 @@ async fn three_equal_replicas_become_one_copy() {
         assert_eq!(line.quality, Quality::Cut, "{table}");
         assert!(content(&bench, &entry).await == bench.merged().await, "{table} came back other than it was read");
         let records = verify(&bench.store, &entry, progress::silent()).await.unwrap();
-        assert!(records >= line.totals.rows && records > 0, "{table}");
-        assert_eq!((line.totals.disagreeing_rows, line.totals.not_owned_partitions), (0, 0), "{table}");
-        assert_eq!(entry.replicas.iter().map(|r| r.state.as_str()).collect::<Vec<_>>(), ["captured"; 3]);
-        assert!(line.totals.shipped_bytes > 0 && line.totals.kept_bytes > 0);
+        assert!(records >= line.figures.records && records > 0, "{table}");
+        assert_eq!([count(&line, "disagreeing_rows"), count(&line, "not_owned_partitions")], [0, 0], "{table}");
+        assert_eq!(entry.replicas.iter().map(|r| r.state.to_string()).collect::<Vec<_>>(), ["captured"; 3]);
+        assert!(line.figures.shipped_bytes > 0 && line.figures.kept_bytes() > 0);
     }
 }
 
@@ -73,7 +80,7 @@ async fn files_of_several_formats_in_one_table_become_one_copy() {
     let (line, entry) = consolidated(&mixed).await;
     let found = content(&mixed, &entry).await;
     assert!(found == mixed.merged().await, "mixed files came back other than they were read");
-    assert_eq!(line.totals.disagreeing_rows, 0);
+    assert_eq!(count(&line, "disagreeing_rows"), 0);
     for directory in directories {
         let alone = Bench::of(directory, 1).await.merged().await;
         assert_eq!(shape(&alone), shape(&found), "{directory}");
@@ -104,7 +111,7 @@ async fn what_a_node_does_not_own_is_dropped_and_counted() {
     bench.replicate(1).await;
     let (line, entry) = consolidated(&bench).await;
     let partitions = bench.merged().await.len() as u64;
-    assert_eq!(line.totals.not_owned_partitions, partitions);
+    assert_eq!(count(&line, "not_owned_partitions"), partitions);
     assert!(content(&bench, &entry).await == bench.merged().await);
     assert_eq!(line.quality, Quality::Cut);
 }
@@ -115,7 +122,7 @@ async fn a_node_that_could_not_read_lowers_the_quality_unless_quorum_proves_it()
     bench.make_unreadable(2, "a file is gone");
     let (line, entry) = consolidated(&bench).await;
     assert!(matches!(line.quality, Quality::Degraded { .. }));
-    assert!(entry.replicas.iter().any(|r| r.state == "unreadable: a file is gone"));
+    assert!(entry.replicas.iter().any(|r| r.state.to_string() == "unreadable: a file is gone"));
     bench.declared.repaired = true;
     assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
 }
@@ -126,7 +133,7 @@ async fn an_absent_node_is_recorded() {
     bench.remove(1, "no listener");
     let (line, entry) = consolidated(&bench).await;
     assert!(matches!(&line.quality, Quality::Degraded { ranges } if ranges[0].captured == 2));
-    assert!(entry.replicas.iter().any(|r| r.state == "absent: no listener"));
+    assert!(entry.replicas.iter().any(|r| r.state.to_string() == "absent: no listener"));
     assert_eq!(line.cut.partitions.len(), 2);
 }
 
@@ -159,7 +166,10 @@ async fn a_replica_with_a_damaged_file_is_left_out_and_named_as_an_absent_one_wo
             "{line:?}"
         );
         let record = entry.replicas.iter().find(|r| r.partition == host).unwrap();
-        assert!(record.state.starts_with("unreadable: ") && record.state.contains(file) && record.merged.is_null());
+        let ReplicaState::Unreadable { reason } = &record.state else { panic!("{record:?}") };
+        assert!(reason.contains(file) && record.own.is_null());
+        let merged = identities::read(&bench.store, &entry.content.records().unwrap().merged).await.unwrap();
+        assert!(merged.len() == 2 && merged.iter().all(|identity| identity.partition != host), "{merged:?}");
         assert_eq!(entry.cut.partitions.len(), 2);
         assert!(content(&bench, &entry).await == bench.merged().await);
         bench.declared.repaired = true;
@@ -275,8 +285,22 @@ async fn an_empty_table_has_an_entry_without_ranges() {
     let mut bench = Bench::of("kv", 1).await;
     bench.slices[0].objects[0].files.clear();
     let (line, entry) = consolidated(&bench).await;
-    assert_eq!((line.quality, entry.baseline.len(), entry.totals.rows), (Quality::Cut, 0, 0));
+    assert_eq!((line.quality, bench.ranges(&entry).await.len(), entry.figures.records), (Quality::Cut, 0, 0));
     assert_eq!(verify(&bench.store, &entry, progress::silent()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn figures_that_only_cassandra_knows_are_checked_by_it() {
+    let bench = Bench::of("kv", 1).await;
+    let (_, entry) = consolidated(&bench).await;
+    let mut other = entry.clone();
+    other.figures.own.entry("cassandra".to_owned()).or_default().insert("static_rows".to_owned(), 5);
+    let mut more = entry.clone();
+    more.figures.own.insert("mongodb".to_owned(), Default::default());
+    for strange in [other, more] {
+        let error = verify(&bench.store, &strange, progress::silent()).await.unwrap_err();
+        assert_eq!(error.code, "TM-CASS-0420", "{}", error.message);
+    }
 }
 
 #[tokio::test]
@@ -314,7 +338,7 @@ async fn an_entry_is_not_proven_by_damaged_segments_or_other_figures() {
     let mut bench = Bench::of("kv", 1).await;
     let (_, entry) = consolidated(&bench).await;
     let mut other = entry.clone();
-    other.totals.rows += 1;
+    other.figures.records += 1;
     let error = verify(&bench.store, &other, progress::silent()).await.unwrap_err();
     assert!(error.code == "TM-CASS-0420" && error.message.contains("rows"), "{}", error.message);
     let segment = bench.ranges(&entry).await.remove(0);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use tidemark_catalog::{entry::SegmentRef, stored::StoredRef};
+use tidemark_catalog::{content::SegmentRef, names::Names, stored::StoredRef};
 use tidemark_gateway::upload::{self, UploadOptions};
-use tidemark_listener_core::driver::NameSource;
 use tokio::sync::mpsc;
 
 use crate::segment::{Content, FinishedSegment};
@@ -13,7 +12,7 @@ use crate::segment::{Content, FinishedSegment};
 /// Stores segments until the channel ends, and gives their references in the same order.
 pub(super) async fn all(
     store: &Arc<dyn ObjectStore>,
-    names: &dyn NameSource,
+    names: &Names,
     mut segments: mpsc::Receiver<FinishedSegment>,
 ) -> Result<Vec<SegmentRef>, upload::Error> {
     let mut references = Vec::new();
@@ -25,7 +24,7 @@ pub(super) async fn all(
 
 async fn one(
     store: &Arc<dyn ObjectStore>,
-    names: &dyn NameSource,
+    names: &Names,
     segment: FinishedSegment,
 ) -> Result<SegmentRef, upload::Error> {
     let path = names.segment();
@@ -38,8 +37,8 @@ async fn one(
         }
     };
     Ok(SegmentRef {
-        first: segment.first.bound(),
-        last: segment.last.bound(),
+        first: segment.first.stored(),
+        last: segment.last.stored(),
         stored: StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest },
         records: segment.records,
     })

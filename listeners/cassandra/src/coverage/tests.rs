@@ -64,7 +64,7 @@ fn a_range_whose_replicas_are_not_known_is_degraded_by_name_whatever_was_capture
     let united = Placement::united(&[(&before, &options), (&after, &options)]).unwrap();
     let Quality::Degraded { ranges } = verdict(&united, &["a", "b"], "all", true) else { panic!("proven") };
     let [range] = &ranges[..] else { panic!("{ranges:?}") };
-    assert_eq!((range.after.as_str(), range.through.as_str()), ("0", "10"));
+    assert_eq!(crate::segment::key::tokens(&range.range), Some((0, 10)));
     assert!(range.reason.contains("b (b:9042) is a member to some"), "{}", range.reason);
 }
 
@@ -112,8 +112,8 @@ fn nothing_captured_is_missing() {
 fn neighbours_with_one_verdict_are_one_range() {
     let quality = verdict(&three(), &["a", "b"], "one", true);
     let reason = "not captured: c (c:9042), and writes at level one need not be on the others".to_owned();
-    let (after, through) = (i64::MIN.to_string(), i64::MAX.to_string());
-    let ranges = vec![DegradedRange { after, through, replicas: 3, captured: 2, reason }];
+    let range = crate::segment::key::range(i64::MIN, i64::MAX);
+    let ranges = vec![DegradedRange { range, replicas: 3, captured: 2, reason }];
     assert_eq!(quality, Quality::Degraded { ranges });
 }
 
@@ -125,8 +125,10 @@ fn four() -> Placement {
 
 fn described(quality: &Quality) -> Vec<String> {
     let Quality::Degraded { ranges } = quality else { panic!("{quality:?}") };
-    let describe =
-        |range: &DegradedRange| format!("{}..{}: {}/{}", range.after, range.through, range.captured, range.replicas);
+    let describe = |degraded: &DegradedRange| {
+        let (after, through) = crate::segment::key::tokens(&degraded.range).unwrap();
+        format!("{after}..{through}: {}/{}", degraded.captured, degraded.replicas)
+    };
     ranges.iter().map(describe).collect()
 }
 

@@ -1,7 +1,10 @@
 //! `--where` and `--columns` in a load or a merge: what is not chosen leaves the pieces, which keep their places.
 
 use tidemark_cassandra_format::model::Row;
-use tidemark_catalog::entry::{Entry, ObjectLine, SegmentRef};
+use tidemark_catalog::{
+    content::SegmentRef,
+    entry::{Entry, ObjectLine},
+};
 use tidemark_listener_core::{
     chain::chain,
     check::Line,
@@ -11,6 +14,7 @@ use tidemark_listener_core::{
 use crate::{
     consolidate::EntrySchema,
     restore::feed::{Piece, has_value},
+    segment::SegmentKey,
     undo::select::Selected,
 };
 
@@ -32,12 +36,14 @@ pub(super) fn check(job: &RestoreJob, line: &ObjectLine, entry: &Entry) -> Optio
 }
 
 /// True where the segment may hold chosen partitions.
-pub(super) fn may_hold(selected: &Selected, segment: &SegmentRef) -> bool {
-    let (first, last) = (segment.first.token.parse::<i64>(), segment.last.token.parse::<i64>());
+pub(crate) fn may_hold(selected: &Selected, segment: &SegmentRef) -> bool {
+    let [first, last] = [&segment.first, &segment.last].map(SegmentKey::of_stored);
     let tokens = selected.tokens();
     match (first, last) {
         // The range of tokens excludes its start, but that of the whole ring.
-        (Ok(first), Ok(last)) => first <= tokens.through && (last > tokens.after || tokens.after == i64::MIN),
+        (Some(first), Some(last)) => {
+            first.token <= tokens.through && (last.token > tokens.after || tokens.after == i64::MIN)
+        }
         _ => true,
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_cassandra_format::model::PartitionReader;
-use tidemark_catalog::entry::{Entry, SegmentRef};
+use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_listener_core::{
     chain::chain,
     driver::{Action, Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport},

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tidemark_catalog::{
+    content::{RangePage, SegmentRef},
     document::{self, Document},
-    entry::{Entry, RangePage, SegmentRef},
+    entry::Entry,
     stored::StoredRef,
 };
 use tidemark_gateway::{Stored, blocking::ObjectReader, fetch};
@@ -38,8 +39,9 @@ async fn document<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredR
 /// `TM-REST-0102` where it is missing or another, `TM-REST-0103` where it is not an entry that this build reads.
 pub async fn entry(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<Entry, Error> {
     let entry: Entry = document(store, reference).await?;
-    if !entry.increments.is_empty() {
-        return Err(damaged(reference, &"it has increments, which this build does not restore"));
+    let records = entry.content.records().ok_or_else(|| damaged(reference, &"it holds blocks, not records"))?;
+    if !records.increments.is_empty() || !records.retractions.is_empty() {
+        return Err(damaged(reference, &"it has increments or retractions, which this build does not restore"));
     }
     Ok(entry)
 }
@@ -50,7 +52,7 @@ pub async fn entry(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Resul
 /// As [`entry`].
 pub async fn segments(store: &Arc<dyn ObjectStore>, entry: &Entry) -> Result<Vec<SegmentRef>, Error> {
     let mut found = Vec::new();
-    for page in &entry.baseline {
+    for page in entry.content.records().map_or(&[][..], |records| &records.baseline) {
         let page: RangePage = document(store, page).await?;
         found.extend(page.ranges);
     }

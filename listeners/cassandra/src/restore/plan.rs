@@ -19,6 +19,7 @@ use tidemark_listener_core::{
 use self::release::holds;
 use crate::{
     cluster::KeyspaceSchema,
+    consolidate::counts,
     describe::is_system_keyspace,
     restore::{
         fit,
@@ -190,14 +191,14 @@ impl Planner<'_> {
             Ok(keyspace) => self.restorable(keyspace, target, subject),
         }
         let Ok(name) = ObjectName::new([target.0.clone(), target.1.clone()]) else { return };
-        let totals = item.line.totals;
+        let figures = &item.line.figures;
         self.objects.push(PlannedObject {
             object: item.line.object.clone(),
             target: name,
             entry: entry.clone(),
             action: Action::Load,
-            rows: totals.rows + totals.static_rows,
-            stored_bytes: totals.kept_bytes,
+            rows: figures.records + counts::static_rows(figures),
+            stored_bytes: figures.kept_bytes(),
         });
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use tidemark_cassandra_format::schema::{Column, TableSchema};
-use tidemark_catalog::entry::ColumnId;
+use tidemark_catalog::content::ColumnId;
 
 use self::names::{Names, with_id};
 use super::{SEGMENT_FORMAT, physical::Physical};

@@ -14,7 +14,7 @@ use tidemark_cassandra_format::{
     schema::{ClusteringColumn, Column, TableSchema},
     types::CqlType,
 };
-use tidemark_catalog::entry::ColumnId;
+use tidemark_catalog::content::ColumnId;
 
 pub(crate) use self::values::proper;
 use self::values::{any_value, value};

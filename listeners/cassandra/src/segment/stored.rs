@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use object_store::ObjectStore;
-use tidemark_catalog::{entry::SegmentRef, stored::StoredRef};
+use tidemark_catalog::{content::SegmentRef, stored::StoredRef};
 use tidemark_gateway::{Digest, blocking::ObjectReader};
 use tokio::runtime::Handle;
 

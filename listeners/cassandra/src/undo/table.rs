@@ -21,6 +21,7 @@ use crate::{
         ttl::Lifetimes,
     },
     segment::Layout,
+    segment::key,
     undo::{
         UndoObject,
         compare::Comparison,
@@ -212,19 +213,13 @@ fn at_destination(now: jiff::Timestamp, ahead_millis: i64) -> u32 {
     u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
 }
 
-/// Ranges of the version that are not proven complete. One that goes over the end of the ring is two.
+/// Ranges of the version that are not proven complete; all of it where one of them cannot be read.
 fn degraded(entry: &Entry) -> Vec<Tokens> {
     let Quality::Degraded { ranges } = &entry.quality else { return Vec::new() };
-    let parsed = |range: &DegradedRange| {
-        let (Ok(after), Ok(through)) = (range.after.parse::<i64>(), range.through.parse::<i64>()) else {
-            return vec![Tokens::ALL];
-        };
-        match after < through {
-            true => vec![Tokens { after, through }],
-            false => vec![Tokens { after, through: i64::MAX }, Tokens { after: i64::MIN, through }],
-        }
+    let parsed = |degraded: &DegradedRange| {
+        key::tokens(&degraded.range).map_or(Tokens::ALL, |(after, through)| Tokens { after, through })
     };
-    ranges.iter().flat_map(parsed).collect()
+    ranges.iter().map(parsed).collect()
 }
 
 #[cfg(test)]

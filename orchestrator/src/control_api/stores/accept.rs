@@ -13,9 +13,8 @@ use std::sync::Arc;
 use tidemark_catalog::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    entry::Totals,
     ids::{FencingToken, VersionNumber},
-    manifest::WorstQuality,
+    manifest::{Barrier, Holds},
 };
 use tidemark_gateway::preflight;
 use tidemark_web::api::{AcceptStore, AcceptedStore, Problem};
@@ -121,21 +120,12 @@ async fn fill(api: &Api, known: &StoreRecord, store: &OpenStore, generation: u64
 }
 
 fn draft(api: &Api, (first, last): (VersionNumber, VersionNumber)) -> ManifestDraft {
+    let now = api.with.env.now();
+    let reason = format!("versions {} to {} were lost: the store was accepted as it was at {now}", first.0, last.0);
     ManifestDraft {
         task: format!("accept-{}", api.with.env.id().simple()),
         node: api.with.node.clone(),
-        kind: "none".to_owned(),
-        cut: None,
-        pages: Vec::new(),
-        objects: 0,
-        totals: Totals::default(),
-        worst: WorstQuality::Missing,
-        barrier: Some(format!(
-            "versions {} to {} were lost: the store was accepted as it was at {}",
-            first.0,
-            last.0,
-            api.with.env.now()
-        )),
+        holds: Holds::Barrier(Barrier { reason }),
         in_order: false,
     }
 }

@@ -3,9 +3,9 @@
 use tidemark_catalog::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    entry::{Cut, Totals},
+    entry::Cut,
     ids::FencingToken,
-    manifest::WorstQuality,
+    manifest::{Holds, Version},
 };
 use tidemark_gateway::open;
 
@@ -86,18 +86,9 @@ async fn commit_newer(bucket: &Path) {
     let url = format!("file://{}", bucket.display()).parse().unwrap();
     let store = open::open(&url, None, &open::OpenOptions::default(), &Env::system()).unwrap();
     let at = "2026-01-02T04:00:00Z".parse().unwrap();
-    let draft = ManifestDraft {
-        task: "another".to_owned(),
-        node: "n".to_owned(),
-        kind: "fake".to_owned(),
-        cut: Some(Cut { from: at, through: at, partitions: vec![] }),
-        pages: vec![],
-        objects: 0,
-        totals: Totals::default(),
-        worst: WorstQuality::Cut,
-        barrier: None,
-        in_order: false,
-    };
+    let cut = Some(Cut { from: at, through: at, partitions: vec![] });
+    let holds = Holds::Version(Box::new(Version { cut, ..Version::empty("fake") }));
+    let draft = ManifestDraft { task: "another".to_owned(), node: "n".to_owned(), holds, in_order: false };
     let set = VersionSet::new(store, "src".parse().unwrap(), "daily".parse().unwrap());
     set.commit(draft, &Another, &Env::system()).await.unwrap();
 }

@@ -13,15 +13,17 @@ use tidemark_cassandra_format::{
     sstable::{ReadOptions, SsTableFiles, SsTableReader},
 };
 use tidemark_catalog::{
+    content::{RangePage, SegmentRef},
     document,
-    entry::{Entry, RangePage, SegmentRef},
+    entry::Entry,
     ids::{FencingToken, ObjectName, SourceId},
+    names::Names,
     slice::{Encoding, SliceManifest, SliceObject, StagedFile},
     stored::StoredRef,
 };
 use tidemark_gateway::{Digest, Env};
 use tidemark_listener_core::{
-    driver::{ConsolidateJob, ConsolidateLimits, Declared, NameSource},
+    driver::{ConsolidateJob, ConsolidateLimits, Declared},
     progress,
 };
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,7 @@ pub(crate) struct Bench {
     /// Directories of the table's files below the fixtures.
     directories: Vec<String>,
     counter: Arc<Counter>,
+    names: Arc<Names>,
 }
 
 /// Names by number.
@@ -59,16 +62,6 @@ impl Counter {
         let mut next = self.0.lock().unwrap();
         *next += 1;
         Path::from(format!("{kind}/{next}"))
-    }
-}
-
-impl NameSource for Counter {
-    fn segment(&self) -> Path {
-        self.next("segments")
-    }
-
-    fn page(&self) -> Path {
-        self.next("pages")
     }
 }
 
@@ -91,6 +84,7 @@ impl Bench {
             absent: Vec::new(),
             declared: Declared { write_level: "quorum".to_owned(), repaired: false },
             counter: Arc::default(),
+            names: Arc::new(Names::new("s".parse().unwrap(), FencingToken { generation: 1, revision: 1 })),
         };
         for node in 0..nodes {
             let slice = bench.slice(node).await;
@@ -112,7 +106,7 @@ impl Bench {
             absent: Arc::new(self.absent.clone()),
             previous: None,
             store: self.store.clone(),
-            names: self.counter.clone(),
+            names: self.names.clone(),
             token: FencingToken { generation: 1, revision: 1 },
             declared: self.declared.clone(),
             limits: ConsolidateLimits::default(),
@@ -178,7 +172,7 @@ impl Bench {
     /// The ranges of an entry.
     pub(crate) async fn ranges(&self, entry: &Entry) -> Vec<SegmentRef> {
         let mut ranges = Vec::new();
-        for page in &entry.baseline {
+        for page in &entry.content.records().unwrap().baseline {
             ranges.extend(document::read::<RangePage>(&self.store, page).await.unwrap().ranges);
         }
         ranges

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidemark_catalog::{
-    entry::{Cut, DegradedRange, Totals},
+    entry::{Cut, DegradedRange},
+    figures::Figures,
+    keys::KeyRange,
     stored::StoredRef,
 };
 use tidemark_gateway::Digest;
@@ -66,7 +68,12 @@ fn line() -> ObjectLine {
         cut: Cut { from: Timestamp::UNIX_EPOCH, through: Timestamp::UNIX_EPOCH, partitions: vec![] },
         quality: Quality::Cut,
         topology: None,
-        totals: Totals { rows: 7, static_rows: 1, kept_bytes: 100, ..Totals::default() },
+        figures: Figures {
+            records: 7,
+            kept_new_bytes: 100,
+            own: [("cassandra".to_owned(), [("static_rows".to_owned(), 1)].into())].into(),
+            ..Figures::default()
+        },
         left_out: Vec::new(),
     }
 }
@@ -133,8 +140,12 @@ fn a_good_plan_makes_keyspace_table_and_then_the_index() {
 
 #[test]
 fn what_is_asked_for_is_checked() {
-    let degraded =
-        DegradedRange { after: "0".into(), through: "1".into(), replicas: 3, captured: 1, reason: "x".into() };
+    let degraded = DegradedRange {
+        range: KeyRange { from: None, until: None, text: "all".into() },
+        replicas: 3,
+        captured: 1,
+        reason: "x".into(),
+    };
     let mut custom = keyspace("ks");
     custom.tables[0].columns[1].cql_type = "'org.example.Type'".into();
     let of_degraded = ObjectLine { quality: Quality::Degraded { ranges: vec![degraded] }, ..line() };

@@ -1,0 +1,60 @@
+//! What only Cassandra counts of a table, under its own name among an object's figures.
+
+use std::collections::BTreeMap;
+
+use tidemark_catalog::figures::{Counts, Figures};
+
+use crate::{collapse::CollapseStats, segment::KIND};
+
+/// Partitions with a static row that a reader sees at the cut.
+const STATIC_ROWS: &str = "static_rows";
+
+/// Rows (static ones too) on which owner replicas disagreed although the newest difference is older than the cut.
+const DISAGREEING_ROWS: &str = "disagreeing_rows";
+
+/// Partitions that were dropped because the node that held them did not own them.
+const NOT_OWNED_PARTITIONS: &str = "not_owned_partitions";
+
+/// The counts of a collapse.
+pub(super) fn of(stats: &CollapseStats) -> BTreeMap<String, Counts> {
+    let counts = [
+        (STATIC_ROWS, stats.live_static_rows),
+        (DISAGREEING_ROWS, stats.disagreeing_rows),
+        (NOT_OWNED_PARTITIONS, stats.not_owned_partitions()),
+    ];
+    BTreeMap::from([(KIND.to_owned(), counts.map(|(name, count)| (name.to_owned(), count)).into())])
+}
+
+/// Partitions with a visible static row.
+pub(crate) fn static_rows(figures: &Figures) -> u64 {
+    figures.count(KIND, STATIC_ROWS)
+}
+
+/// What is not as [`of`] writes it; `None` where all is.
+pub(crate) fn strange(figures: &Figures) -> Option<String> {
+    let names = [DISAGREEING_ROWS, NOT_OWNED_PARTITIONS, STATIC_ROWS];
+    let found = |kind: &str| figures.own.get(kind).into_iter().flatten().map(|(name, _)| name.as_str());
+    if figures.own.len() == 1 && found(KIND).eq(names) {
+        return None;
+    }
+    let kinds: Vec<_> = figures.own.keys().map(String::as_str).collect();
+    Some(format!("its own figures are {} of {}", found(KIND).collect::<Vec<_>>().join(", "), kinds.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_counts_than_are_written_are_strange() {
+        let whole = Figures { own: of(&CollapseStats::default()), ..Figures::default() };
+        assert_eq!(strange(&whole), None);
+        assert!(strange(&Figures::default()).is_some());
+        let mut more = whole.clone();
+        more.own.entry(KIND.to_owned()).or_default().insert("more".to_owned(), 1);
+        assert!(strange(&more).unwrap().contains("more"));
+        let mut other = whole;
+        other.own.insert("other".to_owned(), Counts::new());
+        assert!(strange(&other).unwrap().contains("other"));
+    }
+}
