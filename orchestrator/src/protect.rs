@@ -58,6 +58,9 @@ pub struct ProtectSpec {
     pub policy: Policy,
 }
 
+/// What to do about what went wrong, by listener.
+type Hints = BTreeMap<String, String>;
+
 /// What was captured, as it is checkpointed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +69,9 @@ struct Captured {
     slices: Vec<StoredRef>,
     /// Listeners whose partition could not be captured, with the reason.
     absent: Vec<(String, String)>,
+    /// What to do about it, by listener, where that is known.
+    #[serde(default, skip_serializing_if = "Hints::is_empty")]
+    hints: Hints,
     /// True where an earlier run captured it, or a part of it.
     #[serde(skip)]
     resumed: bool,
@@ -119,7 +125,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "quality": quality,
         "objects": version.objects,
         "totals": show_figures(&version.figures),
-        "absent": outcome::absent(&captured.absent),
+        "absent": outcome::absent(&captured.absent, &captured.hints),
         "missing": lists.missing,
         "left_out": lists.left_out,
         "gone_versions": outcome::list(gone.iter().map(|number| json!(number))),

@@ -33,7 +33,8 @@ use tidemark_gateway::{Env, Stored, credentials, fetch, open, pause, store_url::
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
-    listener::{Failure, Listener},
+    failure::Failure,
+    listener::Listener,
     progress::{Progress, ProgressSink},
 };
 use tokio_util::sync::CancellationToken;

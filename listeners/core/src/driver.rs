@@ -20,6 +20,7 @@ use tidemark_catalog::{
 use tidemark_gateway::Env;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::failure::Failure as Error;
 use crate::{check, progress::ProgressSink};
 
 /// A kind of source.
@@ -529,46 +530,4 @@ pub struct Refused {
     pub code: String,
     /// Why.
     pub reason: String,
-}
-
-/// Why a driver's work failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    /// Stable code, `TM-<AREA>-<number>`.
-    pub code: &'static str,
-    /// What happened to what, with its causes.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// True where the same work may succeed later.
-    pub retryable: bool,
-    /// True where it ended because it was told to.
-    pub cancelled: bool,
-    /// True where the other side is there and answered that it failed: that may pass, but nothing is away.
-    pub answered: bool,
-}
-
-impl Error {
-    /// A permanent error.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, retryable: false, cancelled: false, answered: false }
-    }
-
-    /// An error that may go away.
-    pub fn retryable(code: &'static str, message: impl Into<String>) -> Self {
-        Self { retryable: true, ..Self::new(code, message) }
-    }
-
-    /// The work was cancelled.
-    pub fn cancelled() -> Self {
-        Self { cancelled: true, ..Self::new("TM-TASK-0001", "cancelled") }
-    }
-
-    /// The same error with a hint.
-    #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
 }

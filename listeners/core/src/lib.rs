@@ -6,6 +6,7 @@ pub mod chain;
 pub mod check;
 pub mod client;
 pub mod driver;
+pub mod failure;
 pub mod listener;
 pub mod progress;
 pub mod proto;

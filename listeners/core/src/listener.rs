@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     assignment::{Assignment, CheckRequest},
     check,
+    failure::Failure,
     progress::ProgressSink,
 };
 
@@ -32,16 +33,4 @@ pub trait Listener: Send + Sync {
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure>;
-}
-
-/// Why a capture failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// Stable code, for example `TM-CASS-0102`.
-    pub code: &'static str,
-    /// What happened to what, with its causes.
-    pub message: String,
-    /// True where the same assignment may succeed later.
-    pub retryable: bool,
 }

@@ -32,7 +32,8 @@ use tidemark_listener_core::{
         Action, Answers, Asked, ConsolidateJob, Error, IfExists, ListenerSpec, LiveObject, NextStep, PlannedObject,
         RestoreControl, RestoreJob, RestorePlan, RestoreReport, SourceDriver, UndoCounts, UndoInstant,
     },
-    listener::{Failure, Listener},
+    failure::Failure,
+    listener::Listener,
     progress::ProgressSink,
 };
 use tokio::sync::Notify;
@@ -137,21 +138,20 @@ impl Listener for Node {
     ) -> Result<StoredRef, Failure> {
         let node = assignment.id.split('-').rev().nth(1).unwrap();
         if self.unreachable.iter().any(|name| name == node) {
-            let message = "connection refused".to_owned();
-            return Err(Failure { code: "TM-FAKE-0001", message, retryable: true });
+            return Err(Failure::retryable("TM-FAKE-0001", "connection refused").with_hint("start the node"));
         }
         let own = self.snapshot(node, assignment);
         let step = assignment.step.number;
         if self.hang.here(&format!("capture-{step}"), &cancel).await {
             self.snapshots.lock().unwrap().remove(&own);
-            return Err(Failure { code: "TM-FAKE-0006", message: "cancelled".to_owned(), retryable: false });
+            return Err(Failure::new("TM-FAKE-0006", "cancelled"));
         }
         let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
         let name = format!("{}-{step}.json", assignment.token);
         let path = layout::staged(&assignment.source, &assignment.task, node).join(name.as_str());
         let slice = document::write(&store.unwrap(), &path, &slice(assignment, node)).await;
         self.snapshots.lock().unwrap().remove(&own);
-        slice.map_err(|error| Failure { code: "TM-FAKE-0002", message: error.to_string(), retryable: false })
+        slice.map_err(|error| Failure::new("TM-FAKE-0002", error.to_string()))
     }
 }
 

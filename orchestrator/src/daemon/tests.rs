@@ -188,6 +188,7 @@ async fn a_node_that_cannot_be_captured_is_absent_and_the_version_commits() {
         assert_eq!(ended.state, "warnings", "the fake judges a range without n2 as degraded: {ended:?}");
         let absent = ended.result.unwrap()["absent"].clone();
         assert_eq!((&absent["count"], &absent["list"][0]["listener"]), (&json!(1), &json!("n2")));
+        assert_eq!(absent["list"][0]["hint"], "start the node");
         assert_eq!(api.version("src.daily.1").await.unwrap().version.quality, "degraded");
     })
     .await;

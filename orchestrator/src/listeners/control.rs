@@ -156,7 +156,7 @@ fn reply(message: Message) -> Option<(String, Reply)> {
         Message::Hello(_) => return None,
         Message::Progress(p) => (p.id, Reply::Progress { phase: p.phase, done: p.bytes_done, total: p.bytes_total }),
         Message::Finished(f) => (f.id, Reply::Finished(f.slice)),
-        Message::Failed(f) => (f.id, Reply::Failed { code: f.code, message: f.message, retryable: f.retryable }),
+        Message::Failed(f) => (f.id, Reply::Failed(f.failure.unwrap_or_default().into())),
         Message::Checked(c) => (c.id, Reply::Checked(c.json)),
     })
 }

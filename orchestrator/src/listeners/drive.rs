@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tidemark_catalog::stored::StoredRef;
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
-    check,
+    check, failure,
     progress::{Progress, ProgressSink},
     proto::{self, to_listener},
 };
@@ -96,10 +96,9 @@ async fn capture_once(
                 progress(Progress { phase, done, total, unit: "bytes".to_owned() });
             }
             Ok(Reply::Finished(json)) => return finished(key, &json),
-            Ok(Reply::Failed { code, message, retryable }) => {
-                let failure = Failure::of(&code, format!("listener {}: {message}", key.listener), retryable);
-                let failure = failure.by_absence_of("source");
-                return if retryable { Try::Failed(failure) } else { Try::GivenUp(failure) };
+            Ok(Reply::Failed(failure)) => {
+                let failure = failed(key, failure);
+                return if failure.retryable { Try::Failed(failure) } else { Try::GivenUp(failure) };
             }
             Ok(Reply::Checked(_)) => {}
             Err(failure) => return Try::Failed(failure),
@@ -112,6 +111,13 @@ fn finished(key: &Key, json: &str) -> Try<StoredRef> {
         Ok(slice) => Try::Done(slice),
         Err(error) => Try::GivenUp(unreadable(key, &error)),
     }
+}
+
+/// A listener's failure in the daemon's words; where it may go away and nobody answered, the source is away.
+fn failed(key: &Key, failure: failure::Failure) -> Failure {
+    let (message, answered) = (format!("listener {}: {}", key.listener, failure.message), failure.answered);
+    let failure = Failure::from(failure::Failure { message, ..failure });
+    if answered { failure } else { failure.by_absence_of("source") }
 }
 
 fn unreadable(key: &Key, error: &serde_json::Error) -> Failure {
@@ -132,8 +138,10 @@ pub(super) async fn check(
     let (session, mut replies) = send(registry, config, &key, &id, message).await?;
     let answer = async {
         loop {
-            if let Reply::Checked(json) = next(config, &key, &session, &mut replies).await? {
-                return serde_json::from_str(&json).map_err(|error| unreadable(&key, &error));
+            match next(config, &key, &session, &mut replies).await? {
+                Reply::Checked(json) => return serde_json::from_str(&json).map_err(|error| unreadable(&key, &error)),
+                Reply::Failed(failure) => return Err(failed(&key, failure)),
+                _ => {}
             }
         }
     };

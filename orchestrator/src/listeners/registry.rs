@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tidemark_listener_core::proto::{ToListener, to_listener};
+use tidemark_listener_core::{
+    failure::Failure,
+    proto::{ToListener, to_listener},
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -26,8 +29,8 @@ pub(super) enum Reply {
     Progress { phase: String, done: u64, total: u64 },
     /// A capture is done; JSON of the slice's reference.
     Finished(String),
-    /// A capture failed.
-    Failed { code: String, message: String, retryable: bool },
+    /// It failed.
+    Failed(Failure),
     /// A check is done; JSON of its lines.
     Checked(String),
 }

@@ -15,7 +15,8 @@ use tidemark_listener_core::{
     check,
     client::{self, Token},
     driver::ListenerSpec,
-    listener::{self, Listener},
+    failure,
+    listener::Listener,
     progress::{Progress, ProgressSink, silent},
 };
 use tokio::net::TcpListener;
@@ -70,7 +71,7 @@ impl Launcher for Dying {
 }
 
 /// What the fake does with an assignment.
-type Captures = Box<dyn Fn(&Assignment) -> Result<StoredRef, listener::Failure> + Send + Sync>;
+type Captures = Box<dyn Fn(&Assignment) -> Result<StoredRef, failure::Failure> + Send + Sync>;
 
 struct Fake {
     captures: Captures,
@@ -92,7 +93,7 @@ impl Listener for Fake {
         assignment: &Assignment,
         progress: ProgressSink,
         cancel: CancellationToken,
-    ) -> Result<StoredRef, listener::Failure> {
+    ) -> Result<StoredRef, failure::Failure> {
         progress(Progress { phase: "upload".to_owned(), done: 1, total: 2, unit: "bytes".to_owned() });
         if self.hangs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             self.working.notify_one();
@@ -100,8 +101,7 @@ impl Listener for Fake {
             // As nodetool does, giving a snapshot back takes a while.
             tokio::task::yield_now().await;
             self.given_back.store(true, Ordering::SeqCst);
-            let message = "cancelled".to_owned();
-            return Err(listener::Failure { code: "TM-TASK-0001", message, retryable: false });
+            return Err(failure::Failure::cancelled());
         }
         (self.captures)(assignment)
     }
@@ -191,11 +191,12 @@ async fn a_permanent_failure_is_not_tried_again() {
     let counter = Arc::clone(&tries);
     let captures = Box::new(move |_: &Assignment| {
         counter.fetch_add(1, Ordering::SeqCst);
-        Err(listener::Failure { code: "TM-FAKE-0001", message: "no".to_owned(), retryable: false })
+        Err(failure::Failure::new("TM-FAKE-0001", "no").with_hint("ask nicely"))
     });
     let failure = bench(0, captures).await.capture(&target(), assignment, silent(), Stop::default()).await;
     let failure = failure.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.message.as_str()), ("TM-FAKE-0001", "listener n1: no"));
+    assert_eq!(failure.hint.as_deref(), Some("ask nicely"));
     assert_eq!(tries.load(Ordering::SeqCst), 1);
 }
 

@@ -17,7 +17,7 @@ use tidemark_listener_core::{
     progress::{self, Progress, ProgressSink},
 };
 
-use super::{Captured, Job, scope};
+use super::{Captured, Hints, Job, scope};
 use crate::{
     errors, generation,
     listeners::{Stop, Target},
@@ -42,6 +42,9 @@ struct Steps {
     answers: Vec<Answers>,
     /// Listeners that did not answer a step, with the reason; they are asked no more.
     absent: Vec<(String, String)>,
+    /// What to do about it, by listener, where that is known.
+    #[serde(default, skip_serializing_if = "Hints::is_empty")]
+    hints: Hints,
 }
 
 /// What all listeners of a step have in common.
@@ -86,7 +89,8 @@ impl Job<'_> {
             };
             if ships {
                 let slices = answers.into_values().collect();
-                return Ok(Captured { slices, absent: steps.absent, notes: asked.notes, resumed });
+                let Steps { absent, hints, .. } = steps;
+                return Ok(Captured { slices, absent, hints, notes: asked.notes, resumed });
             }
             steps.answers.push(answers);
             self.context.checkpoints.save(STEPS, &steps).await?;
@@ -144,7 +148,7 @@ impl Job<'_> {
         let ask = |spec: &ListenerSpec| asked.asks.get(&spec.id).cloned().unwrap_or(Value::Null);
         let works: Vec<_> = present.iter().map(|spec| self.capture(spec, ask(spec), &together).boxed()).collect();
         let outcomes = join_all(works).await;
-        sort_out(present.into_iter().map(|spec| spec.id.clone()).zip(outcomes), &mut steps.absent)
+        sort_out(present.into_iter().map(|spec| spec.id.clone()).zip(outcomes), steps)
     }
 
     /// Tasks of this source that are not done, where this daemon knows all of them: where no newer one has attached to the
@@ -196,10 +200,10 @@ impl Job<'_> {
     }
 }
 
-/// Answers, and absences added to `absent`; a failure where there is no answer at all.
+/// Answers, and absences added to `steps`; a failure where there is no answer at all.
 fn sort_out(
     outcomes: impl IntoIterator<Item = (String, Result<StoredRef, Failure>)>,
-    absent: &mut Vec<(String, String)>,
+    steps: &mut Steps,
 ) -> Result<Answers, Failure> {
     let mut answers = Answers::new();
     let (mut retryable, mut cancelled, mut away) = (false, false, None);
@@ -211,22 +215,23 @@ fn sort_out(
                 retryable |= failure.retryable;
                 away = away.or_else(|| failure.away.clone());
                 cancelled |= failure.cancelled;
-                absent.push((listener, failure.to_string()));
+                steps.hints.extend(failure.hint.clone().map(|hint| (listener.clone(), hint)));
+                steps.absent.push((listener, failure.to_string()));
             }
         }
     }
     match answers.is_empty() {
         _ if cancelled => Err(Failure::cancelled()),
-        true => Err(nothing(absent, retryable, away)),
+        true => Err(nothing(steps, retryable, away)),
         false => Ok(answers),
     }
 }
 
-fn nothing(absent: &[(String, String)], retryable: bool, away: Option<String>) -> Failure {
-    let first = absent.first().map_or("", |(_, reason)| reason.as_str());
-    let words = format!("no partition could be captured; {}, the first of {}", first, absent.len());
-    Failure { away, ..Failure::of("TM-PROT-0001", words, retryable) }
-        .with_hint("tidemark source test shows what each listener needs")
+fn nothing(steps: &Steps, retryable: bool, away: Option<String>) -> Failure {
+    let (listener, reason) = steps.absent.first().map_or(("", ""), |(id, reason)| (id.as_str(), reason.as_str()));
+    let words = format!("no partition could be captured; {}, the first of {}", reason, steps.absent.len());
+    let hint = steps.hints.get(listener).map_or("tidemark source test shows what each listener needs", String::as_str);
+    Failure { away, ..Failure::of("TM-PROT-0001", words, retryable) }.with_hint(hint)
 }
 
 /// Adds up the progress of all listeners.
@@ -266,25 +271,40 @@ mod tests {
 
     #[test]
     fn a_partition_that_cannot_be_captured_is_absent_with_its_reason() {
-        let mut absent = Vec::new();
-        let both = outcomes(vec![Ok(slice()), Err(Failure::permanent("TM-X-0001", "down"))]);
-        let answers = sort_out(both, &mut absent).unwrap();
+        let mut steps = Steps::default();
+        let both = outcomes(vec![Ok(slice()), Err(Failure::permanent("TM-X-0001", "down").with_hint("start it"))]);
+        let answers = sort_out(both, &mut steps).unwrap();
         assert_eq!(answers, Answers::from([("a".to_owned(), slice())]));
-        assert_eq!(absent, [("b".to_owned(), "TM-X-0001: down".to_owned())]);
+        assert_eq!(steps.absent, [("b".to_owned(), "TM-X-0001: down".to_owned())]);
+        assert_eq!(steps.hints, Hints::from([("b".to_owned(), "start it".to_owned())]));
     }
 
     #[test]
     fn nothing_captured_is_a_failure_that_is_retried_where_one_of_them_may_be() {
         let down = |retryable| Err(Failure::of("TM-X-0001", "down", retryable));
-        let failure = sort_out(outcomes(vec![down(false), down(true)]), &mut Vec::new()).unwrap_err();
+        let failure = sort_out(outcomes(vec![down(false), down(true)]), &mut Steps::default()).unwrap_err();
         assert!(failure.retryable);
-        let failure = sort_out(outcomes(vec![down(false)]), &mut Vec::new()).unwrap_err();
+        let failure = sort_out(outcomes(vec![down(false)]), &mut Steps::default()).unwrap_err();
         assert!(!failure.retryable && failure.message.contains("down"));
+        assert!(failure.hint.is_some_and(|hint| hint.contains("source test")));
+    }
+
+    #[test]
+    fn nothing_captured_hints_at_what_its_first_listener_needs() {
+        let down = || Err(Failure::retryable("TM-X-0001", "down").with_hint("start it"));
+        let failure = sort_out(outcomes(vec![down(), down()]), &mut Steps::default()).unwrap_err();
+        assert_eq!(failure.hint.as_deref(), Some("start it"));
+    }
+
+    #[test]
+    fn a_checkpoint_without_hints_is_read() {
+        let steps: Steps = serde_json::from_str(r#"{"answers": [], "absent": [["b", "down"]]}"#).unwrap();
+        assert!(steps.hints.is_empty());
     }
 
     #[test]
     fn a_cancelled_listener_cancels_all() {
         let both = outcomes(vec![Ok(slice()), Err(Failure::cancelled())]);
-        assert!(sort_out(both, &mut Vec::new()).unwrap_err().cancelled);
+        assert!(sort_out(both, &mut Steps::default()).unwrap_err().cancelled);
     }
 }

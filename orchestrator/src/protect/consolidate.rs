@@ -68,7 +68,7 @@ impl Job<'_> {
             Ok(line) => Ok(line),
             Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of("store")),
             Err(error) => {
-                tracing::error!(source_id = %self.source_id, %object, code = error.code, %error, "object is missing from the version");
+                tracing::error!(source_id = %self.source_id, %object, code = %error.code, %error, "object is missing from the version");
                 missing(object, &inputs.slices, &error)
             }
         }
@@ -122,7 +122,7 @@ fn missing(object: &ObjectName, slices: &[SliceManifest], error: &driver::Error)
     let from = partitions.iter().map(|p| p.started).min();
     let through = partitions.iter().map(|p| p.finished).max();
     let (Some(from), Some(through)) = (from, through) else {
-        return Err(Failure::permanent(error.code, error.message.clone()));
+        return Err(Failure::permanent(&error.code, error.message.clone()));
     };
     Ok(ObjectLine {
         object: object.clone(),

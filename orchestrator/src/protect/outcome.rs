@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tidemark_catalog::entry::{ObjectLine, Quality};
 
+use super::Hints;
 use crate::tasks::Failure;
 
 /// Most bytes of a list: the record of a task, with four of them, must fit into a value of the coordinator.
@@ -33,9 +34,12 @@ pub(super) fn lists(lines: &[ObjectLine]) -> Lists {
     Lists { missing: list(missing(lines).into_iter().map(missed)), left_out: list(left_out) }
 }
 
-/// The list of listeners that did not answer.
-pub(super) fn absent(absent: &[(String, String)]) -> Value {
-    list(absent.iter().map(|(listener, reason)| json!({ "listener": listener, "reason": short(reason) })))
+/// The list of listeners that did not answer; with `hint` where one is known.
+pub(super) fn absent(absent: &[(String, String)], hints: &Hints) -> Value {
+    list(absent.iter().map(|(listener, reason)| match hints.get(listener) {
+        Some(hint) => json!({ "listener": listener, "reason": short(reason), "hint": short(hint) }),
+        None => json!({ "listener": listener, "reason": short(reason) }),
+    }))
 }
 
 /// A version in which nothing could be kept is not one.
@@ -131,8 +135,9 @@ mod tests {
     #[test]
     fn listeners_that_did_not_answer_are_counted_and_listed_as_far_as_they_fit() {
         let absent: Vec<_> = (0..1000).map(|n| (format!("10.0.0.{n}:9042"), "refused ".repeat(500))).collect();
-        let listed = super::absent(&absent);
+        let listed = super::absent(&absent, &Hints::from([("10.0.0.1:9042".to_owned(), "start it".to_owned())]));
         assert_eq!((&listed["count"], &listed["list"][1]["listener"]), (&json!(1000), &json!("10.0.0.1:9042")));
+        assert_eq!((&listed["list"][1]["hint"], &listed["list"][0]["hint"]), (&json!("start it"), &Value::Null));
         assert!(listed.to_string().len() < LIST_BYTES + 100, "{}", listed.to_string().len());
         let numbers = list((0..100_000).map(|number: u64| json!(number)));
         assert!(numbers["count"] == 100_000 && numbers.to_string().len() < LIST_BYTES + 100);

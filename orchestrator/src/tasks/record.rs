@@ -193,7 +193,7 @@ impl Failure {
 impl From<driver::Error> for Failure {
     fn from(error: driver::Error) -> Self {
         let driver::Error { code, message, hint, retryable, cancelled, answered: _ } = error;
-        let (code, message) = (code.to_owned(), bounded(message));
+        let (code, message, hint) = (code.into_owned(), bounded(message), hint.map(bounded));
         Self { code, message, hint, retryable, cancelled, details: None, away: None }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use object_store::path::Path;
 use tidemark_catalog::document;
 use tidemark_gateway::{fetch, open, store_url, upload};
-use tidemark_listener_core::{chain::chain, listener::Failure};
+use tidemark_listener_core::{chain::chain, failure::Failure};
 
 use super::nodetool;
 use crate::{connect, describe};
@@ -156,6 +156,28 @@ impl Error {
         }
     }
 
+    /// What to do about it, where something is to be done.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::StoreUrl(_) | Self::OpenStore(_) => "tidemark store test shows whether the store can be opened",
+            Self::Pattern(_) => "correct the policy's objects",
+            Self::Connect(source) => source.hint(),
+            Self::Describe(source) => source.hint(),
+            Self::Nodetool(_) => "see that the command runs as the listener's user and reaches this node's JMX port",
+            Self::Ring(_) => "see that nodetool reaches this node's JMX port, and what nodetool ring prints",
+            Self::Ask(_) => "install the listener of the daemon's version beside tidemarkd",
+            Self::SnapshotGone { .. } => "run the policy again; somebody else removes snapshots of this node",
+            Self::ReadStage(_) | Self::ListStage { .. } | Self::WriteStage(_) | Self::WriteDocument(_) => {
+                "see that the store is reachable from this host, and that the listener's credentials may put, get and list"
+            }
+            Self::ReadFile { .. } | Self::FileSize { .. } => "see to the node's disk and to the rights of the listener",
+            Self::StagedDocument(_) | Self::StagedOther { .. } | Self::StagedSize { .. } => {
+                "run the policy again; somebody else writes below the source's staged names"
+            }
+            Self::Task(_) | Self::Cancelled => return None,
+        })
+    }
+
     /// True where no later run of the task can use its snapshot. Where nodetool itself fails there is no use in calling it.
     pub(super) fn ends_task(&self) -> bool {
         !self.is_retryable() && !matches!(self, Self::Nodetool(_))
@@ -169,7 +191,8 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: error.code(), message: chain(&error), retryable: error.is_retryable() }
+        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), chain(&error)) };
+        Self { hint: error.hint().map(str::to_owned), ..failure }
     }
 }
 
@@ -193,7 +216,7 @@ mod tests {
     fn a_failure_carries_code_and_causes() {
         let source = std::io::Error::other("disk fell out");
         let failure = Failure::from(Error::ReadFile { path: "/data/f".into(), source });
-        assert_eq!((failure.code, failure.message.as_str()), ("TM-CASS-0111", "read /data/f: disk fell out"));
-        assert!(!failure.retryable);
+        assert_eq!((failure.code.as_ref(), failure.message.as_str()), ("TM-CASS-0111", "read /data/f: disk fell out"));
+        assert!(!failure.retryable && failure.hint.is_some());
     }
 }

@@ -216,9 +216,9 @@ mod tests {
             let mut checkpoint = Checkpoint::start(&plan(1));
             change(&mut checkpoint);
             checkpoint.refuse_dropped(&plan(1), |_| true).unwrap();
-            checkpoint.refuse_dropped(&plan(1), |_| false).err().map(|e| (e.code, e.message))
+            checkpoint.refuse_dropped(&plan(1), |_| false).err().map(|e| (e.code.into_owned(), e.message))
         };
-        let dropped = Some(("TM-REST-0501", "to/t was dropped since this restore filled it".to_owned()));
+        let dropped = Some(("TM-REST-0501".to_owned(), "to/t was dropped since this restore filled it".to_owned()));
         assert_eq!(refused(|_| {}), None);
         assert_eq!(refused(|c| c.mark.partition = 1), dropped);
         assert_eq!(refused(|c| c.reach.partition = 1), dropped);

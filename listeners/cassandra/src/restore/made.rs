@@ -44,7 +44,7 @@ impl Failed {
     pub fn take(&mut self, table: &(String, String)) -> Option<Error> {
         let own = self.tables.remove(table)?;
         let needed = self.keyspaces.get(&table.0);
-        Some(needed.map_or(own, |e| Error { hint: e.hint.clone(), ..Error::new(e.code, e.message.clone()) }))
+        Some(needed.map_or(own, |e| Error { hint: e.hint.clone(), ..Error::new(e.code.clone(), e.message.clone()) }))
     }
 
     /// True where the keyspace could not be made.

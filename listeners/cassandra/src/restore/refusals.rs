@@ -47,7 +47,7 @@ impl Refusals {
             return Err(error);
         }
         let reason = error.message.chars().take(REASON).collect();
-        let refused = Refused { object, key, code: error.code.to_owned(), reason };
+        let refused = Refused { object, key, code: error.code.to_string(), reason };
         let mut kept = self.kept();
         // A piece is done again after a failure or a restart.
         let known = kept.named.iter().any(|r| (&r.object, &r.key) == (&refused.object, &refused.key));
@@ -79,7 +79,7 @@ impl Refusals {
         let first = kept.first.as_ref();
         let reason = first.map(|e| e.message.clone()).or_else(|| kept.named.first().map(|r| r.reason.clone()));
         let message = format!("nothing could be written: {}", reason.unwrap_or_default());
-        let error = Error::new(first.map_or("TM-REST-0404", |e| e.code), message);
+        let error = Error::new(first.map_or("TM-REST-0404".into(), |e| e.code.clone()), message);
         Error { hint: first.and_then(|e| e.hint.clone()), ..error }
     }
 
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(named.len(), REFUSED_NAMED);
         assert_eq!((named[0].key.as_deref(), named[0].object.to_string()), (Some("row 0"), "ks/t".to_owned()));
         let nothing = refusals.nothing_written();
-        assert_eq!((nothing.code, nothing.message.contains("row 0: no form")), ("TM-REST-0302", true));
+        assert_eq!((nothing.code.as_ref(), nothing.message.contains("row 0: no form")), ("TM-REST-0302", true));
     }
 
     #[test]

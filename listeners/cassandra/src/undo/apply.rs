@@ -237,7 +237,7 @@ mod tests {
         let of =
             |is_strict| refused(&fix, Error::new("TM-REST-0304", "too large"), is_strict, || "ks/t: pk = 1".to_owned());
         let error = of(true).unwrap_err();
-        assert_eq!((error.code, error.message.as_str()), ("TM-REST-0304", "ks/t: pk = 1: too large"));
+        assert_eq!((error.code.as_ref(), error.message.as_str()), ("TM-REST-0304", "ks/t: pk = 1: too large"));
         assert_eq!(of(false).unwrap().1.message, "too large");
     }
 }

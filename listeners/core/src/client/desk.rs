@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assignment::{Assignment, CheckRequest},
-    listener::{Failure, Listener},
+    failure::Failure,
+    listener::Listener,
     progress::Progress,
     proto::{self, ToListener, from_listener::Message, to_listener},
 };
@@ -170,16 +171,16 @@ impl Desk {
 }
 
 fn panicked() -> Failure {
-    Failure {
-        code: PANICKED,
-        message: "the capture ended in a panic; the listener's log has it".into(),
-        retryable: true,
-    }
+    Failure::retryable(PANICKED, "the capture ended in a panic; the listener's log has it")
 }
 
 fn bad_message(id: String, error: &serde_json::Error) -> Message {
     let message = format!("the listener cannot read the message {id}: {error}");
-    Message::Failed(proto::Failed { id, code: BAD_MESSAGE.to_owned(), message, retryable: false })
+    failed(id, Failure::new(BAD_MESSAGE, message))
+}
+
+fn failed(id: String, failure: Failure) -> Message {
+    Message::Failed(proto::Failed { id, failure: Some(failure.into()) })
 }
 
 fn answer(id: String, outcome: Result<StoredRef, Failure>) -> Message {
@@ -188,8 +189,6 @@ fn answer(id: String, outcome: Result<StoredRef, Failure>) -> Message {
             let slice = serde_json::to_string(&slice).expect("a reference is plain text and always serialises");
             Message::Finished(proto::Finished { id, slice })
         }
-        Err(Failure { code, message, retryable }) => {
-            Message::Failed(proto::Failed { id, code: code.to_owned(), message, retryable })
-        }
+        Err(failure) => failed(id, failure),
     }
 }

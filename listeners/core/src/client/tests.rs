@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     assignment::{Assignment, CaptureLimits, CheckRequest, Step},
     check,
-    listener::Failure,
+    failure::Failure,
     progress::{Progress, ProgressSink},
     proto::{
         self,
@@ -41,6 +41,14 @@ impl Attached {
                 from_listener::Message::Progress(_) => {}
                 other => return other,
             }
+        }
+    }
+
+    /// The failure that comes next, and whose it is.
+    async fn hear_failure(&mut self) -> (String, Failure) {
+        match self.hear_result().await {
+            from_listener::Message::Failed(proto::Failed { id, failure: Some(failure) }) => (id, failure.into()),
+            other => panic!("not a failure: {other:?}"),
         }
     }
 
@@ -98,7 +106,7 @@ impl Listener for Patient {
         self.started.notify_one();
         tokio::select! {
             () = self.go.notified() => Ok(slice()),
-            () = cancel.cancelled() => Err(Failure { code: "TM-TASK-0001", message: "cancelled".into(), retryable: false }),
+            () = cancel.cancelled() => Err(Failure::cancelled().with_hint("ask again")),
         }
     }
 }
@@ -218,8 +226,9 @@ async fn a_cancelled_capture_says_so() {
     control.say(assign("a-1")).await;
     bench.listener.started.notified().await;
     control.say(to_listener::Message::Cancel(proto::Cancel { id: "a-1".into() })).await;
-    let from_listener::Message::Failed(failed) = control.hear_result().await else { panic!("a failure") };
-    assert_eq!((failed.id.as_str(), failed.code.as_str(), failed.retryable), ("a-1", "TM-TASK-0001", false));
+    let (id, failure) = control.hear_failure().await;
+    assert_eq!((id.as_str(), failure.code.as_ref(), failure.retryable), ("a-1", "TM-TASK-0001", false));
+    assert_eq!(failure.hint.as_deref(), Some("ask again"));
     bench.end(control).await;
 }
 
@@ -229,8 +238,8 @@ async fn a_message_that_cannot_be_read_is_answered() {
     let mut control = bench.attached().await;
     let message = proto::Assignment { id: "a-9".into(), json: "{".into() };
     control.say(to_listener::Message::Assignment(message)).await;
-    let from_listener::Message::Failed(failed) = control.hear_result().await else { panic!("a failure") };
-    assert_eq!((failed.id.as_str(), failed.retryable), ("a-9", false));
+    let (id, failure) = control.hear_failure().await;
+    assert_eq!((id.as_str(), failure.retryable), ("a-9", false));
     bench.end(control).await;
 }
 
