@@ -39,7 +39,7 @@ pub use registry::{Key, Registry};
 pub struct ListenerConfig {
     /// From the start of the process to its hello.
     pub attach_timeout: Duration,
-    /// Longest silence of a listener that works.
+    /// Longest silence of a listener that works: it is heard of every half second, however long its work takes.
     pub silence_timeout: Duration,
     /// Longest preflight check.
     pub check_timeout: Duration,
@@ -54,11 +54,11 @@ pub struct ListenerConfig {
 }
 
 impl Default for ListenerConfig {
-    /// 20 s to attach, 5 min of silence, 60 s to check, 20 s to cancel, 5 s to stop, 4 failures, first wait 1 s.
+    /// 20 s to attach, 1 min of silence, 60 s to check, 20 s to cancel, 5 s to stop, 4 failures, first wait 1 s.
     fn default() -> Self {
         Self {
             attach_timeout: Duration::from_secs(20),
-            silence_timeout: Duration::from_secs(300),
+            silence_timeout: Duration::from_secs(60),
             check_timeout: Duration::from_secs(60),
             cancel_timeout: Duration::from_secs(20),
             stop_timeout: Duration::from_secs(5),

@@ -16,7 +16,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -61,9 +60,6 @@ pub use shipment::{TakenSnapshot, ship_taken};
 use snapshot::SnapshotRecord;
 pub(crate) use steps::next_step;
 use steps::{Answer, Ask, Ship};
-
-/// How often a step that takes long says that it goes on.
-const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// The node that a listener captures, and what opens it and the store.
 #[derive(Clone, Debug)]
@@ -195,8 +191,8 @@ impl Run<'_> {
         let place = self.place(session, &tag);
         let answer = match ask {
             Ask::Take { tables } => {
-                let taken = self.telling("flush and snapshot", snapshot::take(&place, &patterns, tables)).await?;
-                Answer::Take(taken)
+                self.tell("flush and snapshot");
+                Answer::Take(snapshot::take(&place, &patterns, tables).await?)
             }
             _ => {
                 if self.assignment.step.number == 0 {
@@ -285,18 +281,6 @@ impl Run<'_> {
 
     fn strange(&self, stage: &Stage, step: u32) -> Error {
         Error::StagedOther { path: stage.path(&step_name(step)) }
-    }
-
-    /// Tells the phase for as long as `work` goes on: it may say nothing itself for longer than a listener may be silent.
-    async fn telling<T>(&self, phase: &str, work: impl Future<Output = T>) -> T {
-        let mut ticks = tokio::time::interval(TELL_EVERY);
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = ticks.tick() => self.tell(phase),
-            }
-        }
     }
 
     async fn connect(&self) -> Result<Session, Error> {

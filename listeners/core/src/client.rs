@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tidemark_catalog::ids::SourceId;
 use tidemark_gateway::Env;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -35,8 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence after which the other side is asked whether it is there, and the longest wait for its answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How often progress is told.
-const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+/// How often work that goes on is told of, whether or not it moved.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Messages that wait to be sent.
 const OUTBOX: usize = 16;
@@ -255,7 +255,8 @@ async fn serve(
     stop: &CancellationToken,
 ) -> Result<End, Error> {
     tracing::info!(control = %config.control, listener = %config.listener, "attached");
-    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let step = tokio::select! {
             () = stop.cancelled() => Step::Stop,
@@ -273,7 +274,7 @@ async fn serve(
             }
             Step::Heard(Ok(Some(message))) => desk.take(message),
             Step::Done(event) => desk.done(event),
-            Step::Tick => desk.progress(),
+            Step::Tick => desk.tick(),
         };
         for message in answers {
             if wire.outbox.send(FromListener { message: Some(message) }).await.is_err() {

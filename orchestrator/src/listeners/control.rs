@@ -145,18 +145,21 @@ async fn read(registry: &Registry, session: &Session, mut incoming: Streaming<Fr
             message = incoming.message() => message,
         };
         let Ok(Some(FromListener { message })) = message else { return };
-        if let Some((id, reply)) = message.and_then(reply) {
+        for (id, reply) in message.map(replies).unwrap_or_default() {
             registry.deliver(&id, reply).await;
         }
     }
 }
 
-fn reply(message: Message) -> Option<(String, Reply)> {
-    Some(match message {
-        Message::Hello(_) => return None,
+/// What a message says, by the work that it is about.
+fn replies(message: Message) -> Vec<(String, Reply)> {
+    let one = match message {
+        Message::Hello(_) => return Vec::new(),
+        Message::Heartbeat(beat) => return beat.ids.into_iter().map(|id| (id, Reply::Alive)).collect(),
         Message::Progress(p) => (p.id, Reply::Progress { phase: p.phase, done: p.bytes_done, total: p.bytes_total }),
         Message::Finished(f) => (f.id, Reply::Finished(f.slice)),
         Message::Failed(f) => (f.id, Reply::Failed(f.failure.unwrap_or_default().into())),
         Message::Checked(c) => (c.id, Reply::Checked(c.json)),
-    })
+    };
+    vec![one]
 }

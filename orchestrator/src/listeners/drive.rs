@@ -100,7 +100,7 @@ async fn capture_once(
                 let failure = failed(key, failure);
                 return if failure.retryable { Try::Failed(failure) } else { Try::GivenUp(failure) };
             }
-            Ok(Reply::Checked(_)) => {}
+            Ok(Reply::Alive | Reply::Checked(_)) => {}
             Err(failure) => return Try::Failed(failure),
         }
     }
@@ -181,6 +181,48 @@ fn detached(key: &Key) -> Failure {
     Failure::retryable("TM-LIST-0003", format!("listener {} went away while it worked", key.listener))
 }
 
+/// Longer than many ticks of a listener that is well, however long its work takes.
 fn silent(key: &Key, bound: Duration) -> Failure {
     Failure::retryable("TM-LIST-0005", format!("listener {} said nothing for {} s", key.listener, bound.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_gateway::Digest;
+    use tidemark_listener_core::progress::silent;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::listeners::tests::assignment;
+
+    /// Longer than the silence that is borne: what comes of a capture that lasts so long, with or without heartbeats.
+    async fn captured(beats: bool) -> Result<StoredRef, Failure> {
+        let registry = Arc::new(Registry::default());
+        let key = Key { source: "src".to_owned(), listener: "n1".to_owned() };
+        let _expected = registry.expect_listener(key.clone());
+        let (outbox, mut sent) = mpsc::channel(4);
+        registry.attach(&key, "1", outbox).unwrap();
+        let silence_timeout = Duration::from_millis(100);
+        let config = ListenerConfig { silence_timeout, max_failures: 1, ..ListenerConfig::default() };
+        let listener = async {
+            sent.recv().await;
+            let mut ticks = tokio::time::interval(silence_timeout / 5);
+            for _ in 0..15 {
+                ticks.tick().await;
+                if beats {
+                    registry.deliver("t-1", Reply::Alive).await;
+                }
+            }
+            let slice = StoredRef { key: "k".to_owned(), size: 1, digest: Digest::of(b"1") };
+            registry.deliver("t-1", Reply::Finished(serde_json::to_string(&slice).unwrap())).await;
+        };
+        // In this order a machine that stalls does not let the daemon's clock run before the listener's.
+        futures::join!(listener, capture(&registry, &config, key, assignment, silent(), Stop::default())).1
+    }
+
+    #[tokio::test]
+    async fn silence_is_judged_by_heartbeats() {
+        assert_eq!(captured(true).await.unwrap().key, "k");
+        assert_eq!(captured(false).await.unwrap_err().code, "TM-LIST-0005");
+    }
 }

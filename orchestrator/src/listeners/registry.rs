@@ -25,6 +25,8 @@ pub struct Key {
 /// What a listener says about a piece of work.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
+    /// It goes on, with nothing new to tell.
+    Alive,
     /// It goes on.
     Progress { phase: String, done: u64, total: u64 },
     /// A capture is done; JSON of the slice's reference.

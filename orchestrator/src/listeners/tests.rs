@@ -117,7 +117,7 @@ fn target() -> Target {
     Target { source: "src".parse().unwrap(), spec, store_secrets: vec![] }
 }
 
-fn assignment(n: u32) -> Assignment {
+pub(super) fn assignment(n: u32) -> Assignment {
     Assignment {
         id: format!("t-{n}"),
         source: "src".parse().unwrap(),

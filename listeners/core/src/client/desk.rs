@@ -53,6 +53,15 @@ struct Work {
     runs: JoinHandle<()>,
 }
 
+impl Work {
+    /// Where it stands, where that changed since it was last asked.
+    fn news(&self) -> Option<proto::Progress> {
+        let now = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let id = self.id.clone();
+        Some(proto::Progress { id, phase: now.phase, bytes_done: now.done, bytes_total: now.total })
+    }
+}
+
 /// Owns all work of a listener.
 pub(super) struct Desk {
     listener: Arc<dyn Listener>,
@@ -149,14 +158,19 @@ impl Desk {
         }
     }
 
-    /// Where the captures stand, where that changed since it was last asked.
-    pub(super) fn progress(&self) -> Vec<Message> {
-        let news = |work: &Work| {
-            let now = work.progress.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-            let id = work.id.clone();
-            Some(proto::Progress { id, phase: now.phase, bytes_done: now.done, bytes_total: now.total })
-        };
-        self.work.values().filter_map(news).map(Message::Progress).collect()
+    /// Every capture that is not done: where it stands, if that changed since the last tick, or that it goes on.
+    pub(super) fn tick(&self) -> Vec<Message> {
+        let (mut messages, mut ids) = (Vec::new(), Vec::new());
+        for work in self.work.values() {
+            match work.news() {
+                Some(progress) => messages.push(Message::Progress(progress)),
+                None => ids.push(work.id.clone()),
+            }
+        }
+        if !ids.is_empty() {
+            messages.push(Message::Heartbeat(proto::Heartbeat { ids }));
+        }
+        messages
     }
 
     /// Ends all work where it stands, and waits for its end.

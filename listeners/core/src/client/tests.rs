@@ -34,11 +34,11 @@ impl Attached {
         self.incoming.message().await.expect("the stream is whole").expect("a message").message.expect("a kind")
     }
 
-    /// The next message that is not progress.
+    /// The next message that is neither progress nor heartbeat.
     async fn hear_result(&mut self) -> from_listener::Message {
         loop {
             match self.hear().await {
-                from_listener::Message::Progress(_) => {}
+                from_listener::Message::Progress(_) | from_listener::Message::Heartbeat(_) => {}
                 other => return other,
             }
         }
@@ -189,11 +189,42 @@ async fn a_capture_is_reported_and_shutdown_ends_the_listener() {
     assert_eq!(control.bearer, "Bearer secret");
     control.say(assign("a-1")).await;
     bench.listener.started.notified().await;
-    let from_listener::Message::Progress(progress) = control.hear().await else { panic!("progress comes first") };
+    let progress = loop {
+        match control.hear().await {
+            from_listener::Message::Heartbeat(_) => {}
+            from_listener::Message::Progress(progress) => break progress,
+            other => panic!("progress comes first: {other:?}"),
+        }
+    };
     assert_eq!((progress.id.as_str(), progress.bytes_done, progress.bytes_total), ("a-1", 1, 2));
     bench.listener.go.notify_one();
     assert_eq!(control.hear_result().await, finished("a-1"));
     bench.end(control).await;
+}
+
+#[tokio::test]
+async fn work_that_does_not_move_is_heard_of_at_each_tick_while_it_goes_on() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    control.say(assign("a-1")).await;
+    bench.listener.started.notified().await;
+    let mut beats = 0;
+    while beats < 3 {
+        match control.hear().await {
+            from_listener::Message::Heartbeat(beat) => beats += usize::from(beat.ids == ["a-1"]),
+            from_listener::Message::Progress(_) => {}
+            other => panic!("it goes on: {other:?}"),
+        }
+    }
+    bench.listener.go.notify_one();
+    assert_eq!(control.hear_result().await, finished("a-1"));
+    bench.end(control).await;
+}
+
+#[test]
+fn a_listener_without_work_says_nothing() {
+    let (events, _inbox) = mpsc::channel(1);
+    assert!(Desk::new(Arc::new(Patient::default()), events).tick().is_empty());
 }
 
 #[tokio::test]
