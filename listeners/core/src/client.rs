@@ -92,6 +92,14 @@ pub enum Error {
     /// The token holds characters that cannot be sent.
     #[error("the listener's token is not visible ASCII text")]
     Token,
+    /// The orchestrator's first message says another protocol, or is no welcome.
+    #[error(
+        "the daemon speaks protocol {theirs}, this listener {PROTOCOL}: install the listener of the daemon's version"
+    )]
+    Protocol {
+        /// The daemon's number; 0 where it said none.
+        theirs: u32,
+    },
     /// The orchestrator does not take this listener: another one has its place, or the protocol is another.
     #[error("the orchestrator refuses listener {listener}")]
     Refused {
@@ -101,6 +109,9 @@ pub enum Error {
         source: Status,
     },
 }
+
+/// Longest wait for the answer to hello.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a connection ended.
 enum End {
@@ -191,7 +202,7 @@ async fn attach(
     }
     let dialled = tokio::select! {
         () = stop.cancelled() => return Ok(End::Shutdown),
-        dialled = dial(endpoint, bearer, outgoing) => dialled,
+        dialled = call(endpoint, bearer, outgoing) => dialled?,
     };
     match dialled {
         Ok(incoming) => serve(config, desk, inbox, Wire { outbox, incoming }, stop).await,
@@ -220,6 +231,34 @@ async fn dial(
     let mut request = Request::new(ReceiverStream::new(outgoing));
     request.metadata_mut().insert("authorization", bearer.clone());
     Ok(ControlClient::new(channel).attach(request).await?.into_inner())
+}
+
+/// Dials, and has the orchestrator say which protocol it speaks.
+async fn call(
+    endpoint: &Endpoint,
+    bearer: &MetadataValue<Ascii>,
+    outgoing: mpsc::Receiver<FromListener>,
+) -> Result<Result<Streaming<ToListener>, Status>, Error> {
+    let mut incoming = match dial(endpoint, bearer, outgoing).await {
+        Ok(incoming) => incoming,
+        Err(status) => return Ok(Err(status)),
+    };
+    let first = tokio::time::timeout(WELCOME_TIMEOUT, incoming.message()).await;
+    match first.unwrap_or_else(|_| Err(Status::unavailable("no answer to hello"))) {
+        Ok(Some(message)) => welcomed(message).map(|()| Ok(incoming)),
+        Ok(None) => Ok(Err(Status::unavailable("the orchestrator closed the stream"))),
+        Err(status) => Ok(Err(status)),
+    }
+}
+
+/// # Errors
+/// [`Error::Protocol`] for all but the welcome of an orchestrator that speaks this listener's protocol.
+fn welcomed(message: ToListener) -> Result<(), Error> {
+    match message.message {
+        Some(to_listener::Message::Welcome(welcome)) if welcome.protocol == PROTOCOL => Ok(()),
+        Some(to_listener::Message::Welcome(welcome)) => Err(Error::Protocol { theirs: welcome.protocol }),
+        _ => Err(Error::Protocol { theirs: 0 }),
+    }
 }
 
 fn is_refusal(status: &Status) -> bool {

@@ -5,9 +5,10 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use futures::Stream;
 use tidemark_gateway::{Digest, Env};
 use tidemark_listener_core::proto::{
-    FromListener, Hello, PROTOCOL, ToListener,
+    FromListener, Hello, PROTOCOL, ToListener, Welcome,
     control_server::{Control, ControlServer},
     from_listener::Message,
+    to_listener,
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -97,6 +98,8 @@ impl Control for Service {
         let hello = hello(&mut incoming).await?;
         let key = Key { source: hello.source, listener: hello.listener };
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        // An empty outbox takes it.
+        let _ = outbox.try_send(Ok(welcome()));
         let session = self.registry.attach(&key, &hello.version, outbox)?;
         tracing::info!(source_id = key.source, listener = key.listener, version = hello.version, "listener attached");
         let (registry, shutdown) = (Arc::clone(&self.registry), self.shutdown.clone());
@@ -128,12 +131,22 @@ async fn hello(incoming: &mut Streaming<FromListener>) -> Result<Hello, Status> 
     let first = first.map_err(|_| Status::deadline_exceeded("no hello"))??;
     match first.and_then(|m| m.message) {
         Some(Message::Hello(hello)) if hello.protocol == PROTOCOL => Ok(hello),
-        Some(Message::Hello(hello)) => Err(Status::failed_precondition(format!(
-            "the listener speaks protocol {}, this daemon {PROTOCOL}",
-            hello.protocol
-        ))),
+        Some(Message::Hello(hello)) => Err(other_protocol(&hello)),
         _ => Err(Status::invalid_argument("the first message is not hello")),
     }
+}
+
+fn welcome() -> ToListener {
+    let welcome = Welcome { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
+    ToListener { message: Some(to_listener::Message::Welcome(welcome)) }
+}
+
+fn other_protocol(hello: &Hello) -> Status {
+    let Hello { listener, source, version, protocol, .. } = hello;
+    tracing::error!(source_id = source, listener, version, protocol, own = PROTOCOL, "listener of another protocol");
+    Status::failed_precondition(format!(
+        "the listener speaks protocol {protocol}, this daemon {PROTOCOL}: install the listener of the daemon's version"
+    ))
 }
 
 /// Passes replies on until the stream ends, or a newer one takes its place.

@@ -18,9 +18,11 @@ use tidemark_listener_core::{
     failure,
     listener::Listener,
     progress::{Progress, ProgressSink, silent},
+    proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status, transport::Endpoint};
 
 use super::{
     ListenerConfig, Listeners, Registry, Stop, Target,
@@ -247,6 +249,36 @@ async fn a_check_answers_with_the_listeners_lines() {
     let request = CheckRequest { store: None, objects: vec!["a/b".to_owned()] };
     let lines = listeners.check(&target(), &request).await;
     assert_eq!(lines, [check::Line::ok("fake", "here", "[\"a/b\"]")]);
+}
+
+/// What a daemon answers to a hello of this protocol.
+async fn answer_to(protocol: u32) -> Result<Option<ToListener>, Status> {
+    let (registry, token) = (Arc::new(Registry::default()), ListenerToken::generate(&Env::system()));
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let control = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let _expected = registry.expect_listener(target().key());
+    let (listener, source) = ("n1".to_owned(), "src".to_owned());
+    let hello = Hello { listener, source, kind: "fake".to_owned(), version: "9".to_owned(), protocol };
+    let message = FromListener { message: Some(from_listener::Message::Hello(hello)) };
+    let outgoing = futures::StreamExt::chain(futures::stream::iter([message]), futures::stream::pending());
+    let mut request = Request::new(outgoing);
+    request.metadata_mut().insert("authorization", format!("Bearer {}", token.expose()).parse().unwrap());
+    let mut client = ControlClient::new(Endpoint::from_shared(control).unwrap().connect().await.unwrap());
+    client.attach(request).await?.into_inner().message().await
+}
+
+#[tokio::test]
+async fn a_listener_of_another_protocol_is_refused_and_one_of_this_one_is_welcomed_first() {
+    for other in [PROTOCOL - 1, PROTOCOL + 1] {
+        let refused = answer_to(other).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        let numbers = [format!("protocol {other}"), format!("daemon {PROTOCOL}")];
+        assert!(numbers.iter().all(|number| refused.message().contains(number)), "{refused}");
+    }
+    let first = answer_to(PROTOCOL).await.unwrap().unwrap().message;
+    let Some(to_listener::Message::Welcome(welcome)) = first else { panic!("{first:?}") };
+    assert_eq!(welcome.protocol, PROTOCOL);
 }
 
 #[tokio::test]

@@ -90,8 +90,9 @@ impl Desk {
                 Err(error) => return vec![bad_message(id, &error)],
             },
             Some(to_listener::Message::Cancel(proto::Cancel { id })) => self.cancel(&id),
-            // Shutdown ends the connection before it comes here; a message of a later protocol has no meaning yet.
-            Some(to_listener::Message::Shutdown(_)) | None => {}
+            // Shutdown ends the connection before it comes here, welcome begins it; a message of a later protocol has no
+            // meaning yet.
+            Some(to_listener::Message::Shutdown(_) | to_listener::Message::Welcome(_)) | None => {}
         }
         Vec::new()
     }

@@ -59,6 +59,12 @@ impl Attached {
 
 struct Orchestrator {
     connections: mpsc::Sender<Attached>,
+    /// What each connection hears first.
+    first: to_listener::Message,
+}
+
+fn welcome(protocol: u32) -> to_listener::Message {
+    to_listener::Message::Welcome(proto::Welcome { protocol, version: "1".into() })
 }
 
 #[async_trait]
@@ -71,6 +77,7 @@ impl Control for Orchestrator {
             return Err(Status::unauthenticated("who are you"));
         }
         let (outgoing, answers) = mpsc::channel(8);
+        outgoing.send(Ok(ToListener { message: Some(self.first.clone()) })).await.expect("there is room");
         let attached = Attached { bearer: bearer.to_owned(), incoming: request.into_inner(), outgoing };
         self.connections.send(attached).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(answers)))
@@ -121,10 +128,15 @@ struct Bench {
 
 impl Bench {
     async fn new(token: &str) -> Self {
+        Self::hearing_first(welcome(PROTOCOL), token).await
+    }
+
+    async fn hearing_first(first: to_listener::Message, token: &str) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let control = format!("http://{}", socket.local_addr().unwrap());
         let (connections, attached) = mpsc::channel(4);
-        let (service, incoming) = (ControlServer::new(Orchestrator { connections }), TcpListenerStream::new(socket));
+        let (service, incoming) =
+            (ControlServer::new(Orchestrator { connections, first }), TcpListenerStream::new(socket));
         let server = tokio::spawn(async move { Server::builder().serve_with_incoming(service, incoming).await });
         let listener = Arc::new(Patient::default());
         let (config, serving) = (config(control, token), Arc::clone(&listener));
@@ -289,6 +301,17 @@ async fn a_refused_listener_ends() {
     let ended = bench.client.await.unwrap();
     assert!(matches!(ended, Err(Error::Refused { .. })));
     bench.server.abort();
+}
+
+#[tokio::test]
+async fn a_daemon_of_another_protocol_is_refused_before_it_is_obeyed() {
+    for (first, number) in [(welcome(PROTOCOL + 1), PROTOCOL + 1), (assign("a-1"), 0)] {
+        let bench = Bench::hearing_first(first, "secret").await;
+        let ended = bench.client.await.unwrap();
+        assert!(matches!(&ended, Err(Error::Protocol { theirs }) if *theirs == number), "{ended:?}");
+        assert_eq!(bench.listener.captures.load(Ordering::SeqCst), 0);
+        bench.server.abort();
+    }
 }
 
 #[test]
