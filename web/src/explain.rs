@@ -67,6 +67,8 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-CLI-0008",
     "TM-CTRL-0101",
     "TM-CTRL-0102",
+    "TM-CTRL-0103",
+    "TM-CTRL-0104",
     "TM-LIST-0001",
     "TM-LIST-0002",
     "TM-LIST-0003",

@@ -23,7 +23,7 @@ use tidemark_listener_cassandra::{
     consolidate::consolidate,
 };
 use tidemark_listener_core::{
-    assignment::{Assignment, CaptureLimits, Step},
+    assignment::{Assignment, Capture},
     driver::{ConsolidateJob, ConsolidateLimits, Declared},
     progress,
 };
@@ -220,19 +220,17 @@ impl Trial<'_> {
         Ok((outcome, staged))
     }
 
-    fn assignment(&self) -> Result<Assignment> {
+    fn assignment(&self) -> Result<Assignment<Capture>> {
         Ok(Assignment {
             id: "damage".to_owned(),
             source: "s".parse()?,
             task: "t".parse()?,
             token: TOKEN,
-            objects: vec![self.object.parts().join("/")],
+            needs: Vec::new(),
             repository: "r".to_owned(),
-            unfinished: None,
-            step: Step::default(),
             store: "memory:".to_owned(),
             store_checksums: false,
-            limits: CaptureLimits::default(),
+            work: Capture { objects: vec![self.object.parts().join("/")], ..Capture::default() },
         })
     }
 

@@ -30,7 +30,7 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::{Env, Stored, credentials, fetch, open, pause, store_url::StoreUrl};
 use tidemark_listener_core::{
-    assignment::{Assignment, CheckRequest},
+    assignment::{Assignment, Capture, CheckRequest},
     check,
     failure::Failure,
     listener::Listener,
@@ -104,7 +104,7 @@ impl Listener for CassandraListener {
 
     async fn capture(
         &self,
-        assignment: &Assignment,
+        assignment: &Assignment<Capture>,
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
@@ -120,7 +120,7 @@ impl Listener for CassandraListener {
 /// One run of a step of a capture.
 struct Run<'a> {
     listener: &'a CassandraListener,
-    assignment: &'a Assignment,
+    assignment: &'a Assignment<Capture>,
     progress: ProgressSink,
 }
 
@@ -160,10 +160,10 @@ fn step_name(number: u32) -> String {
 
 impl Run<'_> {
     async fn step(&self) -> Result<StoredRef, Error> {
-        if self.assignment.step.over {
+        if self.assignment.work.step.over {
             return Err(Error::Cancelled);
         }
-        let ask = Ask::of(&self.assignment.step.ask).map_err(Error::Ask)?;
+        let ask = Ask::of(&self.assignment.work.step.ask).map_err(Error::Ask)?;
         let store = self.listener.open_store(&self.assignment.store, self.assignment.store_checksums)?;
         let session = self.connect().await?;
         let local = describe::local(&session).await.map_err(Error::Describe)?;
@@ -182,12 +182,12 @@ impl Run<'_> {
 
     /// The answer to a step that ships nothing; that of an earlier run where there is one.
     async fn prepare(&self, stage: &Stage, session: &Session, ask: Ask) -> Result<StoredRef, Error> {
-        let name = step_name(self.assignment.step.number);
+        let name = step_name(self.assignment.work.step.number);
         if let Some(bytes) = stage.find(&name).await? {
             return Ok(reference(&stage.path(&name), Stored::of(&bytes)));
         }
-        let patterns = Patterns::parse(&self.assignment.objects)?;
-        let tag = names::tag(self.assignment, self.assignment.step.number);
+        let patterns = Patterns::parse(&self.assignment.work.objects)?;
+        let tag = names::tag(self.assignment, self.assignment.work.step.number);
         let place = self.place(session, &tag);
         let answer = match ask {
             Ask::Take { tables } => {
@@ -195,7 +195,7 @@ impl Run<'_> {
                 Answer::Take(snapshot::take(&place, &patterns, tables).await?)
             }
             _ => {
-                if self.assignment.step.number == 0 {
+                if self.assignment.work.step.number == 0 {
                     leftovers::remove(self.listener, self.assignment).await;
                 }
                 Answer::Look(Box::new(snapshot::look(&place, &patterns).await?))
@@ -228,8 +228,8 @@ impl Run<'_> {
 
     /// The step, where it takes a snapshot.
     fn taken_here(&self) -> Option<u32> {
-        let takes = matches!(Ask::of(&self.assignment.step.ask), Ok(Ask::Take { .. }));
-        takes.then_some(self.assignment.step.number)
+        let takes = matches!(Ask::of(&self.assignment.work.step.ask), Ok(Ask::Take { .. }));
+        takes.then_some(self.assignment.work.step.number)
     }
 
     /// What is to be shipped, proven to be on disk.

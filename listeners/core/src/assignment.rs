@@ -1,43 +1,123 @@
 //! What the orchestrator asks of a listener, as JSON inside the control protocol.
+//!
+//! A listener reads it leniently: fields that it does not know are passed over. What must not be passed over is named in
+//! `needs` ([`needs`](crate::needs)), and work whose kind or mode the listener does not know is refused.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_catalog::ids::{FencingToken, SourceId, TaskId};
+use tidemark_catalog::{
+    ids::{FencingToken, SourceId, TaskId},
+    stored::StoredRef,
+};
 
-/// One step of a capture of some objects of one partition, in fresh mode. Sent again with the same `task` and step it is
-/// resumed.
+use crate::needs;
+
+/// A piece of work on one partition. Sent again with the same task, and the same step of a capture, it is resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Assignment {
+pub struct Assignment<W = Work> {
     /// Id of the assignment, unique per attempt.
     pub id: String,
+    /// Features that the listener must know; else it refuses the work.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// The protected system.
     pub source: SourceId,
     /// The task; names of staged objects are deterministic within it.
     pub task: TaskId,
     /// The claim of the task.
     pub token: FencingToken,
-    /// Patterns of objects, `part/part` with `*` for any text within a part.
-    pub objects: Vec<String>,
     /// Id of the repository in the store; names of what the capture holds at the source carry it and the source's name.
     pub repository: String,
-    /// Tasks of this source that are not done. What captures of other tasks of this repository and source left at the source
-    /// may be removed; nothing where it is absent: then another daemon may be at work on them.
-    pub unfinished: Option<Vec<TaskId>>,
-    /// What is to be done now.
-    pub step: Step,
     /// URL of the store; credentials come to the listener process through its own environment.
     pub store: String,
     /// Whether the store has shown that it verifies checksums.
     pub store_checksums: bool,
+    /// What is to be done.
+    pub work: W,
+}
+
+impl<W> Assignment<W> {
+    /// The assignment without its work, and the work.
+    pub fn parts(self) -> (Assignment<()>, W) {
+        let Self { id, needs, source, task, token, repository, store, store_checksums, work } = self;
+        (Assignment { id, needs, source, task, token, repository, store, store_checksums, work: () }, work)
+    }
+}
+
+impl Assignment<()> {
+    /// The same with this work.
+    pub fn with<W>(self, work: W) -> Assignment<W> {
+        let Self { id, needs, source, task, token, repository, store, store_checksums, work: () } = self;
+        Assignment { id, needs, source, task, token, repository, store, store_checksums, work }
+    }
+}
+
+/// Kinds of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Work {
+    /// From the source to the store.
+    Capture(Capture),
+    /// From the store to the source's own files.
+    Restore(Restore),
+}
+
+impl Work {
+    /// Features that this work cannot be done without, whether or not the assignment says so.
+    pub fn needs(&self) -> Vec<&'static str> {
+        match self {
+            Self::Capture(Capture { mode: Mode::Join, .. }) => vec![needs::JOIN],
+            Self::Capture(_) | Self::Restore(_) => Vec::new(),
+        }
+    }
+}
+
+/// One step of a capture of some objects; by default the first one of none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Patterns of objects, `part/part` with `*` for any text within a part.
+    pub objects: Vec<String>,
+    /// Tasks of this source that are not done. What captures of other tasks of this repository and source left at the source
+    /// may be removed; nothing where it is absent: then another daemon may be at work on them.
+    #[serde(default)]
+    pub unfinished: Option<Vec<TaskId>>,
+    /// What is to be done now.
+    pub step: Step,
     /// Limits.
     pub limits: CaptureLimits,
+    /// How much is to be shipped.
+    #[serde(default)]
+    pub mode: Mode,
+    /// How far the newest version covers this partition, in the source kind's own words.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
+    /// Pages of what is held of this partition already, as the source kind writes them. They may be passed over: then more is
+    /// shipped than is needed.
+    #[serde(default)]
+    pub held: Option<StoredRef>,
+}
+
+/// How much a capture ships.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Everything.
+    #[default]
+    Fresh,
+    /// What is not held yet.
+    Join,
+}
+
+/// A restore by a listener: it writes files of the source, where a kind of source has that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restore {
+    /// What is to be restored, and where to, in the source kind's own words.
+    pub ask: Value,
 }
 
 /// A step of a capture. All partitions are at the same step: the next one begins when each has answered, so that the source can
 /// compare their answers before anything is shipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Step {
     /// Its place within the task, from 0. The same number asks the same thing in every run of the task.
     pub number: u32,
@@ -51,7 +131,6 @@ pub struct Step {
 
 /// Bounds on what a capture may take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CaptureLimits {
     /// Uploads at the same time.
     pub uploads: usize,
@@ -69,8 +148,10 @@ impl Default for CaptureLimits {
 
 /// Asks for a preflight checklist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CheckRequest {
+    /// Features that the listener must know; else it refuses the check.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// URL of a store to try as well.
     pub store: Option<String>,
     /// Patterns of objects that will be captured.

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// One line of a preflight checklist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Line {
     /// What was checked, a stable word such as `connect`, `version`, `data-directory`.
     pub name: String,

@@ -8,6 +8,7 @@ pub mod client;
 pub mod driver;
 pub mod failure;
 pub mod listener;
+pub mod needs;
 pub mod progress;
 pub mod proto;
 pub mod resolver;

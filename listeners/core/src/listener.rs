@@ -1,19 +1,27 @@
-//! The seam `Listener`: capture beside one partition of a source.
+//! The seam `Listener`: work beside one partition of a source.
 
 use async_trait::async_trait;
 use tidemark_catalog::stored::StoredRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assignment::{Assignment, CheckRequest},
+    assignment::{Assignment, Capture, CheckRequest, Restore},
     check,
     failure::Failure,
     progress::ProgressSink,
 };
 
-/// Captures one partition. Stateless: everything it must remember is in the store or at the source.
+/// Code of a restore that is asked of a listener that has none.
+const NO_RESTORE: &str = "TM-CTRL-0104";
+
+/// Works on one partition. Stateless: everything it must remember is in the store or at the source.
 #[async_trait]
 pub trait Listener: Send + Sync {
+    /// Features that work may need and that this listener knows ([`needs`](crate::needs)).
+    fn features(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Preflight checklist; problems are lines, not errors.
     async fn check(&self, request: &CheckRequest) -> Vec<check::Line>;
 
@@ -29,8 +37,22 @@ pub trait Listener: Send + Sync {
     /// is reused by the next run.
     async fn capture(
         &self,
-        assignment: &Assignment,
+        assignment: &Assignment<Capture>,
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure>;
+
+    /// Restores to the source's own files and returns the reference of its report, which is stored.
+    ///
+    /// # Errors
+    /// `TM-CTRL-0104` where the kind of source has no restore by listeners.
+    async fn restore(
+        &self,
+        assignment: &Assignment<Restore>,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Result<StoredRef, Failure> {
+        let _ = (assignment, progress, cancel);
+        Err(Failure::new(NO_RESTORE, "listeners of this kind of source restore nothing"))
+    }
 }

@@ -96,7 +96,8 @@ async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(V
     let target = |spec| Target { source: source.clone(), spec, store_secrets: secrets.clone() };
     let targets = driver.listeners(&record.spec).await?.into_iter().map(target).collect();
     let objects = policies.into_iter().flat_map(|policy| policy.objects).collect();
-    Ok((targets, CheckRequest { store: store.map(|store| store.record.url), objects }))
+    let store = store.map(|store| store.record.url);
+    Ok((targets, CheckRequest { needs: Vec::new(), store, objects }))
 }
 
 /// A line as the API shows it.

@@ -26,7 +26,7 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::{Env, open};
 use tidemark_listener_core::{
-    assignment::{Assignment, CheckRequest},
+    assignment::{Assignment, Capture, CheckRequest},
     check,
     driver::{
         Action, Answers, Asked, ConsolidateJob, Error, IfExists, ListenerSpec, LiveObject, NextStep, PlannedObject,
@@ -109,9 +109,9 @@ struct Node {
 
 impl Node {
     /// As the contract of an assignment says: what ended tasks left goes, where it may.
-    fn snapshot(&self, node: &str, assignment: &Assignment) -> String {
+    fn snapshot(&self, node: &str, assignment: &Assignment<Capture>) -> String {
         let mut snapshots = self.snapshots.lock().unwrap();
-        if let Some(unfinished) = &assignment.unfinished {
+        if let Some(unfinished) = &assignment.work.unfinished {
             let is_left = |tag: &str| {
                 tag.strip_prefix(&format!("{node}/"))
                     .is_some_and(|task| !unfinished.iter().any(|id| id.as_str() == task))
@@ -132,7 +132,7 @@ impl Listener for Node {
 
     async fn capture(
         &self,
-        assignment: &Assignment,
+        assignment: &Assignment<Capture>,
         _progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
@@ -141,7 +141,7 @@ impl Listener for Node {
             return Err(Failure::retryable("TM-FAKE-0001", "connection refused").with_hint("start the node"));
         }
         let own = self.snapshot(node, assignment);
-        let step = assignment.step.number;
+        let step = assignment.work.step.number;
         if self.hang.here(&format!("capture-{step}"), &cancel).await {
             self.snapshots.lock().unwrap().remove(&own);
             return Err(Failure::new("TM-FAKE-0006", "cancelled"));
@@ -155,7 +155,7 @@ impl Listener for Node {
     }
 }
 
-fn slice(assignment: &Assignment, node: &str) -> SliceManifest {
+fn slice(assignment: &Assignment<Capture>, node: &str) -> SliceManifest {
     let object =
         |object: ObjectName| SliceObject { object, object_id: "1".to_owned(), unreadable: None, files: vec![] };
     let at = "2026-01-02T03:04:05Z".parse().unwrap();

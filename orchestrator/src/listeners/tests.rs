@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tidemark_catalog::{ids::FencingToken, stored::StoredRef};
 use tidemark_gateway::{Digest, Env};
 use tidemark_listener_core::{
-    assignment::{Assignment, CaptureLimits, CheckRequest, Step},
+    assignment::{Assignment, Capture, CheckRequest, Work},
     check,
     client::{self, Token},
     driver::ListenerSpec,
@@ -73,7 +73,7 @@ impl Launcher for Dying {
 }
 
 /// What the fake does with an assignment.
-type Captures = Box<dyn Fn(&Assignment) -> Result<StoredRef, failure::Failure> + Send + Sync>;
+type Captures = Box<dyn Fn(&Assignment<Capture>) -> Result<StoredRef, failure::Failure> + Send + Sync>;
 
 struct Fake {
     captures: Captures,
@@ -92,7 +92,7 @@ impl Listener for Fake {
 
     async fn capture(
         &self,
-        assignment: &Assignment,
+        assignment: &Assignment<Capture>,
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, failure::Failure> {
@@ -125,13 +125,11 @@ pub(super) fn assignment(n: u32) -> Assignment {
         source: "src".parse().unwrap(),
         task: "0123".parse().unwrap(),
         token: FencingToken { generation: 1, revision: 2 },
-        objects: vec!["a/*".to_owned()],
+        needs: vec![],
         repository: "r".to_owned(),
-        unfinished: None,
-        step: Step::default(),
         store: "memory:".to_owned(),
         store_checksums: false,
-        limits: CaptureLimits::default(),
+        work: Work::Capture(Capture { objects: vec!["a/*".to_owned()], ..Capture::default() }),
     }
 }
 
@@ -170,7 +168,7 @@ async fn a_capture_answers_with_its_slice_and_reports_progress() {
 async fn a_listener_that_dies_is_started_again_and_gets_its_assignment_again() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let captures = Box::new(move |a: &Assignment| {
+    let captures = Box::new(move |a: &Assignment<Capture>| {
         log.lock().unwrap().push((a.task.to_string(), a.id.clone()));
         Ok(slice())
     });
@@ -191,7 +189,7 @@ async fn a_listener_that_keeps_dying_is_given_up() {
 async fn a_permanent_failure_is_not_tried_again() {
     let tries = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&tries);
-    let captures = Box::new(move |_: &Assignment| {
+    let captures = Box::new(move |_: &Assignment<Capture>| {
         counter.fetch_add(1, Ordering::SeqCst);
         Err(failure::Failure::new("TM-FAKE-0001", "no").with_hint("ask nicely"))
     });
@@ -246,9 +244,12 @@ async fn a_capture_that_is_over_gives_back_what_it_holds_and_one_that_is_interru
 #[tokio::test]
 async fn a_check_answers_with_the_listeners_lines() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
-    let request = CheckRequest { store: None, objects: vec!["a/b".to_owned()] };
+    let request = CheckRequest { needs: vec![], store: None, objects: vec!["a/b".to_owned()] };
     let lines = listeners.check(&target(), &request).await;
     assert_eq!(lines, [check::Line::ok("fake", "here", "[\"a/b\"]")]);
+    let unknown = CheckRequest { needs: vec!["by-moonlight".to_owned()], ..request };
+    let lines = listeners.check(&target(), &unknown).await;
+    assert!(lines[0].status == check::Status::Fail && lines[0].detail.ends_with("by-moonlight"), "{lines:?}");
 }
 
 /// What a daemon answers to a hello of this protocol.

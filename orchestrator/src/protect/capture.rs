@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::{ids::TaskId, stored::StoredRef};
 use tidemark_listener_core::{
-    assignment::{Assignment, Step},
+    assignment::{Assignment, Capture, Mode, Step, Work},
     driver::{Answers, Asked, ListenerSpec, NextStep},
     progress::{self, Progress, ProgressSink},
 };
@@ -189,13 +189,23 @@ impl Job<'_> {
             source: self.source_id.clone(),
             task: self.context.task.id.clone(),
             token: self.context.token,
-            objects: self.policy.objects.clone(),
+            needs: Vec::new(),
             repository: self.store.record.repository.clone(),
-            unfinished: unfinished.map(<[TaskId]>::to_vec),
-            step: step.clone(),
             store: self.store.record.url.clone(),
             store_checksums: self.store.record.checksums,
+            work: Work::Capture(self.work(step, unfinished)),
+        }
+    }
+
+    fn work(&self, step: &Step, unfinished: Option<&[TaskId]>) -> Capture {
+        Capture {
+            objects: self.policy.objects.clone(),
+            unfinished: unfinished.map(<[TaskId]>::to_vec),
+            step: step.clone(),
             limits: self.with.capture_limits.clone(),
+            mode: Mode::Fresh,
+            checkpoint: None,
+            held: None,
         }
     }
 }

@@ -12,12 +12,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemark_listener_core::{assignment::Assignment, chain::chain};
+use tidemark_listener_core::{
+    assignment::{Assignment, Capture},
+    chain::chain,
+};
 
 use super::{CassandraListener, Error, names};
 
 /// Removes them. A failure costs disk on the node, not data: it is logged, and the next preflight shows the tag.
-pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment) {
+pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment<Capture>) {
     match found(&listener.config.node.data_directories).await {
         Ok(found) => clear(listener, abandoned(&found, assignment)).await,
         Err(error) => tracing::warn!(error = chain(&error), "no search for left snapshots: none is removed"),
@@ -27,7 +30,7 @@ pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment
 /// Removes the snapshots of the assignment's own task: those of `steps`, and others that are found on disk.
 pub(super) async fn give_back(
     listener: &CassandraListener,
-    assignment: &Assignment,
+    assignment: &Assignment<Capture>,
     steps: impl IntoIterator<Item = u32>,
 ) {
     let mut tags: BTreeSet<String> = steps.into_iter().map(|step| names::tag(assignment, step)).collect();
@@ -60,8 +63,8 @@ pub(super) async fn found(data: &[PathBuf]) -> Result<BTreeSet<String>, Error> {
 }
 
 /// The tags whose tasks are over, of those that were found.
-fn abandoned<'a>(found: &'a BTreeSet<String>, assignment: &Assignment) -> Vec<&'a str> {
-    let Some(unfinished) = &assignment.unfinished else { return Vec::new() };
+fn abandoned<'a>(found: &'a BTreeSet<String>, assignment: &Assignment<Capture>) -> Vec<&'a str> {
+    let Some(unfinished) = &assignment.work.unfinished else { return Vec::new() };
     let is_over = |tag: &&str| {
         names::task_of(tag, assignment).is_some_and(|task| task != assignment.task && !unfinished.contains(&task))
     };
@@ -89,27 +92,24 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_listener_core::assignment::{CaptureLimits, Step};
-
     use super::*;
 
     const OWN: &str = "00000000000000000000000000000001";
     const LIVE: &str = "00000000000000000000000000000002";
     const OVER: &str = "00000000000000000000000000000003";
 
-    fn assignment(unfinished: Option<&[&str]>) -> Assignment {
+    fn assignment(unfinished: Option<&[&str]>) -> Assignment<Capture> {
+        let unfinished = unfinished.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect());
         Assignment {
             id: "a".into(),
             source: "prod".parse().unwrap(),
             task: OWN.parse().unwrap(),
             token: "1-1".parse().unwrap(),
-            objects: Vec::new(),
+            needs: Vec::new(),
             repository: "r1".into(),
-            unfinished: unfinished.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect()),
-            step: Step::default(),
             store: "memory:".into(),
             store_checksums: false,
-            limits: CaptureLimits::default(),
+            work: Capture { unfinished, ..Capture::default() },
         }
     }
 

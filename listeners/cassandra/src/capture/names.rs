@@ -1,7 +1,7 @@
 //! Names: patterns of objects, files of SSTables, snapshots.
 
 use tidemark_catalog::ids::TaskId;
-use tidemark_listener_core::assignment::Assignment;
+use tidemark_listener_core::assignment::{Assignment, Capture};
 
 use super::Error;
 
@@ -15,12 +15,12 @@ pub(super) const SHIPPED: [&str; 6] =
 pub(super) const TAG_PREFIX: &str = "tidemark-";
 
 /// Tag of the snapshot that a step of an assignment's task takes: `tidemark-<repository>-<source>-<task>.<step>`.
-pub(super) fn tag(assignment: &Assignment, step: u32) -> String {
+pub(super) fn tag(assignment: &Assignment<Capture>, step: u32) -> String {
     format!("{}{}.{step}", tag_start(assignment), assignment.task)
 }
 
 /// The task of a tag that captures of this assignment's repository and source make; `None` for any other tag.
-pub(super) fn task_of(tag: &str, assignment: &Assignment) -> Option<TaskId> {
+pub(super) fn task_of(tag: &str, assignment: &Assignment<Capture>) -> Option<TaskId> {
     let (task, step) = tag.strip_prefix(&tag_start(assignment))?.split_once('.')?;
     step.parse::<u32>().ok()?;
     // Without a '-': that of a source whose name begins with this one's has more of them.
@@ -28,7 +28,7 @@ pub(super) fn task_of(tag: &str, assignment: &Assignment) -> Option<TaskId> {
     is_task.then(|| task.parse().ok()).flatten()
 }
 
-fn tag_start(assignment: &Assignment) -> String {
+fn tag_start(assignment: &Assignment<Capture>) -> String {
     format!("{TAG_PREFIX}{}-{}-", assignment.repository, assignment.source)
 }
 

@@ -9,7 +9,10 @@ use tidemark_catalog::{
     slice::{SliceManifest, SliceObject},
     stored::StoredRef,
 };
-use tidemark_listener_core::{assignment::Assignment, progress::ProgressSink};
+use tidemark_listener_core::{
+    assignment::{Assignment, Capture},
+    progress::ProgressSink,
+};
 
 use super::{
     Error, Stage,
@@ -43,10 +46,10 @@ pub async fn ship_taken(
     store: Arc<dyn ObjectStore>,
     data_directories: &[PathBuf],
     taken: TakenSnapshot,
-    assignment: &Assignment,
+    assignment: &Assignment<Capture>,
     progress: ProgressSink,
 ) -> Result<StoredRef, Error> {
-    let patterns = Patterns::parse(&assignment.objects)?;
+    let patterns = Patterns::parse(&assignment.work.objects)?;
     let TakenSnapshot { tag, started, finished, node } = taken;
     let tables = snapshot::choose(&node.keyspaces, &patterns);
     let prefix = layout::staged(&assignment.source, &assignment.task, &node.host_id);
@@ -71,7 +74,7 @@ pub(super) struct Load {
 
 /// What is shipped for an assignment, and from where.
 pub(super) struct Shipment<'a> {
-    pub(super) assignment: &'a Assignment,
+    pub(super) assignment: &'a Assignment<Capture>,
     pub(super) data_directories: &'a [PathBuf],
     pub(super) progress: ProgressSink,
 }
@@ -81,7 +84,7 @@ impl Shipment<'_> {
     pub(super) async fn run(&self, stage: &Stage, load: Load) -> Result<StoredRef, Error> {
         let total = load.tables.iter().flat_map(|(_, table)| &table.files).map(|file| file.size).sum();
         let meter = Meter::new(Arc::clone(&self.progress), total);
-        let shipper = Shipper::new(stage, &self.assignment.limits, meter);
+        let shipper = Shipper::new(stage, &self.assignment.work.limits, meter);
         let mut objects = Vec::with_capacity(load.tables.len());
         for (tag, table) in &load.tables {
             let listed = snapshot::list(self.data_directories, tag, table).await;

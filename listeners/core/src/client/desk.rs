@@ -13,23 +13,21 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assignment::{Assignment, CheckRequest},
+    assignment::{Assignment, CheckRequest, Work as Asked},
     failure::Failure,
     listener::Listener,
-    progress::Progress,
+    needs,
+    progress::{Progress, ProgressSink},
     proto::{self, ToListener, from_listener::Message, to_listener},
 };
-
-/// Code of a message whose JSON cannot be read.
-const BAD_MESSAGE: &str = "TM-CTRL-0101";
 
 /// Code of work that ended in a panic.
 const PANICKED: &str = "TM-CTRL-0102";
 
 /// What a task of the desk reports.
 pub(super) enum Event {
-    /// A capture ended.
-    Captured {
+    /// A piece of work ended.
+    Worked {
         /// Key of the work.
         task: String,
         /// How.
@@ -44,9 +42,9 @@ pub(super) enum Event {
     },
 }
 
-/// One capture that runs or waits for its turn.
+/// One piece of work that runs or waits for its turn.
 struct Work {
-    /// Id of the newest assignment of this step: the one that is answered.
+    /// Id of the newest assignment of it: the one that is answered.
     id: String,
     cancel: CancellationToken,
     progress: Arc<Mutex<Option<Progress>>>,
@@ -68,7 +66,7 @@ pub(super) struct Desk {
     events: mpsc::Sender<Event>,
     work: BTreeMap<String, Work>,
     checks: JoinSet<()>,
-    /// One capture at a time: the bound on memory is the process's.
+    /// One piece of work at a time: the bound on memory is the process's.
     turn: Arc<Semaphore>,
 }
 
@@ -80,15 +78,16 @@ impl Desk {
     /// Takes a message of the orchestrator; what is to be answered at once is returned.
     pub(super) fn take(&mut self, message: ToListener) -> Vec<Message> {
         match message.message {
-            Some(to_listener::Message::Assignment(proto::Assignment { id, json })) => match serde_json::from_str(&json)
-            {
+            Some(to_listener::Message::Assignment(proto::Assignment { id, json })) => match self.accept(&json) {
                 Ok(assignment) => self.assign(assignment),
-                Err(error) => return vec![bad_message(id, &error)],
+                Err(failure) => return vec![failed(id, failure)],
             },
-            Some(to_listener::Message::Check(proto::Check { id, json })) => match serde_json::from_str(&json) {
-                Ok(request) => self.check(id, request),
-                Err(error) => return vec![bad_message(id, &error)],
-            },
+            Some(to_listener::Message::Check(proto::Check { id, json })) => {
+                match needs::read(&json, self.listener.features()) {
+                    Ok(request) => self.check(id, request),
+                    Err(failure) => return vec![failed(id, failure)],
+                }
+            }
             Some(to_listener::Message::Cancel(proto::Cancel { id })) => self.cancel(&id),
             // Shutdown ends the connection before it comes here, welcome begins it; a message of a later protocol has no
             // meaning yet.
@@ -97,9 +96,17 @@ impl Desk {
         Vec::new()
     }
 
-    /// Starts a step of a capture, or gives the one that runs already its new id.
+    /// The assignment, where this listener knows what it needs.
+    fn accept(&self, json: &str) -> Result<Assignment, Failure> {
+        let known = self.listener.features();
+        let assignment: Assignment = needs::read(json, known)?;
+        needs::require(assignment.work.needs(), known)?;
+        Ok(assignment)
+    }
+
+    /// Starts a piece of work, or gives the one that runs already its new id.
     fn assign(&mut self, assignment: Assignment) {
-        let key = format!("{}/{}/{}", assignment.source, assignment.task, assignment.step.number);
+        let key = key(&assignment);
         if let Some(work) = self.work.get_mut(&key) {
             tracing::info!(task = %assignment.task, id = %assignment.id, "assigned again while it runs");
             work.id = assignment.id;
@@ -107,11 +114,11 @@ impl Desk {
         }
         tracing::info!(task = %assignment.task, id = %assignment.id, "assigned");
         let (id, cancel, progress) = (assignment.id.clone(), CancellationToken::new(), Arc::default());
-        let runs = tokio::spawn(self.capture(key.clone(), assignment, cancel.clone(), Arc::clone(&progress)));
+        let runs = tokio::spawn(self.perform(key.clone(), assignment, cancel.clone(), Arc::clone(&progress)));
         self.work.insert(key, Work { id, cancel, progress, runs });
     }
 
-    fn capture(
+    fn perform(
         &self,
         task: String,
         assignment: Assignment,
@@ -123,11 +130,11 @@ impl Desk {
             let sink = Arc::new(move |now| *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(now));
             let _turn = turn.acquire_owned().await;
             // A task of its own, so that a panic in it is an answer too. Dropping the set ends it.
-            let mut capture = JoinSet::new();
-            capture.spawn(async move { listener.capture(&assignment, sink, cancel).await });
-            let outcome = capture.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()));
+            let mut work = JoinSet::new();
+            work.spawn(async move { perform(&*listener, assignment, sink, cancel).await });
+            let outcome = work.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(panicked()));
             // Without a receiver the listener is ending.
-            let _ = events.send(Event::Captured { task, outcome }).await;
+            let _ = events.send(Event::Worked { task, outcome }).await;
         }
     }
 
@@ -152,7 +159,7 @@ impl Desk {
     pub(super) fn done(&mut self, event: Event) -> Vec<Message> {
         match event {
             Event::Checked { id, json } => vec![Message::Checked(proto::Checked { id, json })],
-            Event::Captured { task, outcome } => {
+            Event::Worked { task, outcome } => {
                 let ended = self.work.remove(&task);
                 ended.map(|work| answer(work.id, outcome)).into_iter().collect()
             }
@@ -186,12 +193,29 @@ impl Desk {
 }
 
 fn panicked() -> Failure {
-    Failure::retryable(PANICKED, "the capture ended in a panic; the listener's log has it")
+    Failure::retryable(PANICKED, "the work ended in a panic; the listener's log has it")
 }
 
-fn bad_message(id: String, error: &serde_json::Error) -> Message {
-    let message = format!("the listener cannot read the message {id}: {error}");
-    failed(id, Failure::new(BAD_MESSAGE, message))
+/// What two assignments of the same work have in common.
+fn key(assignment: &Assignment) -> String {
+    let Assignment { source, task, work, .. } = assignment;
+    match work {
+        Asked::Capture(capture) => format!("{source}/{task}/{}", capture.step.number),
+        Asked::Restore(_) => format!("{source}/{task}/restore"),
+    }
+}
+
+async fn perform(
+    listener: &dyn Listener,
+    assignment: Assignment,
+    progress: ProgressSink,
+    cancel: CancellationToken,
+) -> Result<StoredRef, Failure> {
+    let (assignment, work) = assignment.parts();
+    match work {
+        Asked::Capture(capture) => listener.capture(&assignment.with(capture), progress, cancel).await,
+        Asked::Restore(restore) => listener.restore(&assignment.with(restore), progress, cancel).await,
+    }
 }
 
 fn failed(id: String, failure: Failure) -> Message {

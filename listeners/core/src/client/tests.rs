@@ -12,7 +12,7 @@ use tonic::{Response, transport::Server};
 
 use super::*;
 use crate::{
-    assignment::{Assignment, CaptureLimits, CheckRequest, Step},
+    assignment::{Assignment, Capture, CheckRequest, Mode, Restore, Work},
     check,
     failure::Failure,
     progress::{Progress, ProgressSink},
@@ -104,7 +104,7 @@ impl Listener for Patient {
 
     async fn capture(
         &self,
-        _: &Assignment,
+        _: &Assignment<Capture>,
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
@@ -172,18 +172,21 @@ fn config(control: String, token: &str) -> Config {
 }
 
 fn assign(id: &str) -> to_listener::Message {
+    let objects = vec!["ks/*".into()];
+    assign_work(id, &[], Work::Capture(Capture { objects, ..Capture::default() }))
+}
+
+fn assign_work(id: &str, needs: &[&str], work: Work) -> to_listener::Message {
     let assignment = Assignment {
         id: id.into(),
         source: "shop".parse().unwrap(),
         task: "t-1".parse().unwrap(),
         token: "1-1".parse().unwrap(),
-        objects: vec!["ks/*".into()],
+        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         repository: "r".into(),
-        unfinished: None,
-        step: Step::default(),
         store: "memory:".into(),
         store_checksums: false,
-        limits: CaptureLimits::default(),
+        work,
     };
     let json = serde_json::to_string(&assignment).unwrap();
     to_listener::Message::Assignment(proto::Assignment { id: id.into(), json })
@@ -258,8 +261,11 @@ async fn a_capture_outlives_its_connection_and_answers_to_its_newest_assignment(
 }
 
 fn check(id: &str) -> to_listener::Message {
-    let json = r#"{"store":null,"objects":["ks/*"]}"#.to_owned();
-    to_listener::Message::Check(proto::Check { id: id.into(), json })
+    check_json(id, r#"{"store":null,"objects":["ks/*"]}"#)
+}
+
+fn check_json(id: &str, json: &str) -> to_listener::Message {
+    to_listener::Message::Check(proto::Check { id: id.into(), json: json.into() })
 }
 
 #[tokio::test]
@@ -283,6 +289,28 @@ async fn a_message_that_cannot_be_read_is_answered() {
     control.say(to_listener::Message::Assignment(message)).await;
     let (id, failure) = control.hear_failure().await;
     assert_eq!((id.as_str(), failure.retryable), ("a-9", false));
+    bench.end(control).await;
+}
+
+#[tokio::test]
+async fn work_that_a_listener_does_not_know_is_refused_and_the_connection_stands() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    let capture = |mode| Work::Capture(Capture { mode, ..Capture::default() });
+    let refused = [
+        ("a-1", assign_work("a-1", &["by-moonlight"], capture(Mode::Fresh)), "TM-CTRL-0103"),
+        ("a-2", assign_work("a-2", &[], capture(Mode::Join)), "TM-CTRL-0103"),
+        ("a-3", assign_work("a-3", &[], Work::Restore(Restore { ask: serde_json::Value::Null })), "TM-CTRL-0104"),
+        ("c-1", check_json("c-1", r#"{"needs": ["by-moonlight"], "store": null, "objects": []}"#), "TM-CTRL-0103"),
+    ];
+    for (id, message, code) in refused {
+        control.say(message).await;
+        let (of, failure) = control.hear_failure().await;
+        assert_eq!((of.as_str(), failure.code.as_ref(), failure.retryable), (id, code, false));
+    }
+    assert_eq!(bench.listener.captures.load(Ordering::SeqCst), 0);
+    control.say(assign("a-4")).await;
+    bench.listener.started.notified().await;
     bench.end(control).await;
 }
 
