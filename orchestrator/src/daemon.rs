@@ -22,8 +22,7 @@ use crate::{
     },
     executors::Executors,
     listeners::{
-        Listeners, Registry,
-        control::{self, ListenerToken},
+        Listeners, Registry, control,
         launch::{Launcher, Processes},
     },
     registrations::Registrations,
@@ -65,17 +64,14 @@ pub enum Error {
 pub struct Parts {
     /// Kinds of sources.
     pub drivers: Drivers,
-    /// Makes the launcher of listeners from the URL of control and their token.
-    pub launcher: Box<dyn FnOnce(String, ListenerToken) -> Arc<dyn Launcher> + Send>,
+    /// Makes the launcher of listeners from the URL of control.
+    pub launcher: Box<dyn FnOnce(String) -> Arc<dyn Launcher> + Send>,
 }
 
 impl Parts {
     /// All kinds of sources, listeners as processes of this host.
     pub fn real(env: &Env) -> Self {
-        Self {
-            drivers: Drivers::all(env),
-            launcher: Box::new(|control, token| Arc::new(Processes::new(control, token))),
-        }
+        Self { drivers: Drivers::all(env), launcher: Box::new(|control| Arc::new(Processes::new(control))) }
     }
 }
 
@@ -85,7 +81,6 @@ pub struct Daemon {
     api_socket: TcpListener,
     api_token: ApiToken,
     control_socket: TcpListener,
-    listener_token: ListenerToken,
     registry: Arc<Registry>,
     executors: Executors,
     runner: RunnerConfig,
@@ -115,10 +110,9 @@ impl Daemon {
         let api_socket = bind(config.listen).await?;
         let control_socket = control_port::bind(&config.state, config.control_listen).await?;
         let control = local_address(&control_socket, config.control_listen)?;
-        let listener_token = ListenerToken::generate(&env);
         let registry = Arc::new(Registry::default());
-        let launcher = (parts.launcher)(format!("http://{control}"), listener_token.clone());
-        let listeners = Listeners::new(Arc::clone(&registry), launcher, config.listeners);
+        let launcher = (parts.launcher)(format!("http://{control}"));
+        let listeners = Listeners::new(Arc::clone(&registry), launcher, config.listeners, env.clone());
         let registrations = Registrations::new(Arc::new(coordinator.clone()));
         let executors = Executors {
             stores: Stores::new(registrations.clone(), env.clone()),
@@ -134,17 +128,7 @@ impl Daemon {
         };
         let address = local_address(&api_socket, config.listen)?;
         let runner = config.runner;
-        Ok(Self {
-            coordinator,
-            api_socket,
-            api_token,
-            control_socket,
-            listener_token,
-            registry,
-            executors,
-            runner,
-            address,
-        })
+        Ok(Self { coordinator, api_socket, api_token, control_socket, registry, executors, runner, address })
     }
 
     fn api(&self) -> Api {
@@ -158,7 +142,7 @@ impl Daemon {
         let api = Arc::new(self.api());
         let tasks = self.executors.tasks.clone();
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
-        let control = control::serve(self.control_socket, self.registry, self.listener_token, control_stop.clone());
+        let control = control::serve(self.control_socket, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
         let runner = Runner::new(tasks, Arc::new(self.executors), self.runner).run(stop.clone());
         let work = async {

@@ -1,8 +1,8 @@
 //! Listeners: started beside the daemon, attached over gRPC, given work, watched, stopped.
 //!
 //! A listener is started when there is work for it and stopped afterwards: between captures nothing runs beside the database
-//! and nobody holds credentials. It dials out to [`control`], which knows it by the token of this run of the daemon, handed
-//! over in its environment. When it dies it is started again and gets its assignment again; assignments are deterministic
+//! and nobody holds credentials. It dials out to [`control`], which knows it by the [`token`] of its process, handed over in its
+//! environment. When it dies it is started again and gets its assignment again; assignments are deterministic
 //! within their task, so it resumes. All of that is bounded by [`ListenerConfig`]; then the capture of this partition fails,
 //! and what that means for the version is the task's to decide.
 //!
@@ -12,6 +12,7 @@ pub mod control;
 mod drive;
 pub mod launch;
 mod registry;
+pub mod token;
 
 use std::{
     collections::HashMap,
@@ -21,6 +22,7 @@ use std::{
 };
 
 use tidemark_catalog::{ids::SourceId, stored::StoredRef};
+use tidemark_gateway::Env;
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::tasks::Failure;
 use launch::{Launch, Launcher};
 pub use registry::{Key, Registry};
+use token::ListenerToken;
 
 /// Bounds on how long listeners are waited for, and how often they are started.
 #[derive(Clone, Debug)]
@@ -74,6 +77,7 @@ pub struct Listeners {
     registry: Arc<Registry>,
     launcher: Arc<dyn Launcher>,
     config: Arc<ListenerConfig>,
+    env: Env,
     busy: Arc<Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
@@ -102,17 +106,17 @@ impl Target {
         Key { source: self.source.to_string(), listener: self.spec.id.clone() }
     }
 
-    fn launch(&self) -> Launch {
+    fn launch(&self, token: ListenerToken) -> Launch {
         let Self { source, spec, store_secrets } = self.clone();
         let secrets = spec.secret_environment.into_iter().chain(store_secrets).collect();
-        Launch { source, listener: spec.id, program: spec.program, arguments: spec.arguments, secrets }
+        Launch { source, listener: spec.id, program: spec.program, arguments: spec.arguments, token, secrets }
     }
 }
 
 impl Listeners {
     /// Listeners that attach to `registry` and are started by `launcher`.
-    pub fn new(registry: Arc<Registry>, launcher: Arc<dyn Launcher>, config: ListenerConfig) -> Self {
-        Self { registry, launcher, config: Arc::new(config), busy: Arc::default() }
+    pub fn new(registry: Arc<Registry>, launcher: Arc<dyn Launcher>, config: ListenerConfig, env: Env) -> Self {
+        Self { registry, launcher, config: Arc::new(config), env, busy: Arc::default() }
     }
 
     /// Has one partition captured; `assignment` makes the assignment of the n-th try, from 1.
@@ -164,8 +168,7 @@ impl Listeners {
     ) -> Result<T, Failure> {
         let expected = self.registry.expect_listener(target.key());
         let stop = CancellationToken::new();
-        let launch = target.launch();
-        let mut process = pin!(self.keep_running(&launch, &stop));
+        let mut process = pin!(self.keep_running(target, &stop));
         let outcome = tokio::select! {
             outcome = work => outcome,
             failure = &mut process => return Err(failure),
@@ -181,10 +184,11 @@ impl Listeners {
     }
 
     /// Starts the process again whenever it ends, within bounds; ends when it ended after `stop`, or for good.
-    async fn keep_running(&self, launch: &Launch, stop: &CancellationToken) -> Failure {
+    async fn keep_running(&self, target: &Target, stop: &CancellationToken) -> Failure {
         let mut failures = 0;
         loop {
-            let ended = self.launcher.run(launch).await;
+            let launch = target.launch(self.registry.issue(&target.key(), &self.env));
+            let ended = self.launcher.run(&launch).await;
             if stop.is_cancelled() {
                 return Failure::cancelled();
             }
@@ -192,7 +196,7 @@ impl Listeners {
             tracing::warn!(source_id = %launch.source, listener = launch.listener, how, "listener ended by itself");
             failures += 1;
             if failures >= self.config.max_failures {
-                return process_failure(launch, failures, &how);
+                return process_failure(&launch, failures, &how);
             }
             tokio::time::sleep(drive::backoff(&self.config, failures)).await;
         }

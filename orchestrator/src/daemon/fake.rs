@@ -88,9 +88,9 @@ impl World {
         let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
         let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
-        let launcher = Box::new(move |control, token| {
+        let launcher = Box::new(move |control| {
             let listener = Arc::new(Node { unreachable, snapshots, hang });
-            Arc::new(InProcess { control, token, listener, deaths: AtomicU32::new(0) }) as _
+            Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) }) as _
         });
         Parts { drivers: Drivers::of([driver]), launcher }
     }

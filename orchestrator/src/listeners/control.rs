@@ -1,9 +1,8 @@
 //! The control service that listeners dial: authenticates, says who is who, passes messages.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
-use tidemark_gateway::{Digest, Env};
 use tidemark_listener_core::proto::{
     FromListener, Hello, PROTOCOL, ToListener, Welcome,
     control_server::{Control, ControlServer},
@@ -15,7 +14,10 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::registry::{Key, Registry, Reply, Session};
+use super::{
+    registry::{Key, Registry, Reply, Session},
+    token::TokenHash,
+};
 
 /// Longest wait for a hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,35 +28,6 @@ const OUTBOX: usize = 16;
 /// Silence after which a listener is asked whether it is there, and the longest wait for its answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The token that this daemon's listeners present; new with each run. Prints as `***`.
-#[derive(Clone)]
-pub struct ListenerToken(Arc<str>);
-
-impl ListenerToken {
-    /// A new token.
-    pub fn generate(env: &Env) -> Self {
-        Self(hex::encode(env.random::<32>()).into())
-    }
-
-    /// The secret itself, for a listener's environment.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// True iff `presented` is this token; takes the same time wherever they differ.
-    fn accepts(&self, presented: &str) -> bool {
-        // Digests of different texts differ everywhere at once; the comparison of hashes takes the same time in any case.
-        let hash = |text: &str| blake3::Hash::from_bytes(*Digest::of(text.as_bytes()).as_bytes());
-        hash(&self.0) == hash(presented)
-    }
-}
-
-impl fmt::Debug for ListenerToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// Serves control until `shutdown`.
 ///
 /// # Errors
@@ -62,11 +35,10 @@ impl fmt::Debug for ListenerToken {
 pub async fn serve(
     listener: TcpListener,
     registry: Arc<Registry>,
-    token: ListenerToken,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let readers = TaskTracker::new();
-    let service = Service { registry, token, readers: readers.clone(), shutdown: shutdown.clone() };
+    let service = Service { registry, readers: readers.clone(), shutdown: shutdown.clone() };
     let served = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
@@ -83,7 +55,6 @@ pub async fn serve(
 
 struct Service {
     registry: Arc<Registry>,
-    token: ListenerToken,
     readers: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -93,19 +64,19 @@ impl Control for Service {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<ToListener, Status>> + Send>>;
 
     async fn attach(&self, request: Request<Streaming<FromListener>>) -> Result<Response<Self::AttachStream>, Status> {
-        self.authenticate(&request)?;
+        let token = self.authenticate(&request)?;
         let mut incoming = request.into_inner();
         let hello = hello(&mut incoming).await?;
         let key = Key { source: hello.source, listener: hello.listener };
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         // An empty outbox takes it.
         let _ = outbox.try_send(Ok(welcome()));
-        let session = self.registry.attach(&key, &hello.version, outbox)?;
+        let session = self.registry.attach(&key, token, &hello.version, outbox)?;
         tracing::info!(source_id = key.source, listener = key.listener, version = hello.version, "listener attached");
         let (registry, shutdown) = (Arc::clone(&self.registry), self.shutdown.clone());
         self.readers.spawn(async move {
             tokio::select! {
-                () = read(&registry, &session, incoming) => {}
+                () = read(&registry, &key, &session, incoming) => {}
                 () = shutdown.cancelled() => {}
             }
             registry.detach(&key, &session);
@@ -115,14 +86,12 @@ impl Control for Service {
 }
 
 impl Service {
-    fn authenticate<T>(&self, request: &Request<T>) -> Result<(), Status> {
+    /// The hash of the request's token, which is some listener's; whose, is looked at when it has said who it is.
+    fn authenticate<T>(&self, request: &Request<T>) -> Result<TokenHash, Status> {
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let presented = header.and_then(|text| text.strip_prefix("Bearer "));
-        if presented.is_some_and(|token| self.token.accepts(token)) {
-            Ok(())
-        } else {
-            Err(Status::unauthenticated("not a listener of this run of the daemon"))
-        }
+        let known = presented.map(TokenHash::of).filter(|token| self.registry.knows(token));
+        known.ok_or_else(|| Status::unauthenticated("not a listener that this daemon waits for"))
     }
 }
 
@@ -150,7 +119,7 @@ fn other_protocol(hello: &Hello) -> Status {
 }
 
 /// Passes replies on until the stream ends, or a newer one takes its place.
-async fn read(registry: &Registry, session: &Session, mut incoming: Streaming<FromListener>) {
+async fn read(registry: &Registry, key: &Key, session: &Session, mut incoming: Streaming<FromListener>) {
     let gone = session.gone();
     loop {
         let message = tokio::select! {
@@ -159,7 +128,7 @@ async fn read(registry: &Registry, session: &Session, mut incoming: Streaming<Fr
         };
         let Ok(Some(FromListener { message })) = message else { return };
         for (id, reply) in message.map(replies).unwrap_or_default() {
-            registry.deliver(&id, reply).await;
+            registry.deliver(key, &id, reply).await;
         }
     }
 }

@@ -158,7 +158,7 @@ async fn send(
 ) -> Result<(Session, Replies), Failure> {
     let attached = tokio::time::timeout(config.attach_timeout, registry.attached(key)).await;
     let session = attached.map_err(|_| not_attached(key, config.attach_timeout))?;
-    let replies = registry.expect_replies(id);
+    let replies = registry.expect_replies(key, id);
     if session.send(message).await { Ok((session, replies)) } else { Err(detached(key)) }
 }
 
@@ -188,20 +188,21 @@ fn silent(key: &Key, bound: Duration) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_gateway::Digest;
-    use tidemark_listener_core::progress::silent;
+    use tidemark_gateway::{Digest, Env};
+    use tidemark_listener_core::{progress::silent, proto::ToListener};
     use tokio::sync::mpsc;
+    use tonic::Status;
 
     use super::*;
-    use crate::listeners::tests::assignment;
+    use crate::listeners::{registry::Expected, tests::assignment};
+
+    type Outbox = mpsc::Receiver<Result<ToListener, Status>>;
 
     /// Longer than the silence that is borne: what comes of a capture that lasts so long, with or without heartbeats.
     async fn captured(beats: bool) -> Result<StoredRef, Failure> {
         let registry = Arc::new(Registry::default());
         let key = Key { source: "src".to_owned(), listener: "n1".to_owned() };
-        let _expected = registry.expect_listener(key.clone());
-        let (outbox, mut sent) = mpsc::channel(4);
-        registry.attach(&key, "1", outbox).unwrap();
+        let (_expected, mut sent) = attached(&registry, &key);
         let silence_timeout = Duration::from_millis(100);
         let config = ListenerConfig { silence_timeout, max_failures: 1, ..ListenerConfig::default() };
         let listener = async {
@@ -210,14 +211,40 @@ mod tests {
             for _ in 0..15 {
                 ticks.tick().await;
                 if beats {
-                    registry.deliver("t-1", Reply::Alive).await;
+                    registry.deliver(&key, "t-1", Reply::Alive).await;
                 }
             }
-            let slice = StoredRef { key: "k".to_owned(), size: 1, digest: Digest::of(b"1") };
-            registry.deliver("t-1", Reply::Finished(serde_json::to_string(&slice).unwrap())).await;
+            registry.deliver(&key, "t-1", finished("k")).await;
         };
         // In this order a machine that stalls does not let the daemon's clock run before the listener's.
-        futures::join!(listener, capture(&registry, &config, key, assignment, silent(), Stop::default())).1
+        futures::join!(listener, capture(&registry, &config, key.clone(), assignment, silent(), Stop::default())).1
+    }
+
+    fn attached(registry: &Arc<Registry>, key: &Key) -> (Expected, Outbox) {
+        let expected = registry.expect_listener(key.clone());
+        let token = registry.issue(key, &Env::system());
+        let (outbox, sent) = mpsc::channel(4);
+        registry.attach(key, token.hash(), "1", outbox).unwrap();
+        (expected, sent)
+    }
+
+    fn finished(key: &str) -> Reply {
+        let slice = StoredRef { key: key.to_owned(), size: 1, digest: Digest::of(b"1") };
+        Reply::Finished(serde_json::to_string(&slice).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_only_from_the_listener_that_was_given_the_work() {
+        let registry = Arc::new(Registry::default());
+        let [key, other] = ["n1", "n2"].map(|id| Key { source: "src".to_owned(), listener: id.to_owned() });
+        let ((_expected, mut sent), config) = (attached(&registry, &key), ListenerConfig::default());
+        let listeners = async {
+            sent.recv().await;
+            registry.deliver(&other, "t-1", finished("other")).await;
+            registry.deliver(&key, "t-1", finished("own")).await;
+        };
+        let work = capture(&registry, &config, key.clone(), assignment, silent(), Stop::default());
+        assert_eq!(futures::join!(listeners, work).1.unwrap().key, "own");
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use tidemark_catalog::ids::SourceId;
 use tokio::process::Command;
 
+use super::token::ListenerToken;
+
 /// Name of the variable that carries a listener's token.
 pub const TOKEN_VARIABLE: &str = "TIDEMARK_LISTENER_TOKEN";
 
@@ -41,6 +43,8 @@ pub struct Launch {
     pub program: String,
     /// Arguments after those of control.
     pub arguments: Vec<String>,
+    /// Proves to control that the process is this listener.
+    pub token: ListenerToken,
     /// Variables with credentials.
     pub secrets: Vec<(String, String)>,
 }
@@ -59,17 +63,15 @@ pub trait Launcher: Send + Sync + 'static {
 pub struct Processes {
     /// URL of the control service.
     pub control: String,
-    /// Token of this run of the daemon.
-    pub token: super::control::ListenerToken,
     /// Where programs are looked for first.
     pub directory: Option<PathBuf>,
 }
 
 impl Processes {
     /// Programs are found beside this program's own file, then in `PATH`.
-    pub fn new(control: String, token: super::control::ListenerToken) -> Self {
+    pub fn new(control: String) -> Self {
         let directory = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
-        Self { control, token, directory }
+        Self { control, directory }
     }
 
     fn program(&self, name: &str) -> OsString {
@@ -84,7 +86,7 @@ impl Processes {
         command.args(&launch.arguments);
         command.env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.env(TOKEN_VARIABLE, self.token.expose());
+        command.env(TOKEN_VARIABLE, launch.token.expose());
         command.envs(launch.secrets.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         command
@@ -103,7 +105,6 @@ impl Launcher for Processes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listeners::control::ListenerToken;
     use tidemark_gateway::Env;
 
     #[tokio::test]
@@ -111,12 +112,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let seen = directory.path().join("seen");
         let script = format!("echo \"$@\" > {0}; env >> {0}; exit 7", seen.display());
-        let processes = Processes::new("http://127.0.0.1:1".to_owned(), ListenerToken::generate(&Env::system()));
+        let processes = Processes::new("http://127.0.0.1:1".to_owned());
         let launch = Launch {
             source: "src".parse().unwrap(),
             listener: "n1".to_owned(),
             program: "sh".to_owned(),
             arguments: vec![],
+            token: ListenerToken::generate(&Env::system()),
             secrets: vec![("SECRET".to_owned(), "s3".to_owned())],
         };
         let command = processes.command(&launch);
@@ -134,12 +136,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_does_not_exist_is_an_error() {
-        let processes = Processes::new(String::new(), ListenerToken::generate(&Env::system()));
+        let processes = Processes::new(String::new());
         let launch = Launch {
             source: "src".parse().unwrap(),
             listener: "n1".to_owned(),
             program: "tidemark-listener-none".to_owned(),
             arguments: vec![],
+            token: ListenerToken::generate(&Env::system()),
             secrets: vec![],
         };
         assert_eq!(processes.run(&launch).await.unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tidemark_gateway::Env;
 use tidemark_listener_core::{
     failure::Failure,
     proto::{ToListener, to_listener},
@@ -12,6 +13,8 @@ use tidemark_listener_core::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+
+use super::token::{ListenerToken, TokenHash};
 
 /// A listener: its source and its id within it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +53,17 @@ pub struct Registry {
 #[derive(Default)]
 struct State {
     serial: u64,
-    expected: HashMap<Key, u32>,
+    expected: HashMap<Key, Expectation>,
     attached: HashMap<Key, Session>,
-    waiting: HashMap<String, mpsc::Sender<Reply>>,
+    waiting: HashMap<(Key, String), mpsc::Sender<Reply>>,
+}
+
+/// A listener that may attach.
+#[derive(Default)]
+struct Expectation {
+    users: u32,
+    /// Hash of the token that its newest process was given.
+    token: Option<TokenHash>,
 }
 
 /// An attached listener's stream.
@@ -81,22 +92,42 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a listener attach while the returned value lives.
+    /// Lets a listener attach while the returned value lives, once its process was given a token.
     pub(super) fn expect_listener(self: &Arc<Self>, key: Key) -> Expected {
-        *self.lock().expected.entry(key.clone()).or_default() += 1;
+        self.lock().expected.entry(key.clone()).or_default().users += 1;
         Expected { registry: Arc::clone(self), key }
     }
 
-    /// Takes a stream in; one of the same listener that was there is told and dropped.
+    /// A token for a new process of an expected listener. Those of earlier processes are worth nothing any more, and their
+    /// stream ends.
+    pub(super) fn issue(&self, key: &Key, env: &Env) -> ListenerToken {
+        let token = ListenerToken::generate(env);
+        let mut state = self.lock();
+        if let Some(expected) = state.expected.get_mut(key) {
+            expected.token = Some(token.hash());
+        }
+        if let Some(old) = state.attached.remove(key) {
+            old.gone.cancel();
+        }
+        token
+    }
+
+    /// True where it is the token of any expected listener.
+    pub(super) fn knows(&self, token: &TokenHash) -> bool {
+        self.lock().expected.values().any(|expected| expected.token.as_ref() == Some(token))
+    }
+
+    /// Takes a stream in, where the token is that of this listener; one of the same listener that was there is told and dropped.
     pub(super) fn attach(
         &self,
         key: &Key,
+        token: TokenHash,
         version: &str,
         outbox: mpsc::Sender<Result<ToListener, Status>>,
     ) -> Result<Session, Status> {
         let mut state = self.lock();
-        if !state.expected.contains_key(key) {
-            return Err(Status::permission_denied("no listener of this id is expected"));
+        if state.expected.get(key).and_then(|expected| expected.token) != Some(token) {
+            return Err(Status::permission_denied("the token is not that of the listener that the hello names"));
         }
         state.serial += 1;
         let gone = CancellationToken::new();
@@ -153,16 +184,17 @@ impl Registry {
         }
     }
 
-    /// Receives the replies to a piece of work while the returned value lives.
-    pub(super) fn expect_replies(self: &Arc<Self>, id: &str) -> Replies {
+    /// Receives the replies of a listener to a piece of work while the returned value lives.
+    pub(super) fn expect_replies(self: &Arc<Self>, key: &Key, id: &str) -> Replies {
         let (sender, receiver) = mpsc::channel(REPLIES);
-        self.lock().waiting.insert(id.to_owned(), sender);
-        Replies { registry: Arc::clone(self), id: id.to_owned(), receiver }
+        let work = (key.clone(), id.to_owned());
+        self.lock().waiting.insert(work.clone(), sender);
+        Replies { registry: Arc::clone(self), work, receiver }
     }
 
-    /// Hands a reply to who waits for it; nobody waits for work that was given up.
-    pub(super) async fn deliver(&self, id: &str, reply: Reply) {
-        let waiting = self.lock().waiting.get(id).cloned();
+    /// Hands a listener's reply to who waits for it; nobody waits for work that was given up, or for that of another listener.
+    pub(super) async fn deliver(&self, key: &Key, id: &str, reply: Reply) {
+        let waiting = self.lock().waiting.get(&(key.clone(), id.to_owned())).cloned();
         if let Some(waiting) = waiting {
             // The receiver may have gone meanwhile; then nobody waits any more.
             let _ = waiting.send(reply).await;
@@ -179,9 +211,9 @@ pub(super) struct Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
-        if let Some(count) = state.expected.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(expected) = state.expected.get_mut(&self.key) {
+            expected.users -= 1;
+            if expected.users == 0 {
                 state.expected.remove(&self.key);
                 // Its process is gone or told to go; the next use waits for a stream of its own.
                 if let Some(session) = state.attached.remove(&self.key) {
@@ -195,7 +227,7 @@ impl Drop for Expected {
 /// Replies to one piece of work.
 pub(super) struct Replies {
     registry: Arc<Registry>,
-    id: String,
+    work: (Key, String),
     receiver: mpsc::Receiver<Reply>,
 }
 
@@ -208,6 +240,6 @@ impl Replies {
 
 impl Drop for Replies {
     fn drop(&mut self) {
-        self.registry.lock().waiting.remove(&self.id);
+        self.registry.lock().waiting.remove(&self.work);
     }
 }

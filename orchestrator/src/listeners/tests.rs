@@ -25,15 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, transport::Endpoint};
 
 use super::{
-    ListenerConfig, Listeners, Registry, Stop, Target,
-    control::{self, ListenerToken},
+    Key, ListenerConfig, Listeners, Registry, Stop, Target, control,
     launch::{Launch, Launcher},
+    token::ListenerToken,
 };
 
 /// Runs listeners in this process, over real connections.
 pub(crate) struct InProcess {
     pub(crate) control: String,
-    pub(crate) token: ListenerToken,
     pub(crate) listener: Arc<dyn Listener>,
     /// Lives that end by themselves right after they attached, before the ones that stay.
     pub(crate) deaths: AtomicU32,
@@ -48,7 +47,7 @@ impl Launcher for InProcess {
             source: launch.source.clone(),
             kind: "fake",
             version: "1",
-            token: Token::new(self.token.expose()),
+            token: Token::new(launch.token.expose()),
         };
         let life = client::run(&config, Arc::clone(&self.listener), &Env::system(), CancellationToken::new()).await;
         Ok(format!("{life:?}"))
@@ -138,13 +137,18 @@ fn config() -> ListenerConfig {
     ListenerConfig { backoff: millis(1), stop_timeout: millis(2000), ..ListenerConfig::default() }
 }
 
+/// The URL of a control service in front of `registry`.
+async fn serve(registry: &Arc<Registry>) -> String {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let control = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(control::serve(socket, Arc::clone(registry), CancellationToken::new()));
+    control
+}
+
 /// Listeners with a control service, a fake that hangs `hangs` times, and a launcher whose listener dies as often.
 async fn bench(hangs: u32, captures: Captures) -> Listeners {
     let registry = Arc::new(Registry::default());
-    let token = ListenerToken::generate(&Env::system());
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let control = format!("http://{}", socket.local_addr().unwrap());
-    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let control = serve(&registry).await;
     let working = Arc::new(tokio::sync::Notify::new());
     let listener = Arc::new(Fake {
         captures,
@@ -152,8 +156,8 @@ async fn bench(hangs: u32, captures: Captures) -> Listeners {
         working: Arc::clone(&working),
         given_back: Arc::default(),
     });
-    let inner = InProcess { control, token, listener, deaths: AtomicU32::new(hangs) };
-    Listeners::new(registry, Arc::new(Dying { inner, working }), config())
+    let inner = InProcess { control, listener, deaths: AtomicU32::new(hangs) };
+    Listeners::new(registry, Arc::new(Dying { inner, working }), config(), Env::system())
 }
 
 #[tokio::test]
@@ -211,16 +215,14 @@ async fn a_cancelled_capture_ends_as_cancelled() {
 
 /// A capture that hangs is told to stop; returns whether it gave back what it held.
 async fn stopped(over: bool) -> bool {
-    let (registry, token) = (Arc::new(Registry::default()), ListenerToken::generate(&Env::system()));
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let control = format!("http://{}", socket.local_addr().unwrap());
-    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let registry = Arc::new(Registry::default());
+    let control = serve(&registry).await;
     let (working, given_back) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicBool::new(false)));
     let captures: Captures = Box::new(|_| Ok(slice()));
     let (hangs, given) = (AtomicU32::new(1), Arc::clone(&given_back));
     let listener = Arc::new(Fake { captures, hangs, working: Arc::clone(&working), given_back: given });
-    let launcher = Arc::new(InProcess { control, token, listener, deaths: AtomicU32::new(0) });
-    let (listeners, stop) = (Listeners::new(registry, launcher, config()), Stop::default());
+    let launcher = Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) });
+    let (listeners, stop) = (Listeners::new(registry, launcher, config(), Env::system()), Stop::default());
     let target = target();
     let capture = listeners.capture(&target, assignment, silent(), stop.clone());
     let person = async {
@@ -254,11 +256,10 @@ async fn a_check_answers_with_the_listeners_lines() {
 
 /// What a daemon answers to a hello of this protocol.
 async fn answer_to(protocol: u32) -> Result<Option<ToListener>, Status> {
-    let (registry, token) = (Arc::new(Registry::default()), ListenerToken::generate(&Env::system()));
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let control = format!("http://{}", socket.local_addr().unwrap());
-    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
+    let registry = Arc::new(Registry::default());
+    let control = serve(&registry).await;
     let _expected = registry.expect_listener(target().key());
+    let token = registry.issue(&target().key(), &Env::system());
     let (listener, source) = ("n1".to_owned(), "src".to_owned());
     let hello = Hello { listener, source, kind: "fake".to_owned(), version: "9".to_owned(), protocol };
     let message = FromListener { message: Some(from_listener::Message::Hello(hello)) };
@@ -282,24 +283,39 @@ async fn a_listener_of_another_protocol_is_refused_and_one_of_this_one_is_welcom
     assert_eq!(welcome.protocol, PROTOCOL);
 }
 
-#[tokio::test]
-async fn a_listener_without_the_token_or_without_being_expected_is_refused() {
-    let registry = Arc::new(Registry::default());
-    let token = ListenerToken::generate(&Env::system());
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let control = format!("http://{}", socket.local_addr().unwrap());
-    tokio::spawn(control::serve(socket, Arc::clone(&registry), token.clone(), CancellationToken::new()));
-    let working = Arc::new(tokio::sync::Notify::new());
-    let listener: Arc<dyn Listener> = Arc::new(Fake {
+/// How a listener that says it is `n1` and presents `token` ends.
+async fn presented(registry: &Arc<Registry>, token: ListenerToken) -> String {
+    let listener = Arc::new(Fake {
         captures: Box::new(|_| Ok(slice())),
         hangs: AtomicU32::new(0),
-        working,
+        working: Arc::default(),
         given_back: Arc::default(),
     });
-    for token in [token, ListenerToken::generate(&Env::system())] {
-        let run =
-            InProcess { control: control.clone(), token, listener: Arc::clone(&listener), deaths: AtomicU32::new(0) };
-        let ended = run.run(&target().launch()).await.unwrap();
-        assert!(ended.contains("Refused"), "{ended}");
+    let run = InProcess { control: serve(registry).await, listener, deaths: AtomicU32::new(0) };
+    let (launch, key) = (target().launch(token), target().key());
+    tokio::select! {
+        ended = run.run(&launch) => ended.unwrap(),
+        _ = registry.attached(&key) => "attached".to_owned(),
     }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_from_the_process_that_it_was_given_to_and_from_no_other() {
+    let (registry, env) = (Arc::new(Registry::default()), Env::system());
+    let (own, other) = (target().key(), Key { listener: "n2".to_owned(), ..target().key() });
+    let elsewhere = Key { source: "other".to_owned(), ..target().key() };
+    let [_one, two, _three] = [&own, &other, &elsewhere].map(|key| registry.expect_listener(key.clone()));
+    let earlier = registry.issue(&own, &env);
+    let token = registry.issue(&own, &env);
+    for stranger in [ListenerToken::generate(&env), earlier] {
+        assert!(presented(&registry, stranger).await.contains("Unauthenticated"));
+    }
+    for key in [&other, &elsewhere] {
+        let ended = presented(&registry, registry.issue(key, &env)).await;
+        assert!(ended.contains("PermissionDenied"), "{ended}");
+    }
+    assert_eq!(presented(&registry, token).await, "attached");
+    let token = registry.issue(&other, &env);
+    drop(two);
+    assert!(presented(&registry, token).await.contains("Unauthenticated"), "it is expected no more");
 }
