@@ -19,6 +19,7 @@
 mod capture;
 mod consolidate;
 mod outcome;
+mod own;
 mod previous;
 pub(crate) mod seal;
 
@@ -156,12 +157,19 @@ impl<'a> Job<'a> {
         Ok(gone)
     }
 
+    /// What all that this task's listeners stage lies below.
+    fn folder(&self) -> own::Folder<'_> {
+        own::Folder { source: &self.source_id, task: &self.context.task.id }
+    }
+
     async fn read_slices(&self, captured: &Captured) -> Result<Vec<SliceManifest>, Failure> {
         let mut slices = Vec::with_capacity(captured.slices.len());
         for reference in &captured.slices {
             let slice: SliceManifest = read_document(&self.store.objects, reference).await?;
-            if slice.source != self.source_id || slice.task != self.context.task.id {
-                let words = format!("{} is of source {}, task {}", reference.key, slice.source, slice.task);
+            let own = slice.source == self.source_id && slice.task == self.context.task.id;
+            if !own || self.folder().partition(&reference.key) != Some(slice.partition.as_str()) {
+                let SliceManifest { source, task, partition, .. } = slice;
+                let words = format!("{} says source {source}, task {task}, partition {partition}", reference.key);
                 return Err(Failure::permanent("TM-PROT-0002", words));
             }
             slices.push(slice);

@@ -82,6 +82,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-PROT-0003",
     "TM-PROT-0004",
     "TM-PROT-0005",
+    "TM-PROT-0006",
     "TM-PROT-0007",
     "TM-REST-0001",
     "TM-REST-0002",

@@ -2,7 +2,7 @@
 //! an entry of one row.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) damaged: Vec<String>,
     /// Nodes that cannot be captured.
     pub(super) unreachable: Vec<String>,
+    /// Nodes that hand in what is not theirs.
+    pub(super) lies: BTreeMap<String, Lie>,
     /// Steps of a capture before the one that ships.
     pub(super) prepares: usize,
     /// Where it hangs until it is cancelled, once: an object's consolidation, `capture-<step>`, `verify` or `restore`.
@@ -61,6 +63,17 @@ pub(super) struct World {
     pub(super) instants: Arc<Mutex<Vec<Option<i64>>>>,
     /// Snapshots on the nodes, by node and task.
     pub(super) snapshots: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// What a node hands in for its slice.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Lie {
+    /// One that is staged for another task.
+    OtherTask,
+    /// One in the folder of `n1`.
+    OtherFolder,
+    /// Its own, which says another partition.
+    OtherPartition,
 }
 
 /// Hangs once, at one place.
@@ -85,11 +98,12 @@ impl Hang {
 impl World {
     pub(super) fn parts(self) -> Parts {
         let (unreachable, snapshots) = (self.unreachable.clone(), Arc::clone(&self.snapshots));
+        let lies = self.lies.clone();
         let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
         let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
         let launcher = Box::new(move |control| {
-            let listener = Arc::new(Node { unreachable, snapshots, hang });
+            let listener = Arc::new(Node { unreachable, lies, snapshots, hang });
             Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) }) as _
         });
         Parts { drivers: Drivers::of([driver]), launcher }
@@ -103,6 +117,7 @@ fn objects() -> Vec<ObjectName> {
 /// One listener for all nodes: the node is named at the end of an assignment's id.
 struct Node {
     unreachable: Vec<String>,
+    lies: BTreeMap<String, Lie>,
     snapshots: Arc<Mutex<BTreeSet<String>>>,
     hang: Arc<Hang>,
 }
@@ -148,8 +163,12 @@ impl Listener for Node {
         }
         let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
         let name = format!("{}-{step}.json", assignment.token);
-        let path = layout::staged(&assignment.source, &assignment.task, node).join(name.as_str());
-        let slice = document::write(&store.unwrap(), &path, &slice(assignment, node)).await;
+        let (lie, other) = (self.lies.get(node).copied(), "0123456789abcdef0123456789abcdef".parse().unwrap());
+        let task = if lie == Some(Lie::OtherTask) { &other } else { &assignment.task };
+        let folder = if lie == Some(Lie::OtherFolder) { "n1" } else { node };
+        let partition = if lie == Some(Lie::OtherPartition) { "n9" } else { node };
+        let path = layout::staged(&assignment.source, task, folder).join(format!("{node}-{name}").as_str());
+        let slice = document::write(&store.unwrap(), &path, &slice(assignment, partition)).await;
         self.snapshots.lock().unwrap().remove(&own);
         slice.map_err(|error| Failure::new("TM-FAKE-0002", error.to_string()))
     }

@@ -194,6 +194,34 @@ async fn a_node_that_cannot_be_captured_is_absent_and_the_version_commits() {
     .await;
 }
 
+/// How a protection ends where a node hands in what is not its own, with the code that says so.
+async fn lied(node: &str, lie: fake::Lie) -> (String, String) {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { lies: [(node.to_owned(), lie)].into(), ..fake::World::default() };
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    with_daemon(state.path(), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let ended = protect(&api, "one").await;
+        assert_eq!(versions(&api).await.len(), usize::from(ended.error.is_none()));
+        sender.send(ended).unwrap();
+    })
+    .await;
+    let ended = receiver.await.unwrap();
+    let absent = ended.result.as_ref().map(|result| result["absent"]["list"][0]["reason"].to_string());
+    let said = ended.error.map(|error| format!("{}: {}", error.code, error.detail)).or(absent);
+    (ended.state, said.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn what_a_listener_hands_in_must_be_its_own() {
+    let (state, said) = lied("n2", fake::Lie::OtherTask).await;
+    assert!(state == "warnings" && said.contains("TM-PROT-0006") && said.contains("n2"), "{state}: {said}");
+    let (state, said) = lied("n2", fake::Lie::OtherFolder).await;
+    assert!(state == "failed" && said.contains("TM-PROT-0006") && said.contains("n1, n2"), "{state}: {said}");
+    let (state, said) = lied("n2", fake::Lie::OtherPartition).await;
+    assert!(state == "failed" && said.contains("TM-PROT-0002") && said.contains("partition n9"), "{state}: {said}");
+}
+
 #[tokio::test]
 async fn verification_and_restore_read_what_was_kept() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -17,7 +17,7 @@ use tidemark_listener_core::{
     progress::{self, Progress, ProgressSink},
 };
 
-use super::{Captured, Hints, Job, scope};
+use super::{Captured, Hints, Job, own, scope};
 use crate::{
     errors, generation,
     listeners::{Stop, Target},
@@ -148,7 +148,8 @@ impl Job<'_> {
         let ask = |spec: &ListenerSpec| asked.asks.get(&spec.id).cloned().unwrap_or(Value::Null);
         let works: Vec<_> = present.iter().map(|spec| self.capture(spec, ask(spec), &together).boxed()).collect();
         let outcomes = join_all(works).await;
-        sort_out(present.into_iter().map(|spec| spec.id.clone()).zip(outcomes), steps)
+        let outcomes = present.into_iter().map(|spec| spec.id.clone()).zip(outcomes).collect();
+        sort_out(own::only_own(self.folder(), outcomes, &steps.answers), steps)
     }
 
     /// Tasks of this source that are not done, where this daemon knows all of them: where no newer one has attached to the
