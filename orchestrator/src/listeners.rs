@@ -32,7 +32,7 @@ use tidemark_listener_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::tasks::Failure;
+use crate::{stores::ListenerStore, tasks::Failure};
 use launch::{Launch, Launcher};
 pub use registry::{Key, Registry};
 use token::ListenerToken;
@@ -82,14 +82,14 @@ pub struct Listeners {
 }
 
 /// A listener to use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     /// The protected system.
     pub source: SourceId,
     /// How it is started.
     pub spec: ListenerSpec,
-    /// Credentials of the store, for its environment.
-    pub store_secrets: Vec<(String, String)>,
+    /// The store that it works for; without one it can be checked and captures nothing.
+    pub store: Option<ListenerStore>,
 }
 
 /// How a capture is told to stop.
@@ -107,9 +107,10 @@ impl Target {
     }
 
     fn launch(&self, token: ListenerToken) -> Launch {
-        let Self { source, spec, store_secrets } = self.clone();
-        let secrets = spec.secret_environment.into_iter().chain(store_secrets).collect();
-        Launch { source, listener: spec.id, program: spec.program, arguments: spec.arguments, token, secrets }
+        let Self { source, spec, store } = self.clone();
+        let (store, keys) = store.map(|store| (store.place, store.secrets)).unzip();
+        let secrets = spec.secret_environment.into_iter().chain(keys.into_iter().flatten()).collect();
+        Launch { source, listener: spec.id, program: spec.program, arguments: spec.arguments, token, store, secrets }
     }
 }
 

@@ -18,6 +18,7 @@ use tidemark_gateway::{
     open, preflight,
     store_url::{self, StoreUrl},
 };
+use tidemark_listener_core::launch;
 
 use crate::{
     errors::chain as chain_of,
@@ -128,6 +129,15 @@ pub enum Error {
         /// Why.
         source: chain::Error,
     },
+}
+
+/// The store of a listener, and the keys with which it opens it, as variables for its environment.
+#[derive(Clone)]
+pub struct ListenerStore {
+    /// The store.
+    pub place: launch::Store,
+    /// Its keys.
+    pub secrets: Vec<(String, String)>,
 }
 
 /// An open store.
@@ -339,6 +349,15 @@ pub fn listener_secrets(record: &StoreRecord) -> Result<Vec<(String, String)>, E
     };
     let values = [credentials.access_key_id(), credentials.secret_access_key()];
     Ok(LISTENER_KEYS.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect())
+}
+
+/// What a listener is told of a store when it is started.
+///
+/// # Errors
+/// As [`listener_secrets`].
+pub fn listener_store(record: &StoreRecord) -> Result<ListenerStore, Error> {
+    let StoreRecord { url, repository, checksums, .. } = record.clone();
+    Ok(ListenerStore { place: launch::Store { url, repository, checksums }, secrets: listener_secrets(record)? })
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-CTRL-0102",
     "TM-CTRL-0103",
     "TM-CTRL-0104",
+    "TM-CTRL-0105",
     "TM-LIST-0001",
     "TM-LIST-0002",
     "TM-LIST-0003",

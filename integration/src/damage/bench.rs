@@ -228,8 +228,6 @@ impl Trial<'_> {
             token: TOKEN,
             needs: Vec::new(),
             repository: "r".to_owned(),
-            store: "memory:".to_owned(),
-            store_checksums: false,
             work: Capture { objects: vec![self.object.parts().join("/")], ..Capture::default() },
         })
     }

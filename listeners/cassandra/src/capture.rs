@@ -33,6 +33,7 @@ use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest},
     check,
     failure::Failure,
+    launch,
     listener::Listener,
     progress::{Progress, ProgressSink},
 };
@@ -70,8 +71,10 @@ pub struct Config {
     pub node: NodeSpec,
     /// Role that reads the node's system tables, where the cluster asks for one.
     pub cassandra: Option<Credentials>,
-    /// Access key of the store, where it needs one.
-    pub store: Option<credentials::Credentials>,
+    /// The store that the process was started for.
+    pub store: Option<launch::Store>,
+    /// Its access key, where it needs one.
+    pub store_key: Option<credentials::Credentials>,
 }
 
 /// Captures one Cassandra node.
@@ -87,12 +90,12 @@ impl CassandraListener {
         Self { nodetool: Nodetool::new(config.node.nodetool.clone()), config, env }
     }
 
-    fn open_store(&self, url: &str, checksums: bool) -> Result<Arc<dyn ObjectStore>, Error> {
-        let url: StoreUrl = url.parse().map_err(Error::StoreUrl)?;
-        let credentials = self.config.store.as_ref();
-        let checksums = if checksums { open::Checksums::Told } else { open::Checksums::Unproven };
+    fn open_store(&self) -> Result<Arc<dyn ObjectStore>, Error> {
+        let store = self.config.store.as_ref().ok_or(Error::NoStore)?;
+        let url: StoreUrl = store.url.parse().map_err(Error::StoreUrl)?;
+        let checksums = if store.checksums { open::Checksums::Told } else { open::Checksums::Unproven };
         let options = open::OpenOptions { checksums, ..open::OpenOptions::default() };
-        open::open(&url, credentials, &options, &self.env).map_err(Error::OpenStore)
+        open::open(&url, self.config.store_key.as_ref(), &options, &self.env).map_err(Error::OpenStore)
     }
 }
 
@@ -164,7 +167,7 @@ impl Run<'_> {
             return Err(Error::Cancelled);
         }
         let ask = Ask::of(&self.assignment.work.step.ask).map_err(Error::Ask)?;
-        let store = self.listener.open_store(&self.assignment.store, self.assignment.store_checksums)?;
+        let store = self.listener.open_store()?;
         let session = self.connect().await?;
         let local = describe::local(&session).await.map_err(Error::Describe)?;
         let host = local.node.host_id;

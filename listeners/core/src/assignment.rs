@@ -26,12 +26,9 @@ pub struct Assignment<W = Work> {
     pub task: TaskId,
     /// The claim of the task.
     pub token: FencingToken,
-    /// Id of the repository in the store; names of what the capture holds at the source carry it and the source's name.
+    /// Id of the repository in the store: that of the store that the listener was started for, else it refuses the work. Names of
+    /// what the capture holds at the source carry it and the source's name.
     pub repository: String,
-    /// URL of the store; credentials come to the listener process through its own environment.
-    pub store: String,
-    /// Whether the store has shown that it verifies checksums.
-    pub store_checksums: bool,
     /// What is to be done.
     pub work: W,
 }
@@ -39,16 +36,16 @@ pub struct Assignment<W = Work> {
 impl<W> Assignment<W> {
     /// The assignment without its work, and the work.
     pub fn parts(self) -> (Assignment<()>, W) {
-        let Self { id, needs, source, task, token, repository, store, store_checksums, work } = self;
-        (Assignment { id, needs, source, task, token, repository, store, store_checksums, work: () }, work)
+        let Self { id, needs, source, task, token, repository, work } = self;
+        (Assignment { id, needs, source, task, token, repository, work: () }, work)
     }
 }
 
 impl Assignment<()> {
     /// The same with this work.
     pub fn with<W>(self, work: W) -> Assignment<W> {
-        let Self { id, needs, source, task, token, repository, store, store_checksums, work: () } = self;
-        Assignment { id, needs, source, task, token, repository, store, store_checksums, work }
+        let Self { id, needs, source, task, token, repository, work: () } = self;
+        Assignment { id, needs, source, task, token, repository, work }
     }
 }
 
@@ -152,8 +149,8 @@ pub struct CheckRequest {
     /// Features that the listener must know; else it refuses the check.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// URL of a store to try as well.
-    pub store: Option<String>,
+    /// Whether the store that the listener was started for is to be tried as well.
+    pub store: bool,
     /// Patterns of objects that will be captured.
     pub objects: Vec<String>,
 }

@@ -21,13 +21,14 @@ use tonic::{
 };
 
 use crate::{
+    launch,
     listener::Listener,
     proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
 };
 
 mod desk;
 
-use desk::{Desk, Event};
+use desk::{Bounds, Desk, Event};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,6 +54,8 @@ pub struct Config {
     pub listener: String,
     /// The protected system.
     pub source: SourceId,
+    /// The store that the process was started for; work for another one is refused.
+    pub store: Option<launch::Store>,
     /// Kind of source, for example `cassandra`.
     pub kind: &'static str,
     /// Version of the listener binary.
@@ -137,7 +140,7 @@ pub async fn run(
     let endpoint = endpoint(config)?;
     let bearer = bearer(&config.token)?;
     let (events, mut inbox) = mpsc::channel(OUTBOX);
-    let mut desk = Desk::new(listener, events);
+    let mut desk = Desk::new(bounds(config), listener, events);
     let mut failures = 0;
     loop {
         let end = attach(config, &endpoint, &bearer, &mut desk, &mut inbox, &stop).await?;
@@ -159,6 +162,12 @@ pub async fn run(
     }
     desk.clear().await;
     Ok(())
+}
+
+/// What all work of this process is for.
+fn bounds(config: &Config) -> Bounds {
+    let repository = config.store.as_ref().map(|store| store.repository.clone());
+    Bounds { source: config.source.clone(), repository }
 }
 
 fn endpoint(config: &Config) -> Result<Endpoint, Error> {

@@ -7,6 +7,7 @@ pub mod check;
 pub mod client;
 pub mod driver;
 pub mod failure;
+pub mod launch;
 pub mod listener;
 pub mod needs;
 pub mod progress;

@@ -62,7 +62,6 @@ mod tests {
     fn assignment() -> Value {
         json!({
             "id": "a", "source": "shop", "task": "t", "token": "1-1", "repository": "r",
-            "store": "memory:", "store_checksums": false,
             "work": {
                 "kind": "capture", "objects": ["ks/*"],
                 "step": {"number": 0, "ask": null, "over": false},
@@ -96,8 +95,8 @@ mod tests {
         grown["work"]["checkpoint"] = json!({"own": "words"});
         grown["work"]["step"]["ask"] = Value::Null;
         assert_eq!(read::<Assignment>(&grown.to_string(), &[]).unwrap(), whole);
-        let check: CheckRequest = read(r#"{"store": null, "objects": [], "later": 1}"#, &[]).unwrap();
-        assert_eq!(check, CheckRequest { needs: vec![], store: None, objects: vec![] });
+        let check: CheckRequest = read(r#"{"store": true, "objects": [], "later": 1}"#, &[]).unwrap();
+        assert_eq!(check, CheckRequest { needs: vec![], store: true, objects: vec![] });
     }
 
     #[test]

@@ -91,13 +91,12 @@ async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(V
         Some(policy) => Some(api.with.stores.get(&policy.store).await?),
         None => api.with.stores.first().await?,
     };
-    let secrets = store.as_ref().map(|store| stores::listener_secrets(&store.record)).transpose()?.unwrap_or_default();
+    let store = store.map(|store| stores::listener_store(&store.record)).transpose()?;
     let source = source_id(&record.name)?;
-    let target = |spec| Target { source: source.clone(), spec, store_secrets: secrets.clone() };
+    let target = |spec| Target { source: source.clone(), spec, store: store.clone() };
     let targets = driver.listeners(&record.spec).await?.into_iter().map(target).collect();
     let objects = policies.into_iter().flat_map(|policy| policy.objects).collect();
-    let store = store.map(|store| store.record.url);
-    Ok((targets, CheckRequest { needs: Vec::new(), store, objects }))
+    Ok((targets, CheckRequest { needs: Vec::new(), store: store.is_some(), objects }))
 }
 
 /// A line as the API shows it.

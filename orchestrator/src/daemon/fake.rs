@@ -33,6 +33,7 @@ use tidemark_listener_core::{
         RestoreControl, RestoreJob, RestorePlan, RestoreReport, SourceDriver, UndoCounts, UndoInstant,
     },
     failure::Failure,
+    launch::Store,
     listener::Listener,
     progress::ProgressSink,
 };
@@ -40,7 +41,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
-use crate::{listeners::tests::InProcess, sources::Drivers};
+use crate::{
+    listeners::{
+        launch::Launch,
+        tests::{InProcess, Serves},
+    },
+    sources::Drivers,
+};
 
 /// How the fake source behaves.
 #[derive(Default)]
@@ -103,7 +110,11 @@ impl World {
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
         let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
         let launcher = Box::new(move |control| {
-            let listener = Arc::new(Node { unreachable, lies, snapshots, hang });
+            let listener: Serves = Box::new(move |launch: &Launch| {
+                let (unreachable, lies) = (unreachable.clone(), lies.clone());
+                let (snapshots, hang) = (Arc::clone(&snapshots), Arc::clone(&hang));
+                Arc::new(Node { unreachable, lies, snapshots, hang, store: launch.store.clone() }) as Arc<dyn Listener>
+            });
             Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) }) as _
         });
         Parts { drivers: Drivers::of([driver]), launcher }
@@ -120,6 +131,7 @@ struct Node {
     lies: BTreeMap<String, Lie>,
     snapshots: Arc<Mutex<BTreeSet<String>>>,
     hang: Arc<Hang>,
+    store: Option<Store>,
 }
 
 impl Node {
@@ -161,7 +173,12 @@ impl Listener for Node {
             self.snapshots.lock().unwrap().remove(&own);
             return Err(Failure::new("TM-FAKE-0006", "cancelled"));
         }
-        let store = open::open(&assignment.store.parse().unwrap(), None, &open::OpenOptions::default(), &Env::system());
+        let store = open::open(
+            &self.store.as_ref().unwrap().url.parse().unwrap(),
+            None,
+            &open::OpenOptions::default(),
+            &Env::system(),
+        );
         let name = format!("{}-{step}.json", assignment.token);
         let (lie, other) = (self.lies.get(node).copied(), "0123456789abcdef0123456789abcdef".parse().unwrap());
         let task = if lie == Some(Lie::OtherTask) { &other } else { &assignment.task };

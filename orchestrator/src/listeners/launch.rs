@@ -4,6 +4,7 @@ use std::{ffi::OsString, io, path::PathBuf, process::Stdio};
 
 use async_trait::async_trait;
 use tidemark_catalog::ids::SourceId;
+use tidemark_listener_core::launch::Store;
 use tokio::process::Command;
 
 use super::token::ListenerToken;
@@ -45,6 +46,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Proves to control that the process is this listener.
     pub token: ListenerToken,
+    /// The store that it works for.
+    pub store: Option<Store>,
     /// Variables with credentials.
     pub secrets: Vec<(String, String)>,
 }
@@ -87,6 +90,7 @@ impl Processes {
         command.env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env(TOKEN_VARIABLE, launch.token.expose());
+        command.envs(launch.store.iter().flat_map(Store::variables));
         command.envs(launch.secrets.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         command
@@ -119,6 +123,7 @@ mod tests {
             program: "sh".to_owned(),
             arguments: vec![],
             token: ListenerToken::generate(&Env::system()),
+            store: Some(Store { url: "file:///b".to_owned(), repository: "r1".to_owned(), checksums: true }),
             secrets: vec![("SECRET".to_owned(), "s3".to_owned())],
         };
         let command = processes.command(&launch);
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(shell.spawn().unwrap().wait().await.unwrap().code(), Some(7));
         let seen = std::fs::read_to_string(seen).unwrap();
         assert!(seen.contains("SECRET=s3") && seen.contains(TOKEN_VARIABLE), "{seen}");
+        assert!(seen.contains("TIDEMARK_STORE_URL=file:///b") && seen.contains("REPOSITORY=r1"), "{seen}");
         assert!(!seen.contains("CARGO"), "{seen}");
     }
 
@@ -143,6 +149,7 @@ mod tests {
             program: "tidemark-listener-none".to_owned(),
             arguments: vec![],
             token: ListenerToken::generate(&Env::system()),
+            store: None,
             secrets: vec![],
         };
         assert_eq!(processes.run(&launch).await.unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -15,7 +15,7 @@ use tidemark_listener_core::{
     check,
     client::{self, Token},
     driver::ListenerSpec,
-    failure,
+    failure, launch,
     listener::Listener,
     progress::{Progress, ProgressSink, silent},
     proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
@@ -29,11 +29,16 @@ use super::{
     launch::{Launch, Launcher},
     token::ListenerToken,
 };
+use crate::stores::ListenerStore;
+
+/// Makes the listener of a process.
+pub(crate) type Serves = Box<dyn Fn(&Launch) -> Arc<dyn Listener> + Send + Sync>;
 
 /// Runs listeners in this process, over real connections.
 pub(crate) struct InProcess {
     pub(crate) control: String,
-    pub(crate) listener: Arc<dyn Listener>,
+    /// Makes the listener of a process.
+    pub(crate) listener: Serves,
     /// Lives that end by themselves right after they attached, before the ones that stay.
     pub(crate) deaths: AtomicU32,
 }
@@ -45,11 +50,12 @@ impl Launcher for InProcess {
             control: self.control.clone(),
             listener: launch.listener.clone(),
             source: launch.source.clone(),
+            store: launch.store.clone(),
             kind: "fake",
             version: "1",
             token: Token::new(launch.token.expose()),
         };
-        let life = client::run(&config, Arc::clone(&self.listener), &Env::system(), CancellationToken::new()).await;
+        let life = client::run(&config, (self.listener)(launch), &Env::system(), CancellationToken::new()).await;
         Ok(format!("{life:?}"))
     }
 }
@@ -115,7 +121,8 @@ fn slice() -> StoredRef {
 fn target() -> Target {
     let spec =
         ListenerSpec { id: "n1".to_owned(), program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
-    Target { source: "src".parse().unwrap(), spec, store_secrets: vec![] }
+    let place = launch::Store { url: "memory:".to_owned(), repository: "r".to_owned(), checksums: false };
+    Target { source: "src".parse().unwrap(), spec, store: Some(ListenerStore { place, secrets: vec![] }) }
 }
 
 pub(super) fn assignment(n: u32) -> Assignment {
@@ -126,8 +133,6 @@ pub(super) fn assignment(n: u32) -> Assignment {
         token: FencingToken { generation: 1, revision: 2 },
         needs: vec![],
         repository: "r".to_owned(),
-        store: "memory:".to_owned(),
-        store_checksums: false,
         work: Work::Capture(Capture { objects: vec!["a/*".to_owned()], ..Capture::default() }),
     }
 }
@@ -150,13 +155,17 @@ async fn bench(hangs: u32, captures: Captures) -> Listeners {
     let registry = Arc::new(Registry::default());
     let control = serve(&registry).await;
     let working = Arc::new(tokio::sync::Notify::new());
-    let listener = Arc::new(Fake {
+    let listener: Arc<dyn Listener> = Arc::new(Fake {
         captures,
         hangs: AtomicU32::new(hangs),
         working: Arc::clone(&working),
         given_back: Arc::default(),
     });
-    let inner = InProcess { control, listener, deaths: AtomicU32::new(hangs) };
+    let inner = InProcess {
+        control,
+        listener: Box::new(move |_: &Launch| Arc::clone(&listener)),
+        deaths: AtomicU32::new(hangs),
+    };
     Listeners::new(registry, Arc::new(Dying { inner, working }), config(), Env::system())
 }
 
@@ -220,8 +229,13 @@ async fn stopped(over: bool) -> bool {
     let (working, given_back) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicBool::new(false)));
     let captures: Captures = Box::new(|_| Ok(slice()));
     let (hangs, given) = (AtomicU32::new(1), Arc::clone(&given_back));
-    let listener = Arc::new(Fake { captures, hangs, working: Arc::clone(&working), given_back: given });
-    let launcher = Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) });
+    let listener: Arc<dyn Listener> =
+        Arc::new(Fake { captures, hangs, working: Arc::clone(&working), given_back: given });
+    let launcher = Arc::new(InProcess {
+        control,
+        listener: Box::new(move |_: &Launch| Arc::clone(&listener)),
+        deaths: AtomicU32::new(0),
+    });
     let (listeners, stop) = (Listeners::new(registry, launcher, config(), Env::system()), Stop::default());
     let target = target();
     let capture = listeners.capture(&target, assignment, silent(), stop.clone());
@@ -246,7 +260,7 @@ async fn a_capture_that_is_over_gives_back_what_it_holds_and_one_that_is_interru
 #[tokio::test]
 async fn a_check_answers_with_the_listeners_lines() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
-    let request = CheckRequest { needs: vec![], store: None, objects: vec!["a/b".to_owned()] };
+    let request = CheckRequest { needs: vec![], store: false, objects: vec!["a/b".to_owned()] };
     let lines = listeners.check(&target(), &request).await;
     assert_eq!(lines, [check::Line::ok("fake", "here", "[\"a/b\"]")]);
     let unknown = CheckRequest { needs: vec!["by-moonlight".to_owned()], ..request };
@@ -285,12 +299,13 @@ async fn a_listener_of_another_protocol_is_refused_and_one_of_this_one_is_welcom
 
 /// How a listener that says it is `n1` and presents `token` ends.
 async fn presented(registry: &Arc<Registry>, token: ListenerToken) -> String {
-    let listener = Arc::new(Fake {
+    let listener: Arc<dyn Listener> = Arc::new(Fake {
         captures: Box::new(|_| Ok(slice())),
         hangs: AtomicU32::new(0),
         working: Arc::default(),
         given_back: Arc::default(),
     });
+    let listener: Serves = Box::new(move |_: &Launch| Arc::clone(&listener));
     let run = InProcess { control: serve(registry).await, listener, deaths: AtomicU32::new(0) };
     let (launch, key) = (target().launch(token), target().key());
     tokio::select! {

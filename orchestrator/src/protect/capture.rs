@@ -21,7 +21,7 @@ use super::{Captured, Hints, Job, own, scope};
 use crate::{
     errors, generation,
     listeners::{Stop, Target},
-    stores,
+    stores::{self, ListenerStore},
     tasks::Failure,
 };
 
@@ -50,7 +50,7 @@ struct Steps {
 /// What all listeners of a step have in common.
 struct Together {
     number: u32,
-    store_secrets: Vec<(String, String)>,
+    store: ListenerStore,
     unfinished: Option<Vec<TaskId>>,
     total: Arc<Sum>,
 }
@@ -103,13 +103,13 @@ impl Job<'_> {
         if !self.context.over.is_cancelled() || steps.answers.is_empty() {
             return;
         }
-        let Ok(store_secrets) = stores::listener_secrets(&self.store.record) else { return };
+        let Ok(store) = stores::listener_store(&self.store.record) else { return };
         let number = u32::try_from(steps.answers.len()).unwrap_or(u32::MAX);
         let step = Step { number, ask: Value::Null, over: true };
         let works: Vec<_> = specs
             .iter()
             .map(|spec| {
-                let target = self.target(spec, &store_secrets);
+                let target = self.target(spec, &store);
                 let assignment = self.assignment(spec, &step, None);
                 let listeners = &self.with.listeners;
                 async move { listeners.capture(&target, assignment, progress::silent(), Stop::default()).await }.boxed()
@@ -139,7 +139,7 @@ impl Job<'_> {
     ) -> Result<Answers, Failure> {
         let together = Together {
             number: u32::try_from(steps.answers.len()).unwrap_or(u32::MAX),
-            store_secrets: stores::listener_secrets(&self.store.record)?,
+            store: stores::listener_store(&self.store.record)?,
             unfinished,
             total: Arc::new(Sum::new(Arc::clone(&self.context.progress))),
         };
@@ -165,7 +165,7 @@ impl Job<'_> {
     }
 
     async fn capture(&self, spec: &ListenerSpec, ask: Value, together: &Together) -> Result<StoredRef, Failure> {
-        let target = self.target(spec, &together.store_secrets);
+        let target = self.target(spec, &together.store);
         let step = Step { number: together.number, ask, over: false };
         let assignment = self.assignment(spec, &step, together.unfinished.as_deref());
         let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
@@ -174,8 +174,8 @@ impl Job<'_> {
         self.with.listeners.capture(&target, assignment, progress, stop).await
     }
 
-    fn target(&self, spec: &ListenerSpec, store_secrets: &[(String, String)]) -> Target {
-        Target { source: self.source_id.clone(), spec: spec.clone(), store_secrets: store_secrets.to_vec() }
+    fn target(&self, spec: &ListenerSpec, store: &ListenerStore) -> Target {
+        Target { source: self.source_id.clone(), spec: spec.clone(), store: Some(store.clone()) }
     }
 
     /// The assignment of the n-th try of a step.
@@ -192,8 +192,6 @@ impl Job<'_> {
             token: self.context.token,
             needs: Vec::new(),
             repository: self.store.record.repository.clone(),
-            store: self.store.record.url.clone(),
-            store_checksums: self.store.record.checksums,
             work: Work::Capture(self.work(step, unfinished)),
         }
     }

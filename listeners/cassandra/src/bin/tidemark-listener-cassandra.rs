@@ -1,7 +1,8 @@
 //! The listener beside one Cassandra node.
 //!
-//! It dials the orchestrator and takes its work from there. Secrets come by environment only: `TIDEMARK_LISTENER_TOKEN`;
-//! `TIDEMARK_STORE_ACCESS_KEY_ID` and `TIDEMARK_STORE_SECRET_ACCESS_KEY` where the store needs them;
+//! It dials the orchestrator and takes its work from there. Which store it writes to it learns at its start, by
+//! `TIDEMARK_STORE_URL`, `TIDEMARK_STORE_REPOSITORY` and `TIDEMARK_STORE_CHECKSUMS`. Secrets come by environment only:
+//! `TIDEMARK_LISTENER_TOKEN`; `TIDEMARK_STORE_ACCESS_KEY_ID` and `TIDEMARK_STORE_SECRET_ACCESS_KEY` where the store needs them;
 //! `TIDEMARK_CASSANDRA_USERNAME` and `TIDEMARK_CASSANDRA_PASSWORD` where the cluster does.
 
 use std::{io::IsTerminal, path::PathBuf, sync::Arc};
@@ -15,7 +16,10 @@ use tidemark_listener_cassandra::{
     connect::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE},
     spec::{CassandraSpec, NodeSpec},
 };
-use tidemark_listener_core::client::{self, Token};
+use tidemark_listener_core::{
+    client::{self, Token},
+    launch,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -71,15 +75,17 @@ fn main() -> Result<()> {
 
 async fn serve(arguments: Arguments) -> Result<()> {
     let env = Env::system();
+    let store = store()?;
     let control = client::Config {
         control: arguments.control.clone(),
         listener: arguments.listener.clone(),
         source: arguments.source.clone(),
+        store: store.clone(),
         kind: "cassandra",
         version: env!("CARGO_PKG_VERSION"),
         token: Token::new(variable(TOKEN_VARIABLE)?.with_context(|| format!("{TOKEN_VARIABLE} is not set"))?),
     };
-    let listener = Arc::new(CassandraListener::new(config(arguments)?, env.clone()));
+    let listener = Arc::new(CassandraListener::new(config(arguments, store)?, env.clone()));
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let outcome = client::run(&control, listener, &env, stop).await;
@@ -87,13 +93,14 @@ async fn serve(arguments: Arguments) -> Result<()> {
     outcome.context("serve the orchestrator")
 }
 
-fn config(arguments: Arguments) -> Result<Config> {
+fn config(arguments: Arguments, store: Option<launch::Store>) -> Result<Config> {
     let nodetool = serde_json::from_str(&arguments.nodetool).context("--nodetool is not a JSON array of texts")?;
     let Arguments { source, address, data_directories, .. } = arguments;
     let node = NodeSpec { address: address.clone(), data_directories, nodetool };
     let spec = CassandraSpec { contact: vec![address], credentials: None, nodes: vec![node.clone()] };
     spec.validate().context("the arguments describe no node")?;
-    Ok(Config { source, node, cassandra: cassandra_credentials()?, store: store_credentials()? })
+    let (cassandra, store_key) = (cassandra_credentials()?, store_credentials()?);
+    Ok(Config { source, node, cassandra, store, store_key })
 }
 
 fn cassandra_credentials() -> Result<Option<Credentials>> {
@@ -102,6 +109,19 @@ fn cassandra_credentials() -> Result<Option<Credentials>> {
         (None, None) => Ok(None),
         _ => bail!("of {USERNAME_VARIABLE} and {PASSWORD_VARIABLE} only one is set"),
     }
+}
+
+/// The store that the environment says.
+fn store() -> Result<Option<launch::Store>> {
+    let mut unreadable = None;
+    let get = |name: &str| {
+        variable(name).unwrap_or_else(|error| {
+            unreadable = Some(error);
+            None
+        })
+    };
+    let store = launch::Store::from_variables(get).context("the store in the environment");
+    unreadable.map_or(store, Err)
 }
 
 fn store_credentials() -> Result<Option<credentials::Credentials>> {

@@ -34,8 +34,8 @@ pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) ->
         Ok(session) => lines.extend(by_session(listener, &session, request).await),
         Err(error) => lines.push(Line::fail("connect", &node.address, chain(&error), error.hint())),
     }
-    if let Some(url) = &request.store {
-        lines.extend(store::run(listener, url).await);
+    if request.store {
+        lines.extend(store::run(listener).await);
     }
     lines
 }

@@ -13,8 +13,11 @@ use crate::{connect, describe};
 /// Why a capture failed as a whole. What concerns one table only is an `unreadable` line of the slice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The process was started without a store.
+    #[error("this listener was started without a store")]
+    NoStore,
     /// The store's URL is none.
-    #[error("store of the assignment")]
+    #[error("URL of the store")]
     StoreUrl(#[source] store_url::Error),
     /// The store cannot be opened.
     #[error("open the store")]
@@ -113,7 +116,7 @@ impl Error {
     /// Stable code for operators.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::StoreUrl(_) | Self::OpenStore(_) => "TM-CASS-0101",
+            Self::NoStore | Self::StoreUrl(_) | Self::OpenStore(_) => "TM-CASS-0101",
             Self::Pattern(_) => "TM-CASS-0102",
             Self::Connect(_) => "TM-CASS-0103",
             Self::Describe(_) => "TM-CASS-0104",
@@ -142,7 +145,8 @@ impl Error {
             Self::WriteStage(source) => source.is_retryable(),
             Self::WriteDocument(source) => source.is_taken() || source.is_retryable(),
             Self::Ring(_) | Self::ListStage { .. } | Self::Task(_) => true,
-            Self::StoreUrl(_)
+            Self::NoStore
+            | Self::StoreUrl(_)
             | Self::OpenStore(_)
             | Self::Pattern(_)
             | Self::Ask(_)
@@ -159,6 +163,7 @@ impl Error {
     /// What to do about it, where something is to be done.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
+            Self::NoStore => "the orchestrator starts listeners with TIDEMARK_STORE_URL in their environment",
             Self::StoreUrl(_) | Self::OpenStore(_) => "tidemark store test shows whether the store can be opened",
             Self::Pattern(_) => "correct the policy's objects",
             Self::Connect(source) => source.hint(),

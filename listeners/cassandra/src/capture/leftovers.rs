@@ -107,8 +107,6 @@ mod tests {
             token: "1-1".parse().unwrap(),
             needs: Vec::new(),
             repository: "r1".into(),
-            store: "memory:".into(),
-            store_checksums: false,
             work: Capture { unfinished, ..Capture::default() },
         }
     }

@@ -37,7 +37,7 @@ pub struct TakenSnapshot {
 
 /// Ships a snapshot that is on disk already: a copy of a node's data directories is enough, no node is asked for anything. The
 /// tables that match the assignment go to `store` exactly as a capture ships its own snapshot; what is on disk stays as it is.
-/// The assignment's own store is not opened.
+/// No other store is opened.
 ///
 /// # Errors
 /// As [`CassandraListener`](super::CassandraListener) fails after its snapshot. A table whose files cannot be read is no error

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tidemark_catalog::stored::StoredRef;
+use tidemark_catalog::{ids::SourceId, stored::StoredRef};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
@@ -20,6 +20,9 @@ use crate::{
     progress::{Progress, ProgressSink},
     proto::{self, ToListener, from_listener::Message, to_listener},
 };
+
+/// Code of work for another source or store than that of the listener's start.
+const OTHER_STORE: &str = "TM-CTRL-0105";
 
 /// Code of work that ended in a panic.
 const PANICKED: &str = "TM-CTRL-0102";
@@ -60,8 +63,34 @@ impl Work {
     }
 }
 
+/// What all work of a listener process is for, since its start.
+pub(super) struct Bounds {
+    pub(super) source: SourceId,
+    /// Of the store; without one nothing is captured.
+    pub(super) repository: Option<String>,
+}
+
+impl Bounds {
+    /// # Errors
+    /// `TM-CTRL-0105` where the work is for another source or store.
+    fn admit(&self, assignment: &Assignment) -> Result<(), Failure> {
+        let Assignment { source, repository, .. } = assignment;
+        if *source == self.source && Some(repository) == self.repository.as_ref() {
+            return Ok(());
+        }
+        let own = self.repository.as_deref().unwrap_or("none");
+        let words = format!(
+            "the work is for source {source} and repository {repository}; this listener was started for source {} and \
+             repository {own}",
+            self.source
+        );
+        Err(Failure::new(OTHER_STORE, words))
+    }
+}
+
 /// Owns all work of a listener.
 pub(super) struct Desk {
+    bounds: Bounds,
     listener: Arc<dyn Listener>,
     events: mpsc::Sender<Event>,
     work: BTreeMap<String, Work>,
@@ -71,8 +100,15 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(listener: Arc<dyn Listener>, events: mpsc::Sender<Event>) -> Self {
-        Self { listener, events, work: BTreeMap::new(), checks: JoinSet::new(), turn: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(bounds: Bounds, listener: Arc<dyn Listener>, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            bounds,
+            listener,
+            events,
+            work: BTreeMap::new(),
+            checks: JoinSet::new(),
+            turn: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// Takes a message of the orchestrator; what is to be answered at once is returned.
@@ -96,11 +132,12 @@ impl Desk {
         Vec::new()
     }
 
-    /// The assignment, where this listener knows what it needs.
+    /// The assignment, where this listener knows what it needs, and was started for its source and store.
     fn accept(&self, json: &str) -> Result<Assignment, Failure> {
         let known = self.listener.features();
         let assignment: Assignment = needs::read(json, known)?;
         needs::require(assignment.work.needs(), known)?;
+        self.bounds.admit(&assignment)?;
         Ok(assignment)
     }
 

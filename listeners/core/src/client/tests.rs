@@ -165,6 +165,7 @@ fn config(control: String, token: &str) -> Config {
         control,
         listener: "n1".into(),
         source: "shop".parse().unwrap(),
+        store: Some(launch::Store { url: "memory:".into(), repository: "r".into(), checksums: false }),
         kind: "cassandra",
         version: "0.1.0",
         token: Token::new(token),
@@ -177,19 +178,24 @@ fn assign(id: &str) -> to_listener::Message {
 }
 
 fn assign_work(id: &str, needs: &[&str], work: Work) -> to_listener::Message {
-    let assignment = Assignment {
+    assign_as(&asked(id, needs, work))
+}
+
+fn assign_as(assignment: &Assignment) -> to_listener::Message {
+    let json = serde_json::to_string(assignment).unwrap();
+    to_listener::Message::Assignment(proto::Assignment { id: assignment.id.clone(), json })
+}
+
+fn asked(id: &str, needs: &[&str], work: Work) -> Assignment {
+    Assignment {
         id: id.into(),
         source: "shop".parse().unwrap(),
         task: "t-1".parse().unwrap(),
         token: "1-1".parse().unwrap(),
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         repository: "r".into(),
-        store: "memory:".into(),
-        store_checksums: false,
         work,
-    };
-    let json = serde_json::to_string(&assignment).unwrap();
-    to_listener::Message::Assignment(proto::Assignment { id: id.into(), json })
+    }
 }
 
 fn finished(id: &str) -> from_listener::Message {
@@ -239,7 +245,7 @@ async fn work_that_does_not_move_is_heard_of_at_each_tick_while_it_goes_on() {
 #[test]
 fn a_listener_without_work_says_nothing() {
     let (events, _inbox) = mpsc::channel(1);
-    assert!(Desk::new(Arc::new(Patient::default()), events).tick().is_empty());
+    assert!(Desk::new(bounds(&config(String::new(), "")), Arc::new(Patient::default()), events).tick().is_empty());
 }
 
 #[tokio::test]
@@ -261,7 +267,7 @@ async fn a_capture_outlives_its_connection_and_answers_to_its_newest_assignment(
 }
 
 fn check(id: &str) -> to_listener::Message {
-    check_json(id, r#"{"store":null,"objects":["ks/*"]}"#)
+    check_json(id, r#"{"store":false,"objects":["ks/*"]}"#)
 }
 
 fn check_json(id: &str, json: &str) -> to_listener::Message {
@@ -301,7 +307,7 @@ async fn work_that_a_listener_does_not_know_is_refused_and_the_connection_stands
         ("a-1", assign_work("a-1", &["by-moonlight"], capture(Mode::Fresh)), "TM-CTRL-0103"),
         ("a-2", assign_work("a-2", &[], capture(Mode::Join)), "TM-CTRL-0103"),
         ("a-3", assign_work("a-3", &[], Work::Restore(Restore { ask: serde_json::Value::Null })), "TM-CTRL-0104"),
-        ("c-1", check_json("c-1", r#"{"needs": ["by-moonlight"], "store": null, "objects": []}"#), "TM-CTRL-0103"),
+        ("c-1", check_json("c-1", r#"{"needs": ["by-moonlight"], "store": false, "objects": []}"#), "TM-CTRL-0103"),
     ];
     for (id, message, code) in refused {
         control.say(message).await;
@@ -310,6 +316,26 @@ async fn work_that_a_listener_does_not_know_is_refused_and_the_connection_stands
     }
     assert_eq!(bench.listener.captures.load(Ordering::SeqCst), 0);
     control.say(assign("a-4")).await;
+    bench.listener.started.notified().await;
+    bench.end(control).await;
+}
+
+#[tokio::test]
+async fn work_for_another_source_or_store_than_that_of_the_start_is_refused() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    let own = asked("a-1", &[], Work::Capture(Capture::default()));
+    let others = [
+        Assignment { repository: "r2".into(), ..own.clone() },
+        Assignment { source: "other".parse().unwrap(), ..own.clone() },
+    ];
+    for other in others {
+        control.say(assign_as(&other)).await;
+        let (_, failure) = control.hear_failure().await;
+        assert_eq!((failure.code.as_ref(), failure.retryable), ("TM-CTRL-0105", false));
+    }
+    assert_eq!(bench.listener.captures.load(Ordering::SeqCst), 0);
+    control.say(assign_as(&own)).await;
     bench.listener.started.notified().await;
     bench.end(control).await;
 }

@@ -24,14 +24,15 @@ const HINT: &str = "see that the store is reachable from this host, and that the
                     list under the source's staged names";
 
 /// A line for writing and reading, one for listing, one for the rights.
-pub(super) async fn run(listener: &CassandraListener, url: &str) -> Vec<Line> {
+pub(super) async fn run(listener: &CassandraListener) -> Vec<Line> {
     let subject = format!("{} store", listener.config.node.address);
-    let store = match listener.open_store(url, false) {
+    let store = match listener.open_store() {
         Ok(store) => store,
         Err(error) => return vec![Line::fail("store", &subject, chain(&error), HINT)],
     };
     let probe = Probe { store, subject, source: &listener.config.source };
-    let remote = matches!(url.parse(), Ok(StoreUrl::S3(_)));
+    let url = listener.config.store.as_ref().map(|store| store.url.parse());
+    let remote = matches!(url, Some(Ok(StoreUrl::S3(_))));
     let lines = tokio::time::timeout(LIMIT, probe.lines(remote, &listener.env)).await;
     lines.unwrap_or_else(|_| {
         let silent = format!("no answer within {} s", LIMIT.as_secs());
