@@ -4,14 +4,16 @@
 //! ended are claimed again at once. Stop: no new requests, running tasks are interrupted and their claims given back.
 
 mod config;
-mod control_port;
+mod control_socket;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use futures::future::OptionFuture;
 use tidemark_gateway::Env;
-use tidemark_listener_core::assignment::CaptureLimits;
+use tidemark_listener_core::{assignment::CaptureLimits, socket};
 use tidemark_web::token::{self, ApiToken};
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +33,7 @@ use crate::{
     tasks::{self, Runner, RunnerConfig, Tasks},
 };
 pub use config::{Config, ConfigError, RawConfig};
+use control_socket::ControlSocket;
 
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,29 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The socket of control cannot be listened on.
+    #[error("listen on {}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The state directory's name is too long for a socket in it, or is no text.
+    #[error(
+        "the socket of control, {}, has a name of {bytes} bytes; the system takes at most 107, of UTF-8: choose a state \
+         directory with a shorter name",
+        path.display()
+    )]
+    SocketName {
+        /// The socket.
+        path: PathBuf,
+        /// Length of its name.
+        bytes: usize,
+    },
+    /// Listeners would not trust the socket of control.
+    #[error("socket of control")]
+    SocketUntrusted(#[source] socket::Error),
     /// The API ended.
     #[error("serve the API")]
     Api(#[source] std::io::Error),
@@ -80,7 +106,8 @@ pub struct Daemon {
     coordinator: Embedded,
     api_socket: TcpListener,
     api_token: ApiToken,
-    control_socket: TcpListener,
+    control_socket: ControlSocket,
+    control_port: Option<TcpListener>,
     registry: Arc<Registry>,
     executors: Executors,
     runner: RunnerConfig,
@@ -108,10 +135,13 @@ impl Daemon {
         let coordinator = Embedded::open(&config.state, env.clone())?;
         let api_token = ApiToken::read_or_create(&config.token_file, &env)?;
         let api_socket = bind(config.listen).await?;
-        let control_socket = control_port::bind(&config.state, config.control_listen).await?;
-        let control = local_address(&control_socket, config.control_listen)?;
+        let control_socket = control_socket::bind(&config.state)?;
+        let control_port = match config.control_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let registry = Arc::new(Registry::default());
-        let launcher = (parts.launcher)(format!("http://{control}"));
+        let launcher = (parts.launcher)(control_socket.url.clone());
         let listeners = Listeners::new(Arc::clone(&registry), launcher, config.listeners, env.clone());
         let registrations = Registrations::new(Arc::new(coordinator.clone()));
         let executors = Executors {
@@ -128,7 +158,17 @@ impl Daemon {
         };
         let address = local_address(&api_socket, config.listen)?;
         let runner = config.runner;
-        Ok(Self { coordinator, api_socket, api_token, control_socket, registry, executors, runner, address })
+        Ok(Self {
+            coordinator,
+            api_socket,
+            api_token,
+            control_socket,
+            control_port,
+            registry,
+            executors,
+            runner,
+            address,
+        })
     }
 
     fn api(&self) -> Api {
@@ -142,7 +182,7 @@ impl Daemon {
         let api = Arc::new(self.api());
         let tasks = self.executors.tasks.clone();
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
-        let control = control::serve(self.control_socket, self.registry, control_stop.clone());
+        let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
         let runner = Runner::new(tasks, Arc::new(self.executors), self.runner).run(stop.clone());
         let work = async {
@@ -155,6 +195,19 @@ impl Daemon {
         let (work, control) = tokio::join!(work, control);
         work.and(control)
     }
+}
+
+/// Serves control at the socket, and at the port where there is one.
+async fn control(
+    socket: ControlSocket,
+    port: Option<TcpListener>,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let local = control::serve(UnixListenerStream::new(socket.listener), Arc::clone(&registry), stop.clone());
+    let port =
+        OptionFuture::from(port.map(|port| control::serve(TcpListenerStream::new(port), registry, stop.clone())));
+    tokio::try_join!(local, async { port.await.transpose() }).map(drop)
 }
 
 /// A part has ended: the others have to.

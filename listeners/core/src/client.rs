@@ -7,7 +7,7 @@
 //!
 //! One task owns all state; captures and checks run in tasks of their own, which it starts, ends and awaits.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use tidemark_catalog::ids::SourceId;
 use tidemark_gateway::Env;
@@ -21,9 +21,11 @@ use tonic::{
 };
 
 use crate::{
+    chain::chain,
     launch,
     listener::Listener,
     proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
+    socket,
 };
 
 mod desk;
@@ -48,7 +50,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// Who the listener is and where it dials.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// URL of the control service, for example `http://127.0.0.1:7433`.
+    /// URL of the control service: `unix:/state/control/listeners.sock` on the daemon's host, or `http://127.0.0.1:7433`.
     pub control: String,
     /// Id that the orchestrator gave this listener.
     pub listener: String,
@@ -92,6 +94,9 @@ pub enum Error {
         /// Why.
         source: tonic::transport::Error,
     },
+    /// The control socket may be somebody else's.
+    #[error("control socket")]
+    Socket(#[source] socket::Error),
     /// The token holds characters that cannot be sent.
     #[error("the listener's token is not visible ASCII text")]
     Token,
@@ -209,6 +214,9 @@ async fn attach(
     if outbox.send(FromListener { message: Some(hello) }).await.is_err() {
         return Ok(End::NoConnection("the outbox is closed".to_owned()));
     }
+    if let Err(error) = prove(config) {
+        return if error.is_absent() { Ok(End::NoConnection(chain(&error))) } else { Err(Error::Socket(error)) };
+    }
     let dialled = tokio::select! {
         () = stop.cancelled() => return Ok(End::Shutdown),
         dialled = call(endpoint, bearer, outgoing) => dialled?,
@@ -218,6 +226,12 @@ async fn attach(
         Err(status) if is_refusal(&status) => Err(refused(config, status)),
         Err(status) => Ok(End::NoConnection(status.to_string())),
     }
+}
+
+/// Proves a control socket to be the daemon's, each time anew; nothing is known of who answers at another URL.
+fn prove(config: &Config) -> Result<(), socket::Error> {
+    let path = config.control.strip_prefix("unix:");
+    path.map_or(Ok(()), |path| socket::prove(Path::new(path.strip_prefix("//").unwrap_or(path))))
 }
 
 fn hello(config: &Config) -> Hello {
@@ -236,7 +250,7 @@ async fn dial(
     outgoing: mpsc::Receiver<FromListener>,
 ) -> Result<Streaming<ToListener>, Status> {
     let connected: Result<Channel, _> = endpoint.connect().await;
-    let channel = connected.map_err(|error| Status::unavailable(crate::chain::chain(&error)))?;
+    let channel = connected.map_err(|error| Status::unavailable(chain(&error)))?;
     let mut request = Request::new(ReceiverStream::new(outgoing));
     request.metadata_mut().insert("authorization", bearer.clone());
     Ok(ControlClient::new(channel).attach(request).await?.into_inner())

@@ -13,3 +13,4 @@ pub mod needs;
 pub mod progress;
 pub mod proto;
 pub mod resolver;
+pub mod socket;

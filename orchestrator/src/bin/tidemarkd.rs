@@ -24,9 +24,10 @@ struct Arguments {
     /// File of the API's token; made (mode 0600) where it is absent.
     #[arg(long, env = "TIDEMARK_TOKEN_FILE", value_name = "FILE")]
     token_file: PathBuf,
-    /// Address that listeners dial; loopback only. Port 0: any, the same one after a restart where it is free.
-    #[arg(long, env = "TIDEMARK_CONTROL_LISTEN", default_value = "127.0.0.1:0", value_name = "IP:PORT")]
-    control_listen: String,
+    /// Address at which control is served too; loopback only. The listeners that this daemon starts dial a socket in the state
+    /// directory instead.
+    #[arg(long, env = "TIDEMARK_CONTROL_LISTEN", value_name = "IP:PORT")]
+    control_listen: Option<String>,
     /// Name of this node, as versions record it.
     #[arg(long, env = "TIDEMARK_NODE", default_value = "tidemarkd", value_name = "NAME")]
     node: String,

@@ -15,8 +15,8 @@ pub struct RawConfig {
     pub listen: String,
     /// File of the API's token; made where it is absent.
     pub token_file: PathBuf,
-    /// Address of the control service for listeners, `ip:port`.
-    pub control_listen: String,
+    /// Address at which control is served besides the socket in the state directory, `ip:port`; none by default.
+    pub control_listen: Option<String>,
     /// Name of this node.
     pub node: String,
     /// Objects consolidated at a time within a task.
@@ -35,7 +35,7 @@ pub struct Config {
     pub(super) state: PathBuf,
     pub(super) listen: SocketAddr,
     pub(super) token_file: PathBuf,
-    pub(super) control_listen: SocketAddr,
+    pub(super) control_listen: Option<SocketAddr>,
     pub(super) runner: RunnerConfig,
     pub(super) listeners: ListenerConfig,
     pub(super) consolidations: usize,
@@ -82,7 +82,7 @@ impl RawConfig {
     /// [`ConfigError`] naming the setting.
     pub fn validate(self) -> Result<Config, ConfigError> {
         let listen = loopback("listen", &self.listen)?;
-        let control_listen = loopback("control-listen", &self.control_listen)?;
+        let control_listen = self.control_listen.as_deref().map(|text| loopback("control-listen", text)).transpose()?;
         range("consolidations", self.consolidations, 1, 64)?;
         range("consolidation-memory-bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
         range("longest-absence-seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;

@@ -25,7 +25,7 @@ fn raw(state: &Path) -> RawConfig {
         state: state.to_owned(),
         listen: "127.0.0.1:0".to_owned(),
         token_file: state.join("token"),
-        control_listen: "127.0.0.1:0".to_owned(),
+        control_listen: None,
         node: "test".to_owned(),
         consolidations: 1,
         consolidation_memory_bytes: 64 << 20,
@@ -101,7 +101,7 @@ async fn versions(api: &Api) -> Vec<Version> {
 fn only_loopback_addresses_are_served() {
     let remote = RawConfig { listen: "0.0.0.0:8480".to_owned(), ..raw(Path::new("/tmp")) };
     assert!(matches!(remote.validate(), Err(ConfigError::Remote { name: "listen", .. })));
-    let none = RawConfig { control_listen: "localhost".to_owned(), ..raw(Path::new("/tmp")) };
+    let none = RawConfig { control_listen: Some("localhost".to_owned()), ..raw(Path::new("/tmp")) };
     assert!(matches!(none.validate(), Err(ConfigError::Address { name: "control-listen", .. })));
     let zero = RawConfig { consolidations: 0, ..raw(Path::new("/tmp")) };
     assert!(matches!(zero.validate(), Err(ConfigError::Range { name: "consolidations", .. })));

@@ -1,6 +1,6 @@
 //! The control service that listeners dial: authenticates, says who is who, passes messages.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use tidemark_listener_core::proto::{
@@ -9,10 +9,13 @@ use tidemark_listener_core::proto::{
     from_listener::Message,
     to_listener,
 };
-use tokio::{net::TcpListener, sync::mpsc};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
     registry::{Key, Registry, Reply, Session},
@@ -28,25 +31,24 @@ const OUTBOX: usize = 16;
 /// Silence after which a listener is asked whether it is there, and the longest wait for its answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Serves control until `shutdown`.
+/// Serves control to who dials `incoming`, until `shutdown`.
 ///
 /// # Errors
 /// The transport's own.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<S>(
+    incoming: impl Stream<Item = io::Result<S>>,
     registry: Arc<Registry>,
     shutdown: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), tonic::transport::Error>
+where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let readers = TaskTracker::new();
     let service = Service { registry, readers: readers.clone(), shutdown: shutdown.clone() };
     let served = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .serve_with_incoming_shutdown(
-            ControlServer::new(service),
-            TcpListenerStream::new(listener),
-            shutdown.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(ControlServer::new(service), incoming, shutdown.cancelled_owned())
         .await;
     readers.close();
     readers.wait().await;

@@ -21,6 +21,7 @@ use tidemark_listener_core::{
     proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
 };
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, transport::Endpoint};
 
@@ -146,7 +147,7 @@ fn config() -> ListenerConfig {
 async fn serve(registry: &Arc<Registry>) -> String {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let control = format!("http://{}", socket.local_addr().unwrap());
-    tokio::spawn(control::serve(socket, Arc::clone(registry), CancellationToken::new()));
+    tokio::spawn(control::serve(TcpListenerStream::new(socket), Arc::clone(registry), CancellationToken::new()));
     control
 }
 

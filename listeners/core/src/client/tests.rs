@@ -350,6 +350,16 @@ async fn shutdown_drops_a_capture_where_it_stands() {
 }
 
 #[tokio::test]
+async fn a_socket_that_may_be_somebody_elses_is_not_dialled() {
+    let listener = Arc::new(Patient::default());
+    let env = Env::seeded(1, Timestamp::UNIX_EPOCH);
+    // Anybody may write to its directory.
+    let config = config("unix:/tmp/listeners.sock".into(), "secret");
+    let ended = run(&config, listener, &env, CancellationToken::new()).await;
+    assert!(matches!(ended, Err(Error::Socket(socket::Error::Untrusted { .. }))), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_refused_listener_ends() {
     let bench = Bench::new("wrong").await;
     let ended = bench.client.await.unwrap();
