@@ -183,7 +183,7 @@ pub async fn read<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredR
     if reference.size > DOCUMENT_BYTES {
         return Err(Error::TooLarge { path, limit: DOCUMENT_BYTES });
     }
-    let expected = Stored { size: reference.size, digest: reference.digest };
+    let expected = Stored { size: reference.size, digest: reference.digest, tree: None };
     let bytes = fetch::get(store, &path, &expected).await;
     decode(&path, &bytes.map_err(|source| Error::Read { path: path.clone(), source })?)
 }

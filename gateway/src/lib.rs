@@ -18,8 +18,10 @@ pub mod retry;
 pub mod store_url;
 pub mod stored;
 pub mod tls;
+pub mod tree;
 pub mod upload;
 
 pub use digest::Digest;
 pub use env::Env;
 pub use stored::Stored;
+pub use tree::Tree;

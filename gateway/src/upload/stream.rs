@@ -13,9 +13,10 @@ use tokio::{
 
 use super::{Error, put_new};
 use crate::{
-    Digest, Stored,
+    Stored,
     checksums::{Composite, Told},
     fetch, pause,
+    tree::TreeHasher,
 };
 
 /// Most parts of a multipart upload in S3.
@@ -56,7 +57,8 @@ pub async fn put_file_new(
     put_reader_new(store, path, opened, options, on_bytes).await
 }
 
-/// Creates `path` with all bytes of `reader`, read to its end, and gives what proves them.
+/// Creates `path` with all bytes of `reader`, read to its end, and gives what proves them, with a tree where
+/// there is more than one block.
 ///
 /// Up to `part_bytes` bytes go by one create-only put ([`put_new`]). More go by multipart, which no store creates
 /// conditionally: the name is looked up first, and by contract nobody else writes it. After a multipart upload the size is
@@ -119,14 +121,16 @@ async fn look(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<Object
 
 /// What the reader would have stored.
 async fn drain(read: [Bytes; 2], mut reader: impl AsyncRead + Unpin, path: &Path) -> Result<Stored, Error> {
-    let mut sum = Sum::default();
-    read.iter().for_each(|part| sum.add(part));
+    let mut sum = TreeHasher::new();
+    for part in read {
+        sum.update(&part);
+    }
     loop {
         let part = fill(&mut reader, 1 << 20, path).await?;
         if part.is_empty() {
-            return Ok(sum.stored());
+            return Ok(sum.finish());
         }
-        sum.add(&part);
+        sum.update(&part);
     }
 }
 
@@ -164,43 +168,23 @@ async fn compare(
 async fn read_back(store: &Arc<dyn ObjectStore>, path: &Path, expected: &Stored) -> Result<(), fetch::Error> {
     const RANGE_BYTES: u64 = 4 << 20;
     let failed = |source| fetch::Error::Read { path: path.clone(), source };
-    let mut sum = Sum::default();
-    while sum.size < expected.size {
-        let range = sum.size..(sum.size + RANGE_BYTES).min(expected.size);
+    let mut sum = TreeHasher::new();
+    while sum.size() < expected.size {
+        let range = sum.size()..(sum.size() + RANGE_BYTES).min(expected.size);
         let parts = store.get_ranges(path, std::slice::from_ref(&range)).await.map_err(failed)?;
-        let before = sum.size;
-        parts.iter().for_each(|part| sum.add(part));
-        if sum.size != range.end {
-            return Err(fetch::Error::Size {
-                path: path.clone(),
-                expected: range.end - before,
-                found: sum.size - before,
-            });
+        for part in parts {
+            sum.update(&part);
+        }
+        if sum.size() != range.end {
+            let (expected, found) = (range.end - range.start, sum.size() - range.start);
+            return Err(fetch::Error::Size { path: path.clone(), expected, found });
         }
     }
-    let found = sum.stored().digest;
+    let found = sum.finish().digest;
     if found == expected.digest {
         Ok(())
     } else {
         Err(fetch::Error::Digest { path: path.clone(), expected: expected.digest, found })
-    }
-}
-
-/// Running size and digest.
-#[derive(Default)]
-struct Sum {
-    size: u64,
-    hasher: blake3::Hasher,
-}
-
-impl Sum {
-    fn add(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        self.hasher.update(bytes);
-    }
-
-    fn stored(&self) -> Stored {
-        Stored { size: self.size, digest: Digest::from(self.hasher.finalize()) }
     }
 }
 
@@ -210,7 +194,7 @@ struct Multipart<'a> {
     options: &'a UploadOptions,
     upload: Box<dyn MultipartUpload>,
     flying: JoinSet<object_store::Result<u64>>,
-    sum: Sum,
+    sum: TreeHasher,
     composite: Composite,
     parts: u64,
 }
@@ -219,7 +203,7 @@ impl<'a> Multipart<'a> {
     async fn start(store: &Arc<dyn ObjectStore>, path: &'a Path, options: &'a UploadOptions) -> Result<Self, Error> {
         let upload = store.put_multipart_opts(path, PutMultipartOptions::default()).await;
         let upload = upload.map_err(|source| Error::Write { path: path.clone(), source })?;
-        let (sum, composite) = (Sum::default(), Composite::new());
+        let (sum, composite) = (TreeHasher::new(), Composite::new());
         Ok(Self { path, options, upload, flying: JoinSet::new(), sum, composite, parts: 0 })
     }
 
@@ -249,13 +233,13 @@ impl<'a> Multipart<'a> {
 
     async fn push(&mut self, part: Bytes, on_bytes: &mut impl FnMut(u64)) -> Result<(), Error> {
         if self.parts == MOST_PARTS {
-            return Err(Error::TooLong { path: self.path.clone(), limit: self.sum.size });
+            return Err(Error::TooLong { path: self.path.clone(), limit: self.sum.size() });
         }
         self.land(self.options.in_flight.max(1) - 1, on_bytes).await?;
         if self.parts == 1 {
             pause::point("between-parts");
         }
-        self.sum.add(&part);
+        self.sum.update(&part);
         self.composite.add(&part);
         self.parts += 1;
         let bytes = part.len() as u64;
@@ -279,7 +263,7 @@ impl<'a> Multipart<'a> {
             self.abort().await;
             return Err(error);
         }
-        let stored = self.sum.stored();
+        let stored = std::mem::take(&mut self.sum).finish();
         let completed = self.upload.complete().await;
         match (completed, compare(store, self.path, &stored, Some(&self.composite.told())).await) {
             // A failed answer may hide a success: what is stored decides.

@@ -1,6 +1,7 @@
 use object_store::{ObjectStoreExt, memory::InMemory};
 
 use super::*;
+use crate::tree::tests::noise;
 
 fn memory() -> (Arc<dyn ObjectStore>, Path) {
     (Arc::new(InMemory::new()), Path::from("a/b"))
@@ -31,7 +32,7 @@ async fn uploads_of_every_length_store_exactly_their_bytes() {
         let (store, path) = memory();
         let (bytes, mut heard) = (text(len), 0);
         let stored = put_reader_new(&store, &path, &bytes[..], &small_parts(), |n| heard += n).await.unwrap();
-        assert_eq!((stored, heard), (Stored::of(&bytes), len as u64), "{len}");
+        assert_eq!((&stored, heard), (&Stored::of(&bytes), len as u64), "{len}");
         assert_eq!(fetch::get(&store, &path, &stored).await.unwrap(), bytes, "{len}");
     }
 }
@@ -49,6 +50,20 @@ async fn a_second_upload_of_the_same_bytes_succeeds_and_of_others_is_refused() {
         assert!(matches!(error, Error::Taken { .. }), "{error}");
     }
     assert_eq!(fetch::get(&store, &path, &stored).await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn uploads_of_more_than_a_block_give_the_tree() {
+    let bytes = noise((3 << 20) + 5);
+    let expected = Stored::of(&bytes).tree.unwrap();
+    for part_bytes in [700_001, 1 << 20, 8 << 20] {
+        let (store, path) = memory();
+        let options = UploadOptions { part_bytes, in_flight: 2 };
+        for run in ["first", "second"] {
+            let stored = put_reader_new(&store, &path, &bytes[..], &options, |_| {}).await.unwrap();
+            assert_eq!(stored.tree.as_ref(), Some(&expected), "{run}, parts of {part_bytes}");
+        }
+    }
 }
 
 #[tokio::test]

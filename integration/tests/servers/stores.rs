@@ -92,7 +92,7 @@ async fn uploads_come_back(store: &Arc<dyn ObjectStore>) {
     let (path, options) = (Path::from("segment"), UploadOptions { part_bytes: 5 << 20, in_flight: 2 });
     let mut heard = 0;
     let stored = upload::put_reader_new(store, &path, &bytes[..], &options, |n| heard += n).await.unwrap();
-    assert_eq!((stored, heard), (Stored::of(&bytes), bytes.len() as u64));
+    assert_eq!((&stored, heard), (&Stored::of(&bytes), bytes.len() as u64));
     assert_eq!(upload::put_reader_new(store, &path, &bytes[..], &options, |_| {}).await.unwrap(), stored);
     let other = upload::put_reader_new(store, &path, &bytes[1..], &options, |_| {}).await.unwrap_err();
     assert!(matches!(other, upload::Error::Taken { .. }), "{other}");

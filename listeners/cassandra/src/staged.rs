@@ -177,7 +177,7 @@ async fn fetch_component(store: &Arc<dyn ObjectStore>, host: &str, file: &Staged
     if file.size > COMPONENT_BYTES || file.stored.size > COMPONENT_BYTES {
         return Err(damaged(format!("it has {} bytes, more than a component may", file.size)));
     }
-    let expected = Stored { size: file.stored.size, digest: file.stored.digest };
+    let expected = Stored { size: file.stored.size, digest: file.stored.digest, tree: None };
     let stored = fetch::get(store, &file.stored.path(), &expected).await;
     let stored = stored.map_err(|source| Error::Fetch { host: host.to_owned(), file: file.name.clone(), source })?;
     let bytes = decode(stored, file).map_err(&damaged)?;

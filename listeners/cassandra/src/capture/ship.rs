@@ -14,7 +14,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
 use tidemark_catalog::slice::{Encoding, SliceObject, StagedFile};
 use tidemark_gateway::{
-    Digest, Stored, pause,
+    Stored, pause,
+    tree::TreeHasher,
     upload::{self, UploadOptions},
 };
 use tidemark_listener_core::{
@@ -201,7 +202,7 @@ fn parcels(prefix: &Path, files: Vec<LocalFile>) -> Vec<Parcel> {
 
 /// What would be stored of a file whose name exists already with `size` bytes.
 async fn again(parcel: &Parcel, stream: &mut source::Stream, size: u64) -> Result<Stored, Error> {
-    let (mut hasher, mut ours, mut buffer) = (blake3::Hasher::new(), 0, vec![0; HASH_BYTES]);
+    let (mut hasher, mut buffer) = (TreeHasher::new(), vec![0; HASH_BYTES]);
     loop {
         let read = stream.read(&mut buffer).await;
         let read = read.map_err(|source| Error::ReadFile { path: parcel.file.path.clone(), source })?;
@@ -209,12 +210,12 @@ async fn again(parcel: &Parcel, stream: &mut source::Stream, size: u64) -> Resul
             break;
         }
         hasher.update(&buffer[..read]);
-        ours += read as u64;
     }
-    if ours == size {
-        Ok(Stored { size, digest: Digest::from(hasher.finalize()) })
+    let ours = hasher.finish();
+    if ours.size == size {
+        Ok(ours)
     } else {
-        Err(Error::StagedSize { path: parcel.path.clone(), stored: size, ours })
+        Err(Error::StagedSize { path: parcel.path.clone(), stored: size, ours: ours.size })
     }
 }
 

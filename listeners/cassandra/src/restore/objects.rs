@@ -81,7 +81,7 @@ pub async fn prove(store: &Arc<dyn ObjectStore>, segment: &SegmentRef) -> Result
     let reference = &segment.stored;
     let source: Arc<dyn Fetch> = match reference.size <= WHOLE_SEGMENT_BYTES {
         true => {
-            let stored = Stored { size: reference.size, digest: reference.digest };
+            let stored = Stored { size: reference.size, digest: reference.digest, tree: None };
             let read = fetch::get(store, &reference.path(), &stored).await;
             Arc::new(read.map_err(|source| Error {
                 retryable: source.is_retryable(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use object_store::{ObjectStoreExt, PutPayload, memory::InMemory};
 use tidemark_listener_core::progress;
 
+use tidemark_gateway::Digest;
+
 use super::*;
 
 /// A store, and a directory with the files of one table.
