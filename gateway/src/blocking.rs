@@ -43,8 +43,7 @@ impl ObjectReader {
     /// # Panics
     /// Within an async task: call it from `spawn_blocking` or an own thread.
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let end = offset.checked_add(len as u64).filter(|end| *end <= self.size);
-        let end = end.ok_or_else(|| self.short(offset, len, self.size.saturating_sub(offset)))?;
+        let end = self.end(offset, len)?;
         if len == 0 {
             return Ok(Bytes::new());
         }
@@ -53,6 +52,12 @@ impl ObjectReader {
         let failed = |source| self.cut(offset, len).unwrap_or_else(|| self.failed(offset, len, source));
         let bytes = found.map_err(failed)?.pop().unwrap_or_default();
         if bytes.len() == len { Ok(bytes) } else { Err(self.short(offset, len, bytes.len() as u64)) }
+    }
+
+    /// Where the range ends, within the object.
+    pub(crate) fn end(&self, offset: u64, len: usize) -> Result<u64, Error> {
+        let end = offset.checked_add(len as u64).filter(|end| *end <= self.size);
+        end.ok_or_else(|| self.short(offset, len, self.size.saturating_sub(offset)))
     }
 
     /// The error of a range that ends behind the object's end. Each store words that in its own way, so its size is asked for.

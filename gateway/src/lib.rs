@@ -14,6 +14,7 @@ mod guarded;
 pub mod open;
 pub mod pause;
 pub mod preflight;
+pub mod proven;
 pub mod retry;
 pub mod store_url;
 pub mod stored;
