@@ -21,6 +21,7 @@ pub mod names;
 pub mod opaque;
 
 pub mod pages;
+pub mod pattern;
 pub mod position;
 pub mod repository;
 pub mod slice;

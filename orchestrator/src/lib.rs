@@ -10,7 +10,6 @@ pub mod errors;
 pub mod executors;
 pub mod generation;
 pub mod listeners;
-pub mod patterns;
 pub mod protect;
 pub mod registrations;
 pub mod restore_task;

@@ -31,6 +31,7 @@ use serde_json::json;
 use tidemark_catalog::{
     ids::{ObjectName, SetId, SourceId, VersionNumber},
     names::Names,
+    pattern::Patterns,
     slice::SliceManifest,
     stored::StoredRef,
 };
@@ -40,7 +41,6 @@ use tidemark_web::api::Policy;
 use crate::{
     control_api::versions::show_figures,
     executors::{Executors, read_document, spec},
-    patterns,
     registrations::SourceRecord,
     stores::{self, OpenStore},
     tasks::{Completion, Failure, TaskContext},
@@ -179,8 +179,10 @@ impl<'a> Job<'a> {
 
     /// The captured objects that the policy names, sorted.
     async fn objects(&self, slices: &[SliceManifest]) -> Result<Vec<ObjectName>, Failure> {
+        let patterns = Patterns::parse(&self.policy.objects)
+            .map_err(|error| Failure::permanent("TM-POL-0400", format!("objects: {error}")))?;
         let mut objects = self.driver.captured_objects(&self.store.objects, slices).await?;
-        objects.retain(|object| patterns::any_matches(&self.policy.objects, object));
+        objects.retain(|object| patterns.matches(object.parts()));
         objects.sort();
         objects.dedup();
         if objects.is_empty() {

@@ -18,6 +18,7 @@ use serde_json::json;
 use tidemark_catalog::{
     entry::{ObjectLine, Quality},
     pages,
+    pattern::Patterns,
 };
 use tidemark_listener_core::{
     check::Status,
@@ -30,7 +31,6 @@ use tidemark_web::api::{self, Restore};
 
 use crate::{
     executors::{Executors, FoundVersion, spec},
-    patterns,
     protect::Driver,
     tasks::{Completion, DRIVER_PART, Failure, TaskContext},
 };
@@ -145,8 +145,10 @@ fn ttl(policy: api::TtlPolicy) -> TtlPolicy {
 
 /// The lines to restore, and words for those that cannot be because the version does not hold them.
 fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>, Vec<String>), Failure> {
-    refuse_unmatched(&lines, restore)?;
-    let asked = |line: &ObjectLine| restore.objects.is_empty() || patterns::any_matches(&restore.objects, &line.object);
+    let patterns = Patterns::parse(&restore.objects)
+        .map_err(|error| Failure::permanent("TM-REST-0004", format!("objects: {error}")))?;
+    refuse_unmatched(&lines, &patterns, restore)?;
+    let asked = |line: &ObjectLine| patterns.is_empty() || patterns.matches(line.object.parts());
     let (mut held, mut left_out) = (Vec::new(), Vec::new());
     for line in lines.into_iter().filter(asked) {
         match &line.quality {
@@ -168,10 +170,9 @@ fn choose(lines: Vec<ObjectLine>, restore: &Restore) -> Result<(Vec<ObjectLine>,
 }
 
 /// Each pattern names something: a slip in one of them must not leave a table out.
-fn refuse_unmatched(lines: &[ObjectLine], restore: &Restore) -> Result<(), Failure> {
-    let matches =
-        |pattern: &String| lines.iter().any(|line| patterns::any_matches(std::slice::from_ref(pattern), &line.object));
-    let unmatched: Vec<&str> = restore.objects.iter().filter(|p| !matches(p)).map(String::as_str).collect();
+fn refuse_unmatched(lines: &[ObjectLine], patterns: &Patterns, restore: &Restore) -> Result<(), Failure> {
+    let names: Vec<&[String]> = lines.iter().map(|line| line.object.parts()).collect();
+    let unmatched = patterns.unmatched(&names);
     if unmatched.is_empty() {
         return Ok(());
     }
@@ -293,5 +294,11 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap(), ["ks/a", "ks/b"]);
         assert_eq!(chosen(&["ks/a", "*/a"]).unwrap(), ["ks/a"]);
         assert_eq!(chosen(&["ks/a", "ks/x", "y"]).unwrap_err(), "no object of version v matches ks/x, y");
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_read_is_named() {
+        assert_eq!(chosen(&["ks/{a,x}"]).unwrap(), ["ks/a"]);
+        assert!(chosen(&["ks/{a"]).unwrap_err().starts_with("objects: \"ks/{a\" is no pattern: "));
     }
 }

@@ -54,7 +54,6 @@ mod source;
 mod steps;
 
 pub use error::Error;
-use names::Patterns;
 use nodetool::Nodetool;
 use shipment::{Load, Shipment};
 pub use shipment::{TakenSnapshot, ship_taken};
@@ -189,7 +188,7 @@ impl Run<'_> {
         if let Some(bytes) = stage.find(&name).await? {
             return Ok(reference(&stage.path(&name), Stored::of(&bytes)));
         }
-        let patterns = Patterns::parse(&self.assignment.work.objects)?;
+        let patterns = names::patterns(&self.assignment.work.objects)?;
         let tag = names::tag(self.assignment, self.assignment.work.step.number);
         let place = self.place(session, &tag);
         let answer = match ask {

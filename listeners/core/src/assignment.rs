@@ -72,7 +72,7 @@ impl Work {
 /// One step of a capture of some objects; by default the first one of none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Capture {
-    /// Patterns of objects, `part/part` with `*` for any text within a part.
+    /// Patterns of objects, texts of [`Pattern`](tidemark_catalog::pattern::Pattern).
     pub objects: Vec<String>,
     /// Tasks of this source that are not done. What captures of other tasks of this repository and source left at the source
     /// may be removed; nothing where it is absent: then another daemon may be at work on them.

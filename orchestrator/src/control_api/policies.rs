@@ -1,7 +1,7 @@
 //! Policies, and the tasks that run them.
 
 use serde_json::{Value, json};
-use tidemark_catalog::config_mirror;
+use tidemark_catalog::{config_mirror, pattern::Patterns};
 use tidemark_web::api::{Policy, Problem};
 
 use super::{
@@ -50,12 +50,11 @@ fn check(policy: &Policy) -> Result<(), Problem> {
         let words = format!("write_level {:?} is not one of {}", policy.write_level, LEVELS.join(", "));
         return Err(Problem::bad_request("TM-POL-0400", words));
     }
-    let bad = policy.objects.iter().find(|pattern| pattern.split('/').any(str::is_empty));
-    match bad {
-        _ if policy.objects.is_empty() => Err(Problem::bad_request("TM-POL-0400", "objects is empty")),
-        Some(pattern) => Err(Problem::bad_request("TM-POL-0400", format!("objects: {pattern:?} has an empty part"))
+    match Patterns::parse(&policy.objects) {
+        Ok(patterns) if patterns.is_empty() => Err(Problem::bad_request("TM-POL-0400", "objects is empty")),
+        Err(error) => Err(Problem::bad_request("TM-POL-0400", format!("objects: {error}"))
             .with_hint("patterns are part/part, with * for any text within a part")),
-        None => Ok(()),
+        Ok(_) => Ok(()),
     }
 }
 

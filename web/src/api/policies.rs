@@ -11,7 +11,7 @@ pub struct Policy {
     pub name: String,
     /// Source.
     pub source: String,
-    /// Patterns of objects: `keyspace/table`, `*` for any text within a part.
+    /// Patterns of objects: `keyspace/table`, `*` for any text within a part; `?`, `[a-z]`, `{a,b}` and `\` as in globs.
     pub objects: Vec<String>,
     /// Store.
     pub store: String,

@@ -162,7 +162,7 @@ pub(super) struct WaitArguments {
 pub(super) struct ProtectArguments {
     /// Source, or source/pattern such as `prod/shop/*`.
     pub(super) target: String,
-    /// Patterns of objects, `keyspace/table` with `*` for any text within a part.
+    /// Patterns of objects, `keyspace/table` with `*` for any text within a part, other wildcards as in globs.
     #[arg(long = "object", value_name = "PATTERN")]
     pub(super) objects: Vec<String>,
     /// Store.
@@ -233,7 +233,7 @@ pub(super) struct RestoreArguments {
     /// Destination: a registered source.
     #[arg(long)]
     pub(super) to: String,
-    /// Patterns of objects; all by default.
+    /// Patterns of objects as for `protect`; all by default.
     #[arg(long = "only", value_name = "PATTERN")]
     pub(super) objects: Vec<String>,
     /// Keyspace or table to rename, `from=to` or `from/table=to/table`; repeat for several.

@@ -6,13 +6,14 @@ mod unversioned;
 use std::path::PathBuf;
 
 use scylla::client::session::Session;
+use tidemark_catalog::pattern::Patterns;
 use tidemark_listener_core::{
     assignment::CheckRequest,
     chain::chain,
     check::{Line, Status},
 };
 
-use super::{CassandraListener, files, names::Patterns, snapshot};
+use super::{CassandraListener, files, names, snapshot};
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
     connect,
@@ -183,7 +184,7 @@ fn directory(address: &str, path: &std::path::Path) -> Line {
 /// What is to be said about the tables that the patterns name.
 async fn objects(listener: &CassandraListener, session: &Session, request: &CheckRequest) -> Vec<Line> {
     let subject = listener.config.node.address.as_str();
-    let patterns = match Patterns::parse(&request.objects) {
+    let patterns = match names::patterns(&request.objects) {
         Ok(patterns) => patterns,
         Err(error) => {
             return vec![Line::fail("objects", subject, chain(&error), "write keyspace/table, * for any text")];
@@ -206,12 +207,12 @@ type Chosen<'a> = Vec<(&'a KeyspaceSchema, &'a TableRows)>;
 
 fn chosen<'a>(keyspaces: &'a [KeyspaceSchema], patterns: &Patterns) -> Chosen<'a> {
     let of = |keyspace: &'a KeyspaceSchema| keyspace.tables.iter().map(move |table| (keyspace, table));
-    let matching = |(keyspace, table): &(&KeyspaceSchema, &TableRows)| patterns.matches(&keyspace.name, &table.name);
+    let matching = |(keyspace, table): &(&KeyspaceSchema, &TableRows)| patterns.matches(&[&keyspace.name, &table.name]);
     keyspaces.iter().flat_map(of).filter(matching).collect()
 }
 
 fn matched(subject: &str, chosen: &Chosen<'_>, patterns: &Patterns) -> Line {
-    let names: Vec<(&str, &str)> = chosen.iter().map(|(ks, table)| (ks.name.as_str(), table.name.as_str())).collect();
+    let names: Vec<[&str; 2]> = chosen.iter().map(|(ks, table)| [ks.name.as_str(), table.name.as_str()]).collect();
     let unmatched = patterns.unmatched(&names);
     if unmatched.is_empty() {
         return Line::ok("objects", subject, format!("{} tables", chosen.len()));

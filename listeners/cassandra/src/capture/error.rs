@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use object_store::path::Path;
-use tidemark_catalog::document;
+use tidemark_catalog::{document, pattern};
 use tidemark_gateway::{fetch, open, store_url, upload};
 use tidemark_listener_core::{chain::chain, failure::Failure};
 
@@ -23,8 +23,11 @@ pub enum Error {
     #[error("open the store")]
     OpenStore(#[source] open::Error),
     /// A pattern of objects cannot be read.
+    #[error("patterns of the assignment")]
+    Pattern(#[source] pattern::Error),
+    /// A pattern is none of tables.
     #[error("pattern {0:?} is not keyspace/table, with * for any text")]
-    Pattern(String),
+    Depth(String),
     /// The node does not let us in.
     #[error("open a session with the node")]
     Connect(#[source] connect::Error),
@@ -117,7 +120,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoStore | Self::StoreUrl(_) | Self::OpenStore(_) => "TM-CASS-0101",
-            Self::Pattern(_) => "TM-CASS-0102",
+            Self::Pattern(_) | Self::Depth(_) => "TM-CASS-0102",
             Self::Connect(_) => "TM-CASS-0103",
             Self::Describe(_) => "TM-CASS-0104",
             Self::Nodetool(_) => "TM-CASS-0105",
@@ -149,6 +152,7 @@ impl Error {
             | Self::StoreUrl(_)
             | Self::OpenStore(_)
             | Self::Pattern(_)
+            | Self::Depth(_)
             | Self::Ask(_)
             | Self::SnapshotGone { .. }
             | Self::StagedDocument(_)
@@ -165,7 +169,7 @@ impl Error {
         Some(match self {
             Self::NoStore => "the orchestrator starts listeners with TIDEMARK_STORE_URL in their environment",
             Self::StoreUrl(_) | Self::OpenStore(_) => "tidemark store test shows whether the store can be opened",
-            Self::Pattern(_) => "correct the policy's objects",
+            Self::Pattern(_) | Self::Depth(_) => "correct the policy's objects",
             Self::Connect(source) => source.hint(),
             Self::Describe(source) => source.hint(),
             Self::Nodetool(_) => "see that the command runs as the listener's user and reaches this node's JMX port",
@@ -208,7 +212,7 @@ mod tests {
     #[test]
     fn a_snapshot_is_kept_for_what_may_still_succeed() {
         let taken = upload::Error::Taken { path: Path::from("a") };
-        assert!(Error::Cancelled.ends_task() && Error::Pattern("x".into()).ends_task());
+        assert!(Error::Cancelled.ends_task() && Error::Depth("x".into()).ends_task());
         let connection = std::io::Error::other("reset");
         let list = Error::ListStage {
             path: Path::from("a"),

@@ -1,6 +1,6 @@
 //! Names: patterns of objects, files of SSTables, snapshots.
 
-use tidemark_catalog::ids::TaskId;
+use tidemark_catalog::{ids::TaskId, pattern::Patterns};
 use tidemark_listener_core::assignment::{Assignment, Capture};
 
 use super::Error;
@@ -32,53 +32,14 @@ fn tag_start(assignment: &Assignment<Capture>) -> String {
     format!("{TAG_PREFIX}{}-{}-", assignment.repository, assignment.source)
 }
 
-/// Patterns of tables, `keyspace/table`, where `*` stands for any text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Patterns(Vec<(String, String)>);
-
-impl Patterns {
-    /// # Errors
-    /// [`Error::Pattern`] for the first that is not `keyspace/table`.
-    pub(super) fn parse(texts: &[String]) -> Result<Self, Error> {
-        let split = |text: &String| match text.split_once('/') {
-            Some((keyspace, table)) if !keyspace.is_empty() && !table.is_empty() && !table.contains('/') => {
-                Ok((keyspace.to_owned(), table.to_owned()))
-            }
-            _ => Err(Error::Pattern(text.clone())),
-        };
-        texts.iter().map(split).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// True where tables of `keyspace` may match.
-    pub(super) fn touches(&self, keyspace: &str) -> bool {
-        self.0.iter().any(|(pattern, _)| matches(pattern, keyspace))
-    }
-
-    /// True where the table matches any pattern.
-    pub(super) fn matches(&self, keyspace: &str, table: &str) -> bool {
-        self.0.iter().any(|(first, second)| matches(first, keyspace) && matches(second, table))
-    }
-
-    /// The patterns that match none of `tables` (keyspace and table), as text.
-    pub(super) fn unmatched(&self, tables: &[(&str, &str)]) -> Vec<String> {
-        let matched = |(first, second): &&(String, String)| {
-            tables.iter().any(|(keyspace, table)| matches(first, keyspace) && matches(second, table))
-        };
-        self.0.iter().filter(|pattern| !matched(pattern)).map(|(first, second)| format!("{first}/{second}")).collect()
-    }
-}
-
-/// Whether `text` is `pattern` with each `*` replaced by some text, possibly none.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        // The leftmost place leaves the most for what follows.
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
+/// The patterns of an assignment: of tables, so that each has two parts.
+///
+/// # Errors
+/// [`Error::Pattern`] and [`Error::Depth`] for the first that is none.
+pub(super) fn patterns(texts: &[String]) -> Result<Patterns, Error> {
+    let patterns = Patterns::parse(texts).map_err(Error::Pattern)?;
+    let other = patterns.iter().find(|pattern| pattern.depth() != 2).map(ToString::to_string);
+    other.map_or(Ok(patterns), |other| Err(Error::Depth(other)))
 }
 
 /// A file of an SSTable: `<version>-<id>-<format>-<component>`.
@@ -117,44 +78,13 @@ pub(super) fn is_plain(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn patterns(texts: &[&str]) -> Patterns {
-        Patterns::parse(&texts.iter().map(|t| t.to_string()).collect::<Vec<_>>()).unwrap()
-    }
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        let table = [
-            ("shop", "shop", true),
-            ("shop", "shops", false),
-            ("*", "anything", true),
-            ("*", "", true),
-            ("s*p", "shop", true),
-            ("s*p", "sp", true),
-            ("s*p", "s", false),
-            ("*o*o*", "foo", true),
-            ("*o*o*", "fo", false),
-            ("ab*ba", "aba", false),
-            ("a*b*c", "aXbYbZc", true),
-        ];
-        for (pattern, text, expected) in table {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn both_parts_must_match() {
-        let patterns = patterns(&["shop/*", "*/audit_*"]);
-        assert!(patterns.matches("shop", "orders") && patterns.matches("bank", "audit_1"));
-        assert!(!patterns.matches("bank", "orders"));
-        assert!(patterns.touches("bank"));
-        assert_eq!(patterns.unmatched(&[("shop", "orders")]), ["*/audit_*"]);
-    }
-
     #[test]
     fn a_pattern_has_two_parts() {
-        for wrong in ["shop", "shop/", "/orders", "a/b/c", ""] {
-            assert!(matches!(Patterns::parse(&[wrong.to_owned()]), Err(Error::Pattern(_))), "{wrong}");
+        let code = |text: &str| patterns(&[text.to_owned()]).map_err(|error| error.code()).err();
+        for wrong in ["shop", "shop/", "/orders", "a/b/c", "", "shop/[a"] {
+            assert_eq!(code(wrong), Some("TM-CASS-0102"), "{wrong}");
         }
+        assert_eq!(code("shop/*"), None);
     }
 
     #[test]

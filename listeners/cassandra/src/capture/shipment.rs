@@ -15,8 +15,7 @@ use tidemark_listener_core::{
 };
 
 use super::{
-    Error, Stage,
-    names::Patterns,
+    Error, Stage, names,
     ship::{Meter, Shipper},
     snapshot::{self, TableRecord},
 };
@@ -49,7 +48,7 @@ pub async fn ship_taken(
     assignment: &Assignment<Capture>,
     progress: ProgressSink,
 ) -> Result<StoredRef, Error> {
-    let patterns = Patterns::parse(&assignment.work.objects)?;
+    let patterns = names::patterns(&assignment.work.objects)?;
     let TakenSnapshot { tag, started, finished, node } = taken;
     let tables = snapshot::choose(&node.keyspaces, &patterns);
     let prefix = layout::staged(&assignment.source, &assignment.task, &node.host_id);

@@ -8,14 +8,13 @@ use std::{
 use jiff::Timestamp;
 use scylla::client::session::Session;
 use serde::{Deserialize, Serialize};
-use tidemark_catalog::ids::ObjectName;
+use tidemark_catalog::{ids::ObjectName, pattern::Patterns};
 use tidemark_gateway::{Env, pause};
 
 use super::{
     Error,
     files::{self, LocalFile, TableOnDisk},
     leftovers,
-    names::Patterns,
     nodetool::{self, Nodetool},
 };
 use crate::{
@@ -201,7 +200,7 @@ pub(super) async fn look(place: &Place<'_>, patterns: &Patterns) -> Result<Look,
 
 fn retain(keyspaces: &mut Vec<KeyspaceSchema>, patterns: &Patterns) {
     for keyspace in keyspaces.iter_mut() {
-        keyspace.tables.retain(|table| patterns.matches(&keyspace.name, &table.name));
+        keyspace.tables.retain(|table| patterns.matches(&[&keyspace.name, &table.name]));
     }
     keyspaces.retain(|keyspace| !keyspace.tables.is_empty());
 }
@@ -230,7 +229,7 @@ pub(super) async fn schemas(session: &Session, patterns: &Patterns) -> Result<Ve
 pub(super) fn choose(schemas: &[KeyspaceSchema], patterns: &Patterns) -> Vec<TableRecord> {
     let mut chosen = Vec::new();
     for keyspace in schemas {
-        for table in keyspace.tables.iter().filter(|table| patterns.matches(&keyspace.name, &table.name)) {
+        for table in keyspace.tables.iter().filter(|table| patterns.matches(&[&keyspace.name, &table.name])) {
             let Some(mut record) = TableRecord::new(&keyspace.name, &table.name, &table.id) else { continue };
             if let Support::Unsupported(reason) = support(keyspace, table) {
                 record.unreadable = Some(reason);

@@ -1,10 +1,10 @@
 //! What belongs to tables and is not part of a version, and what of the schema comes along with them.
 
+use tidemark_catalog::pattern::Patterns;
 use tidemark_listener_core::check::Line;
 
 use super::some;
 use crate::{
-    capture::names::Patterns,
     cluster::{CreateStatement, KeyspaceSchema},
     describe::TRIGGER,
     restore::cql,
@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn lines(subject: &str, keyspaces: &[KeyspaceSchema], patterns: &Patterns) -> Vec<Line> {
     let functions = names(keyspaces, |_, item| matches!(item.kind.as_str(), "function" | "aggregate"));
     let triggers = names(keyspaces, |keyspace, item| {
-        item.kind == TRIGGER && table_of(item).is_some_and(|table| patterns.matches(keyspace, &table))
+        item.kind == TRIGGER && table_of(item).is_some_and(|table| patterns.matches(&[keyspace, &table]))
     });
     let mut lines = Vec::new();
     if !functions.is_empty() {
