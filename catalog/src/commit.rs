@@ -15,7 +15,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tidemark_gateway::{Digest, Env, pause, upload};
+use tidemark_gateway::{
+    Digest, Env,
+    backoff::{self, Jitter},
+    pause, upload,
+};
 
 use crate::{
     chain::{self, Loaded, VersionSet},
@@ -259,8 +263,8 @@ fn encode(set: &VersionSet, manifest: &Manifest) -> Result<Bytes, Error> {
 
 /// Writers that meet on one number are spread by their nonces.
 fn jitter(manifest: &Manifest, longest: Duration) -> Duration {
-    let digest = Digest::of(manifest.nonce.as_bytes());
-    longest.mul_f64(f64::from(digest.as_bytes()[0]) / 255.0) + Duration::from_millis(1)
+    let noise = Digest::of(manifest.nonce.as_bytes()).noise();
+    backoff::wait(longest, longest, 0, Jitter::Full(noise)) + Duration::from_millis(1)
 }
 
 #[cfg(test)]

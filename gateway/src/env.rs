@@ -59,6 +59,11 @@ impl Env {
         bytes
     }
 
+    /// 64 random bits.
+    pub fn noise(&self) -> u64 {
+        u64::from_le_bytes(self.random())
+    }
+
     /// A new time-sortable id (UUID version 7 of [`Env::now`]).
     pub fn id(&self) -> Uuid {
         let millis = u64::try_from(self.now().as_millisecond()).unwrap_or(0);

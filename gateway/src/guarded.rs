@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Env,
-    retry::{Retry, Tries, is_transient, jittered},
+    retry::{Retry, Tries, is_transient},
 };
 
 /// A store with a bound on requests at a time, and with retry where a network lies between.
@@ -203,8 +203,7 @@ impl RetryPolicy for PartRetry {
             return false;
         }
         let failures = u32::try_from(context.attempt).unwrap_or(u32::MAX).saturating_sub(1);
-        let noise = u64::from_le_bytes(self.env.random());
-        let wait = jittered(self.retry.first, self.retry.longest, failures, noise);
+        let wait = self.retry.wait(failures, &self.env);
         tracing::debug!(operation = "part", failures, wait_millis = wait.as_millis() as u64, "try again");
         tokio::time::sleep(wait).await;
         true

@@ -4,6 +4,7 @@
 //! `Arc<dyn object_store::ObjectStore>` decorated with retry, bounded concurrency and checksums. It knows no source and
 //! no meaning of the bytes.
 
+pub mod backoff;
 pub mod blocking;
 mod checksums;
 pub mod credentials;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use object_store::client::{HttpError, HttpErrorKind};
 
-use crate::Env;
+use crate::{
+    Env,
+    backoff::{self, Jitter},
+};
 
 /// How long to keep trying.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,12 @@ impl Default for Retry {
             first: Duration::from_millis(100),
             longest: Duration::from_secs(30),
         }
+    }
+}
+
+impl Retry {
+    pub(crate) fn wait(&self, failures: u32, env: &Env) -> Duration {
+        backoff::wait(self.first, self.longest, failures, Jitter::Full(env.noise()))
     }
 }
 
@@ -53,17 +62,11 @@ impl<'a> Tries<'a> {
         if spent >= self.retry.budget {
             return None;
         }
-        let wait = jittered(self.retry.first, self.retry.longest, self.failures, u64::from_le_bytes(self.env.random()));
+        let wait = self.retry.wait(self.failures, self.env);
         self.failures += 1;
         self.waited += wait.max(Duration::from_millis(1));
         Some(wait)
     }
-}
-
-/// Full jitter: a share `noise / 2^64` of `first * 2^failures`, that bounded by `longest`.
-pub(crate) fn jittered(first: Duration, longest: Duration, failures: u32, noise: u64) -> Duration {
-    let bound = first.saturating_mul(1_u32.checked_shl(failures.min(20)).unwrap_or(u32::MAX)).min(longest);
-    bound.mul_f64(noise as f64 / u64::MAX as f64)
 }
 
 /// Whether the same request may succeed later: no answer came, or the server said that it is at fault or busy.

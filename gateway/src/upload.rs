@@ -12,7 +12,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use object_store::{ObjectStore, PutMode, PutOptions, path::Path};
 
-use crate::{Stored, fetch, retry};
+use crate::{
+    Stored,
+    backoff::{self, Jitter},
+    fetch, retry,
+};
 
 pub use stream::{UploadOptions, put_file_new, put_reader_new};
 
@@ -21,6 +25,10 @@ const PUT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Tries of one create whose outcome was read back as absent.
 const PUT_TRIES: u32 = 10;
+
+/// Bounds of the pauses between these tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Why an object was not written. After any of these the name must not be used for other bytes.
 #[derive(Debug, thiserror::Error)]
@@ -154,9 +162,8 @@ pub async fn put_new(store: &Arc<dyn ObjectStore>, path: &Path, bytes: impl Into
 
 /// Tries of one name need no randomness among themselves; those of different names are spread by the digest of the name.
 fn pause_before(tries: u32, path: &Path) -> Duration {
-    let digest = crate::Digest::of(format!("{path}#{tries}").as_bytes());
-    let noise = u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"));
-    retry::jittered(Duration::from_millis(50), Duration::from_secs(10), tries - 1, noise)
+    let noise = crate::Digest::of(format!("{path}#{tries}").as_bytes()).noise();
+    backoff::wait(FIRST_PAUSE, LONGEST_PAUSE, tries - 1, Jitter::Full(noise))
 }
 
 /// A conflict may mean that nothing landed; a transient failure says so itself. All else is a refusal.

@@ -10,7 +10,10 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use tidemark_catalog::ids::SourceId;
-use tidemark_gateway::Env;
+use tidemark_gateway::{
+    Env,
+    backoff::{self, Jitter},
+};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -157,7 +160,7 @@ pub async fn run(
             }
             End::NoConnection(reason) => reason,
         };
-        let pause = pause(env, failures);
+        let pause = backoff::wait(PAUSES.0, PAUSES.1, failures, Jitter::Half(env.noise()));
         failures += 1;
         tracing::warn!(control = %config.control, reason, ?pause, "control is away");
         let next = tokio::select! { () = stop.cancelled() => None, () = tokio::time::sleep(pause) => Some(()) };
@@ -189,14 +192,6 @@ fn bearer(token: &Token) -> Result<MetadataValue<Ascii>, Error> {
     let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.0).parse().map_err(|_| Error::Token)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Doubles with each failure in a row, and takes between half and all of that.
-fn pause(env: &Env, failures: u32) -> Duration {
-    let (first, longest) = PAUSES;
-    let whole = first.saturating_mul(1 << failures.min(10)).min(longest);
-    let share = f64::from(u16::from_le_bytes(env.random())) / f64::from(u16::MAX);
-    whole.mul_f64(0.5 + share / 2.0)
 }
 
 /// Dials, says hello and serves until the connection ends.

@@ -3,6 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tidemark_catalog::stored::StoredRef;
+use tidemark_gateway::backoff::{self, Jitter};
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check, failure,
@@ -16,6 +17,9 @@ use super::{
 };
 use crate::tasks::Failure;
 
+/// Longest wait between two tries.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
 /// How one try ended.
 enum Try<T> {
     Done(T),
@@ -27,7 +31,7 @@ enum Try<T> {
 
 /// Wait after the n-th failure in a row, from 1.
 pub(super) fn backoff(config: &ListenerConfig, failures: u32) -> Duration {
-    config.backoff.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(Duration::from_secs(30))
+    backoff::wait(config.backoff, LONGEST_BACKOFF, failures.saturating_sub(1), Jitter::None)
 }
 
 /// Has the listener capture, in as many tries as the bounds allow.

@@ -17,7 +17,10 @@ use scylla::{
     statement::{Consistency, prepared::PreparedStatement},
 };
 use tidemark_cassandra_format::schema::TableSchema;
-use tidemark_gateway::Env;
+use tidemark_gateway::{
+    Env,
+    backoff::{self, Jitter},
+};
 use tidemark_listener_core::driver::Error;
 
 use crate::{
@@ -37,7 +40,8 @@ const RETRIES: u32 = 8;
 /// Most statements that are kept besides those of the table's shapes.
 const EXTRA_STATEMENTS: usize = 500;
 
-/// Longest wait between two tries.
+/// First and longest wait between two tries.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// The level of requests: the wanted one, until a replica is away and the caller declared another.
@@ -275,7 +279,7 @@ impl Target {
         if !fell && (!error.error.retryable || tries >= RETRIES) {
             return Err(error.error);
         }
-        let backoff = Duration::from_millis(200 << tries.min(6)).min(LONGEST_BACKOFF);
+        let backoff = backoff::wait(FIRST_BACKOFF, LONGEST_BACKOFF, tries, Jitter::None);
         let wait = if settle { backoff.max(self.write_timeout * 2) } else { backoff };
         tokio::time::sleep(wait).await;
         Ok(())

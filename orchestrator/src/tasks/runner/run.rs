@@ -8,6 +8,7 @@ use std::{
 
 use futures::FutureExt as _;
 use tidemark_catalog::ids::TaskId;
+use tidemark_gateway::backoff::{self, Jitter};
 
 use super::{
     super::{
@@ -140,8 +141,8 @@ impl Run {
     }
 
     fn backoff(&self, failures: u32) -> Duration {
-        let factor = 1_u32 << failures.saturating_sub(1).min(16);
-        self.config.backoff.saturating_mul(factor).min(self.config.longest_backoff)
+        let RunnerConfig { backoff, longest_backoff, .. } = *self.config;
+        backoff::wait(backoff, longest_backoff, failures.saturating_sub(1), Jitter::None)
     }
 
     async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
