@@ -6,6 +6,7 @@
 
 pub mod backoff;
 pub mod blocking;
+pub mod causes;
 mod checksums;
 pub mod credentials;
 pub mod digest;

@@ -10,6 +10,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use crate::{
     Env,
     backoff::{self, Jitter},
+    causes,
 };
 
 /// How long to keep trying.
@@ -78,14 +79,8 @@ pub fn is_transient(error: &object_store::Error) -> bool {
 }
 
 fn transport(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(http) = error.downcast_ref::<HttpError>() {
-            return !matches!(http.kind(), HttpErrorKind::Decode);
-        }
-        next = error.source();
-    }
-    false
+    let http = causes::of(error).find_map(|cause| cause.downcast_ref::<HttpError>());
+    http.is_some_and(|http| !matches!(http.kind(), HttpErrorKind::Decode))
 }
 
 /// The library's type that carries the status is private, its text is all there is; `integration/tests/stores.rs` and the

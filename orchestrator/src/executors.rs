@@ -15,11 +15,10 @@ use tidemark_catalog::{
     pages,
     stored::StoredRef,
 };
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, causes::chain as words};
 use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
 
 use crate::{
-    errors::chain as words,
     listeners::Listeners,
     protect,
     registrations::{self, Registrations, SOURCES, SourceRecord},

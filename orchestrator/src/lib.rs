@@ -6,7 +6,6 @@
 pub mod control_api;
 pub mod coordinator;
 pub mod daemon;
-pub mod errors;
 pub mod executors;
 pub mod generation;
 pub mod listeners;

@@ -14,6 +14,7 @@ use tidemark_catalog::ids::VersionId;
 use tidemark_catalog::{chain, chain::VersionSet, document, find, manifest::Manifest};
 use tidemark_gateway::{
     Env,
+    causes::chain as chain_of,
     credentials::{self, Credentials},
     open, preflight,
     store_url::{self, StoreUrl},
@@ -21,7 +22,6 @@ use tidemark_gateway::{
 use tidemark_listener_core::launch;
 
 use crate::{
-    errors::chain as chain_of,
     generation,
     registrations::{self, Registrations, STORES, StoreRecord},
 };

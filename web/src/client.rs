@@ -139,12 +139,6 @@ impl Client {
     }
 }
 
-/// The error's own words and those of its causes, joined by `: `.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 async fn read_body(url: &str, response: Response) -> Result<Vec<u8>, Error> {
     let bytes = response.bytes().await;
     bytes

@@ -44,10 +44,10 @@ use tidemark_catalog::{
     slice::SliceManifest,
     stored::StoredRef,
 };
+use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::{self, ConsolidateJob};
 
 use error::Failure;
-pub(crate) use error::chain;
 use plan::{Plan, Verdict};
 pub(crate) use run::view_seconds;
 pub use schema::{ENTRY_SCHEMA_FORMAT, EntrySchema, SchemaError};

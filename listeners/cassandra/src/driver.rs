@@ -10,9 +10,8 @@ use tidemark_catalog::{
     ids::ObjectName,
     slice::SliceManifest,
 };
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, causes::chain};
 use tidemark_listener_core::{
-    chain::chain,
     check::Line,
     driver::{
         Answers, ConsolidateJob, Error, ListenerSpec, LiveObject, NextStep, RestoreControl, RestoreJob, RestorePlan,

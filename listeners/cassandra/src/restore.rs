@@ -34,10 +34,8 @@ pub mod writes;
 
 use std::collections::BTreeSet;
 
-use tidemark_listener_core::{
-    chain::chain,
-    driver::{Error, RestoreJob, RestorePlan},
-};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::{Error, RestoreJob, RestorePlan};
 
 use crate::{spec::CassandraSpec, undo};
 use observe::observe;

@@ -28,8 +28,8 @@ use futures::{StreamExt, stream};
 use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
+use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
-    chain::chain,
     driver::{CheckpointSaver, Error, PlannedObject, RestoreJob, RestoreReport, UndoCounts},
     progress::{Progress, ProgressSink},
 };

@@ -18,6 +18,7 @@ use tidemark_catalog::{
     entry::Entry,
     identities,
 };
+use tidemark_gateway::causes;
 use tidemark_listener_core::{
     driver,
     progress::{Progress, ProgressSink},
@@ -59,7 +60,7 @@ impl From<Failure> for driver::Error {
             Failure::Open { source, .. } => source.is_retryable(),
             _ => false,
         };
-        Self { retryable, ..Self::new("TM-CASS-0420", consolidate::chain(&failure)) }
+        Self { retryable, ..Self::new("TM-CASS-0420", causes::chain(&failure)) }
     }
 }
 

@@ -13,6 +13,7 @@ use tidemark_catalog::ids::SourceId;
 use tidemark_gateway::{
     Env,
     backoff::{self, Jitter},
+    causes,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,7 +25,6 @@ use tonic::{
 };
 
 use crate::{
-    chain::chain,
     launch,
     listener::Listener,
     proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
@@ -210,7 +210,11 @@ async fn attach(
         return Ok(End::NoConnection("the outbox is closed".to_owned()));
     }
     if let Err(error) = prove(config) {
-        return if error.is_absent() { Ok(End::NoConnection(chain(&error))) } else { Err(Error::Socket(error)) };
+        return if error.is_absent() {
+            Ok(End::NoConnection(causes::chain(&error)))
+        } else {
+            Err(Error::Socket(error))
+        };
     }
     let dialled = tokio::select! {
         () = stop.cancelled() => return Ok(End::Shutdown),
@@ -245,7 +249,7 @@ async fn dial(
     outgoing: mpsc::Receiver<FromListener>,
 ) -> Result<Streaming<ToListener>, Status> {
     let connected: Result<Channel, _> = endpoint.connect().await;
-    let channel = connected.map_err(|error| Status::unavailable(chain(&error)))?;
+    let channel = connected.map_err(|error| Status::unavailable(causes::chain(&error)))?;
     let mut request = Request::new(ReceiverStream::new(outgoing));
     request.metadata_mut().insert("authorization", bearer.clone());
     Ok(ControlClient::new(channel).attach(request).await?.into_inner())

@@ -2,7 +2,6 @@
 //! between orchestrator and listeners, and the words for checks and progress.
 
 pub mod assignment;
-pub mod chain;
 pub mod check;
 pub mod client;
 pub mod driver;

@@ -1,8 +1,9 @@
 //! Failures as problems.
 
+use tidemark_gateway::causes;
 use tidemark_web::api::Problem;
 
-use crate::{errors, tasks::Failure};
+use crate::tasks::Failure;
 
 /// The problem that says what a failure says. Codes that end in an HTTP status have it.
 pub(super) fn answer(failure: impl Into<Failure>) -> Problem {
@@ -31,7 +32,7 @@ fn show(failure: &Failure, status: impl FnOnce(&Failure) -> u16) -> Problem {
 
 /// A permanent failure in the words of an error.
 pub(super) fn refused(status: u16, code: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
-    Problem::new(status, code, errors::chain(error))
+    Problem::new(status, code, causes::chain(error))
 }
 
 pub(super) fn unknown_operation(id: &str) -> Problem {

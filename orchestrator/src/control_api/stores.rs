@@ -72,7 +72,7 @@ fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
 
 fn unsafe_store(name: &str, error: &preflight::Error) -> Problem {
     let status = if error.is_retryable() { 503 } else { 422 };
-    let words = format!("store {name}: {}", crate::errors::chain(error));
+    let words = format!("store {name}: {}", tidemark_gateway::causes::chain(error));
     Problem::new(status, "TM-STORE-0102", words).with_hint(format!("the preflight failed at {}", error.property()))
 }
 
@@ -120,7 +120,11 @@ async fn others(
         match api.with.stores.same(record).await {
             Ok(other) => others.push(other.objects),
             Err(error) if passed(&error) => {
-                tracing::warn!(store = name, error = crate::errors::chain(&error), "store is told no generation");
+                tracing::warn!(
+                    store = name,
+                    error = tidemark_gateway::causes::chain(&error),
+                    "store is told no generation"
+                );
             }
             Err(error) => return Err(answer(error)),
         }
@@ -228,7 +232,7 @@ fn failed(store: &str, error: &preflight::Error) -> CheckLine {
         name: error.property().to_owned(),
         subject: store.to_owned(),
         status: "fail".to_owned(),
-        detail: crate::errors::chain(error),
+        detail: tidemark_gateway::causes::chain(error),
         hint: Some("versions are not safe on a store without this".to_owned()),
     }
 }

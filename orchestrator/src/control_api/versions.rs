@@ -164,7 +164,7 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
 }
 
 fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
-    let damage = crate::errors::chain(error);
+    let damage = tidemark_gateway::causes::chain(error);
     tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
     nothing(id.to_string(), store.record.name.clone(), "damaged", damage)
 }

@@ -11,6 +11,7 @@ use futures::{FutureExt as _, future::join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::{ids::TaskId, stored::StoredRef};
+use tidemark_gateway::causes;
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, Mode, Step, Work},
     driver::{Answers, Asked, ListenerSpec, NextStep},
@@ -19,7 +20,7 @@ use tidemark_listener_core::{
 
 use super::{Captured, Hints, Job, own, scope};
 use crate::{
-    errors, generation,
+    generation,
     listeners::{Stop, Target},
     stores::{self, ListenerStore},
     tasks::Failure,
@@ -157,7 +158,7 @@ impl Job<'_> {
     async fn unfinished(&self) -> Result<Option<Vec<TaskId>>, Failure> {
         let newest = generation::newest(&self.store.objects)
             .await
-            .map_err(|error| Failure::retryable("TM-STORE-0104", errors::chain(&error)))?;
+            .map_err(|error| Failure::retryable("TM-STORE-0104", causes::chain(&error)))?;
         if newest > self.context.token.generation {
             return Ok(None);
         }

@@ -53,7 +53,7 @@ impl Job<'_> {
             Ok(entry) => Ok(Some(Arc::new(entry))),
             Err(error) if error.is_retryable() => Err(error.into()),
             Err(error) => {
-                tracing::warn!(source_id = %self.source_id, entry = reference.key, error = %crate::errors::chain(&error),
+                tracing::warn!(source_id = %self.source_id, entry = reference.key, error = %tidemark_gateway::causes::chain(&error),
                     "a damaged entry is not carried on");
                 Ok(None)
             }

@@ -86,7 +86,7 @@ impl CheckpointSaver for Checkpoints {
     async fn save(&self, checkpoint: Value) -> Result<(), driver::Error> {
         self.save(DRIVER_PART, &checkpoint).await.map_err(|error| {
             let retryable = !matches!(error, Error::CheckpointSize { .. });
-            driver::Error { retryable, ..driver::Error::new("TM-TASK-0006", crate::errors::chain(&error)) }
+            driver::Error { retryable, ..driver::Error::new("TM-TASK-0006", tidemark_gateway::causes::chain(&error)) }
         })
     }
 }

@@ -208,7 +208,7 @@ impl From<super::Error> for Failure {
             super::Error::KeyReused { .. } => ("TM-API-0422", false),
             super::Error::NotResumable { .. } => ("TM-TASK-0409", false),
         };
-        Self::of(code, crate::errors::chain(&error), retryable)
+        Self::of(code, tidemark_gateway::causes::chain(&error), retryable)
     }
 }
 

@@ -186,7 +186,7 @@ impl Runner {
                 Ok((0, 0)) => {}
                 Ok((tasks, keys)) => tracing::info!(tasks, keys, "old tasks and idempotency keys deleted"),
                 Err(error) => {
-                    tracing::warn!(error = %crate::errors::chain(&error), "old tasks and idempotency keys not deleted");
+                    tracing::warn!(error = %tidemark_gateway::causes::chain(&error), "old tasks and idempotency keys not deleted");
                 }
             }
             tokio::time::sleep(prune::EVERY).await;

@@ -3,11 +3,8 @@
 use serde::Serialize;
 
 use super::exit;
-use crate::{
-    api::Problem,
-    client::{self, chain},
-    token,
-};
+use crate::{api::Problem, client, token};
+use tidemark_gateway::causes::chain;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use scylla::client::session::Session;
 use tidemark_catalog::pattern::Patterns;
+use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
     assignment::CheckRequest,
-    chain::chain,
     check::{Line, Status},
 };
 

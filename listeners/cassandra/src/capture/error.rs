@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use object_store::path::Path;
 use tidemark_catalog::{document, pattern};
+use tidemark_gateway::causes::chain;
 use tidemark_gateway::{fetch, open, store_url, upload};
-use tidemark_listener_core::{chain::chain, failure::Failure};
+use tidemark_listener_core::failure::Failure;
 
 use super::nodetool;
 use crate::{connect, describe};

@@ -12,10 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemark_listener_core::{
-    assignment::{Assignment, Capture},
-    chain::chain,
-};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::assignment::{Assignment, Capture};
 
 use super::{CassandraListener, Error, names};
 

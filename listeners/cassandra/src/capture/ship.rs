@@ -13,6 +13,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
 use tidemark_catalog::slice::{Encoding, SliceObject, StagedFile};
+use tidemark_gateway::causes::chain;
 use tidemark_gateway::{
     Stored, pause,
     tree::TreeHasher,
@@ -20,7 +21,6 @@ use tidemark_gateway::{
 };
 use tidemark_listener_core::{
     assignment::CaptureLimits,
-    chain::chain,
     progress::{Progress, ProgressSink},
 };
 use tokio::{io::AsyncReadExt, sync::Semaphore};

@@ -30,10 +30,8 @@ use tidemark_catalog::{
     document::{self, Document},
     ids::ObjectName,
 };
-use tidemark_listener_core::{
-    chain::chain,
-    driver::{Answers, Asked, Error, NextStep},
-};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::{Answers, Asked, Error, NextStep};
 
 use super::snapshot::{Look, SnapshotRecord};
 use crate::cluster::{NodeCapture, View};

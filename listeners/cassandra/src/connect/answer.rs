@@ -2,7 +2,8 @@
 
 use futures::TryStreamExt;
 use scylla::{client::pager::QueryPager, deserialize::row::DeserializeRow, errors::PagerExecutionError};
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::Error;
 
 use super::{Cause, Caused, Retryable};
 

@@ -2,7 +2,10 @@
 
 use tidemark_cassandra_format::sstable;
 use tidemark_catalog::document;
-use tidemark_gateway::upload;
+use tidemark_gateway::{
+    causes::{self, chain},
+    upload,
+};
 use tidemark_listener_core::driver;
 
 use crate::{collapse, counter::Refused, merge, segment, staged};
@@ -115,8 +118,7 @@ impl Failure {
     pub(super) fn is_of_local_counters(&self) -> bool {
         let Self::Read { source, .. } = self else { return false };
         let source: &(dyn std::error::Error + 'static) = source;
-        let mut chain = std::iter::successors(Some(source), |error| error.source());
-        chain.any(|error| matches!(error.downcast_ref::<Refused>(), Some(Refused::Local)))
+        causes::of(source).any(|error| matches!(error.downcast_ref::<Refused>(), Some(Refused::Local)))
     }
 }
 
@@ -139,8 +141,7 @@ fn of_file(file: Option<&str>, reason: String) -> String {
 
 /// True where the chain of causes holds an SSTable's error for which `is` holds.
 fn caused_by(error: &(dyn std::error::Error + 'static), is: impl Fn(&sstable::Error) -> bool) -> bool {
-    let mut chain = std::iter::successors(Some(error), |error| error.source());
-    chain.any(|error| error.downcast_ref::<sstable::Error>().is_some_and(&is))
+    causes::of(error).any(|error| error.downcast_ref::<sstable::Error>().is_some_and(&is))
 }
 
 impl From<Failure> for driver::Error {
@@ -155,17 +156,6 @@ impl From<Failure> for driver::Error {
             None => error,
         }
     }
-}
-
-/// The error with its causes, joined by `: `.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut chain = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).peekable();
-    let mut text = chain.next().unwrap_or_default();
-    for cause in chain {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ use tidemark_catalog::{
     position::{Mark, Position},
     slice::SliceManifest,
 };
-use tidemark_gateway::Digest;
+use tidemark_gateway::{Digest, causes::chain};
 use tidemark_listener_core::driver::ConsolidateJob;
 
 use super::{
     columns::{self, Columns},
-    error::{Failure, chain},
+    error::Failure,
     schema::EntrySchema,
 };
 use crate::{

@@ -11,8 +11,8 @@ use std::{
 
 use futures::TryStreamExt;
 use scylla::client::session::Session;
-use tidemark_gateway::Env;
-use tidemark_listener_core::{chain::chain, driver::Error, progress::Progress};
+use tidemark_gateway::{Env, causes::chain};
+use tidemark_listener_core::{driver::Error, progress::Progress};
 
 use crate::{
     connect::{self, Credentials, Out, Retryable},

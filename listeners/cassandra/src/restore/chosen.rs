@@ -5,8 +5,8 @@ use tidemark_catalog::{
     content::SegmentRef,
     entry::{Entry, ObjectLine},
 };
+use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
-    chain::chain,
     check::Line,
     driver::{RestoreJob, Selection},
 };

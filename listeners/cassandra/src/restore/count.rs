@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use scylla::{client::session::Session, statement::Consistency};
+use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
-    chain::chain,
     driver::{Action, Error, PlannedObject, RestoreJob, RestorePlan, UndoCounts},
     progress::ProgressSink,
 };

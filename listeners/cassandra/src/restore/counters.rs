@@ -19,7 +19,8 @@ use tidemark_cassandra_format::{
     model::{CellState, ColumnData, Row},
     schema::Column,
 };
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     connect::{Out, Raw},

@@ -11,9 +11,9 @@ use std::{
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_cassandra_format::model::PartitionReader;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
-use tidemark_listener_core::{
-    chain::chain,
-    driver::{Action, Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport},
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::{
+    Action, Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport,
 };
 use tokio::sync::mpsc;
 

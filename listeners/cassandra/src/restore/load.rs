@@ -24,7 +24,8 @@ use scylla::{
     },
 };
 use tidemark_cassandra_format::model::Row;
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     connect::Raw,

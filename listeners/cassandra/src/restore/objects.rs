@@ -11,8 +11,8 @@ use tidemark_catalog::{
     entry::Entry,
     stored::StoredRef,
 };
-use tidemark_gateway::{Stored, blocking::ObjectReader, fetch};
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::{Stored, blocking::ObjectReader, causes::chain, fetch};
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     consolidate::EntrySchema,

@@ -8,8 +8,8 @@ use std::{
 
 use futures::TryStreamExt;
 use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
-use tidemark_gateway::Env;
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::{Env, causes::chain};
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     cluster::KeyspaceSchema,

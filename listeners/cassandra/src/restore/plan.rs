@@ -10,8 +10,8 @@ use tidemark_catalog::{
     entry::{ObjectLine, Quality},
     ids::ObjectName,
 };
+use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
-    chain::chain,
     check::{Line, Status},
     driver::{Action, IfExists, PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
 };

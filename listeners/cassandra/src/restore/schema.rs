@@ -8,13 +8,12 @@ mod known;
 
 use std::collections::BTreeMap;
 
-use tidemark_listener_core::chain::chain;
-
 use crate::{
     cluster::{ColumnRow, CreateStatement, KeyspaceSchema, TableRows, UdtSchema},
     describe::TRIGGER,
     restore::cql::{self, Token},
 };
+use tidemark_gateway::causes::chain;
 
 pub use known::{Built, BuiltKind, add_column, added_column, built, first_lacking, has_column};
 

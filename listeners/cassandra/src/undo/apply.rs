@@ -13,7 +13,8 @@ use scylla::{
         prepared::PreparedStatement,
     },
 };
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     restore::{load::unwritable, refusals::is_about_values, size::WriteSizes, target::Failure},

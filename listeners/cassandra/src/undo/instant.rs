@@ -4,9 +4,8 @@
 //! declared bound, servers with their own; so R is the lowest of all clocks we can read, less that bound, and what is written
 //! after R was taken wins.
 
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, causes::chain};
 use tidemark_listener_core::{
-    chain::chain,
     check::Line,
     driver::{Error, RestoreJob, UndoInstant},
 };

@@ -13,7 +13,8 @@ use tidemark_cassandra_format::{
     model::{Clustering, Row},
     token::murmur3,
 };
-use tidemark_listener_core::{chain::chain, driver::Error};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     connect::{self, Cause, Caused, Out, Retryable},

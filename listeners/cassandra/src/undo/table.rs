@@ -6,10 +6,8 @@ use bytes::Bytes;
 use scylla::statement::Consistency;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
-use tidemark_listener_core::{
-    chain::chain,
-    driver::{Error, TtlPolicy},
-};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::{Error, TtlPolicy};
 
 use crate::{
     consolidate::{EntrySchema, view_seconds},

@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use futures::TryStreamExt;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 use tidemark_catalog::{ids::SourceId, layout};
-use tidemark_gateway::{Env, fetch, store_url::StoreUrl};
-use tidemark_listener_core::{chain::chain, check::Line};
+use tidemark_gateway::{Env, causes::chain, fetch, store_url::StoreUrl};
+use tidemark_listener_core::check::Line;
 
 use super::CassandraListener;
 

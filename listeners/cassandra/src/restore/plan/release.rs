@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_listener_core::{chain::chain, check::Line};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::check::Line;
 
 use super::Planner;
 use crate::{

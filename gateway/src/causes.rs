@@ -1,19 +1,22 @@
-//! One line for an error and its causes.
+//! An error and its causes.
 
-use std::error::Error;
+use std::{error::Error, iter};
 
-/// `error` and its causes, outermost first, joined by `: `. A cause whose text the line holds already is not repeated: some
-/// libraries print their causes themselves.
+/// The error itself, then its causes, outermost first.
+pub fn of<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    iter::successors(Some(error), |error| error.source())
+}
+
+/// One line: `error` and its causes, outermost first, joined by `: `. A cause whose text the line holds already is not
+/// repeated: some libraries print their causes themselves.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
+    let mut texts = of(error).map(ToString::to_string);
+    let mut line = texts.next().unwrap_or_default();
+    for text in texts {
         if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);
         }
-        cause = inner.source();
     }
     line
 }
@@ -31,6 +34,7 @@ mod tests {
         let inner = Layer("disk full", None);
         let middle = Layer("write f: disk full", Some(Box::new(inner)));
         let outer = Layer("save", Some(Box::new(middle)));
+        assert_eq!(of(&outer).count(), 3);
         assert_eq!(chain(&outer), "save: write f: disk full");
     }
 }
