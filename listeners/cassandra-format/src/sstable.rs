@@ -10,6 +10,7 @@
 //! class of Apache Cassandra that settles each point.
 
 mod cell;
+mod clustering;
 pub mod components;
 mod compression;
 mod compressor;

@@ -11,7 +11,7 @@ use super::compression::CompressionInfo;
 use super::compressor::{Compressor, Decompressor};
 use super::cursor::{Cursor, Decoded};
 use super::data::{Chunking, DataReader};
-use super::statistics::{Statistics, damage};
+use super::statistics::Statistics;
 use super::stats::Stats;
 use super::{Descriptor, Error, ReadOptions, SsTableFiles, SsTableReader, Version};
 use crate::schema::TableSchema;
@@ -153,7 +153,7 @@ pub(super) fn chunking(descriptor: &Descriptor, files: &SsTableFiles) -> Result<
 
 /// Length of the chunks of a plain file, and their checksums as they stand there.
 fn crc_chunks(file: &str, crc: &Bytes, file_bytes: u64) -> Result<(usize, Bytes), Error> {
-    parse_crc(crc, file_bytes).map_err(|fault| damage(file, fault))
+    parse_crc(crc, file_bytes).map_err(|fault| Error::damage(file, fault))
 }
 
 /// CRC.db: i32 length of chunks, then the CRC32 of each; a file may end with that of an empty chunk.

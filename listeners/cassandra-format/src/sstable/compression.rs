@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::Error;
 use super::compressor::Compressor;
 use super::cursor::{Cursor, Decoded, Fault};
-use super::statistics::damage;
 
 /// A chunk is decompressed as a whole, behind what is left of the one before, and a few bytes of a file can claim any length
 /// of it: this bounds memory. Cassandra's default is 16 KiB.
@@ -30,10 +29,10 @@ pub(super) struct CompressionInfo {
 impl CompressionInfo {
     /// Parses the file and compares it with the length of Data.db.
     pub(super) fn parse(file: &str, bytes: &Bytes, file_bytes: u64) -> Result<Self, Error> {
-        let class = Cursor::new(bytes, 0).short_bytes().map_err(|fault| damage(file, fault))?;
+        let class = Cursor::new(bytes, 0).short_bytes().map_err(|fault| Error::damage(file, fault))?;
         let compressor = Compressor::of_class(&class).ok_or_else(|| unsupported(file, &class))?;
-        let info = parse(bytes, compressor, file_bytes).map_err(|fault| damage(file, fault))?;
-        info.check_offsets(bytes.len()).map_err(|fault| damage(file, fault))?;
+        let info = parse(bytes, compressor, file_bytes).map_err(|fault| Error::damage(file, fault))?;
+        info.check_offsets(bytes.len()).map_err(|fault| Error::damage(file, fault))?;
         Ok(info)
     }
 

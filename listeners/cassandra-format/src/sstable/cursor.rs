@@ -13,6 +13,16 @@ pub(super) enum Fault {
     Corrupt(usize, &'static str),
 }
 
+impl Fault {
+    /// The same fault, `by` bytes further on.
+    pub(super) fn shifted(self, by: usize) -> Self {
+        match self {
+            Self::Incomplete(needed) => Self::Incomplete(needed.saturating_add(by)),
+            Self::Corrupt(offset, reason) => Self::Corrupt(offset + by, reason),
+        }
+    }
+}
+
 pub(super) type Decoded<T> = Result<T, Fault>;
 
 /// A cursor over bytes; values are slices of them, not copies.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::cursor::Fault;
+
 /// Why an SSTable is not read. A reader that returned an error returns no more rows.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,6 +71,14 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
         matches!(self, Self::Read { source, .. } if !matches!(source.kind(), UnexpectedEof | InvalidData | NotFound))
+    }
+
+    /// A fault in a file that is whole in memory, so that it cannot be incomplete.
+    pub(super) fn damage(file: &str, fault: Fault) -> Self {
+        match fault {
+            Fault::Incomplete(needed) => Self::corrupt(file, needed as u64, "the file ends before this offset"),
+            Fault::Corrupt(offset, reason) => Self::corrupt(file, offset as u64, reason),
+        }
     }
 
     pub(super) fn corrupt(file: &str, offset: u64, reason: impl Into<String>) -> Self {

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::Error;
 use super::cursor::{Cursor, Decoded};
-use super::statistics::{damage, shifted};
 use crate::types::{CqlType, MarshalType};
 
 /// What is subtracted from times before they are written: 2015-09-22, in µs and s.
@@ -51,7 +50,7 @@ struct RawHeader {
 impl Header {
     /// Parses the component, which starts at `offset` of the file.
     pub(super) fn parse(file: &str, bytes: &Bytes, offset: usize) -> Result<Self, Error> {
-        let raw = RawHeader::parse(bytes).map_err(|fault| damage(file, shifted(fault, offset)))?;
+        let raw = RawHeader::parse(bytes).map_err(|fault| Error::damage(file, fault.shifted(offset)))?;
         let text = |bytes: &Bytes| -> Result<String, Error> {
             let utf8 = String::from_utf8(bytes.to_vec());
             utf8.map_err(|_| Error::corrupt(file, offset as u64, "a name or type in the header is not UTF-8"))

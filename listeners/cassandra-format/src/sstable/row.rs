@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::cell::CellHead;
+use super::clustering::{read_bound, read_clustering};
 use super::cursor::{Cursor, Decoded};
 use super::layout::{FileColumn, Layout, Target};
 use super::subset;
 use crate::model::{
-    BoundKind, Clustering, ColumnData, ColumnIndex, Deletion, Expiry, Liveness, Marker, PathCell, Row, RowDeletion,
-    Unfiltered,
+    Clustering, ColumnData, ColumnIndex, Deletion, Expiry, Liveness, Marker, PathCell, Row, RowDeletion, Unfiltered,
 };
 use crate::order::compare_paths;
 use crate::types::CqlType;
@@ -81,34 +81,6 @@ impl Flags {
 
     fn has(self, flag: u8) -> bool {
         self.first & flag != 0
-    }
-}
-
-/// Values in batches of 32, each with two bits before: 0 a value follows, 1 it is empty, 2 it is null.
-pub(super) fn read_clustering(c: &mut Cursor<'_>, lengths: &[Option<usize>]) -> Decoded<Clustering> {
-    let mut clustering = Clustering::with_capacity(lengths.len());
-    for batch in lengths.chunks(32) {
-        let mut states = c.uvint()?;
-        for length in batch {
-            clustering.push(match states & 3 {
-                0 => Some(read_value(c, *length)?),
-                1 => Some(Bytes::new()),
-                2 => None,
-                _ => return c.corrupt("a clustering value that is empty and null"),
-            });
-            states >>= 2;
-        }
-        if states != 0 {
-            return c.corrupt("states of clustering values that are not there");
-        }
-    }
-    Ok(clustering)
-}
-
-fn read_value(c: &mut Cursor<'_>, fixed_length: Option<usize>) -> Decoded<Bytes> {
-    match fixed_length {
-        Some(length) => c.take(length),
-        None => c.vbytes(),
     }
 }
 
@@ -247,27 +219,12 @@ impl FileColumn {
 }
 
 fn read_marker(c: &mut Cursor<'_>, layout: &Layout) -> Decoded<(Marker, PreviousSize)> {
-    let kind = read_kind(c)?;
-    let size = usize::from(c.u16()?);
-    let Some(lengths) = layout.clustering.get(..size) else { return c.corrupt("a bound longer than the clustering") };
-    let prefix = read_clustering(c, lengths)?;
+    let (kind, prefix) = read_bound(c, &layout.clustering)?;
     let (end, previous) = read_sizes(c)?;
     let close = if kind.closes() { Some(read_deletion(c, layout)?) } else { None };
     let open = if kind.opens() { Some(read_deletion(c, layout)?) } else { None };
     check_end(c, end)?;
     Ok((Marker { kind, prefix, close, open }, previous))
-}
-
-pub(super) fn read_kind(c: &mut Cursor<'_>) -> Decoded<BoundKind> {
-    Ok(match c.u8()? {
-        0 => BoundKind::ExclEnd,
-        1 => BoundKind::InclStart,
-        2 => BoundKind::ExclEndInclStart,
-        5 => BoundKind::InclEndExclStart,
-        6 => BoundKind::InclEnd,
-        7 => BoundKind::ExclStart,
-        _ => return c.corrupt("unknown kind of a bound"),
-    })
 }
 
 fn read_deletion(c: &mut Cursor<'_>, layout: &Layout) -> Decoded<Deletion> {

@@ -27,30 +27,16 @@ pub(super) struct Statistics {
 impl Statistics {
     /// Parses the file and verifies every checksum in it.
     pub(super) fn parse(file: &str, bytes: &Bytes, version: Version) -> Result<Self, Error> {
-        let components = components(bytes).map_err(|fault| damage(file, fault))?;
+        let components = components(bytes).map_err(|fault| Error::damage(file, fault))?;
         check_partitioner(file, component(file, &components, VALIDATION)?)?;
         // Not used, but a file without it was not written by Cassandra.
         component(file, &components, COMPACTION)?;
         let stats = component(file, &components, STATS)?;
-        let stats = Stats::parse(&stats.bytes, version).map_err(|fault| damage(file, shifted(fault, stats.offset)))?;
+        let stats =
+            Stats::parse(&stats.bytes, version).map_err(|fault| Error::damage(file, fault.shifted(stats.offset)))?;
         let header = component(file, &components, HEADER)?;
         let header = Header::parse(file, &header.bytes, header.offset)?;
         Ok(Self { header, stats })
-    }
-}
-
-/// Turns a fault into an error; a file that is whole in memory cannot be incomplete.
-pub(super) fn damage(file: &str, fault: Fault) -> Error {
-    match fault {
-        Fault::Incomplete(needed) => Error::corrupt(file, needed as u64, "the file ends before this offset"),
-        Fault::Corrupt(offset, reason) => Error::corrupt(file, offset as u64, reason),
-    }
-}
-
-pub(super) fn shifted(fault: Fault, by: usize) -> Fault {
-    match fault {
-        Fault::Incomplete(needed) => Fault::Incomplete(needed.saturating_add(by)),
-        Fault::Corrupt(offset, reason) => Fault::Corrupt(offset + by, reason),
     }
 }
 
@@ -126,7 +112,7 @@ fn check(bytes: &[u8], stored: u32, at: usize) -> Decoded<()> {
 fn check_partitioner(file: &str, component: &Component) -> Result<(), Error> {
     let mut cursor = Cursor::new(&component.bytes, 0);
     let decoded = cursor.short_bytes().and_then(|name| cursor.u64().map(|_| name));
-    let name = decoded.map_err(|fault| damage(file, shifted(fault, component.offset)))?;
+    let name = decoded.map_err(|fault| Error::damage(file, fault.shifted(component.offset)))?;
     if name == PARTITIONER {
         return Ok(());
     }

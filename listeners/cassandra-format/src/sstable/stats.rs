@@ -5,8 +5,8 @@
 use bytes::Bytes;
 
 use super::Version;
+use super::clustering::read_bound;
 use super::cursor::{Cursor, Decoded};
-use super::row::{read_clustering, read_kind};
 use crate::types::MarshalType;
 
 /// A position in a node's commit log.
@@ -156,10 +156,7 @@ fn skip_slice(c: &mut Cursor<'_>) -> Decoded<()> {
     c.require(types)?;
     let lengths = (0..types).map(|_| type_length(c)).collect::<Decoded<Vec<_>>>()?;
     for _ in 0..2 {
-        read_kind(c)?;
-        let size = usize::from(c.u16()?);
-        let Some(lengths) = lengths.get(..size) else { return c.corrupt("a bound longer than the clustering") };
-        read_clustering(c, lengths)?;
+        read_bound(c, &lengths)?;
     }
     Ok(())
 }
