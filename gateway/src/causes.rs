@@ -4,7 +4,7 @@ use std::{error::Error, iter};
 
 /// The error itself, then its causes, outermost first.
 pub fn of<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    iter::successors(Some(error), |error| error.source())
+    iter::successors(Some(error), |error| (**error).source())
 }
 
 /// One line: `error` and its causes, outermost first, joined by `: `. A cause whose text the line holds already is not

@@ -23,6 +23,7 @@ use crate::{
         embedded::{Embedded, OpenError},
     },
     executors::Executors,
+    kinds::Kinds,
     listeners::{
         Listeners, Registry, control,
         launch::{Launcher, Processes},
@@ -184,7 +185,7 @@ impl Daemon {
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
         let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
-        let runner = Runner::new(tasks, Arc::new(self.executors), self.runner).run(stop.clone());
+        let runner = Runner::new(tasks, Arc::new(Kinds(self.executors)), self.runner).run(stop.clone());
         let work = async {
             let api = async { stopping(&stop, api.await.map_err(Error::Api)) };
             let runner = async { stopping(&stop, runner.await.map_err(Error::Tasks)) };

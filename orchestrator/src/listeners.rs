@@ -32,7 +32,7 @@ use tidemark_listener_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{stores::ListenerStore, tasks::Failure};
+use crate::{failure::Failure, stores::ListenerStore};
 use launch::{Launch, Launcher};
 pub use registry::{Key, Registry};
 use token::ListenerToken;

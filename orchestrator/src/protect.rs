@@ -35,21 +35,19 @@ use tidemark_catalog::{
     slice::SliceManifest,
     stored::StoredRef,
 };
-use tidemark_listener_core::driver::SourceDriver;
 use tidemark_web::api::Policy;
 
 use crate::{
     control_api::versions::show_figures,
     executors::{Executors, read_document, spec},
+    failure::Failure,
     registrations::SourceRecord,
+    sources::Driver,
     stores::{self, OpenStore},
-    tasks::{Completion, Failure, TaskContext},
+    tasks::{Completion, TaskContext},
 };
 
 use seal::Sealed;
-
-/// The driver of a source.
-pub(crate) type Driver = Arc<dyn SourceDriver>;
 
 /// What a protect task needs to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidemark_gateway::open::Checksums;
+use tidemark_gateway::{causes, open::Checksums};
 
-use crate::coordinator::{self, Cmp, Coordinator, Kv, Op, list_all};
+use crate::{
+    coordinator::{self, Cmp, Coordinator, Kv, Op, list_all},
+    failure::Failure,
+};
 
 /// Keys of registered stores.
 pub const STORES: &str = "store/";
@@ -75,6 +78,13 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let retryable = matches!(error, Error::Coordinator { .. });
+        Self::of("TM-TASK-0002", causes::chain(&error), retryable)
+    }
 }
 
 /// The registrations; a cheap handle.

@@ -31,8 +31,9 @@ use tidemark_web::api::{self, Restore};
 
 use crate::{
     executors::{Executors, FoundVersion, spec},
-    protect::Driver,
-    tasks::{Completion, DRIVER_PART, Failure, TaskContext},
+    failure::Failure,
+    sources::Driver,
+    tasks::{Completion, DRIVER_PART, TaskContext},
 };
 
 /// What a restore task needs to know.

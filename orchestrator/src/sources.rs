@@ -6,25 +6,28 @@ use tidemark_gateway::Env;
 use tidemark_listener_cassandra::driver::CassandraDriver;
 use tidemark_listener_core::driver::SourceDriver;
 
+/// The driver of a source.
+pub(crate) type Driver = Arc<dyn SourceDriver>;
+
 /// Drivers by kind; a cheap handle.
 #[derive(Clone, Default)]
 pub struct Drivers {
-    by_kind: Arc<BTreeMap<&'static str, Arc<dyn SourceDriver>>>,
+    by_kind: Arc<BTreeMap<&'static str, Driver>>,
 }
 
 impl Drivers {
     /// All kinds that this program knows.
     pub fn all(env: &Env) -> Self {
-        Self::of([Arc::new(CassandraDriver::new(env.clone())) as Arc<dyn SourceDriver>])
+        Self::of([Arc::new(CassandraDriver::new(env.clone())) as Driver])
     }
 
     /// These drivers.
-    pub fn of(drivers: impl IntoIterator<Item = Arc<dyn SourceDriver>>) -> Self {
+    pub fn of(drivers: impl IntoIterator<Item = Driver>) -> Self {
         Self { by_kind: Arc::new(drivers.into_iter().map(|driver| (driver.kind(), driver)).collect()) }
     }
 
     /// The driver of a kind.
-    pub fn get(&self, kind: &str) -> Option<Arc<dyn SourceDriver>> {
+    pub fn get(&self, kind: &str) -> Option<Driver> {
         self.by_kind.get(kind).cloned()
     }
 

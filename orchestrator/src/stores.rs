@@ -1,6 +1,7 @@
 //! Registered stores, opened when they are needed and kept open. Before a store is used it is looked at whether it is still
 //! the one that was registered (`identity`).
 
+mod failure;
 pub(crate) mod identity;
 mod known;
 

@@ -27,11 +27,14 @@ pub use checkpoint::Checkpoints;
 pub(crate) use checkpoint::DRIVER_PART;
 pub use progress::StoredProgress;
 pub use queue::{Status, Tasks};
-pub use record::{Failure, Kind, State, TaskRecord, Waiting};
+pub use record::{Kind, State, TaskRecord, Waiting};
 pub use runner::{Completion, Execute, Runner, RunnerConfig, TaskContext};
 pub use submit::Submit;
 
+use tidemark_gateway::causes;
+
 use crate::coordinator;
+pub use crate::failure::Failure;
 
 /// Why a task could not be recorded, read or moved on.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +93,20 @@ impl Error {
     fn coordinator(subject: impl Into<String>) -> impl FnOnce(coordinator::Error) -> Self {
         let subject = subject.into();
         move |source| Self::Coordinator { subject, source }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (code, retryable) = match &error {
+            Error::Coordinator { .. } => ("TM-TASK-0002", true),
+            Error::ClaimLost { .. } => ("TM-TASK-0003", true),
+            Error::CheckpointSize { .. } => ("TM-TASK-0004", false),
+            Error::Decode { .. } => ("TM-TASK-0005", false),
+            Error::KeyReused { .. } => ("TM-API-0422", false),
+            Error::NotResumable { .. } => ("TM-TASK-0409", false),
+        };
+        Self::of(code, causes::chain(&error), retryable)
     }
 }
 

@@ -12,9 +12,11 @@ use tidemark_catalog::{
 
 use crate::{
     executors::{Executors, FoundVersion, read_document, spec},
-    protect::{Driver, seal},
+    failure::Failure,
+    protect::seal,
+    sources::Driver,
     stores::OpenStore,
-    tasks::{Completion, Failure, TaskContext},
+    tasks::{Completion, TaskContext},
 };
 
 /// What a verify task needs to know.

@@ -3,7 +3,7 @@
 use tidemark_gateway::causes;
 use tidemark_web::api::Problem;
 
-use crate::tasks::Failure;
+use crate::failure::Failure;
 
 /// The problem that says what a failure says. Codes that end in an HTTP status have it.
 pub(super) fn answer(failure: impl Into<Failure>) -> Problem {

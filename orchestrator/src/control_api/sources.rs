@@ -16,11 +16,11 @@ use super::{
     versions,
 };
 use crate::{
+    failure::Failure,
     listeners::Target,
-    protect::Driver,
     registrations::{POLICIES, SOURCES, SourceRecord},
+    sources::Driver,
     stores,
-    tasks::Failure,
 };
 
 pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem> {

@@ -17,10 +17,10 @@ use super::{
     problems::{answer, check_name, refused, taken},
 };
 use crate::{
+    failure::Failure,
     generation,
     registrations::{POLICIES, SOURCES, STORES, SourceRecord, StoreRecord},
     stores::{self, OpenStore},
-    tasks::Failure,
 };
 
 /// Registers a store. Each step is safe to do again; the registration comes last.

@@ -19,7 +19,7 @@ use super::{
     known::{Held, Seen},
     problems::{answer, refused},
 };
-use crate::{protect::seal::word, registrations::StoreRecord, stores::OpenStore, tasks::Failure};
+use crate::{failure::Failure, protect::seal::word, registrations::StoreRecord, stores::OpenStore};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;

@@ -15,7 +15,7 @@ use super::{
     Key, ListenerConfig, Registry, Stop,
     registry::{Replies, Reply, Session},
 };
-use crate::tasks::Failure;
+use crate::failure::Failure;
 
 /// Longest wait between two tries.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);

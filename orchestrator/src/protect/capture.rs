@@ -20,10 +20,10 @@ use tidemark_listener_core::{
 
 use super::{Captured, Hints, Job, own, scope};
 use crate::{
+    failure::Failure,
     generation,
     listeners::{Stop, Target},
     stores::{self, ListenerStore},
-    tasks::Failure,
 };
 
 /// Part of the checkpoint that holds what was captured.

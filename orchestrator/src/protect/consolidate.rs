@@ -16,7 +16,7 @@ use tidemark_gateway::pause;
 use tidemark_listener_core::driver::{self, ConsolidateJob, Declared};
 
 use super::{Inputs, Job};
-use crate::{executors, tasks::Failure};
+use crate::failure::{self, Failure};
 
 /// The checkpoint that holds the reference of the newest work root.
 const ROOT: &str = "work-root";
@@ -110,7 +110,7 @@ impl Job<'_> {
 }
 
 fn root_failed(error: document::Error) -> Failure {
-    executors::store("TM-CAT-0005", &error, error.is_retryable())
+    failure::catalog::store("TM-CAT-0005", &error, error.is_retryable())
 }
 
 /// The line of an object that could not be consolidated: its cut is that of the captures it would have been made of.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tidemark_catalog::entry::{ObjectLine, Quality};
 
 use super::Hints;
-use crate::tasks::Failure;
+use crate::failure::Failure;
 
 /// Most bytes of a list: the record of a task, with four of them, must fit into a value of the coordinator.
 const LIST_BYTES: usize = 8 << 10;

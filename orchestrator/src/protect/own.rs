@@ -13,7 +13,7 @@ use tidemark_catalog::{
 };
 use tidemark_listener_core::driver::Answers;
 
-use crate::tasks::Failure;
+use crate::failure::Failure;
 
 /// Code of an answer that is not its listener's own.
 const NOT_OWN: &str = "TM-PROT-0006";

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use tidemark_catalog::{chain::VersionSet, entry::Entry, ids::ObjectName, pages, stored::StoredRef};
 
 use super::Job;
-use crate::{executors::read_document, tasks::Failure};
+use crate::{executors::read_document, failure::Failure};
 
 /// Versions that are searched for an object's entry, from the newest on.
 const LOOK_BACK: usize = 32;

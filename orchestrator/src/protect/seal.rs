@@ -14,7 +14,7 @@ use tidemark_catalog::{
 use tokio_util::sync::CancellationToken;
 
 use super::Job;
-use crate::tasks::Failure;
+use crate::failure::Failure;
 
 /// The claim of this run, as the catalog asks for it. Runs are cancelled a margin before their lease ends.
 struct RunClaim {

@@ -11,7 +11,8 @@ use tidemark_listener_core::{
 use super::{RestoreSpec, prepare};
 use crate::{
     executors::{Executors, spec},
-    tasks::{Completion, Failure, TaskContext},
+    failure::Failure,
+    tasks::{Completion, TaskContext},
 };
 
 /// The check that only a run must pass: that the target's name was typed.

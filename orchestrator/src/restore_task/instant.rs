@@ -14,7 +14,7 @@ use tidemark_listener_core::{driver::UndoInstant, progress::Progress};
 use tidemark_web::api::Restore;
 
 use super::{Prepared, bound_micros};
-use crate::tasks::{Failure, TaskContext};
+use crate::{failure::Failure, tasks::TaskContext};
 
 /// Part of the checkpoint that holds the instant.
 const PART: &str = "instant";

@@ -18,9 +18,10 @@ use tidemark_web::api::{Policy, Restore};
 use super::Prepared;
 use crate::{
     executors::Executors,
+    failure::Failure,
     protect::{self, ProtectSpec},
     registrations::POLICIES,
-    tasks::{Failure, Kind, State, Status, Submit, TaskContext},
+    tasks::{Kind, State, Status, Submit, TaskContext},
 };
 
 /// Part of the checkpoint that holds the id of the task that makes the version.

@@ -25,10 +25,10 @@ use crate::{
         Api,
         problems::{answer, refused},
     },
+    failure::Failure,
     generation,
     registrations::{STORES, StoreRecord},
     stores::{self, OpenStore},
-    tasks::Failure,
 };
 
 /// The generation under which a store is accepted, as a claim.

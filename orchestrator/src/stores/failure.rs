@@ -1,0 +1,38 @@
+//! Failures of stores.
+
+use tidemark_gateway::causes::chain as words;
+
+use super::{Error, FindError};
+use crate::failure::{
+    Failure,
+    catalog::{OTHER_STORE, other_chain, store},
+};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unknown(_) => Self::permanent("TM-STORE-0404", words(&error)),
+            Error::Registrations(error) => error.into(),
+            Error::Credentials { .. } => Self::permanent("TM-STORE-0103", words(&error))
+                .with_hint("credentials are read by the daemon: its environment or the file it names"),
+            Error::Url { .. } | Error::Open { .. } => Self::permanent("TM-STORE-0101", words(&error)),
+            Error::Emptied { .. } => Self::permanent("TM-STORE-0110", words(&error)).with_hint(OTHER_STORE),
+            Error::Swapped { .. } => Self::permanent("TM-STORE-0111", words(&error)).with_hint(OTHER_STORE),
+            Error::WentBack { .. } => Self::permanent("TM-STORE-0112", words(&error)).with_hint(OTHER_STORE),
+            Error::Identity { ref source, .. } => store("TM-STORE-0115", &error, source.is_retryable()),
+            Error::Generations { ref source, .. } => store("TM-STORE-0104", &error, source.is_retryable()),
+            Error::Find { ref source, .. } => store("TM-CAT-0006", &error, source.is_retryable()),
+            Error::Chain { ref source, .. } if source.is_other_store() => other_chain(&error),
+            Error::Chain { ref source, .. } => store("TM-CAT-0001", &error, source.is_retryable()),
+        }
+    }
+}
+
+impl From<FindError> for Failure {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Store(error) => error.into(),
+            FindError::Chain(error) => error.into(),
+        }
+    }
+}
