@@ -6,6 +6,7 @@ pub(crate) mod chosen;
 pub mod count;
 mod counters;
 pub mod cql;
+pub mod decide;
 pub mod execute;
 pub mod feed;
 pub mod fit;
@@ -19,17 +20,16 @@ pub mod observe;
 pub mod older;
 pub(crate) mod ordered;
 pub mod pipeline;
-pub mod plan;
 pub(crate) mod raw;
 pub mod refusals;
 mod renamed;
-pub mod schema;
 pub mod shapes;
 pub mod size;
+pub mod statements;
 pub mod target;
 pub mod ttl;
 mod undone;
-pub(crate) mod verify;
+pub(crate) mod verified;
 pub mod writes;
 
 use std::collections::BTreeSet;
@@ -38,8 +38,8 @@ use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::{Error, RestoreJob, RestorePlan};
 
 use crate::{spec::CassandraSpec, undo};
+use decide::{Wanted, target_of};
 use observe::observe;
-use plan::{Wanted, target_of};
 
 #[cfg(test)]
 pub(crate) mod samples;
@@ -66,7 +66,7 @@ pub async fn plan_job(job: &RestoreJob) -> Result<RestorePlan, Error> {
         job.lines.iter().filter_map(|line| target_of(&line.object, &job.options)).collect();
     let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
-    let mut plan = plan::decide(&wanted, &job.options, &spec.contact.join(", "), &seen);
+    let mut plan = decide::decide(&wanted, &job.options, &spec.contact.join(", "), &seen);
     plan.checks.extend(refused);
     if plan.undoes() {
         plan.checks.push(undo::instant::check(job).await);

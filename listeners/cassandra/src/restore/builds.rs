@@ -20,7 +20,7 @@ use crate::{
         cql::literal,
         observe::ObservedNode,
         pipeline::Pipeline,
-        schema::{Built, BuiltKind},
+        statements::{Built, BuiltKind},
     },
     spec::CassandraSpec,
 };

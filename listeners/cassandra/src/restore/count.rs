@@ -15,7 +15,7 @@ use crate::{
     restore::{
         objects,
         observe::{Observed, Unseen, observe},
-        schema::first_lacking,
+        statements::first_lacking,
         target::Level,
     },
     spec::CassandraSpec,

@@ -24,14 +24,13 @@ use crate::{
     restore::{
         builds,
         checkpoint::{Checkpoint, Counts, Mark, Stage},
-        chosen,
+        chosen, decide,
         feed::{Piece, feed},
         made::Failed,
         objects,
         observe::{Contents, Observed, Unseen, observe},
         pipeline::{Bounds, Pipeline},
-        plan,
-        schema::{Built, added_column, built, has_column},
+        statements::{Built, added_column, built, has_column},
         target::{Level, Target, TargetSettings, level_name, parse_level},
         ttl::Lifetimes,
         undone,
@@ -73,7 +72,7 @@ pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) 
 
 /// A plan with failed checks is not run.
 fn refuse_failed(plan: &RestorePlan) -> Result<(), Error> {
-    let failed = plan::refusals(plan);
+    let failed = decide::refusals(plan);
     if failed.is_empty() {
         return Ok(());
     }

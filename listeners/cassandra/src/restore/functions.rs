@@ -11,7 +11,7 @@ use crate::{
     restore::{
         cql::{self, Token},
         older::unmasked,
-        schema::Function,
+        statements::Function,
     },
 };
 

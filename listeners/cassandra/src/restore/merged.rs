@@ -10,7 +10,7 @@ use tidemark_cassandra_format::types::CqlType;
 
 use crate::restore::{
     raw::Element,
-    verify::{Expected, Reading, expires_right, is_same},
+    verified::{Expected, Reading, expires_right, is_same},
 };
 
 /// How what was merged stands at the destination, from best to worst.
@@ -122,7 +122,7 @@ fn older(here: i64, ours: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::verify::tests::{READING, check_with};
+    use crate::restore::verified::tests::{READING, check_with};
 
     fn of(ts: i64, value: i32, found: &[(i32, i64, Option<i32>)]) -> Result<Standing, String> {
         check_with(ts, value, found, |cql_type, expected, found| compare(cql_type, expected, found, true, READING))

@@ -10,7 +10,7 @@ use crate::{
     release::Release,
     restore::{
         cql::{self, Token},
-        schema::{self, Built, BuiltKind},
+        statements::{self, Built, BuiltKind},
     },
 };
 
@@ -89,7 +89,7 @@ impl Holds {
     /// Where it is no such statement.
     pub fn fit(&self, statement: &str) -> Result<Fitted, cql::Error> {
         let tokens = cql::tokenize(statement)?;
-        match schema::built(statement) {
+        match statements::built(statement) {
             Some(Built { kind: BuiltKind::Index, name, .. }) => Ok(self.index(statement, &tokens, name)),
             Some(Built { kind: BuiltKind::View, name, .. }) => self.view(&tokens, name),
             None => self.table(&tokens),

@@ -9,7 +9,7 @@ use crate::{
     cluster::{CreateStatement, KeyspaceSchema},
     restore::{
         cql::{self, Kind, Token},
-        schema,
+        statements,
     },
 };
 
@@ -19,7 +19,7 @@ use crate::{
 /// In words, where a statement is not CQL as this crate understands it.
 pub(super) fn table(captured: &KeyspaceSchema, from: &str, to: &str) -> Result<KeyspaceSchema, String> {
     let mut names = BTreeMap::from([(from.to_owned(), to.to_owned())]);
-    names.extend(schema::views_of(captured, from).into_iter().map(|view| (view.clone(), format!("{to}_{view}"))));
+    names.extend(statements::views_of(captured, from).into_iter().map(|view| (view.clone(), format!("{to}_{view}"))));
     let mut renamed = captured.clone();
     for table in renamed.tables.iter_mut().filter(|table| table.name == from) {
         table.name = to.to_owned();

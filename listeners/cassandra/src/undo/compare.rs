@@ -22,7 +22,7 @@ use crate::{
     restore::{
         ordered,
         raw::Element,
-        verify::elements,
+        verified::elements,
         writes::{lives, value_expiry},
     },
     undo::select::Selected,

@@ -10,7 +10,7 @@ use crate::{
     cluster::{KeyspaceSchema, TableRows},
     restore::{
         observe::{Contents, Observed},
-        schema,
+        statements,
     },
 };
 
@@ -122,12 +122,12 @@ impl Planner<'_> {
     fn side_effects(&mut self, subject: &str, seen: &Observed) {
         let Some((keyspace, table)) = subject.split_once('/') else { return };
         let Some(there) = seen.keyspaces.iter().find(|k| k.name == keyspace) else { return };
-        let views = schema::views_of(there, table);
+        let views = statements::views_of(there, table);
         if !views.is_empty() {
             let detail = format!("materialised views follow by themselves: {}", views.join(", "));
             self.checks.push(Line::warn("view", subject, detail, "compare them after the undo"));
         }
-        if schema::captures_changes(there, table) {
+        if statements::captures_changes(there, table) {
             let detail = "change data capture (cdc) is on: what reads it sees the undo's writes";
             self.checks.push(Line::warn("cdc", subject, detail, "tell those who read it"));
         }
@@ -175,7 +175,7 @@ pub(super) fn added_again(captured: &KeyspaceSchema, table: &str, there: &Keyspa
     let find = |keyspace: &KeyspaceSchema| keyspace.tables.iter().find(|t| t.name == table).cloned();
     let (Some(captured), Some(there_table)) = (find(captured), find(there)) else { return Vec::new() };
     let missing = captured.columns.iter().filter(|column| !names(&there_table).any(|name| name == column.name));
-    missing.map(|column| schema::add_column(&there.name, table, column)).collect()
+    missing.map(|column| statements::add_column(&there.name, table, column)).collect()
 }
 
 fn names(table: &TableRows) -> impl Iterator<Item = &str> {

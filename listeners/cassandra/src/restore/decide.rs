@@ -24,7 +24,7 @@ use crate::{
     restore::{
         fit,
         observe::{Observed, Unseen},
-        renamed, schema,
+        renamed, statements,
         target::{parse_level, parse_read_level},
         ttl::LAST_EXPIRY_2038,
     },
@@ -340,7 +340,7 @@ impl Planner<'_> {
             let again: Vec<String> =
                 undone.iter().flat_map(|table| existing::added_again(captured, table, exists)).collect();
             if !again.is_empty() {
-                match schema::statements(captured, &[], target, replication) {
+                match statements::statements(captured, &[], target, replication) {
                     Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
                     Ok(made) => self.schema.extend(made.types.into_iter().chain(again)),
                 }
@@ -353,7 +353,7 @@ impl Planner<'_> {
         let holds = holds(seen);
         let unknown = holds.unknown_types(&captured.types);
         let captured = self.held(captured, &tables, target, holds);
-        match schema::statements(&captured, &tables, target, replication) {
+        match statements::statements(&captured, &tables, target, replication) {
             Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
             Ok(made) => {
                 self.schema.extend(exists.is_none().then_some(made.keyspace));

@@ -12,7 +12,7 @@ use crate::{
         functions::{self, Chosen, Languages},
         observe::Observed,
         older::not_masked,
-        schema::Function,
+        statements::Function,
     },
 };
 
