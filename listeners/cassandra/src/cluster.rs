@@ -220,7 +220,7 @@ impl NodeCapture {
 impl CreateStatement {
     /// True where the statement is about the thing of this name: DESCRIBE quotes names that CQL has to quote.
     pub fn is_named(&self, name: &str) -> bool {
-        self.name == name || self.name == crate::restore::cql::quote(name)
+        self.name == name || self.name == crate::restore::schema::cql::quote(name)
     }
 }
 

@@ -25,8 +25,8 @@ use crate::{
     connect, describe,
     release::Release,
     restore::{
-        self, execute,
         observe::{Observed, connect_any, observe},
+        plan, run,
     },
     spec::{self, CassandraSpec},
     undo,
@@ -101,7 +101,7 @@ impl SourceDriver for CassandraDriver {
     }
 
     async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
-        restore::plan_job(job).await
+        plan::plan_job(job).await
     }
 
     async fn restore(
@@ -110,7 +110,7 @@ impl SourceDriver for CassandraDriver {
         plan: &RestorePlan,
         control: RestoreControl,
     ) -> Result<RestoreReport, Error> {
-        execute::run(job, plan, control).await
+        run::execute::run(job, plan, control).await
     }
 
     async fn count_restore(
@@ -120,7 +120,7 @@ impl SourceDriver for CassandraDriver {
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<Vec<UndoCounts>, Error> {
-        restore::count::run(job, plan, &progress, &cancel).await
+        run::count::run(job, plan, &progress, &cancel).await
     }
 
     async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {

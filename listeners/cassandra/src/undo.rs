@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    restore::{chosen, objects, observe::Observed, target::Level},
+    restore::{observe::Observed, pieces::objects, plan::chosen, write::target::Level},
     spec::CassandraSpec,
     undo::{
         keep::Keeper,

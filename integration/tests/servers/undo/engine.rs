@@ -22,9 +22,9 @@ use tidemark_integration::{
 use tidemark_listener_cassandra::{
     connect,
     restore::{
-        objects,
         observe::{Observed, observe},
-        target::Level,
+        pieces::objects,
+        write::target::Level,
     },
     spec::CassandraSpec,
     undo::{self, UndoObject},

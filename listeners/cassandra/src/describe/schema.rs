@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Error, rows};
 use crate::{
     cluster::{ColumnRow, CreateStatement, DroppedColumnRow, KeyspaceSchema, TableRows, UdtSchema},
-    restore::cql::literal,
+    restore::schema::cql::literal,
 };
 
 /// Kind of the statements of triggers among those of a keyspace.

@@ -17,10 +17,11 @@ use crate::{
     describe::{self, Member},
     release::Release,
     restore::{
-        cql::quote,
-        functions::Languages,
-        size::WriteSizes,
-        ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
+        schema::{cql::quote, functions::Languages},
+        write::{
+            size::WriteSizes,
+            statements::ttl::{LAST_EXPIRY_2038, LAST_EXPIRY_2106},
+        },
     },
     spec::CassandraSpec,
 };

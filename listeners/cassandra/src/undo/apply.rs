@@ -17,7 +17,10 @@ use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::Error;
 
 use crate::{
-    restore::{load::unwritable, refusals::is_about_values, size::WriteSizes, target::Failure},
+    restore::{
+        pieces::refusals::is_about_values,
+        write::{load::unwritable, size::WriteSizes, target::Failure},
+    },
     undo::{
         fix::{Fix, Mender, Request, Text},
         table::Table,

@@ -20,10 +20,9 @@ use tidemark_cassandra_format::{
 
 use crate::{
     restore::{
-        ordered,
-        raw::Element,
-        verified::elements,
-        writes::{lives, value_expiry},
+        values::{ordered, raw::Element},
+        verify::rows::elements,
+        write::statements::rows::{lives, value_expiry},
     },
     undo::select::Selected,
 };

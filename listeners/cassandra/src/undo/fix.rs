@@ -15,10 +15,14 @@ use tidemark_cassandra_format::{
 use crate::{
     connect::Raw,
     restore::{
-        cql::quote,
-        shapes::{Shapes, StatementId},
-        size::WriteSizes,
-        writes::{Clock, Error, check_key, clustering, row_writes},
+        schema::cql::quote,
+        write::{
+            size::WriteSizes,
+            statements::{
+                rows::{Clock, Error, check_key, clustering, row_writes},
+                shapes::{Shapes, StatementId},
+            },
+        },
     },
     undo::{
         compare::{Difference, Extra},

@@ -11,7 +11,7 @@ use tidemark_cassandra_format::{
 
 use crate::{
     connect::Raw,
-    restore::cql::quote,
+    restore::schema::cql::quote,
     undo::{
         compare::Comparison,
         select::Tokens,

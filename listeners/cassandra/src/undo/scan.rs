@@ -18,7 +18,7 @@ use tidemark_listener_core::driver::Error;
 
 use crate::{
     connect::{self, Cause, Caused, Out, Retryable},
-    restore::target::Failure,
+    restore::write::target::Failure,
     undo::{
         compare::Difference,
         query::{self, Condition},

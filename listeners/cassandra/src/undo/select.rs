@@ -21,7 +21,7 @@ use tidemark_cassandra_format::{
 };
 use tidemark_listener_core::driver::Selection;
 
-use crate::restore::cql::{self, Kind, Token, tokenize, trim};
+use crate::restore::schema::cql::{self, Kind, Token, tokenize, trim};
 
 /// A range of tokens: the first exclusive, the last inclusive. The least token is no partition's but that of the empty key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,9 +14,11 @@ use crate::{
     release::Release,
     restore::{
         observe::Observed,
-        refusals::Refusals,
-        target::{Target, TargetSettings, parse_read_level},
-        ttl::Lifetimes,
+        pieces::refusals::Refusals,
+        write::{
+            statements::ttl::Lifetimes,
+            target::{Target, TargetSettings, parse_read_level},
+        },
     },
     segment::Layout,
     segment::key,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidemark_cassandra_format::{schema::Column, types::CqlType};
 
-use crate::restore::cql::{literal, quote};
+use crate::restore::schema::cql::{literal, quote};
 
 /// Longest value that is shown, bytes of text.
 const LONGEST: usize = 200;

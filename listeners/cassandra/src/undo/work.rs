@@ -12,7 +12,7 @@ use tidemark_listener_core::driver::Error;
 pub(super) use attempts::Attempts;
 
 use crate::{
-    restore::target::Failure,
+    restore::write::target::Failure,
     undo::{
         apply::Refused,
         compare::{Difference, Extra, Standing},

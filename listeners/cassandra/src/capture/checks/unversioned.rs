@@ -7,7 +7,7 @@ use super::some;
 use crate::{
     cluster::{CreateStatement, KeyspaceSchema},
     describe::TRIGGER,
-    restore::cql,
+    restore::schema::cql,
 };
 
 /// Lines about functions, triggers and roles.

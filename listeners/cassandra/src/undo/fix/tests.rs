@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     restore::{
         samples::{self, complex, expiring, int, live},
-        ttl::{LAST_EXPIRY_2038, Lifetimes},
+        write::statements::ttl::{LAST_EXPIRY_2038, Lifetimes},
     },
     undo::compare::Standing,
 };

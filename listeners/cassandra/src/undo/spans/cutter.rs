@@ -10,7 +10,7 @@ use tidemark_cassandra_format::{
 
 use super::{Area, Part, Slice, Span, Unit};
 use crate::{
-    restore::feed::{Error, has_value, row_bytes},
+    restore::pieces::feed::{Error, has_value, row_bytes},
     undo::select::{Selected, Tokens},
 };
 

@@ -1,0 +1,533 @@
+//! Runs a plan: schema, then object by object rows and their verification, then indexes.
+//!
+//! A crash leaves the checkpoint: schema statements are `IF NOT EXISTS` and run again, rows after the mark are written again
+//! with the same times, indexes are made again if they are missing.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+use scylla::{client::session::Session, statement::Consistency};
+use tidemark_cassandra_format::model::PartitionReader;
+use tidemark_catalog::{content::SegmentRef, entry::Entry};
+use tidemark_gateway::causes::chain;
+use tidemark_listener_core::driver::{
+    Action, Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    connect,
+    consolidate::{EntrySchema, view_seconds},
+    release::Release,
+    restore::{
+        observe::{Contents, Observed, Unseen, observe},
+        pieces::{
+            checkpoint::{Checkpoint, Counts, Mark, Stage},
+            feed::{Piece, feed},
+            objects,
+        },
+        plan::{chosen, decide},
+        run::{
+            builds,
+            pipeline::{Bounds, Pipeline},
+            undone,
+        },
+        schema::{
+            known::{Built, added_column, built, has_column},
+            made::Failed,
+        },
+        write::{
+            statements::ttl::Lifetimes,
+            target::{Level, Target, TargetSettings, level_name, parse_level},
+        },
+    },
+    segment::Layout,
+    spec::CassandraSpec,
+    undo::{UndoObject, select::Selected},
+};
+
+/// Pieces between the reading thread and the writers.
+const CHANNEL_PIECES: usize = 64;
+
+/// Slowest write that goes without a warning, s.
+const SLOW_SECONDS: u32 = 5;
+
+/// Runs a plan from its checkpoint on.
+///
+/// # Errors
+/// `TM-REST-0201` where a check of the plan fails or a target is no longer empty; else as its parts.
+pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Error> {
+    refuse_failed(plan)?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let targets = targets(plan);
+    let keyspaces: BTreeSet<String> = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
+    let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
+    let seen = seen.map_err(Unseen::into_error)?;
+    let checkpoint = match &control.checkpoint {
+        Some(saved) => resume(saved, plan, &seen)?,
+        None => begin(job, plan, &seen, &control).await?,
+    };
+    let session = connect::connect(&spec, &keyspaces).await;
+    let session =
+        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
+    let bounds = Bounds::for_nodes(seen.nodes.len());
+    let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows, job.options.strict);
+    let run = Run::new(job, plan, spec, seen, Arc::new(session), keyspaces, pipeline)?;
+    run.all().await
+}
+
+/// A plan with failed checks is not run.
+fn refuse_failed(plan: &RestorePlan) -> Result<(), Error> {
+    let failed = decide::refusals(plan);
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = failed.iter().map(|l| format!("{} {}: {}", l.name, l.subject, l.detail)).collect();
+    let hint = failed.iter().find_map(|l| l.hint.clone()).unwrap_or_default();
+    Err(Error::new("TM-REST-0201", format!("the plan is refused: {}", lines.join("; "))).with_hint(hint))
+}
+
+fn targets(plan: &RestorePlan) -> BTreeSet<(String, String)> {
+    let parts = |o: &PlannedObject| match o.target.parts() {
+        [keyspace, table] => Some((keyspace.clone(), table.clone())),
+        _ => None,
+    };
+    plan.objects.iter().filter_map(parts).collect()
+}
+
+/// The checkpoint of an earlier run. What that run filled must still be there: made again, it would be empty.
+fn resume(saved: &serde_json::Value, plan: &RestorePlan, seen: &Observed) -> Result<Checkpoint, Error> {
+    let checkpoint = Checkpoint::parse(saved, plan)?;
+    checkpoint.refuse_dropped(plan, |table| seen.contents.contains_key(table))?;
+    Ok(checkpoint)
+}
+
+/// The first checkpoint, saved before anything is written: from then on rows in the targets are ours.
+async fn begin(
+    job: &RestoreJob,
+    plan: &RestorePlan,
+    seen: &Observed,
+    control: &RestoreControl,
+) -> Result<Checkpoint, Error> {
+    for object in &plan.objects {
+        let [keyspace, table] = object.target.parts() else { continue };
+        let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
+        if rows && (object.action == Action::Load || has_counters(job, object).await?) {
+            return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
+        }
+    }
+    let started_seconds = u32::try_from(job.env.now().as_second()).unwrap_or(0);
+    let mut checkpoint = Checkpoint::start(plan);
+    checkpoint.started_seconds = started_seconds;
+    control.save.save(checkpoint.to_value()).await?;
+    Ok(checkpoint)
+}
+
+/// True where the object holds counters, which are restored into empty tables only.
+async fn has_counters(job: &RestoreJob, object: &PlannedObject) -> Result<bool, Error> {
+    let entry = objects::entry(&job.store, &object.entry).await?;
+    let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", chain(&e)))?;
+    Ok(layout.table().has_counters())
+}
+
+/// The segments of an object, and what is chosen of them.
+struct Segments {
+    all: Vec<SegmentRef>,
+    selected: Arc<Selected>,
+}
+
+/// One stage over one segment.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    stage: Stage,
+    from: Mark,
+    /// Up to here an earlier run may have sent pieces.
+    suspect: Mark,
+    /// For people.
+    phase: &'a str,
+    selected: &'a Arc<Selected>,
+}
+
+/// A restore in progress.
+struct Run<'a> {
+    job: &'a RestoreJob,
+    plan: &'a RestorePlan,
+    spec: CassandraSpec,
+    seen: Observed,
+    session: Arc<Session>,
+    keyspaces: BTreeSet<String>,
+    pipeline: Pipeline<'a>,
+    level: Arc<Level>,
+    /// True where a run before this one was interrupted.
+    resumed: bool,
+    /// True until what that run had sent cannot land any more.
+    unsettled: bool,
+    /// Schema statements that the destination refused.
+    failed: Failed,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        job: &'a RestoreJob,
+        plan: &'a RestorePlan,
+        spec: CassandraSpec,
+        seen: Observed,
+        session: Arc<Session>,
+        keyspaces: BTreeSet<String>,
+        pipeline: Pipeline<'a>,
+    ) -> Result<Self, Error> {
+        let unknown =
+            || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
+        let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
+        let declared = job.options.write_level.as_deref().and_then(parse_level);
+        let level = Arc::new(Level::new(wanted, declared));
+        let resumed = pipeline.is_resumed();
+        Ok(Self {
+            job,
+            plan,
+            spec,
+            seen,
+            session,
+            keyspaces,
+            pipeline,
+            level,
+            resumed,
+            unsettled: resumed,
+            failed: Failed::default(),
+        })
+    }
+
+    async fn all(mut self) -> Result<RestoreReport, Error> {
+        self.statements(|statement| built(statement).is_none()).await?;
+        self.refresh().await?;
+        while self.pipeline.checkpoint.object < self.plan.objects.len() {
+            if let Err(error) = self.object().await {
+                return Err(self.stopped(error).await);
+            }
+        }
+        self.statements(|statement| built(statement).is_some()).await?;
+        self.builds().await?;
+        self.report()
+    }
+
+    /// Shows the driver the keyspaces that are there now. One that the destination refused is left to its tables' refusals.
+    async fn refresh(&self) -> Result<(), Error> {
+        let made = self.keyspaces.iter().filter(|keyspace| !self.failed.is_unmade(keyspace));
+        let refreshed = connect::refresh(&self.session, &made.cloned().collect()).await;
+        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })
+    }
+
+    /// Waits for indexes and views, and notes those that are not built.
+    async fn builds(&mut self) -> Result<(), Error> {
+        let made = self.plan.schema.iter().filter(|statement| !self.failed.is_failed(statement));
+        let wanted: Vec<Built> = made.filter_map(|statement| built(statement)).collect();
+        let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline, &self.job.env).await?;
+        self.pipeline.checkpoint.warnings.extend(unbuilt);
+        Ok(())
+    }
+
+    /// Saves how far it came; the error that stopped it.
+    async fn stopped(&mut self, error: Error) -> Error {
+        self.note_warnings();
+        if let Err(unsaved) = self.pipeline.save().await {
+            // The last saved checkpoint stands: work after it is done again.
+            tracing::warn!(error = %unsaved, "checkpoint of a stopped restore not saved");
+        }
+        error
+    }
+
+    /// Runs the plan's schema statements that are chosen. What the destination refuses is noted.
+    async fn statements(&mut self, chosen: impl Fn(&str) -> bool) -> Result<(), Error> {
+        for statement in self.plan.schema.iter().filter(|s| chosen(s)) {
+            if self.is_added(statement) {
+                continue;
+            }
+            let Err(source) = self.session.query_unpaged(statement.as_str(), ()).await else { continue };
+            // The reason comes first: where a long text is cut, the statement loses its end.
+            let message = format!("{}, in {statement}", chain(&source));
+            let error = Error { message, ..connect::error("TM-REST-0203", statement, &source) };
+            if error.retryable || self.pipeline.refusals.is_strict() {
+                return Err(error);
+            }
+            if let Some(error) = self.failed.add(statement, error) {
+                self.pipeline.checkpoint.warnings.push(format!("not made: {}", error.message));
+            }
+        }
+        Ok(())
+    }
+
+    /// True for a column that an earlier run added: other statements say IF NOT EXISTS themselves, this one cannot before 4.1.
+    fn is_added(&self, statement: &str) -> bool {
+        added_column(statement).is_some_and(|column| has_column(&self.seen.keyspaces, &column))
+    }
+
+    /// Names an object that could not be made (in an undo: made complete again), and moves on to the next.
+    async fn refuse(&mut self, name: &(String, String), error: Error) -> Result<(), Error> {
+        self.pipeline.refusals.add(name, None, error)?;
+        let checkpoint = &mut self.pipeline.checkpoint;
+        checkpoint.objects_refused += 1;
+        checkpoint.not_made.insert(checkpoint.object);
+        checkpoint.undo = None;
+        self.next_stage(Stage::Load, 1).await
+    }
+
+    /// Does what is left of the object in work and moves on to the next.
+    async fn object(&mut self) -> Result<(), Error> {
+        let planned = &self.plan.objects[self.pipeline.checkpoint.object];
+        let name = name_of(planned)?;
+        if let Some(error) = self.failed.take(&name) {
+            return self.refuse(&name, error).await;
+        }
+        let entry = objects::entry(&self.job.store, &planned.entry).await?;
+        if planned.action == Action::Undo {
+            return self.undo(planned, &entry).await;
+        }
+        let segments = objects::segments(&self.job.store, &entry).await?;
+        let (target, layout) = match self.target(planned, &entry).await {
+            Err(error) if error.code == "TM-REST-0301" && !error.retryable => return self.refuse(&name, error).await,
+            made => made?,
+        };
+        let selected = chosen::of(&self.job.options.selection, &entry);
+        let selected =
+            Arc::new(selected.map_err(|why| Error::new("TM-REST-0103", format!("{}: {why}", planned.object)))?);
+        let segments = Segments { all: segments, selected };
+        let suspect = self.pipeline.checkpoint.reach;
+        if self.pipeline.checkpoint.stage == Stage::Load {
+            self.assume_slow_writes();
+            let appended = suspect > self.pipeline.checkpoint.mark && target.has_lists();
+            if std::mem::take(&mut self.unsettled) && (appended || target.has_counters()) {
+                // What was sent before the restart may still land: not before that is over is anything looked at.
+                self.pipeline.pause(target.write_timeout * 2).await?;
+            }
+            self.stage(&segments, &layout, &target, suspect, &format!("restore {}", planned.target)).await?;
+            self.next_stage(Stage::Verify, 0).await?;
+            tidemark_gateway::pause::point("before-verify");
+        }
+        self.stage(&segments, &layout, &target, suspect, &format!("verify {}", planned.target)).await?;
+        self.next_stage(Stage::Load, 1).await
+    }
+
+    /// Does what is left of the undo of the object in work and moves on to the next.
+    async fn undo(&mut self, planned: &PlannedObject, entry: &Entry) -> Result<(), Error> {
+        let control = self.pipeline.control();
+        let object = UndoObject {
+            job: self.job,
+            spec: &self.spec,
+            seen: &self.seen,
+            session: self.session.clone(),
+            level: self.level.clone(),
+            planned,
+            entry,
+            progress: control.progress.clone(),
+            cancel: control.cancel.clone(),
+        };
+        let report = undone::run(&object, control, &mut self.pipeline.checkpoint).await?;
+        undone::add(&mut self.pipeline.checkpoint.undone, report);
+        self.pipeline.checkpoint.undo = None;
+        self.next_stage(Stage::Load, 1).await
+    }
+
+    /// Writes that were in flight when a run was interrupted may have been as slow as the destination allows: nobody saw
+    /// their answers.
+    fn assume_slow_writes(&self) {
+        let allowed = u32::try_from(self.seen.write_timeout.as_secs()).unwrap_or(u32::MAX).saturating_mul(2);
+        if self.resumed {
+            self.pipeline.slowest_write_seconds.fetch_max(allowed, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps in the checkpoint what the report has to say, however often the run is interrupted.
+    fn note_warnings(&mut self) {
+        let level = self.level.now();
+        let since = if self.level.has_fallen() { "went away: from then on" } else { "was away:" };
+        let level_name = level_name(level);
+        let text = format!("a replica {since} rows were written at {level_name}; repair the restored tables");
+        let warnings = &mut self.pipeline.checkpoint.warnings;
+        if level != Consistency::All && !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    async fn next_stage(&mut self, stage: Stage, objects: usize) -> Result<(), Error> {
+        self.note_warnings();
+        let checkpoint = &mut self.pipeline.checkpoint;
+        (checkpoint.stage, checkpoint.mark, checkpoint.reach) = (stage, Mark::default(), Mark::default());
+        checkpoint.object += objects;
+        self.pipeline.save().await
+    }
+
+    async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Error> {
+        let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", planned.object));
+        let layout = EntrySchema::layout(entry).map_err(|e| refuse(chain(&e)))?;
+        let schema = layout.table().clone();
+        // Counters are read and added to at ALL or not at all.
+        let counters = schema.has_counters();
+        let level = if counters { Arc::new(Level::new(Consistency::All, None)) } else { self.level.clone() };
+        let write_timeout = if counters { self.seen.counter_timeout } else { self.seen.write_timeout };
+        let settings = TargetSettings {
+            name: name_of(planned)?,
+            level,
+            env: self.job.env.clone(),
+            lifetimes: Lifetimes {
+                policy: self.job.options.ttl,
+                cut: view_seconds(&entry.cut),
+                last_expiry: self.seen.last_expiry,
+            },
+            started: self.pipeline.checkpoint.started_seconds,
+            write_timeout,
+            element_times: tells_element_times(&self.seen.release),
+            shared: !counters && planned.action == Action::Merge,
+            slowest_write_seconds: self.pipeline.slowest_write_seconds.clone(),
+            sizes: self.seen.sizes,
+            refusals: self.pipeline.refusals.clone(),
+        };
+        let target = Target::prepare(self.session.clone(), schema, settings).await?;
+        Ok((Arc::new(target), layout))
+    }
+
+    /// Runs one stage over the segments that are left.
+    async fn stage(
+        &mut self,
+        segments: &Segments,
+        layout: &Arc<Layout>,
+        target: &Arc<Target>,
+        suspect: Mark,
+        phase: &str,
+    ) -> Result<(), Error> {
+        let stage = self.pipeline.checkpoint.stage;
+        while let Some(segment) =
+            segments.all.get(usize::try_from(self.pipeline.checkpoint.mark.segment).unwrap_or(usize::MAX))
+        {
+            let from = self.pipeline.checkpoint.mark;
+            if chosen::may_hold(&segments.selected, segment) {
+                let proven = objects::prove(&self.job.store, segment).await?;
+                let layout = layout.clone();
+                let open = move || objects::open(&proven, &layout);
+                let step = Step { stage, from, suspect, phase, selected: &segments.selected };
+                drive(&mut self.pipeline, target, step, open).await?;
+            }
+            self.pipeline.checkpoint.mark = Mark { segment: from.segment + 1, ..Mark::default() };
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// That of the first refusal, where nothing at all could be written.
+    fn report(self) -> Result<RestoreReport, Error> {
+        let checkpoint = self.pipeline.checkpoint;
+        let (counts, objects_refused) = (checkpoint.counts, checkpoint.objects_refused);
+        let refused = counts.refused + objects_refused;
+        let undone = self.plan.objects.iter().any(|object| object.action == Action::Undo);
+        let all_refused = objects_refused >= self.plan.objects.len() as u64;
+        if refused > 0 && counts.written + counts.expired == 0 && (all_refused || !undone) {
+            return Err(self.pipeline.refusals.nothing_written());
+        }
+        let mut warnings = checkpoint.warnings;
+        let slow = self.pipeline.slowest_write_seconds.load(Ordering::Relaxed);
+        if slow > SLOW_SECONDS {
+            warnings.push(format!("writes may have taken up to {slow} s: expiring data may live that much longer"));
+        }
+        if counts.hidden > 0 {
+            warnings.push(format!(
+                "{} rows that were merged are not there, whole or in part: newer deletions hide them, as far as can be told \
+                 (CQL does not show deletions)",
+                counts.hidden
+            ));
+        }
+        let seen = counts.verified + counts.newer + counts.hidden;
+        if seen < counts.written {
+            warnings.push(format!("{} rows were written but not found equal: expired since", counts.written - seen));
+        }
+        if refused > 0 {
+            let rows = counts.refused;
+            warnings.push(format!("{rows} rows and {objects_refused} tables could not be written: see refused"));
+        }
+        let loaded = RestoreReport {
+            rows_written: counts.written,
+            rows_expired: counts.expired,
+            rows_verified: counts.verified,
+            rows_under_newer: counts.newer,
+            rows_hidden: counts.hidden,
+            rows_refused: counts.refused,
+            objects_refused,
+            refused: self.pipeline.refusals.named(),
+            warnings,
+            ..RestoreReport::default()
+        };
+        let mut report = checkpoint.undone;
+        undone::add(&mut report, loaded);
+        Ok(report)
+    }
+}
+
+/// Keyspace and table of an object at the destination.
+fn name_of(planned: &PlannedObject) -> Result<(String, String), Error> {
+    match planned.target.parts() {
+        [keyspace, table] => Ok((keyspace.clone(), table.clone())),
+        _ => Err(Error::new("TM-REST-0103", format!("{}: its name is not keyspace/table", planned.target))),
+    }
+}
+
+/// True from Cassandra 5.0 on: `WRITETIME` of a collection.
+fn tells_element_times(release: &str) -> bool {
+    Release::of(release) >= Some(Release::V5_0)
+}
+
+/// Runs one stage over one segment, which is opened and decoded on a thread of its own.
+///
+/// # Errors
+/// Of the stream, of a piece, or cancellation.
+async fn drive<R>(
+    pipeline: &mut Pipeline<'_>,
+    target: &Arc<Target>,
+    step: Step<'_>,
+    open: impl FnOnce() -> Result<R, Error> + Send + 'static,
+) -> Result<(), Error>
+where
+    R: PartitionReader,
+    R::Error: std::error::Error + 'static,
+{
+    let (sender, receiver) = mpsc::channel(CHANNEL_PIECES);
+    let schema = target.schema.clone();
+    let Step { stage, from, suspect, phase, selected } = step;
+    let selected = selected.clone();
+    let reading = tokio::task::spawn_blocking(move || read(open, &schema, from, &selected, &sender));
+    let work = |piece: Piece| {
+        let target = target.clone();
+        async move {
+            match stage {
+                _ if piece.row_count() == 0 => Ok(Counts::default()),
+                Stage::Load => target.load(&piece, piece.at < suspect).await,
+                Stage::Verify => target.verify(&piece).await,
+            }
+        }
+    };
+    let guarded = stage == Stage::Load && target.has_lists();
+    let driven = pipeline.drive(receiver, phase, guarded, work).await;
+    // The receiver is gone, so that the thread ends at its next piece.
+    let read = reading.await.map_err(|e| Error::new("TM-REST-0103", format!("the reading thread ended: {e}")));
+    driven.and(read)
+}
+
+/// Sends the segment's pieces, or why it cannot be read, until nobody listens.
+fn read<R>(
+    open: impl FnOnce() -> Result<R, Error>,
+    schema: &tidemark_cassandra_format::schema::TableSchema,
+    from: Mark,
+    selected: &Selected,
+    sender: &mpsc::Sender<Result<Piece, Error>>,
+) where
+    R: PartitionReader,
+    R::Error: std::error::Error + 'static,
+{
+    let fed = open().and_then(|mut reader| {
+        feed(&mut reader, schema, from, |piece| sender.blocking_send(Ok(chosen::chosen(piece, selected))).is_ok())
+            .map_err(|source| Error::new("TM-REST-0103", chain(&source)))
+    });
+    if let Err(error) = fed {
+        // Nobody listens any more where the other side has failed or was cancelled: it says so itself.
+        sender.blocking_send(Err(error)).ok();
+    }
+}
