@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
-use tidemark_gateway::{Digest, Env, fetch};
+use tidemark_gateway::{Digest, Env, Stored, fetch};
 
 use crate::{
     commit::{self, Claim, ManifestDraft},
@@ -300,7 +300,7 @@ impl VersionSet {
             let found = format!("{}.{}.{}", manifest.source, manifest.set, manifest.number);
             return Err(Error::Identity { path, found });
         }
-        let stored = StoredRef { key: path.to_string(), size: bytes.len() as u64, digest: Digest::of(&bytes) };
+        let stored = StoredRef::new(&path, Stored::of(&bytes));
         Ok(Loaded { manifest, stored })
     }
 

@@ -246,7 +246,7 @@ async fn create(set: &VersionSet, manifest: &Manifest, claim: &dyn Claim) -> Res
         pause::point("after-manifest");
         match tried.map_err(|source| Error::Write { number, source })? {
             upload::Attempt::Stored(stored) => {
-                return Ok(Some(StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest }));
+                return Ok(Some(StoredRef::new(&path, stored)));
             }
             upload::Attempt::Taken => return Ok(None),
             upload::Attempt::Absent(source) if !source.is_retryable() => return Err(Error::Write { number, source }),

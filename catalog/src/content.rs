@@ -151,6 +151,9 @@ pub struct Blocks {
 
 #[cfg(test)]
 mod tests {
+    use object_store::path::Path;
+    use tidemark_gateway::Stored;
+
     use super::*;
     use crate::opaque::Opaque;
 
@@ -161,7 +164,7 @@ mod tests {
 
     fn segment() -> SegmentRef {
         let key = |byte: u8| Key { bytes: Opaque::new(vec![byte]), text: byte.to_string() };
-        let stored = StoredRef { key: "s/1".to_owned(), size: 3, digest: Digest::of(b"abc") };
+        let stored = StoredRef::new(&Path::from("s/1"), Stored::of(b"abc"));
         SegmentRef { first: key(1), last: key(2), stored, records: 4 }
     }
 

@@ -8,9 +8,9 @@ use std::{io::Read, sync::Arc};
 use bytes::Bytes;
 use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidemark_gateway::{Stored, fetch, upload};
+use tidemark_gateway::{fetch, upload};
 
-use crate::stored::StoredRef;
+use crate::{door, stored::StoredRef};
 
 /// JSON longer than this, bytes, is compressed.
 pub const PLAIN_BYTES: usize = 64 << 10;
@@ -85,7 +85,7 @@ pub enum Error {
         /// The document.
         path: Path,
         /// Why.
-        source: fetch::Error,
+        source: door::Error,
     },
     /// The compressed bytes are not a zstd frame.
     #[error("{path} is damaged: cannot be decompressed")]
@@ -170,7 +170,7 @@ pub async fn write<T: Document>(store: &Arc<dyn ObjectStore>, path: &Path, value
     let bytes = encode(path, value)?;
     let stored = upload::put_new(store, path, bytes).await;
     let stored = stored.map_err(|source| Error::Write { path: path.clone(), source })?;
-    Ok(StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest })
+    Ok(StoredRef::new(path, stored))
 }
 
 /// Reads the document that `reference` names, proven to be the one that was written.
@@ -183,8 +183,7 @@ pub async fn read<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredR
     if reference.size > DOCUMENT_BYTES {
         return Err(Error::TooLarge { path, limit: DOCUMENT_BYTES });
     }
-    let expected = Stored { size: reference.size, digest: reference.digest, tree: None };
-    let bytes = fetch::get(store, &path, &expected).await;
+    let bytes = door::read(store, reference).await;
     decode(&path, &bytes.map_err(|source| Error::Read { path: path.clone(), source })?)
 }
 
@@ -194,7 +193,7 @@ pub async fn read<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredR
 /// As [`read`].
 pub async fn read_unchecked<T: Document>(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<T, Error> {
     let bytes = fetch::get_unchecked(store, path).await;
-    decode(path, &bytes.map_err(|source| Error::Read { path: path.clone(), source })?)
+    decode(path, &bytes.map_err(|source| Error::Read { path: path.clone(), source: source.into() })?)
 }
 
 /// The stored bytes of `value`; `path` is for errors.
@@ -301,7 +300,7 @@ mod tests {
     async fn put(bytes: impl Into<Bytes>) -> (Arc<dyn ObjectStore>, StoredRef) {
         let (store, path) = memory();
         let stored = upload::put_new(&store, &path, bytes).await.unwrap();
-        (store, StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest })
+        (store, StoredRef::new(&path, stored))
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub mod commit;
 pub mod config_mirror;
 pub mod content;
 pub mod document;
+pub mod door;
 pub mod entry;
 pub mod figures;
 pub mod find;

@@ -206,7 +206,7 @@ impl Writer {
 
     async fn put(&self, path: Path, text: String) -> StoredRef {
         let stored = upload::put_new(&self.store, &path, text).await.unwrap();
-        StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest }
+        StoredRef::new(&path, stored)
     }
 }
 

@@ -152,10 +152,6 @@ impl Stage {
     }
 }
 
-fn reference(path: &Path, stored: Stored) -> StoredRef {
-    StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest }
-}
-
 fn step_name(number: u32) -> String {
     format!("step-{number}.json")
 }
@@ -186,7 +182,7 @@ impl Run<'_> {
     async fn prepare(&self, stage: &Stage, session: &Session, ask: Ask) -> Result<StoredRef, Error> {
         let name = step_name(self.assignment.work.step.number);
         if let Some(bytes) = stage.find(&name).await? {
-            return Ok(reference(&stage.path(&name), Stored::of(&bytes)));
+            return Ok(StoredRef::new(&stage.path(&name), Stored::of(&bytes)));
         }
         let patterns = names::patterns(&self.assignment.work.objects)?;
         let tag = names::tag(self.assignment, self.assignment.work.step.number);
@@ -300,7 +296,7 @@ impl Run<'_> {
             return Err(Error::StagedOther { path });
         }
         tracing::info!(task = %slice.task, "the task is done already");
-        Ok(Some(reference(&path, Stored::of(&bytes))))
+        Ok(Some(StoredRef::new(&path, Stored::of(&bytes))))
     }
 
     fn shipment(&self) -> Shipment<'_> {

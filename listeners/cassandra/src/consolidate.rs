@@ -33,10 +33,9 @@ mod watch;
 
 use std::collections::BTreeMap;
 
-use object_store::ObjectStoreExt;
 use tidemark_catalog::{
     content::{Content, PAGE_RANGES, RangePage, Records, SegmentRef},
-    document,
+    document, door,
     entry::{Cut, Entry, ObjectLine, Quality},
     figures::Figures,
     identities,
@@ -88,7 +87,7 @@ pub async fn consolidate(job: ConsolidateJob) -> Result<ObjectLine, driver::Erro
 /// the host's files.
 async fn prove_store(job: &ConsolidateJob, host: &str) -> Result<(), Failure> {
     let Some(slice) = job.slices.iter().find(|slice| slice.partition == host) else { return Ok(()) };
-    let seen = job.store.head(&slice.info.path()).await;
+    let seen = door::head(&job.store, &slice.info).await;
     seen.map(drop).map_err(|source| Failure::Away { host: host.to_owned(), source })
 }
 

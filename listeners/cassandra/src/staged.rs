@@ -16,10 +16,11 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use tidemark_cassandra_format::sstable::SsTableFiles;
 use tidemark_catalog::{
+    door,
     slice::{Encoding, StagedFile},
     stored::StoredRef,
 };
-use tidemark_gateway::{Digest, Stored, blocking::ObjectReader, fetch};
+use tidemark_gateway::Digest;
 use tokio::runtime::Handle;
 
 pub use data::StagedData;
@@ -68,7 +69,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// Why.
-        source: fetch::Error,
+        source: door::Error,
     },
     /// The stored bytes are what was staged, but not an encoding of the file.
     #[error("host {host}: {file} is damaged: {reason}")]
@@ -92,7 +93,7 @@ impl Error {
     /// credential or an outage says nothing about the files.
     pub fn damaged_host(&self) -> Option<&str> {
         match self {
-            Self::Fetch { source: source @ fetch::Error::Read { .. }, .. } if !source.is_absent() => None,
+            Self::Fetch { source, .. } if source.is_of_the_store() => None,
             Self::Name { host, .. }
             | Self::Incomplete { host, .. }
             | Self::Twice { host, .. }
@@ -154,7 +155,9 @@ pub async fn open(
         }
     }
     let StagedRef { reference, size, encoding } = StagedRef::of(&sstable.data);
-    let object = ObjectReader::new(store.clone(), reference.path(), reference.size, options.runtime.clone());
+    let opened = door::open_unproven(store, reference, options.runtime.clone());
+    let file = |source| Error::Fetch { host: sstable.host.clone(), file: sstable.data.name.clone(), source };
+    let object = opened.map_err(file)?;
     let data = StagedData::new(object, encoding, size, options);
     Ok(OpenedSsTable { name: sstable.name.clone(), components, data })
 }
@@ -177,8 +180,7 @@ async fn fetch_component(store: &Arc<dyn ObjectStore>, host: &str, file: &Staged
     if file.size > COMPONENT_BYTES || file.stored.size > COMPONENT_BYTES {
         return Err(damaged(format!("it has {} bytes, more than a component may", file.size)));
     }
-    let expected = Stored { size: file.stored.size, digest: file.stored.digest, tree: None };
-    let stored = fetch::get(store, &file.stored.path(), &expected).await;
+    let stored = door::read(store, &file.stored).await;
     let stored = stored.map_err(|source| Error::Fetch { host: host.to_owned(), file: file.name.clone(), source })?;
     let bytes = decode(stored, file).map_err(&damaged)?;
     if bytes.len() as u64 != file.size || Digest::of(&bytes) != file.digest {

@@ -28,7 +28,6 @@ use futures::{StreamExt, stream};
 use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
-use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
     driver::{CheckpointSaver, Error, PlannedObject, RestoreJob, RestoreReport, UndoCounts},
     progress::{Progress, ProgressSink},
@@ -210,10 +209,9 @@ fn reading(
                 if index < from.segment || !chosen::may_hold(&selected, segment) {
                     continue;
                 }
-                let proven = runtime.block_on(objects::prove(&store, segment))?;
-                let mut reader = objects::open(&proven, &layout)?;
+                let mut reader = objects::open(&store, segment, &layout, &runtime)?;
                 let more = cutter.segment(index, &mut reader);
-                if !more.map_err(|source| Error::new("TM-REST-0103", chain(&source)))? {
+                if !more.map_err(|source| objects::unread(&source))? {
                     return Ok(false);
                 }
             }

@@ -58,6 +58,7 @@ impl From<Failure> for driver::Error {
             Failure::Page { source, .. } => source.is_retryable(),
             Failure::Merged { source, .. } => source.is_retryable(),
             Failure::Open { source, .. } => source.is_retryable(),
+            Failure::Read { source, .. } => source.is_retryable(),
             _ => false,
         };
         Self { retryable, ..Self::new("TM-CASS-0420", causes::chain(&failure)) }

@@ -203,7 +203,7 @@ fn slice(assignment: &Assignment<Capture>, node: &str) -> SliceManifest {
         started: at,
         finished: at,
         objects: objects().into_iter().map(object).collect(),
-        info: StoredRef { key: "none".to_owned(), size: 0, digest: tidemark_gateway::Digest::of(b"") },
+        info: StoredRef::new(&object_store::path::Path::from("none"), tidemark_gateway::Stored::of(b"")),
     }
 }
 

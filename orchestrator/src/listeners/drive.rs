@@ -192,7 +192,7 @@ fn silent(key: &Key, bound: Duration) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_gateway::{Digest, Env};
+    use tidemark_gateway::{Env, Stored};
     use tidemark_listener_core::{progress::silent, proto::ToListener};
     use tokio::sync::mpsc;
     use tonic::Status;
@@ -233,7 +233,8 @@ mod tests {
     }
 
     fn finished(key: &str) -> Reply {
-        let slice = StoredRef { key: key.to_owned(), size: 1, digest: Digest::of(b"1") };
+        let slice =
+            StoredRef { key: key.to_owned(), ..StoredRef::new(&object_store::path::Path::default(), Stored::of(b"1")) };
         Reply::Finished(serde_json::to_string(&slice).unwrap())
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidemark_catalog::{ids::FencingToken, stored::StoredRef};
-use tidemark_gateway::{Digest, Env};
+use tidemark_gateway::{Env, Stored};
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest, Work},
     check,
@@ -116,7 +116,7 @@ impl Listener for Fake {
 }
 
 fn slice() -> StoredRef {
-    StoredRef { key: "slice.json".to_owned(), size: 2, digest: Digest::of(b"{}") }
+    StoredRef::new(&object_store::path::Path::from("slice.json"), Stored::of(b"{}"))
 }
 
 fn target() -> Target {

@@ -267,12 +267,12 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_gateway::Digest;
+    use tidemark_gateway::Stored;
 
     use super::*;
 
     fn slice() -> StoredRef {
-        StoredRef { key: "k".to_owned(), size: 1, digest: Digest::of(b"1") }
+        StoredRef::new(&object_store::path::Path::from("k"), Stored::of(b"1"))
     }
 
     fn outcomes(outcomes: Vec<Result<StoredRef, Failure>>) -> Vec<(String, Result<StoredRef, Failure>)> {

@@ -103,12 +103,12 @@ fn not_own(words: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_gateway::Digest;
+    use tidemark_gateway::Stored;
 
     use super::*;
 
     fn answer(key: &str) -> StoredRef {
-        StoredRef { key: key.to_owned(), size: 1, digest: Digest::of(b"1") }
+        StoredRef { key: key.to_owned(), ..StoredRef::new(&object_store::path::Path::default(), Stored::of(b"1")) }
     }
 
     /// Code, or key, of what comes of answers by these names.

@@ -12,7 +12,10 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
-use tidemark_catalog::slice::{Encoding, SliceObject, StagedFile};
+use tidemark_catalog::{
+    slice::{Encoding, SliceObject, StagedFile},
+    stored::StoredRef,
+};
 use tidemark_gateway::causes::chain;
 use tidemark_gateway::{
     Stored, pause,
@@ -29,7 +32,6 @@ use super::{
     Error, Stage,
     files::LocalFile,
     names::SstableFile,
-    reference,
     snapshot::{FileRecord, TableRecord},
     source::{self, FileSum},
 };
@@ -232,7 +234,7 @@ fn staged(parcel: Parcel, stored: Stored, read: FileSum) -> Result<StagedFile, E
         return Err(Error::FileSize { path, expected: size, found: read.size });
     }
     let digest = read.digest.unwrap_or(stored.digest);
-    Ok(StagedFile { name, stored: reference(&parcel.path, stored), encoding: parcel.encoding, size, digest })
+    Ok(StagedFile { name, stored: StoredRef::new(&parcel.path, stored), encoding: parcel.encoding, size, digest })
 }
 
 #[cfg(test)]

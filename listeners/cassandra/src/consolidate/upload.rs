@@ -39,7 +39,7 @@ async fn one(
     Ok(SegmentRef {
         first: segment.first.stored(),
         last: segment.last.stored(),
-        stored: StoredRef { key: path.to_string(), size: stored.size, digest: stored.digest },
+        stored: StoredRef::new(&path, stored),
         records: segment.records,
     })
 }

@@ -10,7 +10,7 @@ use parquet::{
     errors::ParquetError,
     file::reader::{ChunkReader, Length},
 };
-use tidemark_gateway::blocking::ObjectReader;
+use tidemark_gateway::proven::ProvenReader;
 
 /// A file read in ranges, by blocking calls.
 pub trait Fetch: Send + Sync {
@@ -34,9 +34,9 @@ impl Fetch for Bytes {
     }
 }
 
-impl Fetch for ObjectReader {
+impl Fetch for ProvenReader {
     fn size(&self) -> u64 {
-        ObjectReader::size(self)
+        ProvenReader::size(self)
     }
 
     fn fetch(&self, offset: u64, length: usize) -> io::Result<Bytes> {

@@ -2,6 +2,7 @@
 
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use tidemark_cassandra_format::io::ReadAt;
+use tidemark_gateway::{Stored, blocking::ObjectReader};
 
 use super::*;
 
@@ -25,7 +26,7 @@ async fn stage(store: &Arc<dyn ObjectStore>, name: &str, bytes: &[u8], encoding:
         Encoding::Plain => bytes.to_vec(),
         Encoding::Zstd => frames(bytes),
     };
-    let reference = StoredRef { key: name.to_owned(), size: stored.len() as u64, digest: Digest::of(&stored) };
+    let reference = StoredRef::new(&Path::from(name), Stored::of(&stored));
     store.put(&Path::from(name), stored.into()).await.unwrap();
     StagedFile {
         name: name.to_owned(),

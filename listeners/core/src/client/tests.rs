@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidemark_catalog::stored::StoredRef;
-use tidemark_gateway::Digest;
+use tidemark_gateway::Stored;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Response, transport::Server};
@@ -93,7 +93,7 @@ struct Patient {
 }
 
 fn slice() -> StoredRef {
-    StoredRef { key: "sources/s/staged/t/p/slice.json".into(), size: 3, digest: Digest::of(b"abc") }
+    StoredRef::new(&object_store::path::Path::from("sources/s/staged/t/p/slice.json"), Stored::of(b"abc"))
 }
 
 #[async_trait]

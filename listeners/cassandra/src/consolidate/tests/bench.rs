@@ -21,7 +21,7 @@ use tidemark_catalog::{
     slice::{Encoding, SliceManifest, SliceObject, StagedFile},
     stored::StoredRef,
 };
-use tidemark_gateway::{Digest, Env};
+use tidemark_gateway::{Digest, Env, Stored};
 use tidemark_listener_core::{
     driver::{ConsolidateJob, ConsolidateLimits, Declared},
     progress,
@@ -204,7 +204,7 @@ impl Bench {
             files.push(self.stage(node, &name, bytes, encoding).await);
         }
         let object = self.object.clone();
-        let info = StoredRef { key: String::new(), size: 0, digest: Digest::of(b"") };
+        let info = StoredRef::new(&Path::default(), Stored::of(b""));
         SliceManifest {
             source: "s".parse().unwrap(),
             task: "t".parse().unwrap(),
@@ -223,7 +223,7 @@ impl Bench {
             Encoding::Zstd => bytes.chunks(1 << 20).flat_map(|part| zstd::bulk::compress(part, 1).unwrap()).collect(),
         };
         let key = format!("staged/{node}/{name}");
-        let reference = StoredRef { key: key.clone(), size: stored.len() as u64, digest: Digest::of(&stored) };
+        let reference = StoredRef { key: key.clone(), ..StoredRef::new(&Path::default(), Stored::of(&stored)) };
         self.store.put(&Path::from(key), stored.into()).await.unwrap();
         StagedFile {
             name: name.to_owned(),

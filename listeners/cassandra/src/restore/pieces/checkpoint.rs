@@ -187,7 +187,7 @@ mod tests {
         let object = tidemark_listener_core::driver::PlannedObject {
             object: "ks/t".parse().unwrap(),
             target: "to/t".parse().unwrap(),
-            entry: tidemark_catalog::stored::StoredRef { key: "e".into(), size: 1, digest: Digest::of(b"e") },
+            entry: tidemark_catalog::stored::StoredRef::new(&"e".into(), tidemark_gateway::Stored::of(b"e")),
             action: tidemark_listener_core::driver::Action::Load,
             rows,
             stored_bytes: 1,

@@ -15,7 +15,7 @@ use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::{
     Action, Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport,
 };
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
     connect,
@@ -402,9 +402,9 @@ impl<'a> Run<'a> {
         {
             let from = self.pipeline.checkpoint.mark;
             if chosen::may_hold(&segments.selected, segment) {
-                let proven = objects::prove(&self.job.store, segment).await?;
-                let layout = layout.clone();
-                let open = move || objects::open(&proven, &layout);
+                let (store, segment, layout) = (self.job.store.clone(), segment.clone(), layout.clone());
+                let runtime = Handle::current();
+                let open = move || objects::open(&store, &segment, &layout, &runtime);
                 let step = Step { stage, from, suspect, phase, selected: &segments.selected };
                 drive(&mut self.pipeline, target, step, open).await?;
             }
@@ -524,7 +524,7 @@ fn read<R>(
 {
     let fed = open().and_then(|mut reader| {
         feed(&mut reader, schema, from, |piece| sender.blocking_send(Ok(chosen::chosen(piece, selected))).is_ok())
-            .map_err(|source| Error::new("TM-REST-0103", chain(&source)))
+            .map_err(|source| objects::unread(&source))
     });
     if let Err(error) = fed {
         // Nobody listens any more where the other side has failed or was cancelled: it says so itself.

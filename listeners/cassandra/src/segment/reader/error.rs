@@ -3,6 +3,7 @@
 use std::io;
 
 use arrow_schema::ArrowError;
+use tidemark_catalog::door;
 
 /// Why a segment cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -61,4 +62,11 @@ pub enum ReadError {
         /// What is wrong.
         reason: &'static str,
     },
+}
+
+impl ReadError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Fetch { source, .. } if door::may_pass(source))
+    }
 }

@@ -9,7 +9,7 @@ use tidemark_catalog::{
     keys::KeyRange,
     stored::StoredRef,
 };
-use tidemark_gateway::Digest;
+use tidemark_gateway::Stored;
 
 use super::{super::existing::CONFIRM, *};
 use crate::{
@@ -64,7 +64,7 @@ fn keyspace(name: &str) -> KeyspaceSchema {
 fn line() -> ObjectLine {
     ObjectLine {
         object: "ks/t".parse().unwrap(),
-        entry: Some(StoredRef { key: "e".into(), size: 1, digest: Digest::of(b"e") }),
+        entry: Some(StoredRef::new(&"e".into(), Stored::of(b"e"))),
         cut: Cut { from: Timestamp::UNIX_EPOCH, through: Timestamp::UNIX_EPOCH, partitions: vec![] },
         quality: Quality::Cut,
         topology: None,
