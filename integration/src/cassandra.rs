@@ -7,6 +7,7 @@
 mod archive;
 mod config;
 mod node;
+mod nodetool;
 pub mod offline;
 mod release;
 mod tokens;
@@ -22,6 +23,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use self::nodetool::NodetoolServer;
 pub use self::{node::Node, release::Release};
 use crate::{
     paths,
@@ -54,6 +56,8 @@ pub struct ClusterSpec {
     pub environment: Vec<(String, String)>,
     /// True for the whole just-in-time compiler: faster after half a minute, slower before.
     pub full_jit: bool,
+    /// True where each call of `nodetool` is a process of its own, as it is for operators.
+    pub nodetool_of_its_own: bool,
     /// Leaves nodes and directory behind when the cluster is dropped.
     pub keep: bool,
 }
@@ -72,6 +76,7 @@ impl ClusterSpec {
             login: None,
             environment: Vec::new(),
             full_jit: false,
+            nodetool_of_its_own: false,
             keep: false,
         }
     }
@@ -112,6 +117,13 @@ impl ClusterSpec {
         self.with_setting("authenticator", "PasswordAuthenticator").with_setting("authorizer", "CassandraAuthorizer")
     }
 
+    /// The same with a process for each call of `nodetool`.
+    #[must_use]
+    pub fn with_nodetool_of_its_own(mut self) -> Self {
+        self.nodetool_of_its_own = true;
+        self
+    }
+
     fn place_of(&self, address: &str) -> Option<&Place> {
         let index = self.addresses.iter().position(|known| known == address)?;
         self.places.get(index)
@@ -142,6 +154,8 @@ pub struct Cluster {
     spec: ClusterSpec,
     home: PathBuf,
     nodes: Vec<Node>,
+    /// One for each release that its nodes have run.
+    nodetools: Vec<NodetoolServer>,
     // Dropped after the nodes, which use it.
     directory: Option<TempDir>,
 }
@@ -159,7 +173,8 @@ impl Cluster {
 
     async fn begin(spec: ClusterSpec) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix(&format!("tidemark-{}-", spec.name)).tempdir()?;
-        let mut cluster = Self { home: directory.path().to_owned(), directory: Some(directory), nodes: vec![], spec };
+        let home = directory.path().to_owned();
+        let mut cluster = Self { home, directory: Some(directory), nodes: vec![], nodetools: vec![], spec };
         let count = cluster.spec.addresses.len();
         for (index, address) in cluster.spec.addresses.clone().iter().enumerate() {
             let tokens = tokens::interleaved(index, count, cluster.spec.num_tokens);
@@ -270,7 +285,7 @@ impl Cluster {
     /// Command line of `nodetool` for a node, without the tool's own arguments. It stays the same when the node is upgraded,
     /// and is then the tool of the new release.
     pub fn nodetool_line(&self, index: usize) -> Vec<String> {
-        vec!["sh".to_owned(), config::nodetool(&self.nodes[index]).display().to_string()]
+        vec!["bash".to_owned(), config::nodetool(&self.nodes[index]).display().to_string()]
     }
 
     /// Runs `nodetool` against a node; returns its standard output.
@@ -336,9 +351,25 @@ impl Cluster {
     }
 
     fn launch(&mut self, index: usize) -> Result<()> {
-        let seeds = self.spec.addresses.join(",");
-        config::write(&self.spec, &seeds, &self.nodes[index])?;
+        let (seeds, server) = (self.spec.addresses.join(","), self.nodetool_server(index)?);
+        let server = server.map(|place| &self.nodetools[place]);
+        config::write(&self.spec, &seeds, &self.nodes[index], server)?;
         self.nodes[index].spawn(&self.spec)
+    }
+
+    /// Place of the server that runs `nodetool` of a node's release, started unless it runs; none where each call is a process.
+    fn nodetool_server(&mut self, index: usize) -> Result<Option<usize>> {
+        if self.spec.keep || self.spec.nodetool_of_its_own {
+            return Ok(None);
+        }
+        let node = &self.nodes[index];
+        if let Some(place) = self.nodetools.iter().position(|server| server.release() == node.release()) {
+            return Ok(Some(place));
+        }
+        nodetool::make(node.release())?;
+        config::write(&self.spec, "", node, None)?;
+        self.nodetools.push(NodetoolServer::start(&self.home, node)?);
+        Ok(Some(self.nodetools.len() - 1))
     }
 
     /// Waits until the nodes serve clients and each of them sees every other running one.
@@ -346,7 +377,8 @@ impl Cluster {
         let up: Vec<String> = self.running().map(|node| node.address.clone()).collect();
         let name = format!("cluster {}", self.spec.name);
         wait::until(&name, READY, async || {
-            let mut missing = Vec::new();
+            let deaf = self.nodetools.iter().filter(|server| !server.started());
+            let mut missing: Vec<String> = deaf.map(|_| "the server of nodetool starts".to_owned()).collect();
             for index in indexes {
                 let node = &mut self.nodes[*index];
                 missing.extend((!node.started()?).then(|| format!("{} starts", node.address)));

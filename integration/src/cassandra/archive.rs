@@ -51,7 +51,7 @@ pub(super) async fn make(release: Release) -> Result<()> {
     }
     println!("making archives of Cassandra's classes, once");
     let (new_node, new_tool) = (node.with_extension("new"), tool.with_extension("new"));
-    let mut spec = ClusterSpec::new("classes", GROUP, 1).with_release(release);
+    let mut spec = ClusterSpec::new("classes", GROUP, 1).with_release(release).with_nodetool_of_its_own();
     spec.environment.push((FLAGS.to_owned(), at_exit(&new_node)));
     let mut cluster = Cluster::begin(spec).await?;
     let line = cluster.nodetool_line(0);

@@ -12,6 +12,7 @@ use super::{
     ClusterSpec,
     archive::{self, Program},
     node::Node,
+    nodetool::NodetoolServer,
 };
 
 const YAML: &str = include_str!("../../cassandra/cassandra.yaml");
@@ -22,11 +23,15 @@ const LOGBACK_TOOLS: &str = include_str!("../../cassandra/logback-tools.xml");
 pub(super) const TRIGGERS: &str = "triggers";
 /// Setting that lets users make functions; Java's own rules must let the node watch over them.
 const FUNCTIONS: &str = "user_defined_functions_enabled";
+/// Flags of a program that runs Cassandra's tools in its own process: they end it, which the program forbids, and cannot register
+/// with the JVM under its rules.
+const IN_ONE_PROCESS: [&str; 2] =
+    ["-Djava.security.manager=allow", "-Dorg.apache.cassandra.disable_mbean_registration=true"];
 /// File that says where a node is.
 const RACKDC: &str = "cassandra-rackdc.properties";
 
-/// Writes the configuration of a node into its directory.
-pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> {
+/// Writes the configuration of a node into its directory; with a server of `nodetool`, the node's script asks that.
+pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node, server: Option<&NodetoolServer>) -> Result<()> {
     for dir in ["conf", "log", "tmp", TRIGGERS] {
         fs::create_dir_all(node.dir.join(dir)).with_context(|| format!("directory of {}", node.address))?;
     }
@@ -37,11 +42,23 @@ pub(super) fn write(spec: &ClusterSpec, seeds: &str, node: &Node) -> Result<()> 
     }
     fs::write(conf.join("logback.xml"), LOGBACK)?;
     fs::write(conf.join("logback-tools.xml"), LOGBACK_TOOLS)?;
-    fs::write(nodetool(node), nodetool_script(node))?;
+    let script = server.map_or_else(|| nodetool_script(node), |server| server.script(node.jmx_port));
+    fs::write(nodetool(node), script)?;
     Ok(())
 }
 
-/// Script for the shell that runs `nodetool` against a node.
+/// Command of the program `class` in `classes`, which runs `nodetool` for many calls; it dies with the process that started it.
+pub(super) fn nodetool_server(node: &Node, classes: &Path, class: &str) -> Command {
+    let mut line = java(node, &IN_ONE_PROCESS);
+    if let Some(class_path) = line.last_mut() {
+        *class_path = format!("{class_path}:{}", classes.display());
+    }
+    let mut command = dying_with_parent();
+    command.args(line).arg(class);
+    command
+}
+
+/// Script for bash that runs `nodetool` against a node.
 pub(super) fn nodetool(node: &Node) -> PathBuf {
     node.dir.join("conf/nodetool")
 }
@@ -101,6 +118,11 @@ pub(super) fn server(spec: &ClusterSpec, node: &Node) -> Command {
     command.arg("-Dcassandra.migration_delay_ms=1000");
     // The commit log keeps schema changes; flushing eight tables for each of them takes most of a test's time.
     command.arg("-Dcassandra.test.flush_local_schema_changes=false");
+    // What a row takes of a memtable is measured at every start; with 1,000 rows instead of 100,000 it comes to the same 180 bytes,
+    // in half of the processor time of the whole start.
+    command.arg("-Dcassandra.memtable_row_overhead_computation_step=1000");
+    // A look at the clock every 2 ms is most of what an idle node does; it is for timeouts of many seconds.
+    command.arg("-Dcassandra.approximate_time_precision_ms=20");
     command.arg(format!("-Dcassandra.triggers_dir={dir}/{TRIGGERS}"));
     if spec.settings.iter().any(|(name, _)| name == FUNCTIONS) {
         command.arg("-Djava.security.manager=allow");
@@ -133,10 +155,8 @@ pub(super) fn tool(node: &Node, class: &str) -> Vec<String> {
 
 /// Command line of a Java program of one source file that uses Cassandra's classes; without its arguments.
 pub(super) fn program(node: &Node, source: &Path) -> Vec<String> {
-    // The tools end their process, which the program forbids; and cannot register with the JVM under its rules. The compiler
-    // needs a deeper stack than a server's threads.
-    let rules = ["-Djava.security.manager=allow", "-Dorg.apache.cassandra.disable_mbean_registration=true", "-Xss4M"];
-    let mut line = java(node, &rules);
+    // The compiler needs a deeper stack than a server's threads.
+    let mut line = java(node, &[&IN_ONE_PROCESS[..], &["-Xss4M"]].concat());
     line.push(source.display().to_string());
     line
 }

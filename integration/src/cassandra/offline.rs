@@ -36,7 +36,7 @@ impl Offline {
         let node = Node::new(home.path(), "127.0.0.1", vec![0], false, Release::default())?;
         let spec = ClusterSpec::new("offline", 0, 1);
         let spec = settings.iter().fold(spec, |spec, (name, value)| spec.with_setting(name, value));
-        config::write(&spec, &node.address, &node)?;
+        config::write(&spec, &node.address, &node, None)?;
         Ok(Self { node, _home: home })
     }
 

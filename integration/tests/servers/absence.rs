@@ -30,7 +30,7 @@ async fn a_destination_that_is_away_is_waited_for() -> Result<()> {
     if !paths::cassandra_or_skip("a_destination_that_is_away_is_waited_for") {
         return Ok(());
     }
-    let mut cluster = Cluster::start(ClusterSpec::new("absence", GROUP, 1)).await?;
+    let mut cluster = Cluster::start(ClusterSpec::new("absence", GROUP, 1).with_nodetool_of_its_own()).await?;
     let session = cql::connect(&cluster.contact_points()).await?;
     create_and_fill(&session).await?;
     let expected = compare::read(&session, "ks", "rows").await?;

@@ -2,7 +2,14 @@
 //!
 //! The first listener that is about to flush is held there until the others have taken their snapshots.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use scylla::client::session::Session;
@@ -66,34 +73,45 @@ pub(super) async fn a_ghost_is_named_and_ignored(system: &System, cluster: &Clus
     cql::run(&node, &remove).await
 }
 
-/// Tables of the same keyspace are made, altered and dropped all the time, one of them between the two looks: nothing is taken
-/// again for that.
+/// Tables of the same keyspace are made, altered and dropped all the time, one of them and more between the two looks: nothing is
+/// taken again for that.
 pub(super) async fn other_tables_may_change(system: &mut System, session: &cql::Shared) -> Result<()> {
-    let table = |name: &str| format!("CREATE TABLE small.{name} (k int PRIMARY KEY)");
     cql::run(session, &[table("before")]).await?;
     let held = system.hold_at(POINT, &[], &arguments("written", "small/storm", "storm")).await?;
     cql::run(session, &["DROP TABLE small.before".to_owned(), table("after")]).await?;
-    let (stop, session) = (CancellationToken::new(), session.clone());
-    let stopped = stop.clone();
-    let storm = tokio::spawn(async move {
-        let mut changes = 0;
-        while !stopped.is_cancelled() {
-            let name = format!("other{changes}");
-            let alter = format!("ALTER TABLE small.{name} ADD v int");
-            cql::run(&session, &[table(&name), alter, format!("DROP TABLE small.{name}")]).await?;
-            changes += 1;
-        }
-        anyhow::Ok(changes)
-    });
+    let (stop, changes) = (CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+    let storm = tokio::spawn(come_and_go(session.clone(), stop.clone(), changes.clone()));
+    wait::until("tables that come and go", TAKEN, async || {
+        let seen = changes.load(Ordering::Relaxed);
+        Ok(Look::when(seen > 1 || storm.is_finished(), || format!("{seen} did")))
+    })
+    .await?;
     held.let_go()?;
     let outcome = held.outcome().await;
     stop.cancel();
-    let changes = storm.await??;
+    storm.await??;
+    let changes = changes.load(Ordering::Relaxed);
     ensure!(changes > 2, "only {changes} tables came and went");
     let operation = outcome?.operation()?;
     expect_whole(system, &operation, "small/storm")?;
     ensure!(notes(&operation).is_empty(), "something was taken again: {:?}", notes(&operation));
     Ok(())
+}
+
+/// Makes, alters and drops one table after the other, and counts them.
+async fn come_and_go(session: cql::Shared, stop: CancellationToken, changes: Arc<AtomicU32>) -> Result<()> {
+    while !stop.is_cancelled() {
+        let name = format!("other{}", changes.load(Ordering::Relaxed));
+        let alter = format!("ALTER TABLE small.{name} ADD v int");
+        cql::run(&session, &[table(&name), alter, format!("DROP TABLE small.{name}")]).await?;
+        changes.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// The statement that makes another table.
+fn table(name: &str) -> String {
+    format!("CREATE TABLE small.{name} (k int PRIMARY KEY)")
 }
 
 /// A TRUNCATE between the snapshots of two nodes brings nothing back.
