@@ -8,8 +8,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tidemark_gateway::Env;
 
-/// Time between two looks.
+/// Least time between two looks.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// So many times what a look took passes before the next: a look that is dear, such as a command, must not take a processor for itself.
+const REST: u32 = 4;
+/// Greatest time between two looks.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,7 @@ impl Look<()> {
 pub async fn until<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
     let env = Env::system();
     loop {
+        let began = env.monotonic();
         let seen = match look().await? {
             Look::Ready(found) => return Ok(found),
             Look::Not(seen) => seen,
@@ -41,7 +46,7 @@ pub async fn until<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -
         if env.monotonic() >= bound {
             bail!("{what}: not within {} s; last seen: {seen}", bound.as_secs());
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(INTERVAL.max((env.monotonic() - began) * REST).min(LONGEST)).await;
     }
 }
 
