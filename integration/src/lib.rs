@@ -5,7 +5,8 @@
 //!   system under test, [`compare`] reads tables back and finds every difference;
 //! - [`generate`] makes tables and histories of writes from a seed, [`sstables`] has Cassandra write files of them;
 //! - [`stores`] installs, starts and kills real object stores;
-//! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them;
+//! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them, [`parts`] runs tests that share a
+//!   cluster in turn;
 //! - [`damage`] harms files of real snapshots and sees what comes of them;
 //! - [`demo`] is what `make demo` shows;
 //! - [`opinions`] asks others what is stored: Cassandra's own tools, and readers of Parquet that know nothing of ours;
@@ -23,6 +24,7 @@ pub mod environment;
 pub mod generate;
 pub mod journal;
 pub mod opinions;
+pub mod parts;
 pub mod paths;
 pub mod segment_sizes;
 pub mod sstables;

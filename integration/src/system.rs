@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemark_web::api::{List, Operation, Store, Version, VersionDetail};
@@ -145,6 +145,29 @@ impl System {
     /// Where there is none.
     pub async fn version(&self, id: &str) -> Result<VersionDetail> {
         self.cli.json(&["version", "show", id]).await
+    }
+
+    /// The manifest of a version in the store, a local directory.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn manifest(&self, version: &str) -> Result<Value> {
+        let [source, set, number] = version.split('.').collect::<Vec<_>>()[..] else { bail!("version {version}") };
+        let number: u64 = number.parse()?;
+        self.document(&format!("sources/{source}/sets/{set}/versions/{number:020}"))
+    }
+
+    /// A document of the store, a local directory, by its key.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn document(&self, key: &str) -> Result<Value> {
+        let path = self.store_dir().join(key);
+        let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+        // Large documents are zstd frames, which no JSON starts as.
+        let frame = bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        let json = if frame { zstd::decode_all(&bytes[..])? } else { bytes };
+        serde_json::from_slice(&json).with_context(|| key.to_owned())
     }
 
     /// All versions, oldest first.

@@ -11,8 +11,6 @@ use parquet::{
 use serde_json::Value;
 use tidemark_integration::system::System;
 
-use super::super::schema_change::document;
-
 /// `__kind` of a row.
 const ROW: i8 = 2;
 
@@ -29,7 +27,7 @@ impl Held {
         let entry = entry(system, version, object)?;
         let mut keys = BTreeSet::new();
         for page in list(&entry["baseline"])? {
-            for range in list(&document(system, key(page)?)?["ranges"])? {
+            for range in list(&system.document(key(page)?)?["ranges"])? {
                 read_keys(system, key(&range["stored"])?, &mut keys)?;
             }
         }
@@ -43,14 +41,12 @@ impl Held {
 
 /// The entry of an object in a version.
 fn entry(system: &System, version: &str, object: &str) -> Result<Value> {
-    let [source, set, number] = version.split('.').collect::<Vec<_>>()[..] else { anyhow::bail!("{version}") };
-    let number: u64 = number.parse()?;
-    let manifest = document(system, &format!("sources/{source}/sets/{set}/versions/{number:020}"))?;
+    let manifest = system.manifest(version)?;
     for page in list(&manifest["pages"])? {
-        for line in list(&document(system, key(page)?)?["lines"])? {
+        for line in list(&system.document(key(page)?)?["lines"])? {
             if line["object"] == *object {
                 ensure!(!line["entry"].is_null(), "{object} has no entry: {line}");
-                return document(system, key(&line["entry"])?);
+                return system.document(key(&line["entry"])?);
             }
         }
     }

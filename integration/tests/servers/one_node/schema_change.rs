@@ -1,85 +1,78 @@
 //! A table whose schema changes between versions: each version restores with its own schema, what Cassandra ignores of dropped
 //! columns stays ignored, and no column ever gets the id of another.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_integration::{
-    cassandra::{Cluster, ClusterSpec},
     compare::{self, TableImage},
-    cql, paths,
+    cql,
     system::{Restore, System},
 };
 
-/// Loopback network of this test.
-const GROUP: u8 = 110;
+use super::Shared;
 
 /// Steps: statements, of which a version is made at the end of each.
 const STEPS: [&[&str]; 4] = [
     &[
-        "CREATE TYPE ks.place (street text, zip int)",
-        "CREATE TABLE ks.t (k int, c int, s int static, a int, b text, m map<text, int>, f frozen<place>, n place, \
+        "CREATE TYPE changing.place (street text, zip int)",
+        "CREATE TABLE changing.t (k int, c int, s int static, a int, b text, m map<text, int>, f frozen<place>, n place, \
          PRIMARY KEY (k, c)) WITH CLUSTERING ORDER BY (c DESC)",
-        "INSERT INTO ks.t (k, c, s, a, b, m, f, n) VALUES \
+        "INSERT INTO changing.t (k, c, s, a, b, m, f, n) VALUES \
          (1, 1, 7, 11, 'one', {'x': 1}, {street: 'A', zip: 1}, {street: 'B', zip: 2})",
-        "INSERT INTO ks.t (k, c, a, b, m) VALUES (1, 2, 12, 'two', {'x': 2, 'y': 3})",
-        "INSERT INTO ks.t (k, c, a) VALUES (2, 1, 21)",
+        "INSERT INTO changing.t (k, c, a, b, m) VALUES (1, 2, 12, 'two', {'x': 2, 'y': 3})",
+        "INSERT INTO changing.t (k, c, a) VALUES (2, 1, 21)",
     ],
     &[
-        "ALTER TABLE ks.t ADD d bigint",
-        "ALTER TABLE ks.t DROP a",
-        "ALTER TABLE ks.t DROP m",
-        "ALTER TABLE ks.t RENAME c TO c2",
-        "ALTER TYPE ks.place ADD country text",
-        "ALTER TYPE ks.place RENAME zip TO postcode",
-        "INSERT INTO ks.t (k, c2, b, d, f) VALUES \
+        "ALTER TABLE changing.t ADD d bigint",
+        "ALTER TABLE changing.t DROP a",
+        "ALTER TABLE changing.t DROP m",
+        "ALTER TABLE changing.t RENAME c TO c2",
+        "ALTER TYPE changing.place ADD country text",
+        "ALTER TYPE changing.place RENAME zip TO postcode",
+        "INSERT INTO changing.t (k, c2, b, d, f) VALUES \
          (3, 1, 'three', 5000000000, {street: 'C', postcode: 3, country: 'AT'})",
-        "UPDATE ks.t SET d = 6, n.country = 'CH' WHERE k = 1 AND c2 = 1",
-        "DELETE FROM ks.t WHERE k = 1 AND c2 = 2",
+        "UPDATE changing.t SET d = 6, n.country = 'CH' WHERE k = 1 AND c2 = 1",
+        "DELETE FROM changing.t WHERE k = 1 AND c2 = 2",
     ],
     &[
-        "ALTER TABLE ks.t ADD a int",
-        "ALTER TABLE ks.t ADD m map<text, int>",
-        "UPDATE ks.t SET a = 31, m = m + {'z': 9} WHERE k = 3 AND c2 = 1",
+        "ALTER TABLE changing.t ADD a int",
+        "ALTER TABLE changing.t ADD m map<text, int>",
+        "UPDATE changing.t SET a = 31, m = m + {'z': 9} WHERE k = 3 AND c2 = 1",
         // Older than the drop: Cassandra ignores it once it is in a file.
-        "UPDATE ks.t USING TIMESTAMP 1000 SET a = 99, m = m + {'old': 9} WHERE k = 2 AND c2 = 1",
+        "UPDATE changing.t USING TIMESTAMP 1000 SET a = 99, m = m + {'old': 9} WHERE k = 2 AND c2 = 1",
     ],
     &[
-        "DROP TABLE ks.t",
-        "CREATE TABLE ks.t (k text PRIMARY KEY, a int, v set<int>)",
-        "INSERT INTO ks.t (k, a, v) VALUES ('new', 1, {1, 2})",
+        "DROP TABLE changing.t",
+        "CREATE TABLE changing.t (k text PRIMARY KEY, a int, v set<int>)",
+        "INSERT INTO changing.t (k, a, v) VALUES ('new', 1, {1, 2})",
     ],
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_version_restores_with_its_own_schema() -> Result<()> {
-    if !paths::cassandra_or_skip("each_version_restores_with_its_own_schema") {
-        return Ok(());
-    }
-    let cluster = Cluster::start(ClusterSpec::new("schema", GROUP, 1)).await?;
-    let session = cql::connect(&cluster.contact_points()).await?;
-    let keyspace = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
-    cql::run(&session, &[keyspace.to_owned()]).await?;
-    let system = System::start(GROUP).await?;
-    system.add_source("source", &cluster).await?;
+/// Each version restores with its own schema.
+pub(super) async fn each_version_has_its_own_schema(shared: &Shared) -> Result<()> {
+    let Shared { session, system, .. } = shared;
+    let keyspace = "CREATE KEYSPACE changing WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}";
+    cql::run(session, &[keyspace.to_owned()]).await?;
 
     let mut states = Vec::new();
     for statements in STEPS {
-        cql::run(&session, &statements.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).await?;
-        let version = system.protect("source", "ks/*", "daily", &["--write-level", "all"]).await?;
+        cql::run(session, &statements.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).await?;
+        let version = system.protect("source", "changing/*", "changing", &["--write-level", "all"]).await?;
         ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
-        let ids = column_ids(&system, &version.version.id)?;
-        states.push((version.version.id, State::read(&session, "ks").await?, ids));
+        let ids = column_ids(system, &version.version.id)?;
+        states.push((version.version.id, State::read(session, "changing").await?, ids));
     }
     expect_ignored(&states[2].1)?;
     expect_ids(&states.iter().map(|(_, _, ids)| ids).collect::<Vec<_>>())?;
     for (number, (version, state, _)) in states.iter().enumerate() {
         let into = format!("copy{number}");
-        let restore = Restore { version, to: "source", from: "ks", into: &into, replication_factor: 1, more: &[] };
+        let restore =
+            Restore { version, to: "source", from: "changing", into: &into, replication_factor: 1, more: &[] };
         system.restore(&restore).await?;
-        state.expect(&into, &State::read(&session, &into).await?)?;
+        state.expect(&into, &State::read(session, &into).await?)?;
     }
     Ok(())
 }
@@ -125,7 +118,7 @@ fn expect_ignored(state: &State) -> Result<()> {
 }
 
 /// Ids of one version, by name.
-type Ids = BTreeMap<String, u64>;
+pub(super) type Ids = BTreeMap<String, u64>;
 
 fn expect_ids(ids: &[&Ids]) -> Result<()> {
     let [first, second, third, fourth] = ids else { anyhow::bail!("{} versions", ids.len()) };
@@ -140,23 +133,12 @@ fn expect_ids(ids: &[&Ids]) -> Result<()> {
     Ok(())
 }
 
-/// Ids of the table's columns in a version, read from the store's documents.
-pub(crate) fn column_ids(system: &System, version: &str) -> Result<Ids> {
-    let number: u64 = version.rsplit('.').next().unwrap_or_default().parse()?;
-    let manifest = document(system, &format!("sources/source/sets/daily/versions/{number:020}"))?;
-    let page = document(system, text(&manifest["pages"][0]["key"])?)?;
-    let entry = document(system, text(&page["lines"][0]["entry"]["key"])?)?;
+/// Ids of the columns of a version's first table, read from the store's documents.
+pub(super) fn column_ids(system: &System, version: &str) -> Result<Ids> {
+    let page = system.document(text(&system.manifest(version)?["pages"][0]["key"])?)?;
+    let entry = system.document(text(&page["lines"][0]["entry"]["key"])?)?;
     let columns = entry["columns"].as_array().context("no columns")?;
     columns.iter().map(|c| Ok((text(&c["name"])?.to_owned(), c["id"].as_u64().context("no id")?))).collect()
-}
-
-pub(crate) fn document(system: &System, key: &str) -> Result<Value> {
-    let path = system.store_dir().join(key);
-    let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
-    // Large documents are zstd frames, which no JSON starts as.
-    let frame = bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-    let json = if frame { zstd::decode_all(&bytes[..])? } else { bytes };
-    serde_json::from_slice(&json).with_context(|| key.to_owned())
 }
 
 fn text(value: &Value) -> Result<&str> {

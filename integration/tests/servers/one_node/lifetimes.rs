@@ -6,15 +6,14 @@ use anyhow::{Context, Result, ensure};
 use scylla::client::session::Session;
 use tidemark_gateway::Env;
 use tidemark_integration::{
-    cassandra::{Cluster, ClusterSpec},
-    cql, paths,
+    cql,
     system::{Restore, System},
     wait::{self, Look},
 };
 use tidemark_web::api::VersionDetail;
 
-/// Loopback network of this test.
-const GROUP: u8 = 107;
+use super::Shared;
+
 /// A life that is over before the first restore, and one that is not, s.
 const SHORT: i64 = 40;
 const LONG: i64 = 7_000;
@@ -30,20 +29,24 @@ fn now() -> i64 {
     Env::system().now().as_second()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn times_to_live_are_kept_rebased_or_stripped_and_never_shortened() -> Result<()> {
-    if !paths::cassandra_or_skip("times_to_live_are_kept_rebased_or_stripped_and_never_shortened") {
-        return Ok(());
-    }
-    let cluster = Cluster::start(ClusterSpec::new("lifetimes", GROUP, 1)).await?;
-    let session = cql::connect(&cluster.contact_points()).await?;
-    let written = fill(&session).await?;
-    let system = System::start(GROUP).await?;
-    system.add_source("source", &cluster).await?;
+/// A version of values of which some are dead by the time it is restored.
+pub(super) struct Captured {
+    version: VersionDetail,
+    expiries: Expiries,
+}
+
+/// Writes and protects them.
+pub(super) async fn capture(shared: &Shared) -> Result<Captured> {
+    let written = fill(&shared.session).await?;
     let cut_from = now();
-    let version = system.protect("source", "ks/*", "all", &["--write-level", "all"]).await?;
-    let cut = (cut_from, now());
-    let expiries = Expiries { written, cut };
+    let version = shared.system.protect("source", "lifetimes/*", "lifetimes", &["--write-level", "all"]).await?;
+    let expiries = Expiries { written, cut: (cut_from, now()) };
+    Ok(Captured { version, expiries })
+}
+
+/// Times to live are kept, rebased or stripped, and never shortened.
+pub(super) async fn restore_by_each_policy(shared: &Shared, captured: &Captured) -> Result<()> {
+    let (Shared { session, system, .. }, Captured { version, expiries }) = (shared, captured);
     wait::until("the end of the short life", Duration::from_secs(60), async || {
         Ok(Look::when(now() > expiries.written.1 + SHORT + 1, || format!("now {}", now())))
     })
@@ -51,43 +54,43 @@ async fn times_to_live_are_kept_rebased_or_stripped_and_never_shortened() -> Res
 
     for policy in ["keep", "rebase", "strip"] {
         let from = now();
-        let more = ["--ttl", policy, "--only", "ks/lives"];
-        let restore = restore(&version, policy, &more);
+        let more = ["--ttl", policy, "--only", "lifetimes/lives"];
+        let restore = restore(version, policy, &more);
         let plan = system.plan(&restore).await?;
         let checks = plan["checks"].as_array().context("no checks")?;
         let said = |check: &&serde_json::Value| check["name"] == "ttl";
         let said = checks.iter().find(said).and_then(|check| check["detail"].as_str()).unwrap_or_default();
         ensure!(said.starts_with(policy), "{plan}");
         system.restore(&restore).await?;
-        let found = read(&session, policy).await?;
+        let found = read(session, policy).await?;
         expiries.expect(policy, (from, now()), &found)?;
     }
-    what_would_end_after_2038_is_refused(&system, &version, &session).await
+    what_would_end_after_2038_is_refused(system, version, session).await
 }
 
 /// `lives` has rows that differ in the lives of their values; `late` one that ends with the last second the server knows.
 async fn fill(session: &Session) -> Result<(i64, i64)> {
     let from = now();
     let create = [
-        "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}".to_owned(),
+        "CREATE KEYSPACE lifetimes WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}".to_owned(),
         format!(
-            "CREATE TABLE ks.lives (k text PRIMARY KEY, v int, m map<text, int>) WITH default_time_to_live = {DEFAULT}"
+            "CREATE TABLE lifetimes.lives (k text PRIMARY KEY, v int, m map<text, int>) WITH default_time_to_live = {DEFAULT}"
         ),
-        "CREATE TABLE ks.late (k int PRIMARY KEY, v int)".to_owned(),
-        "INSERT INTO ks.lives (k, v) VALUES ('forever', 1) USING TTL 0".to_owned(),
-        "INSERT INTO ks.lives (k, v) VALUES ('default', 1)".to_owned(),
-        format!("INSERT INTO ks.lives (k, v) VALUES ('long', 1) USING TTL {LONG}"),
-        format!("INSERT INTO ks.lives (k, v) VALUES ('short', 1) USING TTL {SHORT}"),
-        "INSERT INTO ks.lives (k) VALUES ('mixed') USING TTL 0".to_owned(),
-        format!("UPDATE ks.lives USING TTL {SHORT} SET v = 2 WHERE k = 'mixed'"),
-        format!("UPDATE ks.lives USING TTL {LONG} SET m = m + {{'long': 1}} WHERE k = 'mixed'"),
-        format!("UPDATE ks.lives USING TTL {SHORT} SET m = m + {{'short': 1}} WHERE k = 'mixed'"),
-        "UPDATE ks.lives USING TTL 0 SET m = m + {'forever': 1} WHERE k = 'mixed'".to_owned(),
+        "CREATE TABLE lifetimes.late (k int PRIMARY KEY, v int)".to_owned(),
+        "INSERT INTO lifetimes.lives (k, v) VALUES ('forever', 1) USING TTL 0".to_owned(),
+        "INSERT INTO lifetimes.lives (k, v) VALUES ('default', 1)".to_owned(),
+        format!("INSERT INTO lifetimes.lives (k, v) VALUES ('long', 1) USING TTL {LONG}"),
+        format!("INSERT INTO lifetimes.lives (k, v) VALUES ('short', 1) USING TTL {SHORT}"),
+        "INSERT INTO lifetimes.lives (k) VALUES ('mixed') USING TTL 0".to_owned(),
+        format!("UPDATE lifetimes.lives USING TTL {SHORT} SET v = 2 WHERE k = 'mixed'"),
+        format!("UPDATE lifetimes.lives USING TTL {LONG} SET m = m + {{'long': 1}} WHERE k = 'mixed'"),
+        format!("UPDATE lifetimes.lives USING TTL {SHORT} SET m = m + {{'short': 1}} WHERE k = 'mixed'"),
+        "UPDATE lifetimes.lives USING TTL 0 SET m = m + {'forever': 1} WHERE k = 'mixed'".to_owned(),
     ];
     cql::run(session, &create).await?;
     // Some room: what the clock says here is a moment old when the server reads its own.
     let left = LAST_EXPIRY - now() - ROOM;
-    cql::run(session, &[format!("INSERT INTO ks.late (k, v) VALUES (1, 1) USING TTL {left}")]).await?;
+    cql::run(session, &[format!("INSERT INTO lifetimes.late (k, v) VALUES (1, 1) USING TTL {left}")]).await?;
     Ok((from, now()))
 }
 
@@ -157,7 +160,7 @@ async fn what_would_end_after_2038_is_refused(
     version: &VersionDetail,
     session: &Session,
 ) -> Result<()> {
-    let more = ["--ttl", "rebase", "--only", "ks/late"];
+    let more = ["--ttl", "rebase", "--only", "lifetimes/late"];
     let arguments = restore(version, "late", &more).arguments();
     let outcome = system.cli.outcome(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     ensure!(!matches!(outcome.code, 0 | 3), "a life past 2038 was restored: {outcome:?}");
@@ -166,7 +169,7 @@ async fn what_would_end_after_2038_is_refused(
         ensure!(said.contains(word), "{word} is not in {said}");
     }
     for (policy, keyspace) in [("strip", "late_strip"), ("keep", "late_keep")] {
-        system.restore(&restore(version, keyspace, &["--ttl", policy, "--only", "ks/late"])).await?;
+        system.restore(&restore(version, keyspace, &["--ttl", policy, "--only", "lifetimes/late"])).await?;
         let query = format!("SELECT v, TTL(v) FROM {keyspace}.late");
         let found = session.query_unpaged(query, ()).await?.into_rows_result()?;
         let (value, ttl) = found.single_row::<(i32, Option<i32>)>()?;
@@ -182,5 +185,5 @@ async fn what_would_end_after_2038_is_refused(
 }
 
 fn restore<'a>(version: &'a VersionDetail, into: &'a str, more: &'a [&'a str]) -> Restore<'a> {
-    Restore { version: &version.version.id, to: "source", from: "ks", into, replication_factor: 1, more }
+    Restore { version: &version.version.id, to: "source", from: "lifetimes", into, replication_factor: 1, more }
 }
