@@ -43,28 +43,31 @@ pub fn dump_sstables(cluster: &Cluster, keyspace: &str, to: &Path) -> Result<()>
     run(cluster, &to.join("calls"), &calls)
 }
 
-/// Endpoints of each partition key (as CQL text) of a table, as `nodetool getendpoints` lists them; files go to `dir`.
+/// Endpoints of each partition key (as CQL text) of the table `table` of some keyspaces, keyspace by keyspace, as
+/// `nodetool getendpoints` lists them; files go to `dir`.
 ///
 /// # Errors
 /// Where the tool fails.
 pub fn endpoints(
     cluster: &Cluster,
-    keyspace: &str,
+    keyspaces: &[&str],
     table: &str,
     keys: &[String],
     dir: &Path,
-) -> Result<Vec<Vec<String>>> {
+) -> Result<Vec<Vec<Vec<String>>>> {
     fs::create_dir_all(dir)?;
     let port = cluster.nodes()[0].jmx_port.to_string();
-    let outputs: Vec<PathBuf> = (0..keys.len()).map(|number| dir.join(number.to_string())).collect();
-    let call = |(output, key): (&PathBuf, &String)| {
-        let output = output.display().to_string();
+    let output = |keyspace: &str, number: usize| dir.join(format!("{keyspace}-{number}"));
+    let call = |keyspace: &str, (number, key): (usize, &String)| {
+        let output = output(keyspace, number).display().to_string();
         [&output, "NodeTool", "-h", "127.0.0.1", "-p", &port, "getendpoints", keyspace, table, key].join("\t")
     };
-    let calls: Vec<String> = outputs.iter().zip(keys).map(call).collect();
+    let calls: Vec<String> =
+        keyspaces.iter().flat_map(|keyspace| keys.iter().enumerate().map(|key| call(keyspace, key))).collect();
     run(cluster, &dir.join("calls"), &calls)?;
-    let lines = |output: &PathBuf| Ok(fs::read_to_string(output)?.lines().map(str::to_owned).collect());
-    outputs.iter().map(lines).collect()
+    let lines = |output: PathBuf| Ok(fs::read_to_string(output)?.lines().map(str::to_owned).collect());
+    let of = |keyspace: &&str| (0..keys.len()).map(|number| lines(output(keyspace, number))).collect();
+    keyspaces.iter().map(of).collect()
 }
 
 /// Runs tools of Cassandra in one process; each line of `calls` as `ToolCalls.java` takes it.

@@ -10,7 +10,9 @@ use scylla::{
 };
 use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
-    cql, paths,
+    cql,
+    environment::number,
+    paths,
     system::{Restore, System},
     tally::{self, Step, Tally},
     wait::{self, Look},
@@ -22,9 +24,13 @@ const SOURCE: u8 = 105;
 const SINGLE: u8 = 106;
 /// The replica that misses additions.
 const LAGGING: usize = 2;
-/// Partitions of `hits`, each of ten rows, and of `plain`.
+/// Partitions of `hits`, each of ten rows.
 const PARTITIONS: i32 = 40;
-const PLAIN: i32 = 6_000;
+
+/// Partitions of `plain`: as many as a restore is still busy with when it is seen to write.
+fn plain() -> Result<i32> {
+    Ok(number("TIDEMARK_COUNTERS", 3_000)?.try_into()?)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_come_back_with_their_values_whatever_happens_on_the_way() -> Result<()> {
@@ -77,14 +83,14 @@ async fn fill(source: &mut Cluster, session: &Session) -> Result<Truth> {
         "CREATE TABLE ks.plain (k int PRIMARY KEY, n counter)",
     ];
     cql::run(session, &create.map(str::to_owned)).await?;
-    let mut tally = Tally::default();
+    let (plain, mut tally) = (plain()?, Tally::default());
     let mut done = async |steps: Vec<Step>, level: Consistency| {
         tally::run(session, "ks", level, &steps).await?;
         tally.apply(&steps);
         anyhow::Ok(tally.clone())
     };
-    let plain = (0..PLAIN).map(|k| Step::AddPlain(k, i64::from(k % 100) - 50));
-    done(additions(0..PARTITIONS, 1).into_iter().chain(plain).collect(), Consistency::All).await?;
+    let added = (0..plain).map(|k| Step::AddPlain(k, i64::from(k % 100) - 50));
+    done(additions(0..PARTITIONS, 1).into_iter().chain(added).collect(), Consistency::All).await?;
     // Of a counter that was added to in several files its file has several shards, and a file has only some of its leaders.
     source.nodetool_everywhere(&["flush", "ks"])?;
     done(additions(0..PARTITIONS, 2), Consistency::All).await?;
@@ -94,8 +100,8 @@ async fn fill(source: &mut Cluster, session: &Session) -> Result<Truth> {
     let seen = done(deletions(0), Consistency::All).await?;
 
     source.stop(LAGGING).await?;
-    let plain = (0..PLAIN).step_by(50).map(|k| Step::AddPlain(k, 7));
-    let missed: Vec<Step> = additions(20..PARTITIONS, 4).into_iter().chain(plain).collect();
+    let added = (0..plain).step_by(25).map(|k| Step::AddPlain(k, 7));
+    let missed: Vec<Step> = additions(20..PARTITIONS, 4).into_iter().chain(added).collect();
     done(missed.clone(), Consistency::Quorum).await?;
     let deleted = deletions(20);
     done(deleted.clone(), Consistency::Quorum).await?;

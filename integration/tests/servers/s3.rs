@@ -19,6 +19,7 @@ use tidemark_gateway::{
 use tidemark_integration::{
     cassandra::{Cluster, ClusterSpec},
     compare, cql,
+    environment::number,
     journal::{Journal, lagging},
     paths,
     stores::{self, StoreServer, users},
@@ -38,6 +39,8 @@ const PORT: u16 = 17080;
 const PREFIX: &str = "deep/prefix";
 /// The replica that misses writes.
 const LAGGING: usize = 2;
+/// Points at which the daemon is killed. At the first one the store has what is to be created; `TIDEMARK_S3_KILLS` of them are tried.
+const KILLED_AT: [&str; 2] = ["after-manifest", "before-manifest"];
 /// Tables that one replica lags behind in.
 const TABLES: [&str; 4] = ["collections", "user_types", "deletions", "wide"];
 /// Rows of the table whose files are sent in parts, and bytes of each that nothing compresses.
@@ -59,13 +62,15 @@ async fn the_main_job_on_an_object_store_survives_every_crash_of_its_parts() -> 
     the_preflight_finds_the_rights_as_they_should_be(&system).await?;
     a_listeners_key_opens_nothing_but_its_sources_stage(&server, &listener).await?;
     let begun = server.requests()?.len();
-    let policies = [
+    let mut policies = vec![
         a_killed_listener_resumes(&mut system, &server, &listener).await.context("listener killed")?,
-        a_killed_daemon_commits_once(&mut system, "before-manifest").await.context("killed before the manifest")?,
-        a_killed_daemon_commits_once(&mut system, "after-manifest").await.context("killed after the manifest")?,
         an_outage_is_outlasted(&mut system, &mut server, "between-parts").await.context("store killed in an upload")?,
         an_outage_is_outlasted(&mut system, &mut server, "before-manifest").await.context("store killed at commit")?,
     ];
+    for point in KILLED_AT.into_iter().take(number("TIDEMARK_S3_KILLS", 1)?.try_into()?) {
+        policies
+            .push(a_killed_daemon_commits_once(&mut system, point).await.with_context(|| format!("killed {point}"))?);
+    }
     let lagging = &cluster.nodes()[LAGGING].address;
     for policy in &policies {
         one_whole_version(&system, policy, &journal, &session, lagging).await.with_context(|| policy.clone())?;

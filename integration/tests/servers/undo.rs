@@ -43,7 +43,9 @@ async fn a_mistake_is_undone_in_place_and_what_came_later_stays() -> Result<()> 
     if !paths::cassandra_or_skip("a_mistake_is_undone_in_place_and_what_came_later_stays") {
         return Ok(());
     }
-    let cluster = Cluster::start(ClusterSpec::new("undo", GROUP, 3)).await?;
+    let spec = ClusterSpec::new("undo", GROUP, 3);
+    let spec = spec.with_setting("tombstone_failure_threshold", &deleted::read_over()?.to_string());
+    let cluster = Cluster::start(spec).await?;
     let session: cql::Shared = Arc::new(cql::connect(&cluster.contact_points()).await?);
     create(&session).await?;
     fill(&session).await?;

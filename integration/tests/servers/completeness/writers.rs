@@ -62,7 +62,7 @@ async fn every_row_acknowledged_before_the_cut_is_in_the_version_whatever_the_cl
 
 /// Version after version while rows are written.
 async fn hold_what_was_acknowledged(system: &System, cluster: &Cluster, session: &Shared) -> Result<()> {
-    let (versions, seed) = (number("TIDEMARK_VERSIONS", 6)?, number("TIDEMARK_SEED", 1)?);
+    let (versions, seed) = (number("TIDEMARK_VERSIONS", 3)?, number("TIDEMARK_SEED", 1)?);
     let writers = Writers::start(session).await?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for number in 0..versions {
