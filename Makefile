@@ -108,7 +108,7 @@ soak-differential: ## our merge against Cassandra's on random schemas, 200 from 
 
 soak-generated: ## random schemas there and back, 40 from seed 1 on; SEED=… SCHEMAS=… for others
 	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_SCHEMAS="$(or $(SCHEMAS),40)"
-	CI=1 $(MAKE) servers TESTS=generated
+	CI=1 $(MAKE) servers TESTS=replicas ONLY=generated
 
 soak-numbers: ## what every run has less of: write levels, rows, kills
 	@export TIDEMARK_LEVELS=4 TIDEMARK_DELETED=250000 TIDEMARK_COUNTERS=6000 TIDEMARK_S3_KILLS=2

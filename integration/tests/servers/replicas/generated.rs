@@ -12,21 +12,17 @@ use scylla::{
     statement::{Consistency, prepared::PreparedStatement},
 };
 use tidemark_integration::{
-    cassandra::{Cluster, ClusterSpec},
+    cassandra::Cluster,
     compare::{self, TableImage, alike},
     cql,
     environment::number,
     generate::{Event, History, Schema, Shape, forms, history::SERVER_TTL_SECONDS},
     journal::statement::{self, Statement},
-    paths,
     system::{Restore, System},
 };
 
-/// Loopback networks of this test.
-const SOURCE: u8 = 101;
-const SINGLE: u8 = 102;
-/// The replica that misses writes.
-const LAGGING: usize = 2;
+use super::{LAGGING, Shared};
+
 /// Seeds that have every type and form between them; of the first one, a field holds a map that its client sent out of order.
 const SEEDS: [u64; 5] = [2, 1475, 1771, 1954, 1978];
 
@@ -83,7 +79,7 @@ impl Case {
         ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
         let (id, into) = (version.version.id.as_str(), format!("{keyspace}_copy"));
         let restore =
-            Restore { version: id, to: "other", from: keyspace, into: &into, replication_factor: 1, more: &[] };
+            Restore { version: id, to: "single", from: keyspace, into: &into, replication_factor: 1, more: &[] };
         system.restore(&restore).await?;
         let seen = self.read(session, keyspace).await?;
         seen.expect("restored", &self.read(other, &into).await?)?;
@@ -127,23 +123,14 @@ fn a_few_schemas_have_every_type_and_form() {
     assert!(missing.is_empty(), "none of seeds {SEEDS:?} has {missing:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_readers_see_of_any_table_is_what_comes_back() -> Result<()> {
-    if !paths::cassandra_or_skip("what_readers_see_of_any_table_is_what_comes_back") {
-        return Ok(());
-    }
+/// What readers see of any table is what comes back.
+pub(super) async fn what_readers_see_of_any_table_is_what_comes_back(shared: &mut Shared) -> Result<()> {
     let cases: Vec<Case> = seeds()?.into_iter().map(Case::of).collect();
-    let clusters = (ClusterSpec::new("generated", SOURCE, 3), ClusterSpec::new("other", SINGLE, 1).with_tokens(5));
-    let (mut source, single) = tokio::try_join!(Cluster::start(clusters.0), Cluster::start(clusters.1))?;
-    let session = cql::connect(&source.contact_points()).await?;
-    write_with_a_lagging_replica(&mut source, &session, &cases).await?;
-    let other = cql::connect(&single.contact_points()).await?;
-    let system = System::start(SOURCE).await?;
-    system.add_source("source", &source).await?;
-    system.add_source("other", &single).await?;
+    write_with_a_lagging_replica(&mut shared.source, &shared.session, &cases).await?;
+    let Shared { session, system, other, .. } = shared;
     let (mut sum, mut failures) = (Figures::default(), Vec::new());
     for case in &cases {
-        match case.there_and_back(&system, &session, &other).await {
+        match case.there_and_back(system, session, other).await {
             Ok(figures) => sum = sum.plus(figures),
             Err(error) => failures.push(case.failed(&error)),
         }
