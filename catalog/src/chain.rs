@@ -132,13 +132,16 @@ impl VersionSet {
         Ok(self.end().await?.map(|end| (end.manifest.clone(), end.head())))
     }
 
-    /// Refuses a set whose last number is below the known head; reads no manifest.
+    /// Refuses a set whose last number is below the known head, or that has another manifest in its place; reads that one only.
     ///
     /// # Errors
-    /// [`Error::List`], [`Error::RolledBack`].
+    /// [`Error::List`], [`Error::RolledBack`], [`Error::Read`], [`Error::HeadChanged`].
     pub async fn require_head(&self) -> Result<(), Error> {
         let newest = self.numbers(self.from()).await?.last().copied();
-        self.refuse_rolled_back(newest).await
+        self.refuse_rolled_back(newest).await?;
+        let Some(head) = self.head else { return Ok(()) };
+        let found = Digest::of(&self.bytes(head.number).await?);
+        if found == head.digest { Ok(()) } else { Err(self.head_changed(head, Some(found))) }
     }
 
     /// Reads the whole chain and verifies every number, identity and link; gives the manifests, oldest first.
@@ -222,8 +225,12 @@ impl VersionSet {
         if found == Some(head.digest) {
             return Ok(());
         }
+        Err(self.head_changed(head, found))
+    }
+
+    fn head_changed(&self, head: Head, found: Option<Digest>) -> Error {
         let (source_id, set, found) = (self.source.clone(), self.set.clone(), text(found));
-        Err(Error::HeadChanged { source_id, set, head: head.number, found, known: head.digest.to_string() })
+        Error::HeadChanged { source_id, set, head: head.number, found, known: head.digest.to_string() }
     }
 
     fn from(&self) -> Option<VersionNumber> {

@@ -120,6 +120,16 @@ async fn what_was_taken_out_between_the_known_head_and_the_end_is_named() {
 }
 
 #[tokio::test]
+async fn another_manifest_in_the_place_of_the_known_head_is_seen_without_reading_the_end() {
+    let (store, set) = chain_of(3).await;
+    let known = set.clone().with_head(head_at(&set, 2).await);
+    known.require_head().await.unwrap();
+    let other = fetch::get_unchecked(&store, &set.path(VersionNumber(1))).await.unwrap();
+    store.put(&set.path(VersionNumber(2)), other.into()).await.unwrap();
+    assert!(matches!(known.require_head().await, Err(Error::HeadChanged { .. })));
+}
+
+#[tokio::test]
 async fn lost_numbers_are_taken_by_manifests_without_a_version() {
     let (store, set) = chain_of(5).await;
     for number in [4, 5] {
