@@ -113,6 +113,8 @@ pub(super) async fn take(
     let started = place.env.now();
     let tables = links.make(tables, || present(place, patterns)).await?;
     let finished = place.env.now();
+    // A clock that was set back meanwhile ran ahead before: what came after its new time is not in.
+    let started = started.min(finished);
     let tables = enlisted(place.data_directories, place.tag, tables).await;
     Ok(SnapshotRecord { tag: place.tag.to_owned(), asked, started, finished, tables })
 }
