@@ -10,7 +10,11 @@ use tidemark_cassandra_format::types::CqlType;
 /// In words, where it is not a value of the type.
 pub(super) fn value(cql_type: &CqlType, literal: &str) -> Result<Bytes, String> {
     if let Some(digits) = literal.strip_prefix("0x").or_else(|| literal.strip_prefix("0X")) {
-        return hex::decode(digits).map(Bytes::from).map_err(|_| format!("{literal} is not a blob"));
+        let bytes = hex::decode(digits).map_err(|_| format!("{literal} is not a blob"))?;
+        return match fits(cql_type, &bytes) {
+            true => Ok(bytes.into()),
+            false => Err(format!("{literal} are not the bytes of a value of type {}", name(cql_type))),
+        };
     }
     let wrong = || format!("{literal} is not a value of type {}", name(cql_type));
     let text = unquoted(literal);
@@ -25,12 +29,15 @@ pub(super) fn value(cql_type: &CqlType, literal: &str) -> Result<Bytes, String> 
         CqlType::Float => literal.parse::<f32>().ok().map(|n| n.to_be_bytes().to_vec()),
         CqlType::Double => literal.parse::<f64>().ok().map(|n| n.to_be_bytes().to_vec()),
         CqlType::Boolean => literal.to_ascii_lowercase().parse::<bool>().ok().map(|b| vec![u8::from(b)]),
-        CqlType::Uuid | CqlType::TimeUuid => uuid(literal),
+        CqlType::Uuid | CqlType::TimeUuid => uuid(literal).filter(|bytes| fits(cql_type, bytes)),
         CqlType::Timestamp => timestamp(plain).map(|ms| ms.to_be_bytes().to_vec()),
         CqlType::Date => date(plain).map(|day| day.to_be_bytes().to_vec()),
         CqlType::Inet => plain.parse().ok().map(|address| match address {
             std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
-            std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
+            // As the server has them: one that stands for an IPv4 address is that.
+            std::net::IpAddr::V6(v6) => {
+                v6.to_ipv4_mapped().map_or_else(|| v6.octets().to_vec(), |v4| v4.octets().to_vec())
+            }
         }),
         _ => None,
     };
@@ -38,6 +45,24 @@ pub(super) fn value(cql_type: &CqlType, literal: &str) -> Result<Bytes, String> 
         true => wrong(),
         false => format!("{}; write it as the blob of its bytes, 0x…", wrong()),
     })
+}
+
+/// True where a server would take the bytes for a value of the type; what it would refuse has no place in an order. Values of no
+/// bytes are taken.
+fn fits(cql_type: &CqlType, bytes: &[u8]) -> bool {
+    let widths: &[usize] = match cql_type {
+        CqlType::TinyInt | CqlType::Boolean => &[1],
+        CqlType::SmallInt => &[2],
+        CqlType::Int | CqlType::Float | CqlType::Date => &[4],
+        CqlType::BigInt | CqlType::Double | CqlType::Timestamp | CqlType::Time | CqlType::Counter => &[8],
+        CqlType::Uuid | CqlType::TimeUuid => &[16],
+        CqlType::Inet => &[4, 16],
+        CqlType::Ascii => return bytes.is_ascii(),
+        CqlType::Text => return std::str::from_utf8(bytes).is_ok(),
+        _ => return true,
+    };
+    let versioned = *cql_type != CqlType::TimeUuid || bytes.get(6).is_none_or(|byte| byte >> 4 == 1);
+    bytes.is_empty() || widths.contains(&bytes.len()) && versioned
 }
 
 /// The text of a `'…'` or `$$…$$` literal.
@@ -146,6 +171,9 @@ mod tests {
         assert_eq!(hex_of(CqlType::Date, "'1970-01-01'"), "80000000");
         assert_eq!(hex_of(CqlType::Date, "'1969-12-31'"), "7fffffff");
         assert_eq!(hex_of(CqlType::Inet, "'127.0.0.1'"), "7f000001");
+        assert_eq!(hex_of(CqlType::Inet, "'::ffff:127.0.0.1'"), "7f000001");
+        assert_eq!(hex_of(CqlType::Int, "0x00000010"), "00000010");
+        assert_eq!(hex_of(CqlType::Int, "0x"), "", "a value of no bytes");
         let uuid = "123e4567-e89b-12d3-a456-426614174000";
         assert_eq!(hex_of(CqlType::Uuid, uuid), uuid.replace('-', ""));
         assert_eq!(hex_of(CqlType::Decimal, "0x0000000105"), "0000000105");
@@ -159,6 +187,13 @@ mod tests {
             (CqlType::Text, "five"),
             (CqlType::Uuid, "123e4567"),
             (CqlType::Blob, "0x1"),
+            (CqlType::Int, "0x10"),
+            (CqlType::Int, "0x0000000010"),
+            (CqlType::Boolean, "0x0001"),
+            (CqlType::Inet, "0x7f0000"),
+            (CqlType::Text, "0xff"),
+            (CqlType::TimeUuid, "00000000-0000-0000-0000-000000000000"),
+            (CqlType::TimeUuid, "0x00000000000040000000000000000000"),
             (CqlType::Timestamp, "'yesterday'"),
             (CqlType::Timestamp, "'1970-01-02T00:00:01[Europe/Berlin]'"),
             (CqlType::Timestamp, "'1970-01-02 00:00:00.0001'"),
