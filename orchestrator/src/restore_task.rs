@@ -51,8 +51,6 @@ const PLAN_PART: &str = "plan";
 pub(crate) struct Prepared {
     driver: Driver,
     job: RestoreJob,
-    /// The set that the version is of.
-    set: String,
     /// Name of the store that holds the version.
     store: String,
     /// Objects that the version does not hold although it lists them.
@@ -104,7 +102,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
         scratch: None,
         env: with.env.clone(),
     };
-    Ok(Prepared { driver, job, set: manifest.set.to_string(), store: store.record.name, left_out })
+    Ok(Prepared { driver, job, store: store.record.name, left_out })
 }
 
 fn options(restore: &Restore) -> RestoreOptions {

@@ -7,7 +7,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use tidemark_catalog::ids::TaskId;
+use tidemark_catalog::{
+    ids::{ObjectName, TaskId},
+    pattern::Patterns,
+};
 use tidemark_listener_core::{
     check::Line,
     driver::{Action, RestorePlan},
@@ -111,7 +114,7 @@ async fn submit(
     context: &TaskContext,
 ) -> Result<TaskId, Failure> {
     let name = format!("safety-{}", context.task.id);
-    let (write_level, repaired) = declared(with, prepared, restore).await?;
+    let (write_level, repaired) = declared(&with.registrations.list(POLICIES).await?, &restore.to, &objects);
     let policy = Policy {
         name: name.clone(),
         source: restore.to.clone(),
@@ -130,13 +133,24 @@ async fn submit(
     Ok(with.tasks.submit(submit, &name).await?.id)
 }
 
-/// What is declared about the application's writes to the destination: by the policy that the version is of, or else by the
-/// first policy of the source.
-async fn declared(with: &Executors, prepared: &Prepared, restore: &Restore) -> Result<(String, bool), Failure> {
-    let policies: Vec<Policy> = with.registrations.list(POLICIES).await?;
-    let mut own = policies.iter().filter(|policy| policy.source == restore.to);
-    let found = own.clone().find(|policy| policy.name == prepared.set).or_else(|| own.next());
-    Ok(found.map_or_else(|| ("quorum".to_owned(), false), |policy| (policy.write_level.clone(), policy.repaired)))
+/// What is declared about the application's writes to these objects of a source: what all policies that name them say. Where one
+/// is named by none, or they do not agree, nobody's word is taken for the others'.
+fn declared(policies: &[Policy], source: &str, objects: &[String]) -> (String, bool) {
+    const UNSAID: &str = "quorum";
+    let own: Vec<&Policy> = policies.iter().filter(|policy| policy.source == source).collect();
+    let naming = |object: &String| own.iter().copied().filter(|policy| names(policy, object)).collect::<Vec<_>>();
+    let by_object: Vec<_> = objects.iter().map(naming).collect();
+    let named: Vec<&Policy> = by_object.iter().flatten().copied().collect();
+    let level = named.first().map_or(UNSAID, |policy| policy.write_level.as_str());
+    let agreed = named.iter().all(|policy| policy.write_level == level);
+    let repaired = agreed && by_object.iter().all(|naming| !naming.is_empty() && naming.iter().all(|p| p.repaired));
+    let any = named.iter().find(|policy| policy.write_level == "any");
+    (any.map_or(level, |policy| &policy.write_level).to_owned(), repaired)
+}
+
+fn names(policy: &Policy, object: &str) -> bool {
+    let Ok(object) = object.parse::<ObjectName>() else { return false };
+    Patterns::parse(&policy.objects).is_ok_and(|patterns| patterns.matches(object.parts()))
 }
 
 /// Waits for the task; where a person ended ours, it is ended too.
@@ -181,5 +195,39 @@ fn judge(status: &Status, restore: &Restore) -> Result<String, Failure> {
             let words = format!("safety version {version} is {quality}: it may not hold all that would be overwritten");
             Err(Failure::permanent("TM-REST-0015", words).with_hint(HINT))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(name: &str, objects: &str, write_level: &str, repaired: bool) -> Policy {
+        let [name, objects, write_level] = [name, objects, write_level].map(str::to_owned);
+        Policy { name, source: "prod".to_owned(), objects: vec![objects], store: "s".to_owned(), write_level, repaired }
+    }
+
+    fn said(policies: &[Policy], objects: &[&str]) -> (String, bool) {
+        let objects: Vec<_> = objects.iter().map(|object| (*object).to_owned()).collect();
+        declared(policies, "prod", &objects)
+    }
+
+    #[test]
+    fn only_policies_that_name_all_targets_and_agree_are_believed() {
+        let analytics = policy("analytics", "stats/*", "all", true);
+        let shop = policy("shop", "shop/*", "quorum", true);
+        let doubt = policy("doubt", "shop/orders", "quorum", false);
+        let one = policy("one", "shop/orders", "one", true);
+        let hints = policy("hints", "shop/orders", "any", true);
+        let all = [analytics.clone(), shop.clone()];
+        assert_eq!(said(&all, &["shop/orders"]), ("quorum".to_owned(), true));
+        assert_eq!(said(&all, &["stats/day"]), ("all".to_owned(), true));
+        assert!(!said(&all, &["other/orders"]).1, "no policy names it");
+        assert!(!said(&all, &["shop/orders", "other/orders"]).1, "none names the other");
+        assert!(!said(&[shop.clone(), doubt], &["shop/orders"]).1);
+        assert!(!said(&[shop.clone(), one], &["shop/orders"]).1);
+        assert_eq!(said(&[shop, hints], &["shop/orders"]), ("any".to_owned(), false));
+        let elsewhere = Policy { source: "test".to_owned(), ..analytics };
+        assert!(!said(&[elsewhere], &["stats/day"]).1);
     }
 }
