@@ -18,6 +18,7 @@
 
 mod capture;
 mod consolidate;
+mod kept;
 mod outcome;
 mod own;
 mod previous;

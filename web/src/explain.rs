@@ -85,6 +85,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-PROT-0005",
     "TM-PROT-0006",
     "TM-PROT-0007",
+    "TM-PROT-0008",
     "TM-REST-0001",
     "TM-REST-0002",
     "TM-REST-0003",

@@ -38,7 +38,7 @@ impl Job<'_> {
     async fn line(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
         let part = format!("object/{object}");
         if let Some(line) = self.context.checkpoints.load::<ObjectLine>(&part).await?
-            && self.stands(&line).await?
+            && self.lacks(&line).boxed().await?.is_none()
         {
             return Ok(line);
         }
@@ -49,12 +49,6 @@ impl Job<'_> {
         self.context.checkpoints.save(&part, &line).await?;
         pause::point("mid-consolidation");
         Ok(line)
-    }
-
-    /// Whether the entry of an earlier run's line can be read: the store may have been put back to before it since.
-    async fn stands(&self, line: &ObjectLine) -> Result<bool, Failure> {
-        let Some(entry) = &line.entry else { return Ok(true) };
-        Ok(self.previous_entry(entry).await?.is_some())
     }
 
     /// The line of an object; one that is damaged for good is missing, with the reason.

@@ -44,6 +44,7 @@ impl Job<'_> {
     /// Commits the version, or finds that an earlier run of this task did. Of a capture of an earlier run, none that a newer
     /// version has overtaken.
     pub(super) async fn seal(&self, lines: Vec<ObjectLine>, resumed: bool) -> Result<Sealed, Failure> {
+        self.require_kept(&lines).await?;
         let draft = ManifestDraft { in_order: resumed, ..self.draft(lines).await? };
         let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
         let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };

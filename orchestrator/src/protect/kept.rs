@@ -1,0 +1,77 @@
+//! Whether what a line names is still in the store: between its consolidation and the commit somebody may have put back an
+//! older copy, or a replica that lags may have taken the store's place.
+
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use tidemark_catalog::{
+    content::RangePage,
+    document, door,
+    entry::{Entry, ObjectLine},
+    stored::StoredRef,
+};
+use tidemark_gateway::retry;
+
+use super::Job;
+use crate::{
+    executors::read_document,
+    failure::{Failure, catalog::store},
+};
+
+/// Objects that are asked for at the same time.
+const LOOKS_AT_A_TIME: usize = 16;
+
+impl Job<'_> {
+    /// Refuses to commit lines that name what is not there.
+    ///
+    /// # Errors
+    /// `TM-PROT-0008`, retryable: the next run makes such a line anew.
+    pub(super) async fn require_kept(&self, lines: &[ObjectLine]) -> Result<(), Failure> {
+        for line in lines {
+            if let Some(lacks) = self.lacks(line).boxed().await? {
+                return Err(Failure::retryable("TM-PROT-0008", format!("{}: {lacks}", line.object)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a line names and the store does not hold as it was written; `None` where all is there. Documents are read; of
+    /// segments their presence and size are asked for.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub(super) async fn lacks(&self, line: &ObjectLine) -> Result<Option<String>, Failure> {
+        let Some(entry) = &line.entry else { return Ok(None) };
+        let entry: Entry = match lacking(read_document(&self.store.objects, entry).await)? {
+            Ok(entry) => entry,
+            Err(lacks) => return Ok(Some(lacks)),
+        };
+        let Some(records) = entry.content.records() else { return Ok(None) };
+        let mut segments = Vec::new();
+        for page in &records.baseline {
+            match lacking(read_document::<RangePage>(&self.store.objects, page).await)? {
+                Ok(page) => segments.extend(page.ranges.into_iter().map(|range| range.stored)),
+                Err(lacks) => return Ok(Some(lacks)),
+            }
+        }
+        let looks: Vec<_> = segments.iter().map(|segment| self.absent(segment).boxed()).collect();
+        let found: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_A_TIME).try_collect().await?;
+        Ok(found.into_iter().flatten().next())
+    }
+
+    async fn absent(&self, segment: &StoredRef) -> Result<Option<String>, Failure> {
+        match door::head(&self.store.objects, segment).await {
+            Ok(seen) if seen.size == segment.size => Ok(None),
+            Ok(seen) => Ok(Some(format!("{} has {} bytes of {}", segment.key, seen.size, segment.size))),
+            Err(object_store::Error::NotFound { .. }) => Ok(Some(format!("{} is not in the store", segment.key))),
+            Err(error) => Err(store("TM-CAT-0003", &error, retry::is_transient(&error))),
+        }
+    }
+}
+
+/// A document, or why it is not there as it was written.
+fn lacking<T>(read: Result<T, document::Error>) -> Result<Result<T, String>, Failure> {
+    match read {
+        Ok(document) => Ok(Ok(document)),
+        Err(error) if error.is_retryable() => Err(error.into()),
+        Err(error) => Ok(Err(tidemark_gateway::causes::chain(&error))),
+    }
+}
