@@ -1,7 +1,7 @@
 //! What the orchestrator asks of a listener, as JSON inside the control protocol.
 //!
 //! A listener reads it leniently: fields that it does not know are passed over. What must not be passed over is named in
-//! `needs` ([`needs`](crate::needs)), and work whose kind or mode the listener does not know is refused.
+//! `needs` ([`crate::needs`]), and work whose kind or mode the listener does not know is refused.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

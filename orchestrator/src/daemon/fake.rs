@@ -76,11 +76,11 @@ pub(super) struct World {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Lie {
     /// One that is staged for another task.
-    OtherTask,
+    Task,
     /// One in the folder of `n1`.
-    OtherFolder,
+    Folder,
     /// Its own, which says another partition.
-    OtherPartition,
+    Partition,
 }
 
 /// Hangs once, at one place.
@@ -181,9 +181,9 @@ impl Listener for Node {
         );
         let name = format!("{}-{step}.json", assignment.token);
         let (lie, other) = (self.lies.get(node).copied(), "0123456789abcdef0123456789abcdef".parse().unwrap());
-        let task = if lie == Some(Lie::OtherTask) { &other } else { &assignment.task };
-        let folder = if lie == Some(Lie::OtherFolder) { "n1" } else { node };
-        let partition = if lie == Some(Lie::OtherPartition) { "n9" } else { node };
+        let task = if lie == Some(Lie::Task) { &other } else { &assignment.task };
+        let folder = if lie == Some(Lie::Folder) { "n1" } else { node };
+        let partition = if lie == Some(Lie::Partition) { "n9" } else { node };
         let path = layout::staged(&assignment.source, task, folder).join(format!("{node}-{name}").as_str());
         let slice = document::write(&store.unwrap(), &path, &slice(assignment, partition)).await;
         self.snapshots.lock().unwrap().remove(&own);

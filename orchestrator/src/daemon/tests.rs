@@ -214,11 +214,11 @@ async fn lied(node: &str, lie: fake::Lie) -> (String, String) {
 
 #[tokio::test]
 async fn what_a_listener_hands_in_must_be_its_own() {
-    let (state, said) = lied("n2", fake::Lie::OtherTask).await;
+    let (state, said) = lied("n2", fake::Lie::Task).await;
     assert!(state == "warnings" && said.contains("TM-PROT-0006") && said.contains("n2"), "{state}: {said}");
-    let (state, said) = lied("n2", fake::Lie::OtherFolder).await;
+    let (state, said) = lied("n2", fake::Lie::Folder).await;
     assert!(state == "failed" && said.contains("TM-PROT-0006") && said.contains("n1, n2"), "{state}: {said}");
-    let (state, said) = lied("n2", fake::Lie::OtherPartition).await;
+    let (state, said) = lied("n2", fake::Lie::Partition).await;
     assert!(state == "failed" && said.contains("TM-PROT-0002") && said.contains("partition n9"), "{state}: {said}");
 }
 

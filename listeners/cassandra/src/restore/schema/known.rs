@@ -61,7 +61,7 @@ impl fmt::Display for Built {
     }
 }
 
-/// The index or view that a statement of [`statements`] makes; `None` for other statements. Such statements run after the
+/// The index or view that a statement of [`statements`](super::statements::statements) makes; `None` for other statements. Such statements run after the
 /// load.
 pub fn built(statement: &str) -> Option<Built> {
     let tokens = cql::tokenize(statement).ok()?;
