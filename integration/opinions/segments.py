@@ -24,7 +24,7 @@ class Table:
     def __init__(self, entry):
         keyspace = entry["schema"]["keyspace"]
         udts = {udt["name"]: (udt["field_names"], udt["field_types"]) for udt in keyspace["types"]}
-        ids = {column["name"]: column["id"] for column in entry["columns"]}
+        ids = {column["name"]: column["id"] for column in entry["content"]["columns"]}
         self.columns = {"partition_key": [], "clustering": [], "static": [], "regular": []}
         (table,) = keyspace["tables"]
         for column in sorted(table["columns"], key=lambda column: column["position"]):

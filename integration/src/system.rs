@@ -147,17 +147,18 @@ impl System {
         self.cli.json(&["version", "show", id]).await
     }
 
-    /// The manifest of a version in the store, a local directory.
+    /// What the manifest of a version holds, in the store, a local directory.
     ///
     /// # Errors
     /// Where it cannot be read.
     pub fn manifest(&self, version: &str) -> Result<Value> {
         let [source, set, number] = version.split('.').collect::<Vec<_>>()[..] else { bail!("version {version}") };
         let number: u64 = number.parse()?;
-        self.document(&format!("sources/{source}/sets/{set}/versions/{number:020}"))
+        let mut manifest = self.document(&format!("sources/{source}/sets/{set}/versions/{number:020}"))?;
+        Ok(manifest["holds"].take())
     }
 
-    /// A document of the store, a local directory, by its key.
+    /// The body of a document of the store, a local directory, by its key.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -167,7 +168,8 @@ impl System {
         // Large documents are zstd frames, which no JSON starts as.
         let frame = bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
         let json = if frame { zstd::decode_all(&bytes[..])? } else { bytes };
-        serde_json::from_slice(&json).with_context(|| key.to_owned())
+        let mut document: Value = serde_json::from_slice(&json).with_context(|| key.to_owned())?;
+        Ok(document["body"].take())
     }
 
     /// All versions, oldest first.

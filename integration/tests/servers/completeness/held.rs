@@ -26,7 +26,7 @@ impl Held {
     pub(super) fn read(system: &System, version: &str, object: &str) -> Result<Self> {
         let entry = entry(system, version, object)?;
         let mut keys = BTreeSet::new();
-        for page in list(&entry["baseline"])? {
+        for page in list(&entry["content"]["baseline"])? {
             for range in list(&system.document(key(page)?)?["ranges"])? {
                 read_keys(system, key(&range["stored"])?, &mut keys)?;
             }

@@ -48,9 +48,9 @@ fn cases(system: &System) -> Result<Vec<Case>> {
     let manifest = "sources/hurt/sets/kept/versions/00000000000000000001".to_owned();
     let text = fs::read_to_string(system.store_dir().join(&manifest))?;
     let nonce = text.find("\"nonce\":\"").context("nonce of the manifest")? as u64 + 9;
-    let page = key(system, &manifest, &["pages", "0", "key"])?;
+    let page = key(system, &manifest, &["holds", "pages", "0", "key"])?;
     let entry = key(system, &page, &["lines", "0", "entry", "key"])?;
-    let ranges = key(system, &entry, &["baseline", "0", "key"])?;
+    let ranges = key(system, &entry, &["content", "baseline", "0", "key"])?;
     let segment = key(system, &ranges, &["ranges", "0", "stored", "key"])?;
     let flip = |key: &String, offset| Harm::new(key, Act::Flip { offset, mask: 0x01 });
     let middle =
@@ -74,10 +74,10 @@ fn cases(system: &System) -> Result<Vec<Case>> {
     Ok(harms.chain([Case { harm: flip(&manifest, nonce), harmless: true }]).collect())
 }
 
-/// The text at a path in a stored document.
+/// The text at a path in the body of a stored document.
 fn key(system: &System, document: &str, path: &[&str]) -> Result<String> {
     let value: Value = serde_json::from_slice(&fs::read(system.store_dir().join(document))?)?;
-    let found = value.pointer(&format!("/{}", path.join("/"))).and_then(Value::as_str);
+    let found = value.pointer(&format!("/body/{}", path.join("/"))).and_then(Value::as_str);
     found.map(str::to_owned).with_context(|| format!("{path:?} in {document}"))
 }
 

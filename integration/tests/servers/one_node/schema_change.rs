@@ -137,7 +137,7 @@ fn expect_ids(ids: &[&Ids]) -> Result<()> {
 pub(super) fn column_ids(system: &System, version: &str) -> Result<Ids> {
     let page = system.document(text(&system.manifest(version)?["pages"][0]["key"])?)?;
     let entry = system.document(text(&page["lines"][0]["entry"]["key"])?)?;
-    let columns = entry["columns"].as_array().context("no columns")?;
+    let columns = entry["content"]["columns"].as_array().context("no columns")?;
     columns.iter().map(|c| Ok((text(&c["name"])?.to_owned(), c["id"].as_u64().context("no id")?))).collect()
 }
 
