@@ -112,7 +112,7 @@ pub fn table_directory(data: &Path, keyspace: &str, table: &str) -> Result<PathB
     Ok(found.remove(0))
 }
 
-/// Names and sizes of the files in a directory, sorted; directories are left out.
+/// Names and sizes of the files in a directory, sorted; directories are left out, and what goes meanwhile.
 ///
 /// # Errors
 /// Where it cannot be read.
@@ -120,7 +120,10 @@ pub fn files_in(directory: &Path) -> Result<Vec<(String, u64)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let entry = entry?;
-        let metadata = entry.metadata()?;
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
         if metadata.is_file() {
             files.push((entry.file_name().to_string_lossy().into_owned(), metadata.len()));
         }

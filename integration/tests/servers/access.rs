@@ -1,7 +1,11 @@
 //! A cluster that asks for passwords, and what CQL cannot make again: roles with few rights protect and restore, a wrong password
 //! is named without being told, views are left out, a column of a Java type is captured and refused by a restore.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+};
 
 use anyhow::{Context, Result, ensure};
 use scylla::client::session::Session;
@@ -115,7 +119,7 @@ async fn who_is_not_let_in_is_told(system: &System, source: &str) -> Result<()> 
     let outcome = system.cli.outcome(&[&own[..], &["--write-level", "one"]].concat()).await?;
     let error = &outcome.answer["error"];
     ensure!(outcome.code == 1 && is_about_credentials(&error["detail"]), "protect of {source}: {outcome:?}");
-    ensure!(mentions(&error["hint"], "source test"), "no hint: {outcome:?}");
+    ensure!(mentions(&error["hint"], "credentials"), "no hint: {outcome:?}");
     Ok(())
 }
 
@@ -191,8 +195,11 @@ fn no_secret_is_told(system: &System) -> Result<()> {
 fn file_with(dir: &Path, secret: &[u8]) -> Result<Option<std::path::PathBuf>> {
     for file in fs::read_dir(dir)? {
         let path = file?.path();
-        let found =
-            if path.is_dir() { file_with(&path, secret)? } else { contains(&fs::read(&path)?, secret).then_some(path) };
+        let found = match fs::symlink_metadata(&path)?.file_type() {
+            kind if kind.is_dir() => file_with(&path, secret)?,
+            kind if kind.is_socket() => None,
+            _ => contains(&fs::read(&path)?, secret).then_some(path),
+        };
         if found.is_some() {
             return Ok(found);
         }
