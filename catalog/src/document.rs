@@ -152,6 +152,11 @@ impl Error {
         matches!(self, Self::Write { source: upload::Error::Taken { .. }, .. })
     }
 
+    /// True where the store failed and so says nothing about the document: a refused credential, an outage.
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.is_of_the_store())
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! One object after another, each finished one checkpointed.
+//! Objects are consolidated, a few at a time, each finished one checkpointed; and the work root that keeps what is written.
 
 use std::sync::Arc;
 
@@ -37,16 +37,21 @@ impl Job<'_> {
 
     async fn line(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
         let part = format!("object/{object}");
-        if let Some(line) = self.context.checkpoints.load::<ObjectLine>(&part).await?
-            && self.lacks(&line).boxed().await?.is_none()
+        let before = self.context.checkpoints.load::<ObjectLine>(&part).await?;
+        if let Some(line) = &before
+            && self.lacks(line).boxed().await?.is_none()
         {
-            return Ok(line);
+            return Ok(line.clone());
         }
         if self.context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
         let line = self.consolidate(object, inputs).await?;
-        self.context.checkpoints.save(&part, &line).await?;
+        match before {
+            None => self.context.checkpoints.save(&part, &line).await?,
+            // What has to be made once more is no progress, or a store that loses it would be written to for ever.
+            Some(_) => self.context.checkpoints.note(&part, &line).await?,
+        }
         pause::point("mid-consolidation");
         Ok(line)
     }
@@ -99,7 +104,7 @@ impl Job<'_> {
         let (node, written) = (self.with.node.clone(), self.with.env.now());
         let root = WorkRoot { task: task.clone(), tokens, pins: Vec::new(), node, written };
         let stored = work::write(store, &self.names, &self.set, &root).await.map_err(root_failed)?;
-        Ok(self.context.checkpoints.save(ROOT, &stored).await?)
+        Ok(self.context.checkpoints.note(ROOT, &stored).await?)
     }
 }
 

@@ -6,6 +6,7 @@ use tidemark_catalog::{
     content::RangePage,
     document, door,
     entry::{Entry, ObjectLine},
+    identities::IdentityPage,
     stored::StoredRef,
 };
 use tidemark_gateway::retry;
@@ -33,8 +34,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// What a line names and the store does not hold as it was written; `None` where all is there. Documents are read; of
-    /// segments their presence and size are asked for.
+    /// What of a line the store no longer holds as it was written; `None` where it holds all. The entry and its pages are read;
+    /// segments are asked for by presence and size.
     ///
     /// # Errors
     /// Where the store does not answer.
@@ -44,8 +45,17 @@ impl Job<'_> {
             Ok(entry) => entry,
             Err(lacks) => return Ok(Some(lacks)),
         };
-        let Some(records) = entry.content.records() else { return Ok(None) };
-        let mut segments = Vec::new();
+        let Some(records) = entry.content.records() else {
+            return Ok(Some("its entry holds blocks, which nothing here writes".to_owned()));
+        };
+        let on_top = records.increments.iter().flat_map(|increment| &increment.segments);
+        let on_top = on_top.chain(records.retractions.iter().flat_map(|retraction| &retraction.segments));
+        let mut segments: Vec<_> = on_top.map(|segment| segment.stored.clone()).collect();
+        for page in &records.merged {
+            if let Err(lacks) = lacking(read_document::<IdentityPage>(&self.store.objects, &page.stored).await)? {
+                return Ok(Some(lacks));
+            }
+        }
         for page in &records.baseline {
             match lacking(read_document::<RangePage>(&self.store.objects, page).await)? {
                 Ok(page) => segments.extend(page.ranges.into_iter().map(|range| range.stored)),
@@ -71,7 +81,7 @@ impl Job<'_> {
 fn lacking<T>(read: Result<T, document::Error>) -> Result<Result<T, String>, Failure> {
     match read {
         Ok(document) => Ok(Ok(document)),
-        Err(error) if error.is_retryable() => Err(error.into()),
+        Err(error) if error.is_retryable() || error.is_of_the_store() => Err(error.into()),
         Err(error) => Ok(Err(tidemark_gateway::causes::chain(&error))),
     }
 }

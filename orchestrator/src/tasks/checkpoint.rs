@@ -50,11 +50,27 @@ impl Checkpoints {
         queue::decode(&whole).map(Some)
     }
 
-    /// Saves a part, replacing what it was; durable when it returns.
+    /// Saves a part, replacing what it was; durable when it returns. A part that is another than before is progress: attempts are
+    /// counted anew.
     ///
     /// # Errors
     /// [`Error::ClaimLost`] where another run has the task; [`Error::CheckpointSize`] above 1 MiB; [`Error::Coordinator`].
     pub async fn save(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
+        let same = self.write(part, value).await?;
+        self.progressed.fetch_or(!same, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// As [`save`](Self::save), of what every run writes anew: it is no progress.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn note(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
+        self.write(part, value).await.map(drop)
+    }
+
+    /// True where the part was the same before.
+    async fn write(&self, part: &str, value: &impl Serialize) -> Result<bool, Error> {
         let bytes = queue::encode(value);
         if bytes.len() > PART_BYTES {
             let (task, part) = (self.claim.id().to_string(), part.to_owned());
@@ -67,8 +83,7 @@ impl Checkpoints {
             bytes.chunks(CHUNK_BYTES).enumerate().map(|(index, chunk)| Op::put(name(index), chunk)).collect();
         ops.extend(old.into_iter().skip(ops.len()).map(|kv| Op::Delete(kv.key)));
         self.claim.write(ops, "save a checkpoint").await?;
-        self.progressed.fetch_or(!same, Ordering::SeqCst);
-        Ok(())
+        Ok(same)
     }
 
     async fn chunks(&self, part: &str) -> Result<Vec<Kv>, Error> {

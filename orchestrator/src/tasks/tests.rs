@@ -165,6 +165,7 @@ async fn waits_in_vain(new: u32) -> (u32, Status, Bench) {
     let execute = Does(move |context: TaskContext| {
         let run = counter.fetch_add(1, Ordering::SeqCst);
         async move {
+            context.checkpoints.note("root", &run).await.unwrap();
             context.checkpoints.save("part", &run.min(new)).await?;
             Err(away())
         }
