@@ -44,6 +44,8 @@ pub struct ListenerConfig {
     pub attach_timeout: Duration,
     /// Longest silence of a listener that works: it is heard of every half second, however long its work takes.
     pub silence_timeout: Duration,
+    /// Longest work that goes on, as the listener says, and does not get anywhere: twice what it may wait for its node.
+    pub stall_timeout: Duration,
     /// Longest preflight check.
     pub check_timeout: Duration,
     /// From the wish to cancel a capture to its answer: it gives back what it holds at the source.
@@ -57,11 +59,12 @@ pub struct ListenerConfig {
 }
 
 impl Default for ListenerConfig {
-    /// 20 s to attach, 1 min of silence, 60 s to check, 20 s to cancel, 5 s to stop, 4 failures, first wait 1 s.
+    /// 20 s to attach, 1 min of silence, 30 min in one place, 60 s to check, 20 s to cancel, 5 s to stop, 4 failures, first wait 1 s.
     fn default() -> Self {
         Self {
             attach_timeout: Duration::from_secs(20),
             silence_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30 * 60),
             check_timeout: Duration::from_secs(60),
             cancel_timeout: Duration::from_secs(20),
             stop_timeout: Duration::from_secs(5),

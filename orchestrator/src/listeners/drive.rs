@@ -94,8 +94,21 @@ async fn capture_once(
         Ok(sent) => sent,
         Err(failure) => return Try::Failed(failure),
     };
+    // A heartbeat says that the listener lives, not that its work gets anywhere.
+    let (mut place, mut stall) = (None, Box::pin(tokio::time::sleep(config.stall_timeout)));
     loop {
-        match next(config, key, &session, &mut replies).await {
+        let reply = tokio::select! {
+            biased;
+            reply = next(config, key, &session, &mut replies) => reply,
+            () = &mut stall => return Try::Failed(stalled(key, config.stall_timeout)),
+        };
+        if let Ok(Reply::Progress { phase, done, .. }) = &reply {
+            let at = Some((phase.clone(), *done));
+            if place != at {
+                (place, stall) = (at, Box::pin(tokio::time::sleep(config.stall_timeout)));
+            }
+        }
+        match reply {
             Ok(Reply::Progress { phase, done, total }) => {
                 progress(Progress { phase, done, total, unit: "bytes".to_owned() });
             }
@@ -190,6 +203,12 @@ fn silent(key: &Key, bound: Duration) -> Failure {
     Failure::retryable("TM-LIST-0005", format!("listener {} said nothing for {} s", key.listener, bound.as_secs()))
 }
 
+/// Longer than any call of the node's own tools.
+fn stalled(key: &Key, bound: Duration) -> Failure {
+    let words = format!("work of listener {} did not get anywhere for {} s", key.listener, bound.as_secs());
+    Failure::retryable("TM-LIST-0005", words).with_hint("see to the disks of its host, and to its way to the store")
+}
+
 #[cfg(test)]
 mod tests {
     use tidemark_gateway::{Env, Stored};
@@ -204,11 +223,15 @@ mod tests {
 
     /// Longer than the silence that is borne: what comes of a capture that lasts so long, with or without heartbeats.
     async fn captured(beats: bool) -> Result<StoredRef, Failure> {
+        captured_within(beats, ListenerConfig::default().stall_timeout).await
+    }
+
+    async fn captured_within(beats: bool, stall_timeout: Duration) -> Result<StoredRef, Failure> {
         let registry = Arc::new(Registry::default());
         let key = Key { source: "src".to_owned(), listener: "n1".to_owned() };
         let (_expected, mut sent) = attached(&registry, &key);
         let silence_timeout = Duration::from_millis(100);
-        let config = ListenerConfig { silence_timeout, max_failures: 1, ..ListenerConfig::default() };
+        let config = ListenerConfig { silence_timeout, stall_timeout, max_failures: 1, ..ListenerConfig::default() };
         let listener = async {
             sent.recv().await;
             let mut ticks = tokio::time::interval(silence_timeout / 5);
@@ -256,5 +279,12 @@ mod tests {
     async fn silence_is_judged_by_heartbeats() {
         assert_eq!(captured(true).await.unwrap().key, "k");
         assert_eq!(captured(false).await.unwrap_err().code, "TM-LIST-0005");
+    }
+
+    #[tokio::test]
+    async fn work_that_lives_and_gets_nowhere_is_not_waited_for_without_end() {
+        let failure = captured_within(true, Duration::from_millis(150)).await.unwrap_err();
+        assert!(failure.code == "TM-LIST-0005" && failure.message.contains("did not get anywhere"), "{failure}");
+        captured_within(true, Duration::from_secs(60)).await.unwrap();
     }
 }
