@@ -6,7 +6,8 @@
 //! 2. Each object is consolidated (`consolidate`); its line is checkpointed.
 //! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
 //!
-//! Before anything else a work root in the store names the token that all of it is written under, and those of the runs before.
+//! After the store is proven and before anything is written under it, a work root names this run's token and those of earlier
+//! runs.
 //!
 //! Before it captures and before it commits the store must be the one that was registered and hold all that is known to have
 //! been committed to it ([`crate::stores`]).
@@ -156,7 +157,7 @@ impl<'a> Job<'a> {
         Ok(gone)
     }
 
-    /// What all that this task's listeners stage lies below.
+    /// The folder below which all lies that this task's listeners stage.
     fn folder(&self) -> own::Folder<'_> {
         own::Folder { source: &self.source_id, task: &self.context.task.id }
     }
@@ -169,6 +170,12 @@ impl<'a> Job<'a> {
             if !own || self.folder().partition(&reference.key) != Some(slice.partition.as_str()) {
                 let SliceManifest { source, task, partition, .. } = slice;
                 let words = format!("{} says source {source}, task {task}, partition {partition}", reference.key);
+                return Err(Failure::permanent("TM-PROT-0002", words));
+            }
+            let files = slice.objects.iter().flat_map(|object| &object.files).map(|file| &file.stored);
+            let stray = |named: &&StoredRef| self.folder().partition(&named.key) != Some(slice.partition.as_str());
+            if let Some(stray) = files.chain([&slice.info]).find(stray) {
+                let words = format!("{} names {}, which is not in its folder", reference.key, stray.key);
                 return Err(Failure::permanent("TM-PROT-0002", words));
             }
             slices.push(slice);

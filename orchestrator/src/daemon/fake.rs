@@ -203,7 +203,10 @@ fn slice(assignment: &Assignment<Capture>, node: &str) -> SliceManifest {
         started: at,
         finished: at,
         objects: objects().into_iter().map(object).collect(),
-        info: StoredRef::new(&object_store::path::Path::from("none"), tidemark_gateway::Stored::of(b"")),
+        info: StoredRef::new(
+            &layout::staged(&assignment.source, &assignment.task, node).join("info.json"),
+            tidemark_gateway::Stored::of(b""),
+        ),
     }
 }
 
