@@ -234,6 +234,8 @@ fn staged(parcel: Parcel, stored: Stored, read: FileSum) -> Result<StagedFile, E
         return Err(Error::FileSize { path, expected: size, found: read.size });
     }
     let digest = read.digest.unwrap_or(stored.digest);
+    // Components are read whole and data has checksums of its own: a tree for each MiB would only make the slice large.
+    let stored = Stored { tree: None, ..stored };
     Ok(StagedFile { name, stored: StoredRef::new(&parcel.path, stored), encoding: parcel.encoding, size, digest })
 }
 
