@@ -11,18 +11,21 @@ use crate::staged::OpenedSsTable;
 const HEADER: i32 = 3;
 
 /// The identity of an SSTable of a host's table: its name, size of Data, and BLAKE3 of Digest, of CompressionInfo or CRC, and of
-/// the HEADER part of Statistics; what it has not is null. Its id is the BLAKE3 of all of that, host and table id included.
+/// the HEADER part of Statistics; what it has not is null. Its id is the BLAKE3 of all of that in this order, behind host and table
+/// id, as a JSON array without blanks.
 pub(super) fn of(host: &str, table_id: &str, table: &OpenedSsTable, data_bytes: u64) -> Identity {
     let digest = |component: &str| table.components.get(component).map(|bytes| Digest::of(bytes));
     let header = table.components.get("Statistics.db").and_then(header).map(|header| Digest::of(&header));
+    let (digest, chunks) = (digest("Digest.crc32"), digest("CompressionInfo.db").or_else(|| digest("CRC.db")));
+    let id = json!([host, table_id, table.name, data_bytes, digest, chunks, header]);
+    let id = Digest::of(id.to_string().as_bytes());
     let own = json!({
         "sstable": table.name,
         "data_bytes": data_bytes,
-        "digest": digest("Digest.crc32"),
-        "chunks": digest("CompressionInfo.db").or_else(|| digest("CRC.db")),
+        "digest": digest,
+        "chunks": chunks,
         "header": header,
     });
-    let id = Digest::of(json!([host, table_id, own]).to_string().as_bytes());
     Identity { partition: host.to_owned(), id: Opaque::new(id.as_bytes().to_vec()), own }
 }
 
