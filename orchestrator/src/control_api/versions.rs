@@ -259,7 +259,9 @@ fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
 
 /// Figures as the API shows them.
 pub(crate) fn show_figures(figures: &Figures) -> Totals {
-    let own = |name: &str| figures.own.values().filter_map(|counts| counts.get(name)).sum();
+    let own = |name: &str| {
+        figures.own.values().filter_map(|counts| counts.get(name)).fold(0_u64, |sum, count| sum.saturating_add(*count))
+    };
     Totals {
         source_bytes: figures.logical_bytes,
         shipped_bytes: figures.shipped_bytes,

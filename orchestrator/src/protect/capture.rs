@@ -258,8 +258,8 @@ impl Sum {
     fn report(&self, listener: &str, progress: Progress) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.insert(listener.to_owned(), progress);
-        let done = parts.values().map(|p| p.done).sum();
-        let total = parts.values().map(|p| p.total).sum();
+        let sum = |of: fn(&Progress) -> u64| parts.values().fold(0_u64, |sum, part| sum.saturating_add(of(part)));
+        let (done, total) = (sum(|part| part.done), sum(|part| part.total));
         drop(parts);
         (self.sink)(Progress { phase: "capture".to_owned(), done, total, unit: "bytes".to_owned() });
     }

@@ -311,8 +311,8 @@ fn staged_figures(job: &ConsolidateJob) -> Figures {
     let objects = || job.slices.iter().flat_map(|slice| &slice.objects).filter(|object| object.object == job.object);
     let files = || objects().flat_map(|object| &object.files);
     Figures {
-        logical_bytes: files().map(|file| file.size).sum(),
-        shipped_bytes: files().map(|file| file.stored.size).sum(),
+        logical_bytes: files().fold(0, |sum, file| sum.saturating_add(file.size)),
+        shipped_bytes: files().fold(0, |sum, file| sum.saturating_add(file.stored.size)),
         ..Figures::default()
     }
 }

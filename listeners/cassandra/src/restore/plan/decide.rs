@@ -195,7 +195,7 @@ impl Planner<'_> {
             target: name,
             entry: entry.clone(),
             action: Action::Load,
-            rows: figures.records + counts::static_rows(figures),
+            rows: figures.records.saturating_add(counts::static_rows(figures)),
             stored_bytes: figures.kept_bytes(),
         });
     }
@@ -421,8 +421,8 @@ impl Planner<'_> {
             Err(_) => contact.to_owned(),
         };
         RestorePlan {
-            rows: self.objects.iter().map(|o| o.rows).sum(),
-            stored_bytes: self.objects.iter().map(|o| o.stored_bytes).sum(),
+            rows: self.objects.iter().fold(0, |sum, object| sum.saturating_add(object.rows)),
+            stored_bytes: self.objects.iter().fold(0, |sum, object| sum.saturating_add(object.stored_bytes)),
             objects: self.objects,
             schema: self.schema,
             checks: self.checks,
