@@ -1,7 +1,7 @@
 //! The one door to stored bytes: whoever has a reference reads what it names here, and nowhere else.
 //!
-//! [`read`] gives all bytes, [`open_range`] a reader of parts; both prove what they give. What is encrypted, kept in a second
-//! store or cached is found behind this door, without a word to those who read.
+//! [`read`] gives all bytes and [`open_range`] a reader of parts, both proven; [`open_unproven`] proves nothing, [`head`] reads
+//! nothing. A sealed reference is refused: this build opens no seals.
 
 use std::{io, sync::Arc};
 
@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// True where the store answers neither that nor how the bytes are others: a refused credential, an outage.
+    /// True where the store failed and so says nothing about the bytes: a refused credential, an outage.
     pub fn is_of_the_store(&self) -> bool {
         match self {
             Self::Sealed { .. } => false,
@@ -83,13 +83,13 @@ pub async fn read(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result
 }
 
 /// A reader of parts, each proven to be what was written: by the reference's tree, block by block of 1 MiB; without one by
-/// holding the whole or, of a large object, by reading it through here once. Requests run on `runtime`.
+/// holding the whole or, of a large object, by reading it through here once: what is damaged after that is not noticed. Requests run on `runtime`.
 ///
 /// # Errors
 /// [`Error::Open`], [`Error::Sealed`].
 ///
 /// # Panics
-/// Within an async task: call it from `spawn_blocking` or an own thread.
+/// Within an async task: call it from `spawn_blocking` or a thread of its own.
 pub fn open_range(store: &Arc<dyn ObjectStore>, reference: &StoredRef, runtime: Handle) -> Result<ProvenReader, Error> {
     refuse_sealed(reference)?;
     let stored = reference.stored();

@@ -146,7 +146,7 @@ pub struct Entry {
     pub replicas: Vec<Replica>,
     /// When the state was captured.
     pub cut: Cut,
-    /// How far the state has come in each partition; the next capture goes on from there.
+    /// How far the state has come in each partition.
     pub position: Position,
     /// Whether it is provably complete.
     pub quality: Quality,

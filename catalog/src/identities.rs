@@ -1,4 +1,4 @@
-//! What has been merged into an object's state, as sorted pages: a capture asks them which files it need not ship again.
+//! What has been merged into an object's state, as sorted pages. Nothing but verification reads them yet.
 
 use std::sync::Arc;
 

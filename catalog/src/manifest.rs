@@ -60,7 +60,7 @@ impl Document for Manifest {
 pub enum Holds {
     /// A version.
     Version(Box<Version>),
-    /// None: it only keeps the number from being given again, and its token fences older claims.
+    /// No version: the number is only kept from being given again, and its token fences older claims.
     Barrier(Barrier),
 }
 

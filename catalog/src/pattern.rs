@@ -6,10 +6,10 @@
 //! - `*` any text, also none; `{a,b}` either of two globs;
 //! - `?` any one character, `[a-z]` and `[!a-z]` one of these or none of these. These three know ASCII only: other characters
 //!   are matched by `*`, and by themselves outside of brackets;
-//! - `\` takes its meaning from the character after it; outside of brackets `%` and two hex digits are a byte of plain text.
+//! - `\` makes the character after it an ordinary one; outside of brackets `%` and two hex digits are a byte of plain text.
 //!
 //! So a name as it is printed is the pattern of this one name, and what a name holds beyond letters, digits, `_`, `-` and `.`
-//! may be written as it is, too.
+//! may be written as it is, unless it is one of the above.
 
 mod glob;
 

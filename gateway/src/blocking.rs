@@ -41,7 +41,7 @@ impl ObjectReader {
     /// `Other` with the store's error as its source. Each names the object and the range.
     ///
     /// # Panics
-    /// Within an async task: call it from `spawn_blocking` or an own thread.
+    /// Within an async task: call it from `spawn_blocking` or a thread of its own.
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let end = self.end(offset, len)?;
         if len == 0 {

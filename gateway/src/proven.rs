@@ -100,7 +100,7 @@ impl ProvenReader {
     /// [`ProvenReader::read_at`].
     ///
     /// # Panics
-    /// Within an async task: call it from `spawn_blocking` or an own thread.
+    /// Within an async task: call it from `spawn_blocking` or a thread of its own.
     pub fn open(
         store: Arc<dyn ObjectStore>,
         path: Path,
@@ -135,7 +135,7 @@ impl ProvenReader {
     /// as its source. Each names the object and the range.
     ///
     /// # Panics
-    /// Within an async task: call it from `spawn_blocking` or an own thread.
+    /// Within an async task: call it from `spawn_blocking` or a thread of its own.
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let end = self.object.end(offset, len)?;
         match &self.proof {

@@ -83,7 +83,7 @@ fn transport(error: &(dyn std::error::Error + 'static)) -> bool {
     http.is_some_and(|http| !matches!(http.kind(), HttpErrorKind::Decode))
 }
 
-/// The library's type that carries the status is private, its text is all there is; `integration/tests/stores.rs` and the
+/// The library's type that carries the status is private, its text is all there is; `integration/tests/servers/stores.rs` and the
 /// tests below hold it to that. A text that is not recognised only means that nothing is tried again.
 fn busy(text: &str) -> bool {
     const STATUS: &str = "status code: ";

@@ -18,7 +18,6 @@ use tidemark_cassandra_format::sstable::SsTableFiles;
 use tidemark_catalog::{
     door,
     slice::{Encoding, StagedFile},
-    stored::StoredRef,
 };
 use tidemark_gateway::Digest;
 use tokio::runtime::Handle;
@@ -154,24 +153,12 @@ pub async fn open(
             components.insert(component.clone(), fetch_component(store, &sstable.host, file).await?);
         }
     }
-    let StagedRef { reference, size, encoding } = StagedRef::of(&sstable.data);
-    let opened = door::open_unproven(store, reference, options.runtime.clone());
+    let StagedFile { stored, size, encoding, .. } = &sstable.data;
+    let opened = door::open_unproven(store, stored, options.runtime.clone());
     let file = |source| Error::Fetch { host: sstable.host.clone(), file: sstable.data.name.clone(), source };
     let object = opened.map_err(file)?;
-    let data = StagedData::new(object, encoding, size, options);
+    let data = StagedData::new(object, *encoding, *size, options);
     Ok(OpenedSsTable { name: sstable.name.clone(), components, data })
-}
-
-struct StagedRef<'a> {
-    reference: &'a StoredRef,
-    size: u64,
-    encoding: Encoding,
-}
-
-impl<'a> StagedRef<'a> {
-    fn of(file: &'a StagedFile) -> Self {
-        Self { reference: &file.stored, size: file.size, encoding: file.encoding }
-    }
 }
 
 /// The file's bytes, proven to be those at the source.

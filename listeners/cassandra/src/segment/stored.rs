@@ -1,4 +1,4 @@
-//! Opens segments in the store, each proven by its digest before anything of it is decoded.
+//! Opens segments in the store: small ones are proven whole before anything is decoded, large ones part by part as they are read.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::{Fetch, Layout, ReadError, SegmentReader};
 
 /// Segments up to this size are fetched by one request and read from memory; larger ones (of one giant partition) row group by
-/// row group. The target is 32 MiB.
+/// row group. Segments are cut at about 32 MiB.
 const WHOLE_BYTES: u64 = 48 << 20;
 
 /// Why a stored segment could not be opened.

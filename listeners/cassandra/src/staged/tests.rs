@@ -2,6 +2,7 @@
 
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use tidemark_cassandra_format::io::ReadAt;
+use tidemark_catalog::stored::StoredRef;
 use tidemark_gateway::{Stored, blocking::ObjectReader};
 
 use super::*;
