@@ -1,10 +1,13 @@
 //! What an object's state is made of: records in segments, or blocks.
 
+use std::sync::Arc;
+
+use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use tidemark_gateway::Digest;
 
 use crate::{
-    document::Document,
+    document::{self, Document},
     identities::IdentityPageRef,
     keys::Key,
     position::{Mark, Position},
@@ -123,6 +126,31 @@ impl Document for RangePage {
     const KIND: &'static str = "range-page";
 }
 
+/// The ranges of range pages, in order.
+///
+/// # Errors
+/// As [`document::read`]; [`document::Error::Shape`] where a page is empty or too long, or ranges do not ascend.
+pub async fn ranges(store: &Arc<dyn ObjectStore>, pages: &[StoredRef]) -> Result<Vec<SegmentRef>, document::Error> {
+    let mut all: Vec<SegmentRef> = Vec::new();
+    for page in pages {
+        let read = document::read::<RangePage>(store, page).await?.ranges;
+        let wrong = |reason| Err(document::Error::Shape { path: page.path(), reason });
+        if !(1..=PAGE_RANGES).contains(&read.len()) {
+            return wrong("it has no ranges, or more than 256");
+        }
+        let behind = |before: Option<&SegmentRef>, range: &SegmentRef| {
+            range.first <= range.last && before.is_none_or(|before| before.last < range.first)
+        };
+        for range in read {
+            if !behind(all.last(), &range) {
+                return wrong("a range is not behind the one before it");
+            }
+            all.push(range);
+        }
+    }
+    Ok(all)
+}
+
 /// A segment with the range of keys it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,7 +179,7 @@ pub struct Blocks {
 
 #[cfg(test)]
 mod tests {
-    use object_store::path::Path;
+    use object_store::{memory::InMemory, path::Path};
     use tidemark_gateway::Stored;
 
     use super::*;
@@ -204,6 +232,30 @@ mod tests {
             r#"{"family":"records","columns":[],"baseline":[],"increments":[],"retractions":[],"merged":[],"more":1}"#,
         ] {
             assert!(serde_json::from_str::<Content>(json).is_err(), "{json}");
+        }
+    }
+
+    /// Pages of ranges of these first and last keys.
+    async fn pages(of: &[&[(u8, u8)]]) -> (Arc<dyn ObjectStore>, Vec<StoredRef>) {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let key = |byte: u8| Key { bytes: Opaque::new(vec![byte]), text: byte.to_string() };
+        let mut pages = Vec::new();
+        for (number, ranges) in of.iter().enumerate() {
+            let range = |(first, last): &(u8, u8)| SegmentRef { first: key(*first), last: key(*last), ..segment() };
+            let page = RangePage { ranges: ranges.iter().map(range).collect() };
+            pages.push(document::write(&store, &Path::from(format!("p/{number}")), &page).await.unwrap());
+        }
+        (store, pages)
+    }
+
+    #[tokio::test]
+    async fn ranges_ascend_within_pages_and_across() {
+        let (store, sound) = pages(&[&[(1, 1), (2, 4)], &[(5, 9)]]).await;
+        assert_eq!(ranges(&store, &sound).await.unwrap().len(), 3);
+        for wrong in [&[&[(1, 2), (2, 4)][..]][..], &[&[(4, 2)]], &[&[(1, 5)], &[(5, 9)]], &[&[]], &[&[(1, 1); 257]]] {
+            let (store, pages) = pages(wrong).await;
+            let error = ranges(&store, &pages).await.unwrap_err();
+            assert!(error.to_string().contains("p/") && !error.is_retryable(), "{error}");
         }
     }
 }

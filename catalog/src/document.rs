@@ -131,6 +131,14 @@ pub enum Error {
         /// As it should be.
         expected: &'static str,
     },
+    /// Sound by itself, but not in its place among others.
+    #[error("{path} is damaged: {reason}")]
+    Shape {
+        /// The document.
+        path: Path,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// Not the document that is expected.
     #[error("{path} is not a valid document")]
     Decode {

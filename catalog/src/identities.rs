@@ -58,29 +58,6 @@ pub struct IdentityPageRef {
     pub stored: StoredRef,
 }
 
-/// Why identities cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A page cannot be read.
-    #[error(transparent)]
-    Document(#[from] document::Error),
-    /// Identities are out of order, or stand twice.
-    #[error("{key} is damaged: {reason}")]
-    Shape {
-        /// The page.
-        key: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
-}
-
-impl Error {
-    /// Whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Document(source) if source.is_retryable())
-    }
-}
-
 /// Writes identities, sorted and each once, at most [`PAGE_IDENTITIES`] to a page, and gives the pages in order.
 ///
 /// # Errors
@@ -105,8 +82,9 @@ pub async fn write(
 /// All identities of these pages, in order.
 ///
 /// # Errors
-/// [`Error`], naming the page.
-pub async fn read(store: &Arc<dyn ObjectStore>, pages: &[IdentityPageRef]) -> Result<Vec<Identity>, Error> {
+/// As [`document::read`]; [`document::Error::Shape`] where a page is empty or too long, begins or ends with another partition than
+/// its reference says, or identities do not ascend.
+pub async fn read(store: &Arc<dyn ObjectStore>, pages: &[IdentityPageRef]) -> Result<Vec<Identity>, document::Error> {
     let mut all: Vec<Identity> = Vec::new();
     for page in pages {
         let read = document::read::<IdentityPage>(store, &page.stored).await?.identities;
@@ -116,8 +94,8 @@ pub async fn read(store: &Arc<dyn ObjectStore>, pages: &[IdentityPageRef]) -> Re
     Ok(all)
 }
 
-fn check(page: &IdentityPageRef, read: &[Identity], before: Option<&Identity>) -> Result<(), Error> {
-    let wrong = |reason| Error::Shape { key: page.stored.key.clone(), reason };
+fn check(page: &IdentityPageRef, read: &[Identity], before: Option<&Identity>) -> Result<(), document::Error> {
+    let wrong = |reason| document::Error::Shape { path: page.stored.path(), reason };
     let (Some(first), Some(last)) = (read.first(), read.last()) else { return Err(wrong("it is empty")) };
     if read.len() > PAGE_IDENTITIES {
         return Err(wrong("it has more than 1024 identities"));
@@ -167,7 +145,7 @@ mod tests {
         let (store, names) = setup();
         let mut pages = write(&store, &names, (0..3000).map(identity).collect()).await.unwrap();
         pages.reverse();
-        assert!(matches!(read(&store, &pages).await, Err(Error::Shape { .. })));
+        assert!(matches!(read(&store, &pages).await, Err(document::Error::Shape { .. })));
         pages.reverse();
         pages[1].last = "p7".to_owned();
         let error = read(&store, &pages).await.unwrap_err();

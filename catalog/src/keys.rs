@@ -1,40 +1,11 @@
 //! Keys and ranges of keys of a record source, in the order that its segments are sorted by.
 
-use std::cmp::Ordering;
-
 use serde::{Deserialize, Serialize};
 
-use crate::opaque::Opaque;
+use crate::opaque::{Labelled, Opaque};
 
 /// A key of a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Key {
-    /// Bytes that order as the keys do.
-    pub bytes: Opaque,
-    /// The same for people. Not compared.
-    pub text: String,
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
-}
-
-impl Eq for Key {}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.bytes.cmp(&other.bytes)
-    }
-}
+pub type Key = Labelled;
 
 /// A range of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Bytes that only a kind of source understands.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -51,9 +51,46 @@ impl<'de> Deserialize<'de> for Opaque {
     }
 }
 
+/// Opaque bytes with the same for people. Only the bytes are compared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Labelled {
+    /// Bytes that order as what they stand for does.
+    pub bytes: Opaque,
+    /// For people.
+    pub text: String,
+}
+
+impl PartialEq for Labelled {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Labelled {}
+
+impl PartialOrd for Labelled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labelled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes.cmp(&other.bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_not_compared() {
+        let of = |byte: u8, text: &str| Labelled { bytes: Opaque::new(vec![byte]), text: text.to_owned() };
+        assert_eq!(of(1, "one"), of(1, "another"));
+        assert!(of(1, "z") < of(2, "a"));
+    }
 
     #[test]
     fn order_is_that_of_unsigned_bytes_and_json_gives_them_back() {

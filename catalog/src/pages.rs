@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::ObjectStore;
+use object_store::{ObjectStore, path::Path};
 
 use crate::{
     document,
@@ -27,14 +27,6 @@ pub enum Error {
     Twice {
         /// The object.
         object: String,
-    },
-    /// A page has too many lines, or the objects are out of order.
-    #[error("{key} is damaged: {reason}")]
-    Shape {
-        /// The page.
-        key: String,
-        /// What is wrong.
-        reason: &'static str,
     },
     /// The number of lines is not what the manifest says.
     #[error("version {number} of set {set} names {expected} objects, its pages hold {found}")]
@@ -82,8 +74,8 @@ async fn write_page(
 /// All object lines of a version, in order; none of a barrier.
 ///
 /// # Errors
-/// [`Error::Page`] where a page is absent or damaged; [`Error::Shape`] and [`Error::Count`] where pages and manifest do not
-/// agree.
+/// [`Error::Page`] where a page is absent or damaged: one that holds too many lines or does not follow the
+/// one before it is damaged. [`Error::Count`] where pages and manifest do not agree.
 pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Result<Vec<ObjectLine>, Error> {
     // Boxed in a loop: of a stream over a borrowing closure the compiler cannot tell that it is Send.
     let Some(version) = manifest.version() else { return Ok(Vec::new()) };
@@ -93,9 +85,9 @@ pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Re
     }
     let mut pages = stream::iter(reads).buffered(PAGES_AT_A_TIME);
     let mut lines: Vec<ObjectLine> = Vec::new();
-    while let Some((key, page)) = pages.try_next().await? {
+    while let Some((path, page)) = pages.try_next().await? {
         if lines.last().zip(page.first()).is_some_and(|(last, first)| last.object >= first.object) {
-            return Err(Error::Shape { key, reason: "it does not follow the page before it" });
+            return Err(document::Error::Shape { path, reason: "it does not follow the page before it" }.into());
         }
         lines.extend(page);
     }
@@ -103,16 +95,16 @@ pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Re
     Ok(lines)
 }
 
-async fn read_page(store: &Arc<dyn ObjectStore>, page: &StoredRef) -> Result<(String, Vec<ObjectLine>), Error> {
-    let key = page.key.clone();
+async fn read_page(store: &Arc<dyn ObjectStore>, page: &StoredRef) -> Result<(Path, Vec<ObjectLine>), document::Error> {
+    let path = page.path();
     let lines = document::read::<ObjectPage>(store, page).await?.lines;
     if lines.len() > PAGE_LINES {
-        return Err(Error::Shape { key, reason: "it has more than 256 lines" });
+        return Err(document::Error::Shape { path, reason: "it has more than 256 lines" });
     }
     if !lines.is_sorted_by(|a, b| a.object < b.object) {
-        return Err(Error::Shape { key, reason: "its objects are not in order" });
+        return Err(document::Error::Shape { path, reason: "its objects are not in order" });
     }
-    Ok((key, lines))
+    Ok((path, lines))
 }
 
 fn count(manifest: &Manifest, expected: u64, found: u64) -> Result<(), Error> {

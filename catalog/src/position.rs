@@ -4,37 +4,10 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::opaque::Opaque;
+use crate::opaque::Labelled;
 
-/// A place in the order of one partition.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mark {
-    /// Bytes that order as the places do.
-    pub bytes: Opaque,
-    /// The same for people, for example a time or an LSN. Not compared.
-    pub text: String,
-}
-
-impl PartialEq for Mark {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
-}
-
-impl Eq for Mark {}
-
-impl PartialOrd for Mark {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Mark {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.bytes.cmp(&other.bytes)
-    }
-}
+/// A place in the order of one partition; its text is for example a time or an LSN.
+pub type Mark = Labelled;
 
 /// A mark in each of some partitions: everything up to it, itself included, and nothing of partitions that are not there. The
 /// checkpoint of a capture is one. Partially ordered: one may be ahead here and behind there.
@@ -53,27 +26,10 @@ impl Position {
         self.0.get(partition)
     }
 
-    /// Partitions and their marks, sorted by partition.
-    pub fn marks(&self) -> impl Iterator<Item = (&str, &Mark)> {
-        self.0.iter().map(|(partition, mark)| (partition.as_str(), mark))
-    }
-
     /// True where everything up to `other` is up to this one too: each partition of `other` is here, with a mark that is not before
     /// its own. Every position covers the empty one and itself.
     pub fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|(partition, mark)| self.0.get(partition).is_some_and(|own| own >= mark))
-    }
-
-    /// The least position that covers both.
-    #[must_use]
-    pub fn join(mut self, other: Self) -> Self {
-        for (partition, mark) in other.0 {
-            let further = self.0.get(&partition).is_none_or(|own| *own < mark);
-            if further {
-                self.0.insert(partition, mark);
-            }
-        }
-        self
     }
 }
 
@@ -92,6 +48,7 @@ impl PartialOrd for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::opaque::Opaque;
 
     /// `a` and `b` of a position with two partitions; 0 stands for a partition that is not there.
     fn at((a, b): (u8, u8)) -> Position {
@@ -130,18 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn the_join_covers_both_and_nothing_more() {
-        for (one, other, joined) in [((1, 2), (2, 1), (2, 2)), ((1, 0), (0, 1), (1, 1)), ((0, 0), (3, 0), (3, 0))] {
-            assert_eq!(at(one).join(at(other)), at(joined));
-            assert_eq!(at(other).join(at(one)), at(joined));
-        }
-    }
-
-    #[test]
-    fn texts_are_not_compared() {
-        let mark = |text: &str| Mark { bytes: Opaque::new(vec![1]), text: text.to_owned() };
-        assert_eq!(mark("one"), mark("another"));
+    fn a_position_is_its_marks_by_partition() {
         let json = serde_json::to_string(&at((1, 0))).unwrap();
         assert_eq!(json, r#"{"a":{"bytes":"01","text":"1"}}"#);
+        assert_eq!(serde_json::from_str::<Position>(&json).unwrap(), at((1, 0)));
     }
 }

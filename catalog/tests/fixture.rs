@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, fs, path::Path as FilePath, sync::Arc};
 
 use object_store::{ObjectStore, local::LocalFileSystem};
 use tidemark_catalog::{
-    config_mirror, content::RangePage, document, entry::Entry, find, identities, ids::VersionId, manifest::Manifest,
-    pages, repository, slice::SliceManifest, stored::StoredRef, work::WorkRoot,
+    config_mirror, content, document, entry::Entry, find, identities, ids::VersionId, manifest::Manifest, pages,
+    repository, slice::SliceManifest, stored::StoredRef, work::WorkRoot,
 };
 use tidemark_gateway::{Stored, fetch};
 
@@ -53,10 +53,8 @@ async fn read_version(store: &Arc<dyn ObjectStore>, manifest: &Manifest) {
         assert_eq!(entry.object, line.object);
         let records = entry.content.records().unwrap();
         assert_eq!(identities::read(store, &records.merged).await.unwrap().len(), 1);
-        for page in &records.baseline {
-            for range in document::read::<RangePage>(store, page).await.unwrap().ranges {
-                read_stored(store, &range.stored).await;
-            }
+        for range in content::ranges(store, &records.baseline).await.unwrap() {
+            read_stored(store, &range.stored).await;
         }
     }
 }

@@ -11,7 +11,7 @@ mod problems;
 mod restores;
 mod sources;
 mod stores;
-pub(crate) mod versions;
+mod versions;
 
 use std::{sync::Arc, time::Duration};
 

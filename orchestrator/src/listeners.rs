@@ -191,13 +191,19 @@ impl Listeners {
     async fn keep_running(&self, target: &Target, stop: &CancellationToken) -> Failure {
         let mut failures = 0;
         loop {
-            let launch = target.launch(self.registry.issue(&target.key(), &self.env));
-            let ended = self.launcher.run(&launch).await;
+            let key = target.key();
+            let launch = target.launch(self.registry.issue(&key, &self.env));
+            let how = tokio::select! {
+                ended = self.launcher.run(&launch) => {
+                    ended.unwrap_or_else(|error| format!("it cannot be started: {error}"))
+                }
+                // Dropped, a run kills its process.
+                () = self.registry.restarted(&key) => "its work got nowhere".to_owned(),
+            };
             if stop.is_cancelled() {
                 return Failure::cancelled();
             }
-            let how = ended.unwrap_or_else(|error| format!("it cannot be started: {error}"));
-            tracing::warn!(source_id = %launch.source, listener = launch.listener, how, "listener ended by itself");
+            tracing::warn!(source_id = %launch.source, listener = launch.listener, how, "listener ended");
             failures += 1;
             if failures >= self.config.max_failures {
                 return process_failure(&launch, failures, &how);

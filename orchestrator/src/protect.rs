@@ -40,10 +40,10 @@ use tidemark_catalog::{
 use tidemark_web::api::Policy;
 
 use crate::{
-    control_api::versions::show_figures,
     executors::{Executors, read_document, spec},
     failure::Failure,
     registrations::SourceRecord,
+    shown,
     sources::Driver,
     stores::{self, OpenStore},
     tasks::{Completion, TaskContext},
@@ -125,7 +125,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         "version": id.to_string(),
         "quality": quality,
         "objects": version.objects,
-        "totals": show_figures(&version.figures),
+        "totals": shown::figures(&version.figures),
         "absent": outcome::absent(&captured.absent, &captured.hints),
         "missing": lists.missing,
         "left_out": lists.left_out,

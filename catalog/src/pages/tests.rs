@@ -50,5 +50,5 @@ async fn pages_that_do_not_agree_with_the_manifest_are_refused() {
     assert!(matches!(read_lines(&store, &manifest).await, Err(Error::Count { expected: 299, found: 300, .. })));
     pages.reverse();
     manifest.holds = Holds::Version(Box::new(Version { pages, objects: 300, ..Version::empty("fake") }));
-    assert!(matches!(read_lines(&store, &manifest).await, Err(Error::Shape { .. })));
+    assert!(matches!(read_lines(&store, &manifest).await, Err(Error::Page(document::Error::Shape { .. }))));
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path as Key};
 use tempfile::TempDir;
 use tidemark_catalog::{
-    content::{Content, RangePage, Records, SegmentRef},
+    content::{self, Content, Records, SegmentRef},
     document,
     entry::{Entry, Quality},
     ids::{FencingToken, ObjectName},
@@ -43,11 +43,8 @@ pub struct State {
 
 impl State {
     async fn read(store: &Arc<dyn ObjectStore>, entry: Entry) -> Result<Self> {
-        let mut segments = Vec::new();
         let records = entry.content.records().context("a table has records")?.clone();
-        for page in &records.baseline {
-            segments.extend(document::read::<RangePage>(store, page).await?.ranges);
-        }
+        let segments = content::ranges(store, &records.baseline).await?;
         // Files that no row depends on may be gone or shorter: what was merged is not compared.
         let content = Content::Records(Records { baseline: Vec::new(), merged: Vec::new(), ..records });
         let mut entry = Entry { content, ..entry };

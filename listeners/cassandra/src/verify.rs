@@ -13,7 +13,7 @@ use tidemark_cassandra_format::{
     token,
 };
 use tidemark_catalog::{
-    content::{PAGE_RANGES, RangePage, Records, SegmentRef},
+    content::{self, Records, SegmentRef},
     document,
     entry::Entry,
     identities,
@@ -39,7 +39,7 @@ enum Failure {
     #[error("verify {object}: read a range page")]
     Page { object: String, source: document::Error },
     #[error("verify {object}: read what was merged")]
-    Merged { object: String, source: identities::Error },
+    Merged { object: String, source: document::Error },
     #[error("verify {object}: open a segment")]
     Open { object: String, source: OpenError },
     #[error("verify {object}: read a segment")]
@@ -109,15 +109,10 @@ impl Verifier {
         let records = entry.content.records().ok_or_else(|| self.entry("it holds blocks, not records"))?;
         self.check_merged(records).await?;
         let mut found = Figures::default();
-        let mut last = None;
-        for page in &records.baseline {
-            let page = document::read::<RangePage>(&self.store, page).await;
-            let page = page.map_err(|source| Failure::Page { object: self.object.clone(), source })?;
-            self.check_page(&page)?;
-            for range in page.ranges {
-                found = self.segment(range, &mut last, found).await?;
-                self.report(&found);
-            }
+        let ranges = content::ranges(&self.store, &records.baseline).await;
+        for range in ranges.map_err(|source| Failure::Page { object: self.object.clone(), source })? {
+            found = self.segment(range, found).await?;
+            self.report(&found);
         }
         self.check_figures(entry, &found)?;
         Ok(found.records)
@@ -128,24 +123,9 @@ impl Verifier {
         read.map(drop).map_err(|source| Failure::Merged { object: self.object.clone(), source })
     }
 
-    fn check_page(&self, page: &RangePage) -> Result<(), Failure> {
-        let fits = (1..=PAGE_RANGES).contains(&page.ranges.len());
-        if fits { Ok(()) } else { Err(self.entry("a range page is empty or too long")) }
-    }
-
-    /// Verifies one segment; `last` is the last key before it and afterwards its own.
-    async fn segment(
-        &self,
-        range: SegmentRef,
-        last: &mut Option<SegmentKey>,
-        found: Figures,
-    ) -> Result<Figures, Failure> {
+    async fn segment(&self, range: SegmentRef, found: Figures) -> Result<Figures, Failure> {
         let bounds = [&range.first, &range.last].map(SegmentKey::of_stored);
         let [Some(first), Some(end)] = bounds else { return Err(self.wrong(&range, "its bounds are no keys")) };
-        if first > end || last.as_ref().is_some_and(|last| *last >= first) {
-            return Err(self.wrong(&range, "its range is not behind the one before it"));
-        }
-        *last = Some(end.clone());
         let segment = StoredSegment::new(&self.store, range.clone(), Handle::current());
         let scan = Scan { object: self.object.clone(), segment, layout: self.layout.clone(), now: self.now_seconds };
         let scanned = tokio::task::spawn_blocking(move || scan.run(&first, &end)).await;

@@ -6,7 +6,6 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
     chain::{self, Listed, VersionSet},
     entry::{DegradedRange, ObjectLine, Quality},
-    figures::Figures,
     find,
     ids::{SourceId, VersionId},
     manifest::{Barrier, Holds, Manifest},
@@ -19,7 +18,7 @@ use super::{
     known::{Held, Seen},
     problems::{answer, refused},
 };
-use crate::{failure::Failure, protect::seal::word, registrations::StoreRecord, stores::OpenStore};
+use crate::{failure::Failure, registrations::StoreRecord, shown, stores::OpenStore};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -247,29 +246,13 @@ fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
             committed,
             cut_from: version.cut.as_ref().map(|cut| cut.from.to_string()),
             cut_through: version.cut.as_ref().map(|cut| cut.through.to_string()),
-            quality: word(version.worst).to_owned(),
+            quality: shown::quality(version.worst).to_owned(),
             damage: None,
             objects: version.objects,
-            totals: show_figures(&version.figures),
+            totals: shown::figures(&version.figures),
         },
         // A number that holds no version: it was given before the store was put back.
         Holds::Barrier(Barrier { reason }) => Version { committed, ..nothing(id, store, "lost", reason.clone()) },
-    }
-}
-
-/// Figures as the API shows them.
-pub(crate) fn show_figures(figures: &Figures) -> Totals {
-    let own = |name: &str| {
-        figures.own.values().filter_map(|counts| counts.get(name)).fold(0_u64, |sum, count| sum.saturating_add(*count))
-    };
-    Totals {
-        source_bytes: figures.logical_bytes,
-        shipped_bytes: figures.shipped_bytes,
-        kept_bytes: figures.kept_bytes(),
-        rows: figures.records,
-        static_rows: own("static_rows"),
-        disagreeing_rows: own("disagreeing_rows"),
-        not_owned_partitions: own("not_owned_partitions"),
     }
 }
 
@@ -281,7 +264,7 @@ fn show_object(line: ObjectLine) -> VersionObject {
         Quality::Missing { reason } => ("missing", vec![reason]),
     };
     notes.extend(line.left_out.iter().map(|left| format!("left out: {left}")));
-    let totals = show_figures(&line.figures);
+    let totals = shown::figures(&line.figures);
     VersionObject { object: line.object.to_string(), quality: quality.to_owned(), notes, totals }
 }
 

@@ -10,21 +10,22 @@ use std::{
 };
 
 use async_trait::async_trait;
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 use tidemark_catalog::{
-    content::{Content, Records},
+    content::{Content, RangePage, Records, SegmentRef},
     document,
     entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality},
     figures::Figures,
     ids::ObjectName,
-    keys::KeyRange,
+    keys::{Key, KeyRange},
     layout,
+    opaque::Opaque,
     position::Position,
     slice::{SliceManifest, SliceObject},
     stored::StoredRef,
 };
-use tidemark_gateway::{Env, open};
+use tidemark_gateway::{Env, open, upload};
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest},
     check,
@@ -70,6 +71,8 @@ pub(super) struct World {
     pub(super) instants: Arc<Mutex<Vec<Option<i64>>>>,
     /// Snapshots on the nodes, by node and task.
     pub(super) snapshots: Arc<Mutex<BTreeSet<String>>>,
+    /// Segments that the store loses once they are written, from now on.
+    pub(super) losses: AtomicU32,
 }
 
 /// What a node hands in for its slice.
@@ -81,6 +84,8 @@ pub(super) enum Lie {
     Folder,
     /// Its own, which says another partition.
     Partition,
+    /// Its own, which names what `n1` staged.
+    Files,
 }
 
 /// Hangs once, at one place.
@@ -185,7 +190,11 @@ impl Listener for Node {
         let folder = if lie == Some(Lie::Folder) { "n1" } else { node };
         let partition = if lie == Some(Lie::Partition) { "n9" } else { node };
         let path = layout::staged(&assignment.source, task, folder).join(format!("{node}-{name}").as_str());
-        let slice = document::write(&store.unwrap(), &path, &slice(assignment, partition)).await;
+        let mut slice = slice(assignment, partition);
+        if lie == Some(Lie::Files) {
+            slice.info.key = slice.info.key.replace("/n2/", "/n1/");
+        }
+        let slice = document::write(&store.unwrap(), &path, &slice).await;
         self.snapshots.lock().unwrap().remove(&own);
         slice.map_err(|error| Failure::new("TM-FAKE-0002", error.to_string()))
     }
@@ -256,7 +265,7 @@ impl SourceDriver for Driver {
         if self.world.damaged.contains(&name) {
             return Err(Error::new("TM-FAKE-0004", "n1: nb-1-big-Data.db: offset 7: checksum"));
         }
-        let entry = entry(&job);
+        let entry = entry(&job, self.world.segment(&job).await);
         let stored = document::write(&job.store, &job.names.page(), &entry).await;
         Ok(ObjectLine {
             object: job.object.clone(),
@@ -351,7 +360,21 @@ impl SourceDriver for Driver {
     }
 }
 
-fn entry(job: &ConsolidateJob) -> Entry {
+impl World {
+    /// A range page with a segment, which the store may lose.
+    async fn segment(&self, job: &ConsolidateJob) -> StoredRef {
+        let path = job.names.segment();
+        let stored = StoredRef::new(&path, upload::put_new(&job.store, &path, "rows").await.unwrap());
+        if self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            job.store.delete(&path).await.unwrap();
+        }
+        let key = |byte: u8| Key { bytes: Opaque::new(vec![byte]), text: byte.to_string() };
+        let ranges = vec![SegmentRef { first: key(1), last: key(2), stored, records: 1 }];
+        document::write(&job.store, &job.names.page(), &RangePage { ranges }).await.unwrap()
+    }
+}
+
+fn entry(job: &ConsolidateJob, page: StoredRef) -> Entry {
     let at = job.slices[0].started;
     let cut = |slice: &SliceManifest| PartitionCut {
         partition: slice.partition.clone(),
@@ -363,7 +386,7 @@ fn entry(job: &ConsolidateJob) -> Entry {
         object_id: "1".to_owned(),
         kind: "fake".to_owned(),
         schema: Value::Null,
-        content: Content::Records(Records::default()),
+        content: Content::Records(Records { baseline: vec![page], ..Records::default() }),
         replicas: vec![],
         cut: Cut { from: at, through: at, partitions: job.slices.iter().map(cut).collect() },
         position: Position::default(),

@@ -220,6 +220,58 @@ async fn what_a_listener_hands_in_must_be_its_own() {
     assert!(state == "failed" && said.contains("TM-PROT-0006") && said.contains("n1, n2"), "{state}: {said}");
     let (state, said) = lied("n2", fake::Lie::Partition).await;
     assert!(state == "failed" && said.contains("TM-PROT-0002") && said.contains("partition n9"), "{state}: {said}");
+    let (state, said) = lied("n2", fake::Lie::Files).await;
+    assert!(state == "failed" && said.contains("TM-PROT-0002") && said.contains("/n1/info.json"), "{state}: {said}");
+}
+
+/// How a protection ends whose store loses so many segments right after they were written, with its code; the objects that were
+/// consolidated, and the versions that there are.
+async fn lossy(losses: u32) -> (Operation, usize, usize) {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World { losses: losses.into(), ..fake::World::default() };
+    let log = Arc::clone(&world.consolidated);
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    with_daemon(state.path(), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let ended = protect(&api, "one").await;
+        sender.send((ended, versions(&api).await.len())).unwrap();
+    })
+    .await;
+    let (ended, versions) = receiver.await.unwrap();
+    let consolidated = log.lock().unwrap().len();
+    (ended, consolidated, versions)
+}
+
+#[tokio::test]
+async fn what_the_store_lost_before_the_commit_is_made_anew() {
+    let (ended, consolidated, versions) = lossy(1).await;
+    assert_eq!((ended.state.as_str(), ended.attempt, consolidated, versions), ("succeeded", 2, 3, 1), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_goes_on_losing_what_is_written_gets_no_version_and_ends_the_task() {
+    let (ended, _, versions) = lossy(u32::MAX).await;
+    let error = ended.error.clone().unwrap();
+    assert_eq!((ended.state.as_str(), error.code.as_str(), versions), ("failed", "TM-PROT-0008", 0), "{ended:?}");
+    assert!(error.detail.contains("segments/") && error.detail.contains("is not in the store"), "{error:?}");
+}
+
+#[tokio::test]
+async fn strange_objects_beside_the_work_roots_end_no_policy() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        assert_eq!(protect(&api, "one").await.state, "succeeded");
+        let work = bucket.path().join("sources/src/sets/daily/work");
+        for root in std::fs::read_dir(&work).unwrap() {
+            for file in std::fs::read_dir(root.unwrap().path()).unwrap() {
+                std::fs::write(file.unwrap().path(), "?").unwrap();
+            }
+        }
+        std::fs::write(work.join("stray"), "?").unwrap();
+        assert_eq!(protect(&api, "two").await.state, "succeeded");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ enum Try<T> {
     GivenUp(Failure),
     /// Another try may do better.
     Failed(Failure),
+    /// Another process may do better.
+    Hung(Failure),
 }
 
 /// Wait after the n-th failure in a row, from 1.
@@ -61,8 +63,12 @@ pub(super) async fn capture(
         match outcome {
             Try::Done(slice) => return Ok(slice),
             Try::GivenUp(failure) => return Err(failure),
-            Try::Failed(failure) if failures + 1 >= config.max_failures => return Err(failure),
+            Try::Failed(failure) | Try::Hung(failure) if failures + 1 >= config.max_failures => return Err(failure),
             Try::Failed(failure) => tracing::warn!(listener = key.listener, %failure, "capture failed, trying again"),
+            Try::Hung(failure) => {
+                tracing::warn!(listener = key.listener, %failure, "capture hangs, starting its listener again");
+                registry.restart(&key);
+            }
         }
         failures += 1;
         tokio::select! {
@@ -99,8 +105,8 @@ async fn capture_once(
     loop {
         let reply = tokio::select! {
             biased;
-            reply = next(config, key, &session, &mut replies) => reply,
-            () = &mut stall => return Try::Failed(stalled(key, config.stall_timeout)),
+            reply = next(config, &session, &mut replies) => reply,
+            () = &mut stall => return Try::Hung(stalled(key, config.stall_timeout)),
         };
         if let Ok(Reply::Progress { phase, done, .. }) = &reply {
             let at = Some((phase.clone(), *done));
@@ -118,7 +124,8 @@ async fn capture_once(
                 return if failure.retryable { Try::Failed(failure) } else { Try::GivenUp(failure) };
             }
             Ok(Reply::Alive | Reply::Checked(_)) => {}
-            Err(failure) => return Try::Failed(failure),
+            Err(Lost::Gone) => return Try::Failed(detached(key)),
+            Err(Lost::Silent) => return Try::Hung(silent(key, config.silence_timeout)),
         }
     }
 }
@@ -155,10 +162,14 @@ pub(super) async fn check(
     let (session, mut replies) = send(registry, config, &key, &id, message).await?;
     let answer = async {
         loop {
-            match next(config, &key, &session, &mut replies).await? {
-                Reply::Checked(json) => return serde_json::from_str(&json).map_err(|error| unreadable(&key, &error)),
-                Reply::Failed(failure) => return Err(failed(&key, failure)),
-                _ => {}
+            match next(config, &session, &mut replies).await {
+                Ok(Reply::Checked(json)) => {
+                    return serde_json::from_str(&json).map_err(|error| unreadable(&key, &error));
+                }
+                Ok(Reply::Failed(failure)) => return Err(failed(&key, failure)),
+                Ok(Reply::Alive | Reply::Progress { .. } | Reply::Finished(_)) => {}
+                Err(Lost::Gone) => return Err(detached(&key)),
+                Err(Lost::Silent) => return Err(silent(&key, config.silence_timeout)),
             }
         }
     };
@@ -179,13 +190,21 @@ async fn send(
     if session.send(message).await { Ok((session, replies)) } else { Err(detached(key)) }
 }
 
-async fn next(config: &ListenerConfig, key: &Key, session: &Session, replies: &mut Replies) -> Result<Reply, Failure> {
+/// Why there is no next reply.
+enum Lost {
+    /// The stream ended.
+    Gone,
+    /// It is there, and nothing comes.
+    Silent,
+}
+
+async fn next(config: &ListenerConfig, session: &Session, replies: &mut Replies) -> Result<Reply, Lost> {
     let gone = session.gone();
     tokio::select! {
         biased;
-        reply = replies.next() => reply.ok_or_else(|| detached(key)),
-        () = gone.cancelled() => Err(detached(key)),
-        () = tokio::time::sleep(config.silence_timeout) => Err(silent(key, config.silence_timeout)),
+        reply = replies.next() => reply.ok_or(Lost::Gone),
+        () = gone.cancelled() => Err(Lost::Gone),
+        () = tokio::time::sleep(config.silence_timeout) => Err(Lost::Silent),
     }
 }
 

@@ -10,7 +10,7 @@ use tidemark_listener_core::{
     failure::Failure,
     proto::{ToListener, to_listener},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -64,6 +64,8 @@ struct Expectation {
     users: u32,
     /// Hash of the token that its newest process was given.
     token: Option<TokenHash>,
+    /// Told where its process is to be ended and started again.
+    restart: Arc<Notify>,
 }
 
 /// An attached listener's stream.
@@ -104,12 +106,33 @@ impl Registry {
         let token = ListenerToken::generate(env);
         let mut state = self.lock();
         if let Some(expected) = state.expected.get_mut(key) {
-            expected.token = Some(token.hash());
+            // What was told about the process before is not about this one.
+            *expected = Expectation { users: expected.users, token: Some(token.hash()), restart: Arc::default() };
         }
         if let Some(old) = state.attached.remove(key) {
             old.gone.cancel();
         }
         token
+    }
+
+    /// Has an expected listener's process ended and started again: it is there, and its work gets nowhere. Its stream ends now.
+    pub(super) fn restart(&self, key: &Key) {
+        let mut state = self.lock();
+        if let Some(old) = state.attached.remove(key) {
+            old.gone.cancel();
+        }
+        if let Some(expected) = state.expected.get(key) {
+            expected.restart.notify_one();
+        }
+    }
+
+    /// Comes back where an expected listener's process is to be started again.
+    pub(super) async fn restarted(&self, key: &Key) {
+        let told = self.lock().expected.get(key).map(|expected| Arc::clone(&expected.restart));
+        match told {
+            Some(told) => told.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// True where it is the token of any expected listener.

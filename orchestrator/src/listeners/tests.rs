@@ -192,6 +192,38 @@ async fn a_listener_that_dies_is_started_again_and_gets_its_assignment_again() {
     assert_eq!(*seen.lock().unwrap(), [("0123".to_owned(), "t-3".to_owned())]);
 }
 
+/// A launcher that counts the lives of its listener.
+struct Counting {
+    inner: InProcess,
+    lives: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Launcher for Counting {
+    async fn run(&self, launch: &Launch) -> io::Result<String> {
+        self.lives.fetch_add(1, Ordering::SeqCst);
+        self.inner.run(launch).await
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_lives_and_gets_nowhere_is_ended_and_started_again() {
+    let (registry, lives) = (Arc::new(Registry::default()), Arc::new(AtomicU32::new(0)));
+    let listener: Arc<dyn Listener> = Arc::new(Fake {
+        captures: Box::new(|_| Ok(slice())),
+        hangs: AtomicU32::new(1),
+        working: Arc::default(),
+        given_back: Arc::default(),
+    });
+    let (control, deaths) = (serve(&registry).await, AtomicU32::new(0));
+    let inner = InProcess { control, listener: Box::new(move |_: &Launch| Arc::clone(&listener)), deaths };
+    let config = ListenerConfig { stall_timeout: Duration::from_millis(1500), ..config() };
+    let launcher = Arc::new(Counting { inner, lives: Arc::clone(&lives) });
+    let listeners = Listeners::new(registry, launcher, config, Env::system());
+    let answered = listeners.capture(&target(), assignment, silent(), Stop::default()).await;
+    assert_eq!((answered.unwrap(), lives.load(Ordering::SeqCst)), (slice(), 2));
+}
+
 #[tokio::test]
 async fn a_listener_that_keeps_dying_is_given_up() {
     let listeners = bench(100, Box::new(|_| Ok(slice()))).await;

@@ -3,10 +3,9 @@
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
-    content::RangePage,
-    document, door,
+    content, document, door,
     entry::{Entry, ObjectLine},
-    identities::IdentityPage,
+    identities,
     stored::StoredRef,
 };
 use tidemark_gateway::retry;
@@ -51,16 +50,12 @@ impl Job<'_> {
         let on_top = records.increments.iter().flat_map(|increment| &increment.segments);
         let on_top = on_top.chain(records.retractions.iter().flat_map(|retraction| &retraction.segments));
         let mut segments: Vec<_> = on_top.map(|segment| segment.stored.clone()).collect();
-        for page in &records.merged {
-            if let Err(lacks) = lacking(read_document::<IdentityPage>(&self.store.objects, &page.stored).await)? {
-                return Ok(Some(lacks));
-            }
+        if let Err(lacks) = lacking(identities::read(&self.store.objects, &records.merged).await)? {
+            return Ok(Some(lacks));
         }
-        for page in &records.baseline {
-            match lacking(read_document::<RangePage>(&self.store.objects, page).await)? {
-                Ok(page) => segments.extend(page.ranges.into_iter().map(|range| range.stored)),
-                Err(lacks) => return Ok(Some(lacks)),
-            }
+        match lacking(content::ranges(&self.store.objects, &records.baseline).await)? {
+            Ok(ranges) => segments.extend(ranges.into_iter().map(|range| range.stored)),
+            Err(lacks) => return Ok(Some(lacks)),
         }
         let looks: Vec<_> = segments.iter().map(|segment| self.absent(segment).boxed()).collect();
         let found: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_A_TIME).try_collect().await?;

@@ -14,7 +14,7 @@ use tidemark_catalog::{
 use tokio_util::sync::CancellationToken;
 
 use super::Job;
-use crate::failure::Failure;
+use crate::{failure::Failure, shown};
 
 /// The claim of this run, as the catalog asks for it. Runs are cancelled a margin before their lease ends.
 struct RunClaim {
@@ -58,7 +58,7 @@ impl Job<'_> {
                 format!("{id}, which this task committed, holds no version"),
             ));
         };
-        let quality = word(version.worst);
+        let quality = shown::quality(version.worst);
         tracing::info!(version_id = %id, fencing_token = %manifest.token, quality, "version committed");
         Ok(Sealed { id, version, quality })
     }
@@ -107,14 +107,4 @@ fn worst(lines: &[ObjectLine]) -> WorstQuality {
         Quality::Missing { .. } => WorstQuality::Missing,
     };
     lines.iter().map(of).max().unwrap_or(WorstQuality::Missing)
-}
-
-/// The word of the API.
-pub(crate) fn word(worst: WorstQuality) -> &'static str {
-    match worst {
-        WorstQuality::Exact => "exact",
-        WorstQuality::Cut => "cut",
-        WorstQuality::Degraded => "degraded",
-        WorstQuality::Missing => "missing",
-    }
 }

@@ -112,11 +112,15 @@ pub(super) async fn take(
     pause::point("before-flush");
     let started = place.env.now();
     let tables = links.make(tables, || present(place, patterns)).await?;
-    let finished = place.env.now();
-    // A clock that was set back meanwhile ran ahead before: what came after its new time is not in.
-    let started = started.min(finished);
+    let (started, finished) = interval(started, place.env.now());
     let tables = enlisted(place.data_directories, place.tag, tables).await;
     Ok(SnapshotRecord { tag: place.tag.to_owned(), asked, started, finished, tables })
+}
+
+/// From when to when a snapshot was taken, by the host's clock before and after. One that was set back meanwhile ran ahead before:
+/// what came after its new time is not in.
+fn interval(before: Timestamp, after: Timestamp) -> (Timestamp, Timestamp) {
+    (before.min(after), after)
 }
 
 /// The tables that the node has now and that match, sorted.
@@ -297,6 +301,13 @@ pub(super) async fn prove(data: &[PathBuf], tag: &str, table: &TableRecord) -> R
 mod tests {
     use super::*;
     use crate::cluster::{ColumnRow, TableRows};
+
+    #[test]
+    fn a_clock_that_is_set_back_claims_nothing_for_the_time_that_it_ran_ahead() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(interval(at(5), at(9)), (at(5), at(9)));
+        assert_eq!(interval(at(600), at(9)), (at(9), at(9)));
+    }
 
     fn table(name: &str, cql_type: &str) -> TableRows {
         TableRows {

@@ -19,7 +19,7 @@ use tidemark_listener_core::driver::Error;
 use crate::{
     restore::{
         pieces::refusals::is_about_values,
-        write::{load::unwritable, size::WriteSizes, target::Failure},
+        write::{load::unwritable, target::Failure},
     },
     undo::{
         fix::{Fix, Mender, Request, Text},
@@ -136,7 +136,7 @@ impl Work<'_> {
 
     async fn send_all(&self, fixes: &[Fix], requests: Vec<Request>) -> Result<(), Unsent> {
         let Some(first) = fixes.first() else { return Ok(()) };
-        let requests = cut(requests, self.table.target.sizes);
+        let requests = self.table.target.sizes.requests(REQUEST_STATEMENTS, requests, |request| request.bytes);
         // Only one coordinator gives the elements of a list growing ids over several requests.
         let appends = requests.iter().flatten().any(|request| request.appends);
         let token = first.partition.token;
@@ -191,47 +191,10 @@ fn refused(fix: &Fix, why: Error, is_strict: bool, row: impl FnOnce() -> String)
     }
 }
 
-/// Cuts statements into requests that the destination takes, in order.
-fn cut(statements: Vec<Request>, sizes: WriteSizes) -> Vec<Vec<Request>> {
-    let mut requests: Vec<Vec<Request>> = Vec::new();
-    let mut room = 0;
-    for statement in statements {
-        let bytes = statement.bytes;
-        let fits = bytes <= room && requests.last().is_some_and(|r| r.len() < REQUEST_STATEMENTS);
-        match requests.last_mut().filter(|_| fits) {
-            Some(request) => {
-                room -= bytes;
-                request.push(statement);
-            }
-            None => {
-                room = sizes.full.saturating_sub(bytes);
-                requests.push(vec![statement]);
-            }
-        }
-    }
-    requests
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::undo::{compare::Difference, scan::PartitionKey};
-
-    fn request(bytes: usize) -> Request {
-        Request { text: Text::Cql(String::new()), values: Vec::new(), bytes, appends: false }
-    }
-
-    #[test]
-    fn requests_are_no_larger_than_the_destination_takes() {
-        let lengths = |of: &[usize], limit| {
-            let cut = cut(of.iter().map(|bytes| request(*bytes)).collect(), WriteSizes::below(limit));
-            cut.iter().map(Vec::len).collect::<Vec<_>>()
-        };
-        // The parts of one row that is larger than a write stay apart.
-        assert_eq!(lengths(&[500, 500, 100], 1_000), vec![1, 1, 1]);
-        assert_eq!(lengths(&[500, 500, 100], 10_000), vec![3]);
-        assert_eq!(lengths(&[1; REQUEST_STATEMENTS + 1], 10_000), vec![REQUEST_STATEMENTS, 1]);
-    }
 
     #[test]
     fn the_first_refused_row_ends_an_undo_that_is_strict() {

@@ -13,7 +13,7 @@ use tidemark_cassandra_format::{
     sstable::{ReadOptions, SsTableFiles, SsTableReader},
 };
 use tidemark_catalog::{
-    content::{RangePage, SegmentRef},
+    content::{self, SegmentRef},
     document,
     entry::Entry,
     ids::{FencingToken, ObjectName, SourceId},
@@ -171,11 +171,7 @@ impl Bench {
 
     /// The ranges of an entry.
     pub(crate) async fn ranges(&self, entry: &Entry) -> Vec<SegmentRef> {
-        let mut ranges = Vec::new();
-        for page in &entry.content.records().unwrap().baseline {
-            ranges.extend(document::read::<RangePage>(&self.store, page).await.unwrap().ranges);
-        }
-        ranges
+        content::ranges(&self.store, &entry.content.records().unwrap().baseline).await.unwrap()
     }
 
     /// What the table's own files hold after a merge, read from disk.

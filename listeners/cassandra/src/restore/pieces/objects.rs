@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use tidemark_catalog::{
-    content::{RangePage, SegmentRef},
-    document::{self, Document},
+    content::{self, SegmentRef},
+    document,
     entry::Entry,
     stored::StoredRef,
 };
@@ -22,11 +22,8 @@ fn damaged(reference: &StoredRef, why: &dyn std::fmt::Display) -> Error {
     Error::new("TM-REST-0103", format!("{} cannot be read: {why}", reference.key))
 }
 
-/// A stored document, proven by its digest.
-async fn document<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<T, Error> {
-    document::read(store, reference)
-        .await
-        .map_err(|source| Error { retryable: source.is_retryable(), ..Error::new("TM-REST-0102", chain(&source)) })
+fn unloaded(source: &document::Error) -> Error {
+    Error { retryable: source.is_retryable(), ..Error::new("TM-REST-0102", chain(source)) }
 }
 
 /// An entry.
@@ -34,7 +31,7 @@ async fn document<T: Document>(store: &Arc<dyn ObjectStore>, reference: &StoredR
 /// # Errors
 /// `TM-REST-0102` where it is missing or another, `TM-REST-0103` where it is not an entry that this build reads.
 pub async fn entry(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Result<Entry, Error> {
-    let entry: Entry = document(store, reference).await?;
+    let entry: Entry = document::read(store, reference).await.map_err(|source| unloaded(&source))?;
     let records = entry.content.records().ok_or_else(|| damaged(reference, &"it holds blocks, not records"))?;
     if !records.increments.is_empty() || !records.retractions.is_empty() {
         return Err(damaged(reference, &"it has increments or retractions, which this build does not restore"));
@@ -47,12 +44,8 @@ pub async fn entry(store: &Arc<dyn ObjectStore>, reference: &StoredRef) -> Resul
 /// # Errors
 /// As [`entry`].
 pub async fn segments(store: &Arc<dyn ObjectStore>, entry: &Entry) -> Result<Vec<SegmentRef>, Error> {
-    let mut found = Vec::new();
-    for page in entry.content.records().map_or(&[][..], |records| &records.baseline) {
-        let page: RangePage = document(store, page).await?;
-        found.extend(page.ranges);
-    }
-    Ok(found)
+    let pages = entry.content.records().map_or(&[][..], |records| &records.baseline);
+    content::ranges(store, pages).await.map_err(|source| unloaded(&source))
 }
 
 /// The schema in an entry.

@@ -32,7 +32,6 @@ use crate::{
     restore::{
         pieces::{checkpoint::Counts, feed::Piece},
         write::{
-            size::WriteSizes,
             statements::{
                 rows::{self, Write, check_key, clustering, is_live, row_writes},
                 shapes::{Slot, StatementId},
@@ -189,7 +188,8 @@ impl Target {
     /// Sends statements of one partition in order, as few requests as fit. Rows whose values the destination refuses are among
     /// the outcomes; nothing more of them is sent.
     async fn send(&self, piece: &Piece, statements: Vec<Statement>, outcomes: &mut [Outcome]) -> Result<(), Failure> {
-        let mut requests: VecDeque<Vec<Statement>> = cut(statements, self.sizes).into();
+        let mut requests: VecDeque<Vec<Statement>> =
+            self.sizes.requests(REQUEST_STATEMENTS, statements, Statement::bytes).into();
         // Only one coordinator gives the elements of a list growing ids over several requests.
         let appends = requests.iter().flatten().any(|s| s.write.appends);
         let pinned = (requests.len() > 1 && appends).then(|| self.coordinator(piece.token)).flatten();
@@ -291,27 +291,6 @@ pub(super) enum Outcome {
     Refused(Error),
 }
 
-/// Cuts statements into requests, in order.
-fn cut(statements: Vec<Statement>, sizes: WriteSizes) -> Vec<Vec<Statement>> {
-    let mut requests: Vec<Vec<Statement>> = Vec::new();
-    let mut room = 0;
-    for statement in statements {
-        let bytes = statement.bytes();
-        let fits = bytes <= room && requests.last().is_some_and(|r| r.len() < REQUEST_STATEMENTS);
-        match requests.last_mut().filter(|_| fits) {
-            Some(request) => {
-                room -= bytes;
-                request.push(statement);
-            }
-            None => {
-                room = sizes.full.saturating_sub(bytes);
-                requests.push(vec![statement]);
-            }
-        }
-    }
-    requests
-}
-
 /// Clustering of the row that a request is of; none where it is of several.
 fn only_row(request: &[Statement]) -> &[Bytes] {
     match (request.first(), request.last()) {
@@ -336,24 +315,10 @@ fn by_row(request: Vec<Statement>) -> Vec<Vec<Statement>> {
 mod tests {
     use super::*;
 
-    const FULL: usize = 8 << 20;
-
     fn statement(bytes: usize, row: usize) -> Statement {
         let statement = StatementId::Insert;
         let write = Write { statement, ts: 1, ttl: 0, values: vec![], appends: false, bytes, apart: None };
         Statement { write, clustering: Arc::new([]), row }
-    }
-
-    #[test]
-    fn requests_are_bounded_by_bytes_and_statements() {
-        let sizes = |of: Vec<usize>| {
-            let statements = of.into_iter().map(|bytes| statement(bytes, 0)).collect();
-            cut(statements, WriteSizes::below(2 * FULL)).iter().map(Vec::len).collect::<Vec<_>>()
-        };
-        assert_eq!(sizes(vec![1, 1, 1]), vec![3]);
-        assert_eq!(sizes(vec![FULL, 1, FULL + 1, 1]), vec![1, 1, 1, 1]);
-        assert_eq!(sizes(vec![1; REQUEST_STATEMENTS + 1]), vec![REQUEST_STATEMENTS, 1]);
-        assert!(sizes(vec![]).is_empty());
     }
 
     #[test]

@@ -48,6 +48,28 @@ impl WriteSizes {
         let mutation = mutation.unwrap_or(ASSUMED_BYTES);
         Self::below(told(&REQUEST).map_or(mutation, |request| request.min(mutation)))
     }
+
+    /// Cuts statements into requests of at most `most` that the destination takes, in order. A statement that is larger by itself
+    /// has a request of its own.
+    pub fn requests<T>(self, most: usize, statements: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+        let mut requests: Vec<Vec<T>> = Vec::new();
+        let mut room = 0;
+        for statement in statements {
+            let bytes = bytes(&statement);
+            let fits = bytes <= room && requests.last().is_some_and(|request| request.len() < most);
+            match requests.last_mut().filter(|_| fits) {
+                Some(request) => {
+                    room -= bytes;
+                    request.push(statement);
+                }
+                None => {
+                    room = self.full.saturating_sub(bytes);
+                    requests.push(vec![statement]);
+                }
+            }
+        }
+        requests
+    }
 }
 
 /// A size as a release tells it: `16384KiB`, or a plain number of the unit in the setting's name. `None` where it is not set.
@@ -90,5 +112,20 @@ mod tests {
         assert_eq!(WriteSizes::below(16 << 20).full, 8 << 20);
         assert_eq!(WriteSizes::below(64 << 20).full, 8 << 20);
         assert_eq!(WriteSizes::below(1 << 20).full, 1 << 19);
+    }
+
+    #[test]
+    fn requests_are_no_larger_than_the_destination_takes_and_keep_their_order() {
+        let lengths = |of: &[usize], limit| {
+            let cut = WriteSizes::below(limit).requests(3, of.to_vec(), |bytes| *bytes);
+            assert_eq!(cut.concat(), of);
+            cut.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        // The parts of one row that is larger than a write stay apart.
+        assert_eq!(lengths(&[500, 500, 100], 1_000), vec![1, 1, 1]);
+        assert_eq!(lengths(&[500, 500, 100], 10_000), vec![3]);
+        assert_eq!(lengths(&[1; 4], 10_000), vec![3, 1]);
+        assert_eq!(lengths(&[500, 1, 501, 1], 1_000), vec![1, 1, 1, 1]);
+        assert!(lengths(&[], 10_000).is_empty());
     }
 }
