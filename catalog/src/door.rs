@@ -62,7 +62,7 @@ impl Error {
     pub fn is_of_the_store(&self) -> bool {
         match self {
             Self::Sealed { .. } => false,
-            Self::Fetch(source) => matches!(source, fetch::Error::Read { .. }) && !source.is_absent(),
+            Self::Fetch(source) => source.is_of_the_store(),
             Self::Open { source, .. } => source.kind() == io::ErrorKind::Other,
         }
     }

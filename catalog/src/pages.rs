@@ -42,6 +42,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// True where the store failed and so says nothing about the pages: a refused credential, an outage.
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Page(page) if page.is_of_the_store())
+    }
+}
+
 /// Writes `lines` sorted by object, at most [`PAGE_LINES`] to a page, under new names, and gives the pages in order.
 ///
 /// # Errors

@@ -6,7 +6,8 @@
 //! - `*` any text, also none; `{a,b}` either of two globs;
 //! - `?` any one character, `[a-z]` and `[!a-z]` one of these or none of these. These three know ASCII only: other characters
 //!   are matched by `*`, and by themselves outside of brackets;
-//! - `\` makes the character after it an ordinary one; outside of brackets `%` and two hex digits are a byte of plain text.
+//! - outside of brackets `\` makes the character after it an ordinary one, and `%` and two hex digits are a byte of plain text;
+//!   within them both are characters like others, and `[:` of a POSIX class is refused.
 //!
 //! So a name as it is printed is the pattern of this one name, and what a name holds beyond letters, digits, `_`, `-` and `.`
 //! may be written as it is, unless it is one of the above.
@@ -35,6 +36,9 @@ pub enum Error {
     /// Brackets hold a character beyond ASCII.
     #[error("{0:?} has a character beyond ASCII in brackets: braces hold any")]
     Brackets(String),
+    /// Brackets hold what elsewhere is a named class, such as `[:digit:]`.
+    #[error("{0:?} has [: in brackets: named classes are not known, write [0-9] for one")]
+    Class(String),
     /// Brackets, braces or a backslash without their other half.
     #[error("{pattern:?} is no pattern: {kind}")]
     Glob {

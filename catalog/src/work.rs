@@ -55,7 +55,7 @@ pub async fn write(
 /// with a warning: what it kept may then be collected, and is looked for before it is used.
 ///
 /// # Errors
-/// [`document::Error`] where the store cannot be read now.
+/// [`document::Error`] where the store fails or refuses, and so says nothing about the root.
 pub async fn tokens(
     store: &Arc<dyn ObjectStore>,
     root: &StoredRef,
@@ -67,7 +67,7 @@ pub async fn tokens(
             tracing::warn!(root = root.key, %task, found = %found.task, "a work root of another task is passed over");
             Ok(Vec::new())
         }
-        Err(error) if error.is_retryable() => Err(error),
+        Err(error) if error.is_of_the_store() => Err(error),
         Err(error) => {
             tracing::warn!(root = root.key, %task, %error, "a damaged work root is passed over");
             Ok(Vec::new())

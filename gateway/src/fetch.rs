@@ -62,6 +62,11 @@ impl Error {
         matches!(self, Self::Read { source: object_store::Error::NotFound { .. }, .. })
     }
 
+    /// True where the store failed and so says nothing about the object: a refused credential, an outage.
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Read { .. }) && !self.is_absent()
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Read { source, .. } if crate::retry::is_transient(source))

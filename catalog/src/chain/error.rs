@@ -117,6 +117,15 @@ impl Error {
         matches!(self, Self::RolledBack { .. } | Self::HeadChanged { .. })
     }
 
+    /// True where the store failed and so says nothing about the chain: a refused credential, an outage.
+    pub fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::List { .. } => true,
+            Self::Read { source, .. } => source.is_of_the_store(),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -47,9 +47,12 @@ impl Text<'_> {
         self.glob.push('[');
         self.glob.extend(self.rest.next_if(|c| matches!(c, '!' | '^')));
         self.glob.extend(self.rest.next_if_eq(&']'));
-        for next in self.rest.by_ref() {
+        while let Some(next) = self.rest.next() {
             if !next.is_ascii() {
                 return Err(Error::Brackets(self.pattern.to_owned()));
+            }
+            if next == '[' && self.rest.peek() == Some(&':') {
+                return Err(Error::Class(self.pattern.to_owned()));
             }
             self.glob.push(next);
             if next == ']' {

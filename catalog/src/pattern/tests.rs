@@ -40,6 +40,11 @@ fn characters_brackets_and_braces_match_and_a_backslash_takes_their_meaning() {
         ("ks/log_[0-9]", "log_1", true),
         ("ks/log_[!0-9]", "log_1", false),
         ("ks/[]]", "]", true),
+        ("ks/[[]", "[", true),
+        ("ks/[a:]", ":", true),
+        (r"ks/[\]", r"\", true),
+        (r"ks/[\]]", r"\]", true),
+        (r"ks/[\]]", "]", false),
         ("ks/{orders,clicks}", "clicks", true),
         ("ks/{orders,clicks}", "click", false),
         ("ks/a{,_old}", "a", true),
@@ -93,6 +98,8 @@ fn what_is_no_pattern_is_refused_with_the_reason() {
         ("ks/%+1", "percent-encoded"),
         ("ks/%C3", "percent-encoded"),
         ("ks/[ä]", "beyond ASCII"),
+        ("ks/[[:digit:]]", "named classes are not known"),
+        ("ks/[![:digit:]]", "named classes are not known"),
     ] {
         let error = pattern.parse::<Pattern>().unwrap_err().to_string();
         assert!(error.starts_with(&format!("{pattern:?}")) && error.contains(reason), "{pattern}: {error}");

@@ -35,7 +35,7 @@ use tidemark_listener_core::{
     failure::Failure,
     launch,
     listener::Listener,
-    progress::{Progress, ProgressSink},
+    progress::ProgressSink,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -110,10 +110,11 @@ impl Listener for CassandraListener {
         progress: ProgressSink,
         cancel: CancellationToken,
     ) -> Result<StoredRef, Failure> {
-        let run = Run { listener: self, assignment, progress };
+        let nodetool = self.nodetool.telling(Arc::clone(&progress));
+        let run = Run { listener: self, assignment, nodetool, progress };
         let outcome = cancel.run_until_cancelled(run.step()).await.unwrap_or(Err(Error::Cancelled));
         if outcome.as_ref().is_err_and(Error::ends_task) {
-            leftovers::give_back(self, assignment, run.taken_here()).await;
+            leftovers::give_back(&run.held(), assignment, run.taken_here()).await;
         }
         Ok(outcome?)
     }
@@ -123,6 +124,7 @@ impl Listener for CassandraListener {
 struct Run<'a> {
     listener: &'a CassandraListener,
     assignment: &'a Assignment<Capture>,
+    nodetool: Nodetool,
     progress: ProgressSink,
 }
 
@@ -188,13 +190,10 @@ impl Run<'_> {
         let tag = names::tag(self.assignment, self.assignment.work.step.number);
         let place = self.place(session, &tag);
         let answer = match ask {
-            Ask::Take { tables } => {
-                self.tell("flush and snapshot");
-                Answer::Take(snapshot::take(&place, &patterns, tables).await?)
-            }
+            Ask::Take { tables } => Answer::Take(snapshot::take(&place, &patterns, tables).await?),
             _ => {
                 if self.assignment.work.step.number == 0 {
-                    leftovers::remove(self.listener, self.assignment).await;
+                    leftovers::remove(&self.held(), self.assignment).await;
                 }
                 Answer::Look(Box::new(snapshot::look(&place, &patterns).await?))
             }
@@ -205,11 +204,15 @@ impl Run<'_> {
     fn place<'p>(&'p self, session: &'p Session, tag: &'p str) -> snapshot::Place<'p> {
         snapshot::Place {
             session,
-            nodetool: &self.listener.nodetool,
+            nodetool: &self.nodetool,
             data_directories: &self.listener.config.node.data_directories,
             env: &self.listener.env,
             tag,
         }
+    }
+
+    fn held(&self) -> leftovers::Held<'_> {
+        leftovers::Held { nodetool: &self.nodetool, data_directories: &self.listener.config.node.data_directories }
     }
 
     /// Ships, unless an earlier run has, and gives the snapshots back.
@@ -220,7 +223,7 @@ impl Run<'_> {
             None => self.shipment().run(stage, self.load(stage, ship).await?).await?,
         };
         pause::point("slice-stored");
-        leftovers::give_back(self.listener, self.assignment, taken).await;
+        leftovers::give_back(&self.held(), self.assignment, taken).await;
         Ok(slice)
     }
 
@@ -302,9 +305,5 @@ impl Run<'_> {
     fn shipment(&self) -> Shipment<'_> {
         let data_directories = &self.listener.config.node.data_directories;
         Shipment { assignment: self.assignment, data_directories, progress: Arc::clone(&self.progress) }
-    }
-
-    fn tell(&self, phase: &str) {
-        (self.progress)(Progress { phase: phase.to_owned(), done: 0, total: 0, unit: "bytes".to_owned() });
     }
 }

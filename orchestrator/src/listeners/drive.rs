@@ -98,6 +98,8 @@ async fn capture_once(
     let message = to_listener::Message::Assignment(proto::Assignment { id: id.clone(), json });
     let (session, mut replies) = match send(registry, config, key, &id, message).await {
         Ok(sent) => sent,
+        // A process that stands still loses its stream and does not end.
+        Err(failure) if registry.lost(key) => return Try::Hung(failure),
         Err(failure) => return Try::Failed(failure),
     };
     // A heartbeat says that the listener lives, not that its work gets anywhere.
@@ -230,6 +232,7 @@ fn stalled(key: &Key, bound: Duration) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use tidemark_gateway::{Env, Stored};
     use tidemark_listener_core::{progress::silent, proto::ToListener};
     use tokio::sync::mpsc;
@@ -250,7 +253,7 @@ mod tests {
         let key = Key { source: "src".to_owned(), listener: "n1".to_owned() };
         let (_expected, mut sent) = attached(&registry, &key);
         let silence_timeout = Duration::from_millis(100);
-        let config = ListenerConfig { silence_timeout, stall_timeout, max_failures: 1, ..ListenerConfig::default() };
+        let config = ListenerConfig { silence_timeout, stall_timeout, ..bounds(1) };
         let listener = async {
             sent.recv().await;
             let mut ticks = tokio::time::interval(silence_timeout / 5);
@@ -298,6 +301,35 @@ mod tests {
     async fn silence_is_judged_by_heartbeats() {
         assert_eq!(captured(true).await.unwrap().key, "k");
         assert_eq!(captured(false).await.unwrap_err().code, "TM-LIST-0005");
+    }
+
+    /// Has a capture tried twice that nobody answers; true where the listener's process is to be started again.
+    async fn restarts(registry: &Arc<Registry>, key: &Key) -> bool {
+        let short = Duration::from_millis(50);
+        let config = ListenerConfig { silence_timeout: short, attach_timeout: short, backoff: short, ..bounds(2) };
+        let ended = capture(registry, &config, key.clone(), assignment, silent(), Stop::default()).await;
+        assert!(ended.unwrap_err().retryable);
+        registry.restarted(key).now_or_never().is_some()
+    }
+
+    fn bounds(max_failures: u32) -> ListenerConfig {
+        ListenerConfig { max_failures, ..ListenerConfig::default() }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_there_and_does_not_answer_is_started_again() {
+        let registry = Arc::new(Registry::default());
+        let [dumb, frozen, new] =
+            ["n1", "n2", "n3"].map(|id| Key { source: "src".to_owned(), listener: id.to_owned() });
+        let _attached = attached(&registry, &dumb);
+        assert!(restarts(&registry, &dumb).await);
+        let _expected = attached(&registry, &frozen);
+        registry.detach(&frozen, &registry.session(&frozen).unwrap());
+        assert!(restarts(&registry, &frozen).await);
+        // It may only need longer.
+        let _expected = registry.expect_listener(new.clone());
+        registry.issue(&new, &Env::system());
+        assert!(!restarts(&registry, &new).await);
     }
 
     #[tokio::test]

@@ -64,6 +64,8 @@ struct Expectation {
     users: u32,
     /// Hash of the token that its newest process was given.
     token: Option<TokenHash>,
+    /// True once that process had a stream.
+    attached: bool,
     /// Told where its process is to be ended and started again.
     restart: Arc<Notify>,
 }
@@ -107,7 +109,7 @@ impl Registry {
         let mut state = self.lock();
         if let Some(expected) = state.expected.get_mut(key) {
             // What was told about the process before is not about this one.
-            *expected = Expectation { users: expected.users, token: Some(token.hash()), restart: Arc::default() };
+            *expected = Expectation { users: expected.users, token: Some(token.hash()), ..Expectation::default() };
         }
         if let Some(old) = state.attached.remove(key) {
             old.gone.cancel();
@@ -135,6 +137,12 @@ impl Registry {
         }
     }
 
+    /// True where an expected listener's newest process had a stream, and it is gone.
+    pub(super) fn lost(&self, key: &Key) -> bool {
+        let state = self.lock();
+        !state.attached.contains_key(key) && state.expected.get(key).is_some_and(|expected| expected.attached)
+    }
+
     /// True where it is the token of any expected listener.
     pub(super) fn knows(&self, token: &TokenHash) -> bool {
         self.lock().expected.values().any(|expected| expected.token.as_ref() == Some(token))
@@ -149,8 +157,9 @@ impl Registry {
         outbox: mpsc::Sender<Result<ToListener, Status>>,
     ) -> Result<Session, Status> {
         let mut state = self.lock();
-        if state.expected.get(key).and_then(|expected| expected.token) != Some(token) {
-            return Err(Status::permission_denied("the token is not that of the listener that the hello names"));
+        match state.expected.get_mut(key) {
+            Some(expected) if expected.token == Some(token) => expected.attached = true,
+            _ => return Err(Status::permission_denied("the token is not that of the listener that the hello names")),
         }
         state.serial += 1;
         let gone = CancellationToken::new();

@@ -16,21 +16,30 @@ use crate::{
     failure::{Failure, catalog::store},
 };
 
-/// Objects that are asked for at the same time.
+/// Lines that are looked after at the same time before a commit.
+const LINES_AT_A_TIME: usize = 4;
+
+/// Objects of a line that are asked for at the same time.
 const LOOKS_AT_A_TIME: usize = 16;
 
 impl Job<'_> {
     /// Refuses to commit lines that name what is not there.
     ///
     /// # Errors
-    /// `TM-PROT-0008`, retryable: the next run makes such a line anew.
+    /// `TM-PROT-0008`, retryable: the next run makes such a line anew; cancelled, where the run is.
     pub(super) async fn require_kept(&self, lines: &[ObjectLine]) -> Result<(), Failure> {
-        for line in lines {
-            if let Some(lacks) = self.lacks(line).boxed().await? {
-                return Err(Failure::retryable("TM-PROT-0008", format!("{}: {lacks}", line.object)));
-            }
+        let looks: Vec<_> = lines.iter().map(|line| self.require_line(line).boxed()).collect();
+        stream::iter(looks).buffer_unordered(LINES_AT_A_TIME).try_collect().await
+    }
+
+    async fn require_line(&self, line: &ObjectLine) -> Result<(), Failure> {
+        if self.context.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
         }
-        Ok(())
+        match self.lacks(line).await? {
+            None => Ok(()),
+            Some(lacks) => Err(Failure::retryable("TM-PROT-0008", format!("{}: {lacks}", line.object))),
+        }
     }
 
     /// What of a line the store no longer holds as it was written; `None` where it holds all. The entry and its pages are read;
@@ -76,7 +85,7 @@ impl Job<'_> {
 fn lacking<T>(read: Result<T, document::Error>) -> Result<Result<T, String>, Failure> {
     match read {
         Ok(document) => Ok(Ok(document)),
-        Err(error) if error.is_retryable() || error.is_of_the_store() => Err(error.into()),
+        Err(error) if error.is_of_the_store() => Err(error.into()),
         Err(error) => Ok(Err(tidemark_gateway::causes::chain(&error))),
     }
 }

@@ -6,7 +6,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::FutureExt as _;
-use tidemark_catalog::{chain::VersionSet, entry::Entry, ids::ObjectName, pages, stored::StoredRef};
+use tidemark_catalog::{
+    chain::{self, VersionSet},
+    document,
+    entry::Entry,
+    ids::{ObjectName, VersionNumber},
+    pages,
+    stored::StoredRef,
+};
 
 use super::Job;
 use crate::{executors::read_document, failure::Failure};
@@ -23,38 +30,45 @@ impl Job<'_> {
             if objects.iter().all(|object| found.contains_key(object)) {
                 break;
             }
-            match self.entries(&set, number).boxed().await {
-                Ok(entries) => entries.into_iter().for_each(|(object, entry)| {
-                    found.entry(object).or_insert(entry);
-                }),
-                Err(failure) if failure.retryable => return Err(failure),
-                Err(failure) => {
-                    tracing::warn!(source_id = %self.source_id, set = %self.set, version = number.0, %failure,
-                    "a damaged version is not carried on")
-                }
+            for (object, entry) in self.entries(&set, number).boxed().await? {
+                found.entry(object).or_insert(entry);
             }
         }
         Ok(found)
     }
 
-    async fn entries(
-        &self,
-        set: &VersionSet,
-        number: tidemark_catalog::ids::VersionNumber,
-    ) -> Result<Vec<(ObjectName, StoredRef)>, Failure> {
-        let manifest = set.read(number).await?;
-        let lines = pages::read_lines(&self.store.objects, &manifest).await?;
+    /// The entries of a version; none where it is damaged.
+    async fn entries(&self, set: &VersionSet, number: VersionNumber) -> Result<Vec<(ObjectName, StoredRef)>, Failure> {
+        let what = || format!("version {number}");
+        let manifest = set.read(number).await;
+        let Some(manifest) = self.undamaged(manifest, chain::Error::is_of_the_store, what)? else {
+            return Ok(Vec::new());
+        };
+        let lines = pages::read_lines(&self.store.objects, &manifest).await;
+        let lines = self.undamaged(lines, pages::Error::is_of_the_store, what)?.unwrap_or_default();
         Ok(lines.into_iter().filter_map(|line| Some((line.object, line.entry?))).collect())
     }
 
     /// An entry of an earlier version; `None` where it is damaged.
     pub(super) async fn previous_entry(&self, reference: &StoredRef) -> Result<Option<Arc<Entry>>, Failure> {
-        match read_document(&self.store.objects, reference).await {
-            Ok(entry) => Ok(Some(Arc::new(entry))),
-            Err(error) if error.is_retryable() => Err(error.into()),
+        let entry = read_document(&self.store.objects, reference).await;
+        let entry = self.undamaged(entry, document::Error::is_of_the_store, || format!("entry {}", reference.key))?;
+        Ok(entry.map(Arc::new))
+    }
+
+    /// What was read; `None`, with a word in the log, where `what` is damaged. A store that does not answer is no damage.
+    fn undamaged<T, E: std::error::Error + Into<Failure> + 'static>(
+        &self,
+        read: Result<T, E>,
+        is_of_the_store: fn(&E) -> bool,
+        what: impl Fn() -> String,
+    ) -> Result<Option<T>, Failure> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if is_of_the_store(&error) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(source_id = %self.source_id, entry = reference.key, error = %tidemark_gateway::causes::chain(&error),
-                    "a damaged entry is not carried on");
+                let (what, error) = (what(), tidemark_gateway::causes::chain(&error));
+                tracing::warn!(source_id = %self.source_id, set = %self.set, what, error, "damaged, and not carried on");
                 Ok(None)
             }
         }

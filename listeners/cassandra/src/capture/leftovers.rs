@@ -15,36 +15,38 @@ use std::{
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::assignment::{Assignment, Capture};
 
-use super::{CassandraListener, Error, names};
+use super::{Error, names, nodetool::Nodetool};
+
+/// Where a node's snapshots are, and what removes them.
+pub(super) struct Held<'a> {
+    pub(super) nodetool: &'a Nodetool,
+    pub(super) data_directories: &'a [PathBuf],
+}
 
 /// Removes them. A failure costs disk on the node, not data: it is logged, and the next preflight shows the tag.
-pub(super) async fn remove(listener: &CassandraListener, assignment: &Assignment<Capture>) {
-    match found(&listener.config.node.data_directories).await {
-        Ok(found) => clear(listener, abandoned(&found, assignment)).await,
+pub(super) async fn remove(held: &Held<'_>, assignment: &Assignment<Capture>) {
+    match found(held.data_directories).await {
+        Ok(found) => clear(held.nodetool, abandoned(&found, assignment)).await,
         Err(error) => tracing::warn!(error = chain(&error), "no search for left snapshots: none is removed"),
     }
 }
 
 /// Removes the snapshots of the assignment's own task: those of `steps`, and others that are found on disk.
-pub(super) async fn give_back(
-    listener: &CassandraListener,
-    assignment: &Assignment<Capture>,
-    steps: impl IntoIterator<Item = u32>,
-) {
+pub(super) async fn give_back(held: &Held<'_>, assignment: &Assignment<Capture>, steps: impl IntoIterator<Item = u32>) {
     let mut tags: BTreeSet<String> = steps.into_iter().map(|step| names::tag(assignment, step)).collect();
-    match found(&listener.config.node.data_directories).await {
+    match found(held.data_directories).await {
         Ok(found) => {
             let own = |tag: &String| names::task_of(tag, assignment).as_ref() == Some(&assignment.task);
             tags.extend(found.into_iter().filter(own));
         }
         Err(error) => tracing::warn!(error = chain(&error), "no search for other snapshots of the task"),
     }
-    clear(listener, tags.iter().map(String::as_str).collect()).await;
+    clear(held.nodetool, tags.iter().map(String::as_str).collect()).await;
 }
 
-async fn clear(listener: &CassandraListener, tags: Vec<&str>) {
+async fn clear(nodetool: &Nodetool, tags: Vec<&str>) {
     for tag in tags {
-        match listener.nodetool.clear_snapshot(tag).await {
+        match nodetool.clear_snapshot(tag).await {
             Ok(()) => tracing::info!(tag, "removed a snapshot"),
             Err(error) => tracing::warn!(tag, error = chain(&error), "a snapshot could not be removed from the node"),
         }

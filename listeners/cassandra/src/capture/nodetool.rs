@@ -1,7 +1,15 @@
 //! Flushes and snapshots by `nodetool`, Cassandra's own tool, as the operator says it is called.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use tidemark_listener_core::progress::{self, Progress, ProgressSink};
 use tokio::process::Command;
 
 /// Longest time of one call: a flush waits for those that were begun before it.
@@ -50,15 +58,22 @@ impl Error {
 }
 
 /// nodetool of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Nodetool {
     words: Vec<String>,
+    progress: ProgressSink,
+    calls: Arc<AtomicU64>,
 }
 
 impl Nodetool {
     /// `words` are the program and the arguments that reach the node.
     pub(super) fn new(words: Vec<String>) -> Self {
-        Self { words }
+        Self { words, progress: progress::silent(), calls: Arc::default() }
+    }
+
+    /// The same for one piece of work: it says so before each call, so that work of many slow calls is seen to get on.
+    pub(super) fn telling(&self, progress: ProgressSink) -> Self {
+        Self { words: self.words.clone(), progress, calls: Arc::default() }
     }
 
     /// Flushes tables of a keyspace. When it returns, every write that the node had taken before the call is in files: the
@@ -107,12 +122,19 @@ impl Nodetool {
             .kill_on_drop(true)
             .output();
         let command = arguments.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default().to_owned();
+        self.tell(&command);
         let Ok(output) = tokio::time::timeout(LIMIT, run).await else { return Err(Error::Slow { command }) };
         let output = output.map_err(|source| Error::Start { program, source })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         Err(Error::Failed { command, status: output.status, words: last_words(&output.stderr, &output.stdout) })
+    }
+
+    fn tell(&self, command: &str) {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let phase = format!("nodetool {command}, call {call}");
+        (self.progress)(Progress { phase, done: 0, total: 0, unit: "bytes".to_owned() });
     }
 }
 
@@ -168,6 +190,18 @@ mod tests {
         let error = nodetool.clear_snapshot("t").await.unwrap_err();
         assert!(error.to_string().ends_with("no such table"), "{error}");
         assert!(error.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn every_call_is_told_of_before_it_begins() {
+        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        let nodetool = Nodetool::new(vec!["true".to_owned()]);
+        let telling = nodetool.telling(Arc::new(move |progress: Progress| sink.lock().unwrap().push(progress.phase)));
+        telling.flush("ks", &["t".to_owned()]).await.unwrap();
+        telling.clear_snapshot("tag").await.unwrap();
+        nodetool.clear_snapshot("tag").await.unwrap();
+        assert_eq!(*told.lock().unwrap(), ["nodetool flush, call 1", "nodetool clearsnapshot, call 2"]);
     }
 
     #[tokio::test]

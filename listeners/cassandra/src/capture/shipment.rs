@@ -81,7 +81,8 @@ pub(super) struct Shipment<'a> {
 impl Shipment<'_> {
     /// Ships the tables, then the node's words, then the slice manifest.
     pub(super) async fn run(&self, stage: &Stage, load: Load) -> Result<StoredRef, Error> {
-        let total = load.tables.iter().flat_map(|(_, table)| &table.files).map(|file| file.size).sum();
+        let files = load.tables.iter().flat_map(|(_, table)| &table.files);
+        let total = files.fold(0_u64, |sum, file| sum.saturating_add(file.size));
         let meter = Meter::new(Arc::clone(&self.progress), total);
         let shipper = Shipper::new(stage, &self.assignment.work.limits, meter);
         let mut objects = Vec::with_capacity(load.tables.len());

@@ -1,11 +1,11 @@
 //! Identities of merged SSTables: by content, never by name, because integer SSTable ids start again after TRUNCATE.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde_json::json;
 use tidemark_catalog::{identities::Identity, opaque::Opaque};
 use tidemark_gateway::Digest;
-
-use crate::staged::OpenedSsTable;
 
 /// Component of Statistics.db that never changes; repair and levelled compaction rewrite others in place.
 const HEADER: i32 = 3;
@@ -13,14 +13,20 @@ const HEADER: i32 = 3;
 /// The identity of an SSTable of a host's table: its name, size of Data, and BLAKE3 of Digest, of CompressionInfo or CRC, and of
 /// the HEADER part of Statistics; what it has not is null. Its id is the BLAKE3 of all of that in this order, behind host and table
 /// id, as a JSON array without blanks.
-pub(super) fn of(host: &str, table_id: &str, table: &OpenedSsTable, data_bytes: u64) -> Identity {
-    let digest = |component: &str| table.components.get(component).map(|bytes| Digest::of(bytes));
-    let header = table.components.get("Statistics.db").and_then(header).map(|header| Digest::of(&header));
+pub(super) fn of(
+    host: &str,
+    table_id: &str,
+    name: &str,
+    components: &BTreeMap<String, Bytes>,
+    data_bytes: u64,
+) -> Identity {
+    let digest = |component: &str| components.get(component).map(|bytes| Digest::of(bytes));
+    let header = components.get("Statistics.db").and_then(header).map(|header| Digest::of(&header));
     let (digest, chunks) = (digest("Digest.crc32"), digest("CompressionInfo.db").or_else(|| digest("CRC.db")));
-    let id = json!([host, table_id, table.name, data_bytes, digest, chunks, header]);
+    let id = json!([host, table_id, name, data_bytes, digest, chunks, header]);
     let id = Digest::of(id.to_string().as_bytes());
     let own = json!({
-        "sstable": table.name,
+        "sstable": name,
         "data_bytes": data_bytes,
         "digest": digest,
         "chunks": chunks,
@@ -48,6 +54,19 @@ fn int(bytes: &[u8], at: usize) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identity_is_of_these_bytes_for_ever() {
+        const ABC: &str = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
+        let components = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), Bytes::from("abc"))).collect();
+        let id = |names: &[&str]| of("h", "t", "nb-1-big", &components(names), 5);
+        let of_text = |text: String| Opaque::new(Digest::of(text.as_bytes()).as_bytes().to_vec());
+        let none = id(&["Data.db", "Statistics.db"]);
+        assert_eq!(none.id, of_text(r#"["h","t","nb-1-big",5,null,null,null]"#.to_owned()));
+        let both = id(&["Digest.crc32", "CRC.db"]);
+        assert_eq!(both.id, of_text(format!(r#"["h","t","nb-1-big",5,"{ABC}","{ABC}",null]"#)));
+        assert_eq!((both.partition.as_str(), both.own["chunks"].as_str()), ("h", Some(ABC)));
+    }
 
     #[test]
     fn the_header_is_cut_out_of_statistics() {

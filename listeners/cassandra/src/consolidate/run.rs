@@ -75,7 +75,7 @@ fn watch(job: &ConsolidateJob, plan: &Plan, bytes_read: Arc<AtomicU64>) -> Watch
     Watch {
         phase: format!("consolidate {}", job.object),
         bytes_read,
-        total_bytes: files.map(|table| table.data.size).sum(),
+        total_bytes: files.fold(0, |sum, table| sum.saturating_add(table.data.size)),
         progress: job.progress.clone(),
         cancel: job.cancel.clone(),
     }
@@ -114,8 +114,9 @@ async fn open(
 
 fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Vec<Identity> {
     let tables = replica.sstables.iter().zip(files);
-    let identity =
-        |(staged, opened): (&StagedSsTable, _)| identity::of(&replica.host, &plan.object_id, opened, staged.data.size);
+    let identity = |(staged, opened): (&StagedSsTable, &OpenedSsTable)| {
+        identity::of(&replica.host, &plan.object_id, &opened.name, &opened.components, staged.data.size)
+    };
     tables.map(identity).collect()
 }
 
