@@ -114,7 +114,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     job.write_root().boxed().await?;
     let captured = job.captured().boxed().await?;
     let slices = Arc::new(job.read_slices(&captured).boxed().await?);
-    let objects = job.objects(&slices).boxed().await?;
+    let objects = job.objects(&slices)?;
     let inputs =
         Inputs { slices, absent: Arc::new(captured.absent.clone()), previous: job.previous(&objects).boxed().await? };
     let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
@@ -184,10 +184,11 @@ impl<'a> Job<'a> {
     }
 
     /// The captured objects that the policy names, sorted.
-    async fn objects(&self, slices: &[SliceManifest]) -> Result<Vec<ObjectName>, Failure> {
+    fn objects(&self, slices: &[SliceManifest]) -> Result<Vec<ObjectName>, Failure> {
         let patterns = Patterns::parse(&self.policy.objects)
             .map_err(|error| Failure::permanent("TM-POL-0400", format!("objects: {error}")))?;
-        let mut objects = self.driver.captured_objects(&self.store.objects, slices).await?;
+        let mut objects =
+            slices.iter().flat_map(|slice| &slice.objects).map(|object| object.object.clone()).collect::<Vec<_>>();
         objects.retain(|object| patterns.matches(object.parts()));
         objects.sort();
         objects.dedup();

@@ -23,8 +23,8 @@ use tidemark_catalog::{
 use tidemark_listener_core::{
     check::Status,
     driver::{
-        self, CLIENT_CLOCK_BOUND_MICROS, IfExists, RestoreControl, RestoreJob, RestoreOptions, RestorePlan,
-        RestoreReport, Selection, TtlPolicy,
+        self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, IfExists, RestoreControl, RestoreJob, RestoreOptions,
+        RestorePlan, RestoreReport, Selection,
     },
 };
 use tidemark_web::api::{self, Restore};
@@ -63,7 +63,7 @@ impl Prepared {
     /// # Errors
     /// The driver's.
     pub(crate) async fn plan(&self) -> Result<RestorePlan, Failure> {
-        self.driver.plan_restore(&self.job).await.map_err(away)
+        self.driver.restorer().plan(&self.job).await.map_err(away)
     }
 
     /// The checks that hang on what Tidemark itself needs: targets whose present state can be kept.
@@ -99,27 +99,29 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
         store: store.objects,
         destination: destination.spec,
         options: options(restore),
-        scratch: None,
         env: with.env.clone(),
     };
     Ok(Prepared { driver, job, store: store.record.name, left_out })
 }
 
 fn options(restore: &Restore) -> RestoreOptions {
-    RestoreOptions {
+    let common = CommonOptions {
         rename: restore.rename.clone(),
-        replication: restore.replication.clone(),
-        write_level: restore.write_level.clone(),
         into_non_empty: restore.into_non_empty.clone(),
         if_exists: restore.if_exists.map(if_exists),
         remove: restore.remove,
         selection: Selection { rows: restore.rows.clone(), columns: restore.columns.clone() },
         client_clock_bound_micros: bound_micros(restore),
-        read_level: restore.read_level.clone(),
         accept_degraded: restore.accept_degraded,
-        ttl: ttl(restore.ttl),
         strict: restore.strict,
-    }
+    };
+    let source = json!({
+        "replication": restore.replication,
+        "write_level": restore.write_level,
+        "read_level": restore.read_level,
+        "ttl": restore.ttl,
+    });
+    RestoreOptions { common, source }
 }
 
 /// The bound of the clients' clocks, µs.
@@ -131,14 +133,6 @@ fn if_exists(choice: api::IfExists) -> IfExists {
     match choice {
         api::IfExists::Undo => IfExists::Undo,
         api::IfExists::Merge => IfExists::Merge,
-    }
-}
-
-fn ttl(policy: api::TtlPolicy) -> TtlPolicy {
-    match policy {
-        api::TtlPolicy::Keep => TtlPolicy::Keep,
-        api::TtlPolicy::Rebase => TtlPolicy::Rebase,
-        api::TtlPolicy::Strip => TtlPolicy::Strip,
     }
 }
 
@@ -207,13 +201,13 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         instant: None,
     };
     if !plan.undoes() {
-        let report = prepared.driver.restore(&prepared.job, &plan, control).await.map_err(away)?;
+        let report = prepared.driver.restorer().run(&prepared.job, &plan, control).await.map_err(away)?;
         return Ok(completion(report, prepared.left_out, json!({})));
     }
     let fixed = instant::fixed(&prepared, &restore, &context).await?;
     let safety = safety::version(with, &prepared, &restore, &plan, &context).await?;
     let control = RestoreControl { instant: Some(fixed.instant.micros), ..control };
-    let mut report = prepared.driver.restore(&prepared.job, &plan, control).await.map_err(away)?;
+    let mut report = prepared.driver.restorer().run(&prepared.job, &plan, control).await.map_err(away)?;
     report.warnings.extend(fixed.instant.unread.iter().map(|why| format!("a clock was not known: {why}")));
     let more = json!({"safety_version": safety, "instant_micros": fixed.instant.micros.to_string()});
     Ok(completion(report, prepared.left_out, more))

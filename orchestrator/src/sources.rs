@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidemark_gateway::Env;
 use tidemark_listener_cassandra::driver::CassandraDriver;
-use tidemark_listener_core::driver::SourceDriver;
+use tidemark_listener_core::source::Source;
 
-/// The driver of a source.
-pub(crate) type Driver = Arc<dyn SourceDriver>;
+/// A kind of source.
+pub(crate) type Driver = Arc<dyn Source>;
 
 /// Drivers by kind; a cheap handle.
 #[derive(Clone, Default)]

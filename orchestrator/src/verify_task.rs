@@ -9,6 +9,7 @@ use tidemark_catalog::{
     entry::{Entry, ObjectLine},
     layout, pages,
 };
+use tidemark_listener_core::source::Family;
 
 use crate::{
     executors::{Executors, FoundVersion, read_document, spec},
@@ -82,7 +83,11 @@ async fn verify_line(
         let words = format!("its entry {} is of {}", reference.key, entry.object);
         return Err(Failure::permanent("TM-VER-0002", words));
     }
-    let verified = driver.verify(&store.objects, &entry, Arc::clone(&context.progress));
+    let progress = Arc::clone(&context.progress);
+    let verified = match driver.family() {
+        Family::Records(records) => records.verify(&store.objects, &entry, progress),
+        Family::Blocks(blocks) => blocks.verify(&store.objects, &entry, progress),
+    };
     tokio::select! {
         verified = verified => Ok(verified.map_err(|error| Failure::from(error).by_absence_of("store"))?),
         () = context.cancel.cancelled() => Err(Failure::cancelled()),

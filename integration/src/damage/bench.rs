@@ -1,6 +1,7 @@
 //! Captures and consolidates one table's snapshot in process, whole or harmed.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -8,11 +9,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path as Key};
+use serde_json::json;
 use tempfile::TempDir;
 use tidemark_catalog::{
     content::{self, Content, Records, SegmentRef},
     document,
-    entry::{Entry, Quality},
+    entry::{Entry, ObjectLine, Quality},
     ids::{FencingToken, ObjectName},
     names::Names,
     slice::SliceManifest,
@@ -20,13 +22,16 @@ use tidemark_catalog::{
 use tidemark_gateway::Env;
 use tidemark_listener_cassandra::{
     capture::{TakenSnapshot, ship_taken},
-    consolidate::consolidate,
+    driver::CassandraDriver,
 };
 use tidemark_listener_core::{
     assignment::{Assignment, Capture},
-    driver::{ConsolidateJob, ConsolidateLimits, Declared},
+    failure::Failure,
     progress,
+    records::{ConsolidateJob, ConsolidateLimits},
+    source::Source,
 };
+use tidemark_records::consolidate;
 use tokio_util::sync::CancellationToken;
 
 use super::{Harm, Shelf, harm::files_in};
@@ -202,7 +207,7 @@ impl Trial<'_> {
         for harm in harms {
             harm_object(&store, harm).await?;
         }
-        let outcome = match consolidate(self.job(&store, slice)?).await {
+        let outcome = match self.consolidate(self.job(&store, slice)?).await {
             Err(error) if error.retryable || error.cancelled => bail!("damage is not taken for final: {error}"),
             Err(error) => Outcome::Refused(error.message),
             Ok(line) => match (line.entry, line.quality) {
@@ -215,6 +220,11 @@ impl Trial<'_> {
             },
         };
         Ok((outcome, staged))
+    }
+
+    async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Failure> {
+        let driver = CassandraDriver::new(job.env.clone());
+        consolidate::object(&driver, driver.kind(), job, &[consolidate::all_keys()]).await
     }
 
     fn assignment(&self) -> Result<Assignment<Capture>> {
@@ -238,8 +248,8 @@ impl Trial<'_> {
             previous: None,
             store: Arc::clone(store),
             names: Arc::new(Names::new("s".parse()?, TOKEN)),
-            token: TOKEN,
-            declared: Declared { write_level: "one".to_owned(), repaired: false },
+            unreadable: BTreeMap::new(),
+            options: json!({"write_level": "one"}),
             limits: ConsolidateLimits {
                 memory_bytes: 16 << 20,
                 segment_bytes: 8 << 10,

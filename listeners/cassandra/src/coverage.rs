@@ -17,13 +17,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_catalog::entry::{DegradedRange, Quality};
-use tidemark_listener_core::driver::Declared;
-
 use crate::{
+    options::Options,
     ring::{Placement, TokenRange},
     segment::key,
 };
+use tidemark_catalog::entry::{DegradedRange, Quality};
 
 #[cfg(test)]
 mod tests;
@@ -113,7 +112,7 @@ impl Counts {
 /// [`Quality::Degraded`] with the ranges that are not, neighbours with the same verdict in one, and [`Quality::Missing`]
 /// where no replica of any range was captured. `captured` holds host ids whose data was captured and read whole. Ranges on
 /// which the nodes' views of the ring differ are degraded whatever was captured.
-pub fn judge(placement: &Placement, captured: &BTreeSet<String>, declared: &Declared) -> Quality {
+pub fn judge(placement: &Placement, captured: &BTreeSet<String>, declared: &Options) -> Quality {
     if placement.ranges().iter().all(|range| captured_of(placement, &range.replicas, captured) == 0) {
         return Quality::Missing { reason: "no replica captured".to_owned() };
     }
@@ -162,7 +161,7 @@ impl Doubted {
 struct Judge<'a> {
     placement: &'a Placement,
     captured: &'a BTreeSet<String>,
-    declared: &'a Declared,
+    declared: &'a Options,
     level: Result<WriteLevel, UnknownLevel>,
 }
 

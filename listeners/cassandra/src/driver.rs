@@ -1,33 +1,32 @@
-//! Cassandra behind the seam [`SourceDriver`].
+//! Cassandra behind the seams [`Source`], [`RecordSource`] and [`Restorer`].
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
 use serde_json::Value;
-use tidemark_catalog::{
-    entry::{Entry, ObjectLine},
-    ids::ObjectName,
-    slice::SliceManifest,
-};
+use tidemark_catalog::{entry::Entry, keys::KeyRange};
 use tidemark_gateway::{Env, causes::chain};
 use tidemark_listener_core::{
     check::Line,
-    driver::{
-        Answers, ConsolidateJob, Error, ListenerSpec, LiveObject, NextStep, RestoreControl, RestoreJob, RestorePlan,
-        RestoreReport, SourceDriver, UndoCounts, UndoInstant,
-    },
+    failure::Failure,
     progress::ProgressSink,
+    records::{ConsolidateJob, Consolidated, RecordSource},
+    restorer::{RestoreControl, RestoreJob, RestorePlan, RestoreReport, Restorer, UndoCounts, UndoInstant},
+    source::{Answers, Family, ListenerSpec, LiveObject, NextStep, Source},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     connect, describe,
+    options::{self, Options},
     release::Release,
     restore::{
+        job::{CqlJob, Own},
         observe::{Observed, connect_any, observe},
         plan, run,
     },
+    segment::KIND,
     spec::{self, CassandraSpec},
     undo,
 };
@@ -45,22 +44,30 @@ impl CassandraDriver {
     }
 }
 
-fn parse(spec: &Value) -> Result<CassandraSpec, Error> {
-    CassandraSpec::parse(spec).map_err(|source| Error::new("TM-CASS-0001", chain(&source)))
+fn parse(spec: &Value) -> Result<CassandraSpec, Failure> {
+    CassandraSpec::parse(spec).map_err(|source| Failure::new("TM-CASS-0001", chain(&source)))
 }
 
-fn describe_error(source: &describe::Error) -> Error {
-    Error { retryable: source.is_retryable(), ..Error::new("TM-CASS-0003", chain(source)) }
+fn describe_error(source: &describe::Error) -> Failure {
+    Failure { retryable: source.is_retryable(), ..Failure::new("TM-CASS-0003", chain(source)) }
 }
 
 #[async_trait]
-impl SourceDriver for CassandraDriver {
+impl Source for CassandraDriver {
     fn kind(&self) -> &'static str {
-        "cassandra"
+        KIND
     }
 
-    fn validate(&self, spec: &Value) -> Result<(), Error> {
+    fn validate(&self, spec: &Value) -> Result<(), Failure> {
         parse(spec).map(drop)
+    }
+
+    fn validate_options(&self, options: &Value) -> Result<(), Failure> {
+        Options::validate(options).map_err(|source| Failure::new("TM-CASS-0412", chain(&source)))
+    }
+
+    fn undeclared(&self, policies: &[Vec<&Value>]) -> Value {
+        options::undeclared(policies)
     }
 
     async fn check(&self, spec: &Value) -> Vec<Line> {
@@ -70,61 +77,76 @@ impl SourceDriver for CassandraDriver {
         }
     }
 
-    async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Error> {
+    async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Failure> {
         let spec = parse(spec)?;
-        let session = connect_any(&spec).await.map_err(|unseen| Error::retryable("TM-CASS-0002", unseen.why))?;
+        let session = connect_any(&spec).await.map_err(|unseen| Failure::retryable("TM-CASS-0002", unseen.why))?;
         describe::live_objects(&session).await.map_err(|e| describe_error(&e))
     }
 
-    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
-        spec::listener_specs(&parse(spec)?).map_err(|source| Error::new("TM-CASS-0004", chain(&source)))
+    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
+        spec::listener_specs(&parse(spec)?).map_err(|source| Failure::new("TM-CASS-0004", chain(&source)))
     }
 
-    async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {
-        crate::consolidate::consolidate(job).await
-    }
-
-    async fn next_step(&self, store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+    async fn next_step(&self, store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Failure> {
         crate::capture::next_step(store, steps).await
     }
 
-    async fn captured_objects(
-        &self,
-        _: &Arc<dyn ObjectStore>,
-        slices: &[SliceManifest],
-    ) -> Result<Vec<ObjectName>, Error> {
-        Ok(crate::consolidate::captured_objects(slices))
+    fn family(&self) -> Family<'_> {
+        Family::Records(self)
     }
 
-    async fn verify(&self, store: &Arc<dyn ObjectStore>, entry: &Entry, progress: ProgressSink) -> Result<u64, Error> {
+    fn restorer(&self) -> &dyn Restorer {
+        self
+    }
+}
+
+#[async_trait]
+impl RecordSource for CassandraDriver {
+    async fn consolidate(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure> {
+        crate::consolidate::consolidate(job, range).await
+    }
+
+    async fn verify(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        entry: &Entry,
+        progress: ProgressSink,
+    ) -> Result<u64, Failure> {
         crate::verify::verify(store, entry, progress).await
     }
+}
 
-    async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
-        plan::plan_job(job).await
+#[async_trait]
+impl Restorer for CassandraDriver {
+    fn validate_options(&self, options: &Value) -> Result<(), Failure> {
+        Own::parse(options).map(drop)
     }
 
-    async fn restore(
+    async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Failure> {
+        plan::plan_job(&CqlJob::of(job)?).await
+    }
+
+    async fn run(
         &self,
         job: &RestoreJob,
         plan: &RestorePlan,
         control: RestoreControl,
-    ) -> Result<RestoreReport, Error> {
-        run::execute::run(job, plan, control).await
+    ) -> Result<RestoreReport, Failure> {
+        run::execute::run(&CqlJob::of(job)?, plan, control).await
     }
 
-    async fn count_restore(
+    async fn count(
         &self,
         job: &RestoreJob,
         plan: &RestorePlan,
         progress: ProgressSink,
         cancel: CancellationToken,
-    ) -> Result<Vec<UndoCounts>, Error> {
-        run::count::run(job, plan, &progress, &cancel).await
+    ) -> Result<Vec<UndoCounts>, Failure> {
+        run::count::run(&CqlJob::of(job)?, plan, &progress, &cancel).await
     }
 
-    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
-        undo::instant::instant(job).await
+    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Failure> {
+        undo::instant::instant(&CqlJob::of(job)?).await
     }
 }
 

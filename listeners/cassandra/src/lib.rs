@@ -11,6 +11,7 @@ pub mod describe;
 pub mod driver;
 pub mod merge;
 pub mod normal;
+pub mod options;
 pub mod release;
 pub mod resolver;
 pub mod restore;

@@ -4,6 +4,7 @@
 //! version into [`pieces`], has each of them written ([`mod@write`]) and then read back (`verify`). `values` is below these
 //! all: how CQL answers carry values. Read `plan`, then `run::execute`, then what that calls.
 
+pub mod job;
 pub mod observe;
 pub mod pieces;
 pub mod plan;

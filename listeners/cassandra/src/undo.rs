@@ -29,13 +29,14 @@ use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_listener_core::{
-    driver::{CheckpointSaver, Error, PlannedObject, RestoreJob, RestoreReport, UndoCounts},
+    driver::{CheckpointSaver, Error, PlannedObject, RestoreReport, UndoCounts},
     progress::{Progress, ProgressSink},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    restore::job::CqlJob,
     restore::{observe::Observed, pieces::objects, plan::chosen, write::target::Level},
     spec::CassandraSpec,
     undo::{
@@ -60,7 +61,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// One table to undo.
 pub struct UndoObject<'a> {
     /// The restore it belongs to.
-    pub job: &'a RestoreJob,
+    pub job: &'a CqlJob,
     /// The destination.
     pub spec: &'a CassandraSpec,
     /// The destination as it was seen when this run began.

@@ -1,7 +1,8 @@
-//! What every source has in common: the seams `Listener`, `Resolver`, `Restorer` and `SourceDriver`, the control protocol
-//! between orchestrator and listeners, and the words for checks and progress.
+//! What every source has in common: the seams `Source`, `RecordSource`, `BlockSource`, `Restorer` and `Listener`, the control
+//! protocol between orchestrator and listeners, and the words for checks and progress.
 
 pub mod assignment;
+pub mod blocks;
 pub mod check;
 pub mod client;
 pub mod driver;
@@ -9,7 +10,11 @@ pub mod failure;
 pub mod launch;
 pub mod listener;
 pub mod needs;
+pub mod options;
 pub mod progress;
 pub mod proto;
+pub mod records;
 pub mod resolver;
+pub mod restorer;
 pub mod socket;
+pub mod source;

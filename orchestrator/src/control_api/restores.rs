@@ -22,7 +22,7 @@ pub(super) fn show_plan(version: &str, plan: driver::RestorePlan) -> RestorePlan
     RestorePlan {
         version: version.to_owned(),
         destination: plan.destination,
-        write_level: plan.write_level,
+        write_level: plan.write_level.unwrap_or_default(),
         objects: plan.objects.into_iter().map(object).collect(),
         schema: plan.schema,
         checks: plan.checks.into_iter().map(show_line).collect(),

@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 use tidemark_catalog::{
-    content::{Content, RangePage, Records, SegmentRef},
+    content::SegmentRef,
     document,
     entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality},
-    figures::Figures,
+    figures::Counts,
     ids::ObjectName,
     keys::{Key, KeyRange},
     layout,
@@ -30,8 +30,9 @@ use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest},
     check,
     driver::{
-        Action, Answers, Asked, ConsolidateJob, Error, IfExists, ListenerSpec, LiveObject, NextStep, PlannedObject,
-        RestoreControl, RestoreJob, RestorePlan, RestoreReport, SourceDriver, UndoCounts, UndoInstant,
+        Action, Answers, Asked, ConsolidateJob, Consolidated, Error, Family, IfExists, ListenerSpec, LiveObject,
+        NextStep, ObjectState, Part, PlannedObject, RecordSource, RestoreControl, RestoreJob, RestorePlan,
+        RestoreReport, Restorer, Source, UndoCounts, UndoInstant,
     },
     failure::Failure,
     launch::Store,
@@ -113,7 +114,7 @@ impl World {
         let lies = self.lies.clone();
         let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
-        let driver: Arc<dyn SourceDriver> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
+        let driver: Arc<dyn Source> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
         let launcher = Box::new(move |control| {
             let listener: Serves = Box::new(move |launch: &Launch| {
                 let (unreachable, lies) = (unreachable.clone(), lies.clone());
@@ -225,13 +226,20 @@ struct Driver {
 }
 
 #[async_trait]
-impl SourceDriver for Driver {
+impl Source for Driver {
     fn kind(&self) -> &'static str {
         "fake"
     }
 
     fn validate(&self, spec: &Value) -> Result<(), Error> {
         spec["nodes"].as_array().map(drop).ok_or_else(|| Error::new("TM-FAKE-0003", "nodes"))
+    }
+
+    fn validate_options(&self, options: &Value) -> Result<(), Error> {
+        match options.get("write_level").and_then(Value::as_str) {
+            Some("most") => Err(Error::new("TM-FAKE-0007", "options.write_level: most")),
+            _ => Ok(()),
+        }
     }
 
     async fn check(&self, _spec: &Value) -> Vec<check::Line> {
@@ -256,7 +264,18 @@ impl SourceDriver for Driver {
         })
     }
 
-    async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Error> {
+    fn family(&self) -> Family<'_> {
+        Family::Records(self)
+    }
+
+    fn restorer(&self) -> &dyn Restorer {
+        self
+    }
+}
+
+#[async_trait]
+impl RecordSource for Driver {
+    async fn consolidate(&self, job: &ConsolidateJob, _range: &KeyRange) -> Result<Consolidated, Error> {
         let name = job.object.to_string();
         self.world.consolidated.lock().unwrap().push(name.clone());
         if self.hang.here(&name, &job.cancel).await {
@@ -265,25 +284,14 @@ impl SourceDriver for Driver {
         if self.world.damaged.contains(&name) {
             return Err(Error::new("TM-FAKE-0004", "n1: nb-1-big-Data.db: offset 7: checksum"));
         }
-        let entry = entry(&job, self.world.segment(&job).await);
-        let stored = document::write(&job.store, &job.names.page(), &entry).await;
-        Ok(ObjectLine {
-            object: job.object.clone(),
-            entry: Some(stored.map_err(|error| Error::new("TM-FAKE-0005", error.to_string()))?),
-            cut: entry.cut,
-            quality: entry.quality,
-            topology: None,
-            figures: entry.figures,
-            left_out: Vec::new(),
-        })
-    }
-
-    async fn captured_objects(
-        &self,
-        _store: &Arc<dyn ObjectStore>,
-        slices: &[SliceManifest],
-    ) -> Result<Vec<ObjectName>, Error> {
-        Ok(slices.iter().flat_map(|slice| slice.objects.iter().map(|object| object.object.clone())).collect())
+        let segments = vec![self.world.segment(job).await];
+        Ok(Consolidated::Part(Box::new(Part {
+            state: state(job),
+            segments,
+            merged: vec![],
+            records: 1,
+            own: Counts::new(),
+        })))
     }
 
     async fn verify(&self, _: &Arc<dyn ObjectStore>, entry: &Entry, _: ProgressSink) -> Result<u64, Error> {
@@ -291,17 +299,24 @@ impl SourceDriver for Driver {
         self.hang.here("verify", &CancellationToken::new()).await;
         Ok(entry.figures.records)
     }
+}
 
-    async fn plan_restore(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
+#[async_trait]
+impl Restorer for Driver {
+    fn validate_options(&self, _options: &Value) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
         let planned = |line: &ObjectLine| PlannedObject {
             object: line.object.clone(),
             target: line.object.clone(),
             entry: line.entry.clone().unwrap(),
-            action: if job.options.if_exists == Some(IfExists::Undo) { Action::Undo } else { Action::Load },
+            action: if job.options.common.if_exists == Some(IfExists::Undo) { Action::Undo } else { Action::Load },
             rows: line.figures.records,
             stored_bytes: 1,
         };
-        let full = job.options.rename.values().any(|to| to == "full");
+        let full = job.options.common.rename.values().any(|to| to == "full");
         let check = if full {
             check::Line::fail("empty", "full", "it holds rows", "name another")
         } else {
@@ -313,12 +328,12 @@ impl SourceDriver for Driver {
             checks: vec![check],
             rows: job.lines.len() as u64,
             stored_bytes: 2,
-            write_level: "all".to_owned(),
+            write_level: Some("all".to_owned()),
             destination: "fake".to_owned(),
         })
     }
 
-    async fn restore(
+    async fn run(
         &self,
         _job: &RestoreJob,
         plan: &RestorePlan,
@@ -332,7 +347,7 @@ impl SourceDriver for Driver {
         Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
     }
 
-    async fn count_restore(
+    async fn count(
         &self,
         _job: &RestoreJob,
         plan: &RestorePlan,
@@ -355,43 +370,43 @@ impl SourceDriver for Driver {
     }
 
     async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
-        let micros = job.env.now_micros() - job.options.client_clock_bound_micros;
-        Ok(UndoInstant { micros, lowest: "n1".to_owned(), unread: vec![], settle_millis: 1 })
+        let micros = job.env.now_micros() - job.options.common.client_clock_bound_micros;
+        Ok(UndoInstant { micros, lowest: "n1".to_owned(), unread: vec![], needs_all_clocks: true, settle_millis: 1 })
     }
 }
 
 impl World {
-    /// A range page with a segment, which the store may lose.
-    async fn segment(&self, job: &ConsolidateJob) -> StoredRef {
+    /// A segment, which the store may lose.
+    async fn segment(&self, job: &ConsolidateJob) -> SegmentRef {
         let path = job.names.segment();
         let stored = StoredRef::new(&path, upload::put_new(&job.store, &path, "rows").await.unwrap());
         if self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             job.store.delete(&path).await.unwrap();
         }
         let key = |byte: u8| Key { bytes: Opaque::new(vec![byte]), text: byte.to_string() };
-        let ranges = vec![SegmentRef { first: key(1), last: key(2), stored, records: 1 }];
-        document::write(&job.store, &job.names.page(), &RangePage { ranges }).await.unwrap()
+        SegmentRef { first: key(1), last: key(2), stored, records: 1 }
     }
 }
 
-fn entry(job: &ConsolidateJob, page: StoredRef) -> Entry {
+fn state(job: &ConsolidateJob) -> ObjectState {
     let at = job.slices[0].started;
     let cut = |slice: &SliceManifest| PartitionCut {
         partition: slice.partition.clone(),
         started: slice.started,
         finished: slice.finished,
     };
-    Entry {
-        object: job.object.clone(),
+    ObjectState {
         object_id: "1".to_owned(),
-        kind: "fake".to_owned(),
         schema: Value::Null,
-        content: Content::Records(Records { baseline: vec![page], ..Records::default() }),
+        columns: vec![],
         replicas: vec![],
         cut: Cut { from: at, through: at, partitions: job.slices.iter().map(cut).collect() },
         position: Position::default(),
         quality: quality(job),
-        figures: Figures { records: 1, ..Figures::default() },
+        topology: None,
+        left_out: vec![],
+        logical_bytes: 0,
+        shipped_bytes: 0,
     }
 }
 

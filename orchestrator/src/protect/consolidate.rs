@@ -1,8 +1,9 @@
 //! Objects are consolidated, a few at a time, each finished one checkpointed; and the work root that keeps what is written.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use serde_json::{Value, json};
 use tidemark_catalog::{
     document,
     entry::{Cut, Entry, ObjectLine, PartitionCut, Quality},
@@ -13,7 +14,8 @@ use tidemark_catalog::{
     work::{self, WorkRoot},
 };
 use tidemark_gateway::pause;
-use tidemark_listener_core::driver::{self, ConsolidateJob, Declared};
+use tidemark_listener_core::{blocks::SealJob, driver, records::ConsolidateJob, source::Family};
+use tidemark_records::consolidate;
 
 use super::{Inputs, Job};
 use crate::failure::{self, Failure};
@@ -62,8 +64,14 @@ impl Job<'_> {
             Some(entry) => self.previous_entry(entry).await?,
             None => None,
         };
-        let job = self.consolidate_job(object, inputs, previous);
-        match self.driver.consolidate(job).await {
+        let made = match self.driver.family() {
+            Family::Records(records) => {
+                let job = self.consolidate_job(object, inputs, previous);
+                consolidate::object(records, self.driver.kind(), job, &[consolidate::all_keys()]).await
+            }
+            Family::Blocks(blocks) => blocks.seal(&self.seal_job(object, inputs, previous)).await,
+        };
+        match made {
             Ok(line) => Ok(line),
             Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of("store")),
             Err(error) => {
@@ -82,13 +90,33 @@ impl Job<'_> {
             previous,
             store: Arc::clone(&self.store.objects),
             names: Arc::clone(&self.names),
-            token: self.context.token,
-            declared: Declared { write_level: self.policy.write_level.clone(), repaired: self.policy.repaired },
+            unreadable: BTreeMap::new(),
+            options: self.options(),
             limits: self.with.consolidate_limits.clone(),
             env: self.with.env.clone(),
             progress: Arc::clone(&self.context.progress),
             cancel: self.context.cancel.clone(),
         }
+    }
+
+    fn seal_job(&self, object: &ObjectName, inputs: &Inputs, previous: Option<Arc<Entry>>) -> SealJob {
+        SealJob {
+            source: self.source_id.clone(),
+            object: object.clone(),
+            slices: Arc::clone(&inputs.slices),
+            absent: Arc::clone(&inputs.absent),
+            previous,
+            store: Arc::clone(&self.store.objects),
+            names: Arc::clone(&self.names),
+            options: self.options(),
+            env: self.with.env.clone(),
+            progress: Arc::clone(&self.context.progress),
+            cancel: self.context.cancel.clone(),
+        }
+    }
+
+    fn options(&self) -> Value {
+        json!({"write_level": self.policy.write_level, "repaired": self.policy.repaired})
     }
 
     /// Writes the work root of this run: what is stored under its token, or under that of an earlier run, is still needed.

@@ -41,7 +41,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let plan = prepared.plan().await?;
     refuse(plan.clone())?;
     let (progress, cancel) = (Arc::clone(&context.progress), context.cancel.clone());
-    let counts = prepared.driver.count_restore(&prepared.job, &plan, progress, cancel).await?;
+    let counts = prepared.driver.restorer().count(&prepared.job, &plan, progress, cancel).await?;
     let warnings = counts.iter().any(|count| !count.unreadable_ranges.is_empty());
     let sum = |of: fn(&UndoCounts) -> u64| counts.iter().map(of).sum::<u64>();
     let result = json!({

@@ -62,9 +62,9 @@ async fn fix(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> R
     let asked = context.task.created;
     let began = prepared.job.env.now();
     loop {
-        let instant = prepared.driver.undo_instant(&prepared.job).await?;
+        let instant = prepared.driver.restorer().undo_instant(&prepared.job).await?;
         let at = prepared.job.env.now();
-        let Some(why) = obstacle(&instant, asked, restore) else {
+        let Some(why) = obstacle(&instant, asked, bound) else {
             tracing::info!(task = %context.task.id, instant_micros = instant.micros, lowest = instant.lowest, "instant of the undo fixed");
             return Ok(Fixed { instant, at });
         };
@@ -76,17 +76,12 @@ async fn fix(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> R
 }
 
 /// Why an undo cannot have this instant yet.
-fn obstacle(instant: &UndoInstant, asked: Timestamp, restore: &Restore) -> Option<Failure> {
-    if reads_at_all(restore) && !instant.unread.is_empty() {
+fn obstacle(instant: &UndoInstant, asked: Timestamp, bound_micros: i64) -> Option<Failure> {
+    if instant.needs_all_clocks && !instant.unread.is_empty() {
         return Some(unread(instant));
     }
-    let short = asked.as_microsecond().saturating_add(bound_micros(restore)).saturating_sub(instant.micros);
+    let short = asked.as_microsecond().saturating_add(bound_micros).saturating_sub(instant.micros);
     (short > 0).then(|| behind(instant, short))
-}
-
-/// True where every replica is asked, so that all nodes must be up.
-fn reads_at_all(restore: &Restore) -> bool {
-    restore.read_level.as_deref().is_none_or(|level| level.eq_ignore_ascii_case("all"))
 }
 
 fn unread(instant: &UndoInstant) -> Failure {
@@ -114,30 +109,24 @@ async fn pause(context: &TaskContext, phase: &str, time: Duration) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     /// Code of what is in the way of an undo that was asked for at 1 s, with a bound of 5 ms.
-    fn obstacle_to(micros: i64, unread: &[&str], read_level: Option<&str>) -> Option<String> {
+    fn obstacle_to(micros: i64, unread: &[&str], needs_all_clocks: bool) -> Option<String> {
         let unread = unread.iter().map(|node| (*node).to_owned()).collect();
-        let instant = UndoInstant { micros, lowest: "n1".to_owned(), unread, settle_millis: 1 };
-        let whole = json!({"version": "v", "to": "prod", "read_level": read_level, "client_clock_bound_millis": 5});
-        let restore = serde_json::from_value(whole).unwrap();
-        obstacle(&instant, Timestamp::from_second(1).unwrap(), &restore).map(|failure| failure.code)
+        let instant = UndoInstant { micros, lowest: "n1".to_owned(), unread, needs_all_clocks, settle_millis: 1 };
+        obstacle(&instant, Timestamp::from_second(1).unwrap(), 5_000).map(|failure| failure.code)
     }
 
     #[test]
     fn an_instant_must_lie_after_the_damage() {
-        assert_eq!(obstacle_to(1_004_999, &[], None).as_deref(), Some("TM-REST-0013"));
-        assert_eq!(obstacle_to(1_005_000, &[], None), None);
+        assert_eq!(obstacle_to(1_004_999, &[], true).as_deref(), Some("TM-REST-0013"));
+        assert_eq!(obstacle_to(1_005_000, &[], true), None);
     }
 
     #[test]
     fn a_clock_that_cannot_be_read_is_waited_for_where_every_replica_is_asked() {
-        for level in [None, Some("all"), Some("ALL")] {
-            assert_eq!(obstacle_to(2_000_000, &["n2: refused"], level).as_deref(), Some("TM-REST-0011"), "{level:?}");
-        }
-        assert_eq!(obstacle_to(2_000_000, &["n2: refused"], Some("quorum")), None);
+        assert_eq!(obstacle_to(2_000_000, &["n2: refused"], true).as_deref(), Some("TM-REST-0011"));
+        assert_eq!(obstacle_to(2_000_000, &["n2: refused"], false), None);
     }
 }

@@ -22,6 +22,7 @@ use tidemark_integration::{
 use tidemark_listener_cassandra::{
     connect,
     restore::{
+        job::{CqlJob, CqlOptions},
         observe::{Observed, observe},
         pieces::objects,
         write::target::Level,
@@ -30,7 +31,7 @@ use tidemark_listener_cassandra::{
     undo::{self, UndoObject},
 };
 use tidemark_listener_core::driver::{
-    Action, CheckpointSaver, Error, PlannedObject, RestoreJob, RestoreOptions, RestoreReport, Selection, UndoCounts,
+    Action, CheckpointSaver, Error, PlannedObject, RestoreReport, Selection, UndoCounts,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -114,17 +115,16 @@ impl Engine {
         undo::count(&self.object(&job, &planned, &CancellationToken::new())).await.map_err(told)
     }
 
-    fn job(&self, options: Options) -> RestoreJob {
+    fn job(&self, options: Options) -> CqlJob {
         let Options { remove, rows, columns } = options;
         let selection = Selection { rows, columns };
         // Everything that the tests do counts as done before the undo.
-        let options = RestoreOptions { remove, selection, client_clock_bound_micros: 0, ..RestoreOptions::default() };
-        RestoreJob {
+        let options = CqlOptions { remove, selection, client_clock_bound_micros: 0, ..CqlOptions::default() };
+        CqlJob {
             lines: vec![self.line.clone()],
             store: self.store.clone(),
             destination: self.destination.clone(),
             options,
-            scratch: None,
             env: Env::system(),
         }
     }
@@ -140,12 +140,7 @@ impl Engine {
         })
     }
 
-    fn object<'a>(
-        &'a self,
-        job: &'a RestoreJob,
-        planned: &'a PlannedObject,
-        cancel: &CancellationToken,
-    ) -> UndoObject<'a> {
+    fn object<'a>(&'a self, job: &'a CqlJob, planned: &'a PlannedObject, cancel: &CancellationToken) -> UndoObject<'a> {
         UndoObject {
             job,
             spec: &self.spec,

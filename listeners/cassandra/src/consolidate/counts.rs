@@ -1,7 +1,5 @@
 //! What only Cassandra counts of a table, under its own name among an object's figures.
 
-use std::collections::BTreeMap;
-
 use tidemark_catalog::figures::{Counts, Figures};
 
 use crate::{collapse::CollapseStats, segment::KIND};
@@ -16,13 +14,13 @@ const DISAGREEING_ROWS: &str = "disagreeing_rows";
 const NOT_OWNED_PARTITIONS: &str = "not_owned_partitions";
 
 /// The counts of a collapse.
-pub(super) fn of(stats: &CollapseStats) -> BTreeMap<String, Counts> {
+pub(super) fn of(stats: &CollapseStats) -> Counts {
     let counts = [
         (STATIC_ROWS, stats.live_static_rows),
         (DISAGREEING_ROWS, stats.disagreeing_rows),
         (NOT_OWNED_PARTITIONS, stats.not_owned_partitions()),
     ];
-    BTreeMap::from([(KIND.to_owned(), counts.map(|(name, count)| (name.to_owned(), count)).into())])
+    counts.map(|(name, count)| (name.to_owned(), count)).into()
 }
 
 /// Partitions with a visible static row.
@@ -47,7 +45,7 @@ mod tests {
 
     #[test]
     fn other_counts_than_are_written_are_strange() {
-        let whole = Figures { own: of(&CollapseStats::default()), ..Figures::default() };
+        let whole = Figures { own: [(KIND.to_owned(), of(&CollapseStats::default()))].into(), ..Figures::default() };
         assert_eq!(strange(&whole), None);
         assert!(strange(&Figures::default()).is_some());
         let mut more = whole.clone();

@@ -6,9 +6,9 @@ use tidemark_gateway::{
     causes::{self, chain},
     upload,
 };
-use tidemark_listener_core::driver;
+use tidemark_listener_core::failure;
 
-use crate::{collapse, counter::Refused, merge, segment, staged};
+use crate::{collapse, counter::Refused, merge, options, segment, staged};
 
 /// Error of the stream that is written.
 pub(super) type StreamError = collapse::Error<crate::merge::Error<sstable::Error>>;
@@ -20,8 +20,6 @@ pub(super) enum Failure {
     Capture { host: String, source: document::Error },
     #[error("what host {host} said about its cluster is not of it: {reason}")]
     StrangeCapture { host: String, reason: String },
-    #[error("the store does not show what host {host} staged")]
-    Away { host: String, source: object_store::Error },
     #[error("the captured nodes do not agree: {0}")]
     Disagree(String),
     #[error("place the replicas of keyspace {keyspace}")]
@@ -36,8 +34,10 @@ pub(super) enum Failure {
     Write { table: String, source: segment::WriteError<super::watch::Stopped> },
     #[error("store a segment of {table}")]
     Upload { table: String, source: upload::Error },
-    #[error("store a page")]
-    Page(#[source] document::Error),
+    #[error("{0} is no range of tokens")]
+    Range(String),
+    #[error("the options of the policy")]
+    Options(#[source] options::Error),
     #[error("encode the schema of {table}")]
     Encode { table: String, source: serde_json::Error },
     #[error("cancelled")]
@@ -52,12 +52,14 @@ impl Failure {
             Self::Capture { .. } | Self::StrangeCapture { .. } => "TM-CASS-0401",
             Self::Disagree(_) => "TM-CASS-0402",
             Self::Placement { .. } => "TM-CASS-0403",
-            Self::Staged { .. } | Self::Away { .. } => "TM-CASS-0404",
+            Self::Staged { .. } => "TM-CASS-0404",
             Self::Open { .. } => "TM-CASS-0405",
             Self::Read { .. } => "TM-CASS-0406",
             Self::Write { .. } => "TM-CASS-0407",
             Self::Upload { .. } => "TM-CASS-0408",
-            Self::Page(_) | Self::Encode { .. } => "TM-CASS-0409",
+            Self::Encode { .. } => "TM-CASS-0409",
+            Self::Range(_) => "TM-CASS-0411",
+            Self::Options(_) => "TM-CASS-0412",
             Self::Cancelled | Self::Thread(_) => "TM-CASS-0410",
         }
     }
@@ -66,8 +68,6 @@ impl Failure {
         match self {
             // What every listener writes first is absent only where the store is.
             Self::Capture { source, .. } => source.is_retryable() || source.is_absent(),
-            Self::Page(source) => source.is_retryable(),
-            Self::Away { .. } => true,
             Self::Open { source, .. } => source.is_retryable(),
             Self::Staged { source, .. } => source.is_retryable(),
             Self::Upload { source, .. } => source.is_retryable(),
@@ -81,7 +81,6 @@ impl Failure {
             Self::Capture { .. } | Self::StrangeCapture { .. } | Self::Staged { .. } => {
                 Some("capture again: what was staged is incomplete or damaged in the store")
             }
-            Self::Away { .. } => Some("see that the store is there, is the same and lets its objects be read"),
             Self::Disagree(_) => Some("see that all nodes of the source belong to one cluster"),
             _ => None,
         }
@@ -144,7 +143,7 @@ fn caused_by(error: &(dyn std::error::Error + 'static), is: impl Fn(&sstable::Er
     causes::of(error).any(|error| error.downcast_ref::<sstable::Error>().is_some_and(&is))
 }
 
-impl From<Failure> for driver::Error {
+impl From<Failure> for failure::Failure {
     fn from(failure: Failure) -> Self {
         if matches!(failure, Failure::Cancelled) {
             return Self::cancelled();

@@ -5,19 +5,20 @@ use std::{
     sync::Arc,
 };
 
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::{
     content::ColumnId,
-    entry::{self, Cut, LeftOut, PartitionCut, Quality, ReplicaState},
+    entry::{self, Cut, LeftOut, Quality, ReplicaState},
     figures::Figures,
+    keys::KeyRange,
     opaque::Opaque,
     position::{Mark, Position},
     slice::SliceManifest,
 };
 use tidemark_gateway::{Digest, causes::chain};
-use tidemark_listener_core::driver::ConsolidateJob;
+use tidemark_listener_core::records::ConsolidateJob;
+use tidemark_records::consolidate::cut;
 
 use super::{
     columns::{self, Columns},
@@ -27,8 +28,9 @@ use super::{
 use crate::{
     cluster::NodeCapture,
     coverage,
+    options::Options,
     ring::{self, Difference, Placement},
-    segment::Layout,
+    segment::{Layout, key},
     staged::{self, StagedSsTable},
 };
 
@@ -62,6 +64,8 @@ pub(super) struct Plan {
     pub(super) position: Position,
     /// Figures known before the merge.
     pub(super) figures: Figures,
+    /// Tokens `(after, through]` that are merged.
+    pub(super) tokens: (i64, i64),
 }
 
 /// A replica to be merged.
@@ -73,12 +77,10 @@ pub(super) struct Replica {
 }
 
 impl Plan {
-    /// Plans the job; `captures` stand in the order of its slices, `damaged` says why files of a host cannot be read.
-    pub(super) fn make(
-        job: &ConsolidateJob,
-        captures: &[NodeCapture],
-        damaged: &BTreeMap<String, String>,
-    ) -> Result<Verdict, Failure> {
+    /// Plans the job for a range; `captures` stand in the order of its slices.
+    pub(super) fn make(job: &ConsolidateJob, captures: &[NodeCapture], range: &KeyRange) -> Result<Verdict, Failure> {
+        let tokens = key::tokens(range).ok_or_else(|| Failure::Range(range.text.clone()))?;
+        let options = Options::parse(&job.options).map_err(Failure::Options)?;
         let [keyspace, table] = job.object.parts() else {
             return Ok(Verdict::Missing("a table's name has two parts, keyspace and table".to_owned()));
         };
@@ -89,7 +91,7 @@ impl Plan {
             return Ok(Verdict::Missing(nobody(job)));
         };
         match schema.table() {
-            Ok(table) => Self::of(job, captures, damaged, schema, Arc::new(table)),
+            Ok(table) => Self::of(job, captures, (tokens, &options), schema, Arc::new(table)),
             Err(error) => Ok(Verdict::Missing(chain(&error))),
         }
     }
@@ -97,20 +99,21 @@ impl Plan {
     fn of(
         job: &ConsolidateJob,
         captures: &[NodeCapture],
-        damaged: &BTreeMap<String, String>,
+        (tokens, options): ((i64, i64), &Options),
         mut schema: EntrySchema,
         table: Arc<TableSchema>,
     ) -> Result<Verdict, Failure> {
         let name = format!("{}.{}", table.keyspace, table.table);
         let object_id = schema.rows().map(|rows| rows.id.clone()).unwrap_or_default();
-        let Sorted { captured, others, left_out } = sort(job, captures, damaged, &object_id);
-        let Some(cut) = cut(&captured.iter().map(|readable| readable.slice).collect::<Vec<_>>(), job) else {
+        let Sorted { captured, others, left_out } = sort(job, captures, &object_id);
+        let slices: Vec<_> = captured.iter().map(|readable| readable.slice).collect();
+        let Some(cut) = cut(&slices, job.limits.clock_bound_micros) else {
             return Ok(Verdict::Missing(reasons(&others)));
         };
         let placement = place(captures, &schema)?;
         let position = Position::new(captured.iter().map(|readable| mark(readable.slice)));
         let hosts: BTreeSet<String> = captured.iter().map(|readable| readable.slice.partition.clone()).collect();
-        let quality = match coverage::judge(&placement, &hosts, &job.declared) {
+        let quality = match coverage::judge(&placement, &hosts, options) {
             // Nodes that own nothing of the table may well have been captured.
             Quality::Missing { .. } => return Ok(Verdict::Missing(reasons(&others))),
             quality => with_reasons(quality, &left_out),
@@ -139,6 +142,7 @@ impl Plan {
             cut,
             position,
             quality,
+            tokens,
         })))
     }
 }
@@ -193,15 +197,10 @@ struct Sorted<'a> {
     left_out: Vec<LeftOut>,
 }
 
-fn sort<'a>(
-    job: &'a ConsolidateJob,
-    captures: &[NodeCapture],
-    damaged: &BTreeMap<String, String>,
-    object_id: &str,
-) -> Sorted<'a> {
+fn sort<'a>(job: &'a ConsolidateJob, captures: &[NodeCapture], object_id: &str) -> Sorted<'a> {
     let mut sorted = Sorted::default();
     for slice in job.slices.iter() {
-        match usable(slice, job, damaged, object_id) {
+        match usable(slice, job, object_id) {
             Ok(sstables) => sorted.captured.push(Readable { slice, sstables }),
             Err(reason) => sorted.leave_out(&slice.partition, captures, reason),
         }
@@ -225,14 +224,9 @@ impl Sorted<'_> {
 }
 
 /// The SSTables of the table that a slice holds, or why they cannot be read.
-fn usable(
-    slice: &SliceManifest,
-    job: &ConsolidateJob,
-    damaged: &BTreeMap<String, String>,
-    object_id: &str,
-) -> Result<Vec<StagedSsTable>, String> {
+fn usable(slice: &SliceManifest, job: &ConsolidateJob, object_id: &str) -> Result<Vec<StagedSsTable>, String> {
     let object = slice.objects.iter().find(|o| o.object == job.object).ok_or("the table is not in its slice")?;
-    match (&object.unreadable, damaged.get(&slice.partition)) {
+    match (&object.unreadable, job.unreadable.get(&slice.partition)) {
         (Some(reason), _) | (None, Some(reason)) => Err(reason.clone()),
         (None, None) if object.object_id != object_id => Err(format!("it shipped table id {}", object.object_id)),
         (None, None) => staged::group(&slice.partition, &object.files).map_err(|error| chain(&error)),
@@ -264,20 +258,6 @@ fn with_reasons(quality: Quality, left_out: &[LeftOut]) -> Quality {
         range.reason.push_str(&why);
     }
     Quality::Degraded { ranges }
-}
-
-/// The cut of these slices; `None` where there are none.
-pub(super) fn cut(slices: &[&SliceManifest], job: &ConsolidateJob) -> Option<Cut> {
-    let bound = SignedDuration::from_micros(job.limits.clock_bound_micros);
-    let started = slices.iter().map(|slice| slice.started).min()?;
-    let through = slices.iter().map(|slice| slice.finished).max()?;
-    let mut partitions: Vec<_> = slices.iter().map(|slice| partition_cut(slice)).collect();
-    partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
-    Some(Cut { from: started.checked_sub(bound).unwrap_or(started), through, partitions })
-}
-
-fn partition_cut(slice: &SliceManifest) -> PartitionCut {
-    PartitionCut { partition: slice.partition.clone(), started: slice.started, finished: slice.finished }
 }
 
 /// The clock of the partition's host before its capture: whatever it took until then is in.

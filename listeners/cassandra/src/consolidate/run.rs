@@ -9,7 +9,7 @@ use tidemark_cassandra_format::{
     sstable::{self, SsTableReader},
 };
 use tidemark_catalog::{content::SegmentRef, entry::Cut, identities::Identity};
-use tidemark_listener_core::driver::ConsolidateJob;
+use tidemark_listener_core::records::ConsolidateJob;
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     plan::{Plan, Replica},
     upload,
     watch::{Stopped, Watch, Watched},
+    within::Within,
 };
 use crate::{
     collapse::{Collapse, CollapseOptions, CollapseStats, Ownership, ReplicaInput},
@@ -137,13 +138,17 @@ struct Merge {
     table: Arc<TableSchema>,
     layout: Arc<Layout>,
     replicas: Vec<OpenedReplica>,
+    tokens: (i64, i64),
     collapse: CollapseOptions,
     reading: sstable::ReadOptions,
     writing: WriteLimits,
     watch: Watch,
 }
 
-type Replicas = Collapse<MergeReader<SsTableReader>>;
+/// What one host would have read of the tokens.
+type Merged = Within<MergeReader<SsTableReader>>;
+
+type Replicas = Collapse<Merged>;
 
 impl Merge {
     fn of(job: &ConsolidateJob, plan: &Plan, replicas: Vec<OpenedReplica>, windows: Windows, watch: Watch) -> Self {
@@ -153,6 +158,7 @@ impl Merge {
             table: plan.table.clone(),
             layout: plan.layout.clone(),
             replicas,
+            tokens: plan.tokens,
             collapse: collapse_options(&plan.cut),
             reading: sstable::ReadOptions { window_bytes: windows.decoded, ..sstable::ReadOptions::default() },
             writing: WriteLimits {
@@ -165,9 +171,9 @@ impl Merge {
     }
 
     fn run(self, finished: &mpsc::Sender<FinishedSegment>) -> Result<CollapseStats, Failure> {
-        let Self { name, table, layout, replicas, collapse, reading, writing, watch } = self;
+        let Self { name, table, layout, replicas, tokens, collapse, reading, writing, watch } = self;
         let names: Vec<_> = replicas.iter().map(|r| (r.host.clone(), file_names(r))).collect();
-        let inputs = replicas.into_iter().map(|replica| input(&name, &table, replica, reading));
+        let inputs = replicas.into_iter().map(|replica| input(&name, &table, replica, tokens, reading));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let mut stream = Watched::new(Collapse::new(table, inputs, collapse), watch.clone());
         let written = write_all(&mut stream, SegmentWriter::new(layout, writing), finished);
@@ -200,13 +206,15 @@ fn input(
     name: &str,
     table: &Arc<TableSchema>,
     replica: OpenedReplica,
+    tokens: (i64, i64),
     options: sstable::ReadOptions,
-) -> Result<ReplicaInput<MergeReader<SsTableReader>>, Failure> {
+) -> Result<ReplicaInput<Merged>, Failure> {
     let OpenedReplica { host, owns, files } = replica;
     let open = |file: OpenedSsTable| SsTableReader::open(file.into_files(), table.clone(), options);
     let readers = files.into_iter().map(open).collect::<Result<Vec<_>, _>>();
     let readers = readers.map_err(|source| Failure::Open { table: name.to_owned(), host: host.clone(), source })?;
-    Ok(ReplicaInput { host, reader: MergeReader::new(table.clone(), readers), owns })
+    let reader = Within::new(MergeReader::new(table.clone(), readers), tokens);
+    Ok(ReplicaInput { host, reader, owns })
 }
 
 fn write_all(

@@ -6,15 +6,18 @@ use std::sync::{Arc, Mutex};
 
 use tidemark_cassandra_format::model::{PartitionReader, Unfiltered};
 use tidemark_catalog::{
+    document,
     entry::{Entry, ObjectLine, Quality, ReplicaState},
     identities,
+    opaque::Opaque,
 };
 use tidemark_listener_core::progress;
 
 use super::*;
 use crate::{
     consolidate::EntrySchema,
-    segment::{SegmentReader, StoredSegment},
+    driver::CassandraDriver,
+    segment::{SegmentReader, StoredSegment, key},
     verify::verify,
 };
 use bench::Bench;
@@ -48,8 +51,18 @@ fn count(line: &ObjectLine, name: &str) -> u64 {
     line.figures.count("cassandra", name)
 }
 
+/// The line of all keys.
+async fn whole(job: ConsolidateJob) -> Result<ObjectLine, failure::Failure> {
+    in_ranges(job, &[tidemark_records::consolidate::all_keys()]).await
+}
+
+async fn in_ranges(job: ConsolidateJob, ranges: &[KeyRange]) -> Result<ObjectLine, failure::Failure> {
+    let driver = CassandraDriver::new(job.env.clone());
+    tidemark_records::consolidate::object(&driver, crate::segment::KIND, job, ranges).await
+}
+
 async fn consolidated(bench: &Bench) -> (ObjectLine, Entry) {
-    let line = consolidate(bench.job()).await.unwrap();
+    let line = whole(bench.job()).await.unwrap();
     let entry = document::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
     (line, entry)
 }
@@ -97,7 +110,7 @@ async fn small_segments_are_ranges_in_order() {
     let bench = Bench::of("kv", 1).await;
     let mut job = bench.job();
     job.limits.segment_bytes = 1;
-    let line = consolidate(job).await.unwrap();
+    let line = whole(job).await.unwrap();
     let entry: Entry = document::read(&bench.store, line.entry.as_ref().unwrap()).await.unwrap();
     let ranges = bench.ranges(&entry).await;
     assert!(ranges.len() > 1 && ranges.iter().all(|range| range.first == range.last));
@@ -124,7 +137,7 @@ async fn a_node_that_could_not_read_lowers_the_quality_unless_quorum_proves_it()
     assert!(matches!(line.quality, Quality::Degraded { .. }));
     assert!(entry.replicas.iter().any(|r| r.state.to_string() == "unreadable: a file is gone"));
     bench.declared.repaired = true;
-    assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
+    assert_eq!(whole(bench.job()).await.unwrap().quality, Quality::Cut);
 }
 
 #[tokio::test]
@@ -142,7 +155,7 @@ async fn a_table_that_nobody_could_read_is_missing_with_the_reasons() {
     let mut bench = Bench::of("kv", 2).await;
     bench.make_unreadable(0, "broken disk");
     bench.make_unreadable(1, "format me");
-    let line = consolidate(bench.job()).await.unwrap();
+    let line = whole(bench.job()).await.unwrap();
     let Quality::Missing { reason } = &line.quality else { panic!("{line:?}") };
     assert!(reason.contains("broken disk") && reason.contains("format me"), "{reason}");
     assert_eq!(line.entry, None);
@@ -173,7 +186,7 @@ async fn a_replica_with_a_damaged_file_is_left_out_and_named_as_an_absent_one_wo
         assert_eq!(entry.cut.partitions.len(), 2);
         assert!(content(&bench, &entry).await == bench.merged().await);
         bench.declared.repaired = true;
-        assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
+        assert_eq!(whole(bench.job()).await.unwrap().quality, Quality::Cut);
     }
 }
 
@@ -197,7 +210,7 @@ async fn a_table_whose_replicas_are_all_damaged_is_missing_and_names_each() {
     for (node, file) in [(0, "nb-1-big-Data.db"), (1, "nb-1-big-Statistics.db"), (2, "nb-1-big-CompressionInfo.db")] {
         bench.damage(node, file).await;
     }
-    let line = consolidate(bench.job()).await.unwrap();
+    let line = whole(bench.job()).await.unwrap();
     let Quality::Missing { reason } = &line.quality else { panic!("{line:?}") };
     let files = ["nb-1-big-Data.db is damaged", "Statistics.db", "CompressionInfo.db"];
     assert!(files.iter().all(|file| reason.contains(file)), "{reason}");
@@ -216,9 +229,9 @@ async fn a_table_whose_only_owner_is_damaged_is_missing_and_not_empty() {
     };
     bench.captures.iter_mut().for_each(only);
     bench.store_captures().await;
-    assert_eq!(consolidate(bench.job()).await.unwrap().quality, Quality::Cut);
+    assert_eq!(whole(bench.job()).await.unwrap().quality, Quality::Cut);
     bench.damage(0, "nb-1-big-Data.db").await;
-    let line = consolidate(bench.job()).await.unwrap();
+    let line = whole(bench.job()).await.unwrap();
     assert!(matches!(&line.quality, Quality::Missing { reason } if reason.contains("nb-1-big-Data.db")), "{line:?}");
     assert!(line.entry.is_none());
 }
@@ -231,21 +244,21 @@ async fn a_file_that_is_gone_is_damage_and_a_store_that_is_gone_is_an_outage() {
     let (line, _) = consolidated(&bench).await;
     assert!(line.quality == Quality::Cut && line.left_out[0].reason.contains("nb-1-big-Data.db"), "{line:?}");
     bench.lose_capture(1).await;
-    let error = consolidate(bench.job()).await.unwrap_err();
+    let error = whole(bench.job()).await.unwrap_err();
     assert!(error.retryable, "{error:?}");
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_half_way_is_an_outage() {
+async fn a_file_that_is_gone_half_way_is_blamed_on_its_host() {
     let bench = Bench::of("kv", 3).await;
     let mut job = bench.job();
     let captures = captures::read(&job.store, &job.slices).await.unwrap();
-    let Verdict::Merge(plan) = Plan::make(&job, &captures, &BTreeMap::new()).unwrap() else { panic!() };
+    let Verdict::Merge(plan) = Plan::make(&job, &captures, &tidemark_records::consolidate::all_keys()).unwrap() else {
+        panic!()
+    };
     job.store = Arc::new(object_store::memory::InMemory::new());
     let failure = merge(&job, *plan).await.unwrap_err();
-    let damage = failure.damage().unwrap();
-    let away = prove_store(&job, &damage.host).await.unwrap_err();
-    assert!(driver::Error::from(away).retryable);
+    assert_eq!(failure.damage().unwrap().host, bench.host(0));
 }
 
 #[tokio::test]
@@ -256,7 +269,7 @@ async fn nodes_that_see_another_ring_degrade_the_ranges_on_which_they_differ() {
         capture.keyspaces[0].replication.insert("replication_factor".to_owned(), "1".to_owned());
     }
     bench.store_captures().await;
-    let (host, line) = (bench.host(2), consolidate(bench.job()).await.unwrap());
+    let (host, line) = (bench.host(2), whole(bench.job()).await.unwrap());
     let Quality::Degraded { ranges } = line.quality else { panic!("{:?}", line.quality) };
     assert!(ranges.iter().all(|range| range.replicas == 2 && range.reason.contains(&host)), "{ranges:?}");
 }
@@ -266,7 +279,7 @@ async fn nodes_of_another_cluster_are_an_error() {
     let mut bench = Bench::of("kv", 3).await;
     bench.captures[2].cluster = "other".to_owned();
     bench.store_captures().await;
-    let error = consolidate(bench.job()).await.unwrap_err();
+    let error = whole(bench.job()).await.unwrap_err();
     assert_eq!(error.code, "TM-CASS-0402");
     assert!(error.hint.is_some());
 }
@@ -276,7 +289,7 @@ async fn a_schema_that_changed_meanwhile_makes_the_table_missing() {
     let mut bench = Bench::of("kv", 2).await;
     bench.captures[1].keyspaces[0].tables[0].id = "0f".repeat(16);
     bench.store_captures().await;
-    let line = consolidate(bench.job()).await.unwrap();
+    let line = whole(bench.job()).await.unwrap();
     assert!(matches!(&line.quality, Quality::Missing { reason } if reason.contains("schema changed")));
 }
 
@@ -308,7 +321,7 @@ async fn cancelled_work_says_so() {
     let bench = Bench::of("kv", 1).await;
     let job = bench.job();
     job.cancel.cancel();
-    assert!(consolidate(job).await.unwrap_err().cancelled);
+    assert!(whole(job).await.unwrap_err().cancelled);
 }
 
 #[tokio::test]
@@ -318,7 +331,7 @@ async fn work_is_cancelled_in_the_middle() {
     let cancel = job.cancel.clone();
     // Reported while the merge runs and when it is through, before anything names its segments.
     job.progress = Arc::new(move |_| cancel.cancel());
-    assert!(consolidate(job).await.unwrap_err().cancelled);
+    assert!(whole(job).await.unwrap_err().cancelled);
 }
 
 #[tokio::test]
@@ -328,7 +341,7 @@ async fn progress_ends_at_the_bytes_of_data() {
     let sink = last.clone();
     let mut job = bench.job();
     job.progress = Arc::new(move |progress| *sink.lock().unwrap() = Some(progress));
-    consolidate(job).await.unwrap();
+    whole(job).await.unwrap();
     let last = last.lock().unwrap().clone().unwrap();
     assert_eq!((last.done, last.total, last.phase.as_str()), (last.total, 2 * 69_676, "consolidate fx/kv"));
 }
@@ -348,10 +361,24 @@ async fn an_entry_is_not_proven_by_damaged_segments_or_other_figures() {
 }
 
 #[tokio::test]
-async fn captured_objects_are_the_union_of_the_slices() {
-    let bench = Bench::of("kv", 3).await;
-    assert_eq!(captured_objects(&bench.slices), std::slice::from_ref(&bench.object));
-    assert!(captured_objects(&[]).is_empty());
+async fn key_ranges_make_the_same_state_as_one() {
+    let mut bench = Bench::of("orders", 3).await;
+    bench.declared.repaired = true;
+    bench.damage(1, "nb-1-big-Data.db").await;
+    let one = whole(bench.job()).await.unwrap();
+    let one_entry: Entry = document::read(&bench.store, one.entry.as_ref().unwrap()).await.unwrap();
+    let middle = bench.merged().await[3].0.token;
+    let ranges = [key::range(i64::MIN, middle), key::range(middle, middle + 1), key::range(middle + 1, i64::MAX)];
+    let many = in_ranges(bench.job(), &ranges).await.unwrap();
+    let many_entry: Entry = document::read(&bench.store, many.entry.as_ref().unwrap()).await.unwrap();
+    assert_eq!(content(&bench, &many_entry).await, content(&bench, &one_entry).await);
+    assert_eq!(bench.ranges(&many_entry).await.len(), 2, "the range in the middle holds no partition");
+    let (figures, of_one) = (many.figures.clone(), one.figures.clone());
+    assert_eq!((figures.records, &figures.own), (of_one.records, &of_one.own));
+    assert_eq!((many.quality, many.left_out), (one.quality, one.left_out));
+    verify(&bench.store, &many_entry, progress::silent()).await.unwrap();
+    let no_range = KeyRange { from: Some(Opaque::new(vec![1])), until: None, text: "x".to_owned() };
+    assert_eq!(in_ranges(bench.job(), &[no_range]).await.unwrap_err().code, "TM-CASS-0411");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::options::Options;
 use tidemark_catalog::entry::{DegradedRange, Quality};
-use tidemark_listener_core::driver::Declared;
 
 use super::{UnknownLevel, WriteLevel, judge};
 use crate::{cluster::RingNode, ring::Placement};
@@ -39,7 +39,7 @@ fn two_centres() -> Placement {
 
 fn verdict(placement: &Placement, captured: &[&str], level: &str, repaired: bool) -> Quality {
     let captured: BTreeSet<_> = captured.iter().map(|host| (*host).to_owned()).collect();
-    judge(placement, &captured, &Declared { write_level: level.to_owned(), repaired })
+    judge(placement, &captured, &Options { write_level: level.to_owned(), repaired })
 }
 
 /// Levels by which the captured hosts prove completeness.

@@ -14,10 +14,11 @@ mod release;
 use std::collections::BTreeSet;
 
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::{Error, RestoreJob, RestorePlan};
+use tidemark_listener_core::driver::{Error, RestorePlan};
 
 use self::decide::{Wanted, target_of};
 use crate::{
+    restore::job::CqlJob,
     restore::{observe::observe, pieces::objects},
     spec::CassandraSpec,
     undo,
@@ -27,7 +28,7 @@ use crate::{
 ///
 /// # Errors
 /// `TM-REST-0101` where the destination's specification is wrong. Whatever else is wrong is a check of the plan.
-pub async fn plan_job(job: &RestoreJob) -> Result<RestorePlan, Error> {
+pub async fn plan_job(job: &CqlJob) -> Result<RestorePlan, Error> {
     let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
     let (mut wanted, mut refused) = (Vec::new(), Vec::new());
     for line in &job.lines {

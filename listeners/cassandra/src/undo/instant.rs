@@ -7,12 +7,13 @@
 use tidemark_gateway::{Env, causes::chain};
 use tidemark_listener_core::{
     check::Line,
-    driver::{Error, RestoreJob, UndoInstant},
+    driver::{Error, UndoInstant},
 };
 
 use crate::{
     connect::{self, Credentials},
     describe,
+    restore::job::CqlJob,
     restore::observe::{connect_any, write_timeout},
     spec::CassandraSpec,
 };
@@ -25,7 +26,7 @@ const MICROS: i64 = 1_000;
 /// # Errors
 /// `TM-REST-0101` where the destination's specification is wrong; `TM-REST-0011`, retryable, where the destination cannot be
 /// reached. A node that does not answer us is named: it may be down, or stamp writes of clients that reach it.
-pub async fn instant(job: &RestoreJob) -> Result<UndoInstant, Error> {
+pub async fn instant(job: &CqlJob) -> Result<UndoInstant, Error> {
     let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
     let failed = |why: String| Error::retryable("TM-REST-0011", format!("read the clocks of the destination: {why}"));
     let credentials = Credentials::of(&spec).map_err(|e| failed(chain(&e)))?;
@@ -42,14 +43,16 @@ pub async fn instant(job: &RestoreJob) -> Result<UndoInstant, Error> {
     }
     let settle_millis = u64::try_from(write_timeout(&settings).as_millis()).unwrap_or(u64::MAX);
     let found = decide(behind, job.env.now_micros(), job.options.client_clock_bound_micros);
-    Ok(UndoInstant { unread, settle_millis, ..found })
+    let level = job.options.read_level.as_deref();
+    let needs_all_clocks = level.is_none_or(|level| level.eq_ignore_ascii_case("all"));
+    Ok(UndoInstant { unread, settle_millis, needs_all_clocks, ..found })
 }
 
 /// How far behind our clock the instant may lie beyond the clients' bound without a warning, µs.
 const LATE_MICROS: i64 = 5_000_000;
 
 /// A line of the plan: what the instant would be now.
-pub async fn check(job: &RestoreJob) -> Line {
+pub async fn check(job: &CqlJob) -> Line {
     const HINT: &str = "set the clocks right, and let the daemon reach every node: the run waits until the instant lies after \
                         the moment it was asked for; --read-level quorum goes on without a node that is down";
     match instant(job).await {
@@ -83,7 +86,7 @@ fn decide(behind: Vec<(i64, String)>, now_micros: i64, bound_micros: i64) -> Und
     let (millis, lowest) = behind.into_iter().max().unwrap_or_default();
     // A millisecond more: the nodes' clocks are read to the millisecond.
     let micros = now_micros - (millis + i64::from(millis != 0)) * MICROS - bound_micros.max(0);
-    UndoInstant { micros, lowest, unread: Vec::new(), settle_millis: 0 }
+    UndoInstant { micros, lowest, unread: Vec::new(), needs_all_clocks: true, settle_millis: 0 }
 }
 
 #[cfg(test)]

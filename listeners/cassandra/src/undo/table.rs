@@ -7,11 +7,12 @@ use scylla::statement::Consistency;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::{Error, TtlPolicy};
+use tidemark_listener_core::driver::Error;
 
 use crate::{
     consolidate::{EntrySchema, view_seconds},
     release::Release,
+    restore::job::TtlPolicy,
     restore::{
         observe::Observed,
         pieces::refusals::Refusals,

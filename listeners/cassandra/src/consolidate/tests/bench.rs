@@ -23,7 +23,7 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::{Digest, Env, Stored};
 use tidemark_listener_core::{
-    driver::{ConsolidateJob, ConsolidateLimits, Declared},
+    driver::{ConsolidateJob, ConsolidateLimits},
     progress,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ use crate::{
     },
     consolidate::EntrySchema,
     merge::MergeReader,
+    options::Options,
 };
 
 const TABLE_ID: &str = "00112233445566778899aabbccddeeff";
@@ -46,7 +47,7 @@ pub(crate) struct Bench {
     pub(crate) captures: Vec<NodeCapture>,
     pub(crate) slices: Vec<SliceManifest>,
     pub(crate) absent: Vec<(String, String)>,
-    pub(crate) declared: Declared,
+    pub(crate) declared: Options,
     /// Directories of the table's files below the fixtures.
     directories: Vec<String>,
     counter: Arc<Counter>,
@@ -82,7 +83,7 @@ impl Bench {
             directories: directories.iter().map(|directory| (*directory).to_owned()).collect(),
             slices: Vec::new(),
             absent: Vec::new(),
-            declared: Declared { write_level: "quorum".to_owned(), repaired: false },
+            declared: Options { write_level: "quorum".to_owned(), repaired: false },
             counter: Arc::default(),
             names: Arc::new(Names::new("s".parse().unwrap(), FencingToken { generation: 1, revision: 1 })),
         };
@@ -107,8 +108,8 @@ impl Bench {
             previous: None,
             store: self.store.clone(),
             names: self.names.clone(),
-            token: FencingToken { generation: 1, revision: 1 },
-            declared: self.declared.clone(),
+            unreadable: BTreeMap::new(),
+            options: serde_json::json!(self.declared),
             limits: ConsolidateLimits::default(),
             env: Env::seeded(1, at(5_000)),
             progress: progress::silent(),

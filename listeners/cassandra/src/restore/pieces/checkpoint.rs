@@ -198,7 +198,7 @@ mod tests {
             checks: vec![],
             rows,
             stored_bytes: 1,
-            write_level: "all".into(),
+            write_level: Some("all".into()),
             destination: "d".into(),
         }
     }

@@ -6,13 +6,11 @@ use tidemark_catalog::{
     entry::{Entry, ObjectLine},
 };
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::{
-    check::Line,
-    driver::{RestoreJob, Selection},
-};
+use tidemark_listener_core::{check::Line, driver::Selection};
 
 use crate::{
     consolidate::EntrySchema,
+    restore::job::CqlJob,
     restore::pieces::feed::{Piece, has_value},
     segment::SegmentKey,
     undo::select::Selected,
@@ -28,7 +26,7 @@ pub(in crate::restore) fn of(selection: &Selection, entry: &Entry) -> Result<Sel
 }
 
 /// The line of a plan about a selection that does not fit to a table.
-pub(in crate::restore) fn check(job: &RestoreJob, line: &ObjectLine, entry: &Entry) -> Option<Line> {
+pub(in crate::restore) fn check(job: &CqlJob, line: &ObjectLine, entry: &Entry) -> Option<Line> {
     let hint =
         "conditions are on the columns of the primary key or on token(…), joined by AND; choose tables by --only";
     let why = of(&job.options.selection, entry).err()?;

@@ -9,7 +9,7 @@ use tidemark_catalog::{
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
     check::{Line, Status},
-    driver::{Action, IfExists, PlannedObject, RestoreOptions, RestorePlan, TtlPolicy},
+    driver::{Action, IfExists, PlannedObject, RestorePlan},
 };
 
 use super::{existing, release::holds};
@@ -17,6 +17,7 @@ use crate::{
     cluster::KeyspaceSchema,
     consolidate::counts,
     describe::is_system_keyspace,
+    restore::job::{CqlOptions, TtlPolicy},
     restore::{
         observe::{Observed, Unseen},
         plan::fit,
@@ -42,7 +43,7 @@ pub struct Wanted<'a> {
 /// Decides what a restore does. Nothing but its arguments goes in.
 pub fn decide(
     wanted: &[Wanted<'_>],
-    options: &RestoreOptions,
+    options: &CqlOptions,
     contact: &str,
     seen: &Result<Observed, Unseen>,
 ) -> RestorePlan {
@@ -70,7 +71,7 @@ pub fn decide(
 }
 
 /// Name of an object at the destination.
-pub fn target_of(object: &ObjectName, options: &RestoreOptions) -> Option<(String, String)> {
+pub fn target_of(object: &ObjectName, options: &CqlOptions) -> Option<(String, String)> {
     let [keyspace, table] = object.parts() else { return None };
     let whole = options.rename.get(&format!("{keyspace}/{table}")).and_then(|to| to.split_once('/'));
     let renamed = options.rename.get(keyspace).unwrap_or(keyspace);
@@ -79,7 +80,7 @@ pub fn target_of(object: &ObjectName, options: &RestoreOptions) -> Option<(Strin
 }
 
 /// What is wanted, with the table named in its schema as it is to be named at the destination.
-fn moved<'a>(item: &Wanted<'a>, options: &RestoreOptions) -> Wanted<'a> {
+fn moved<'a>(item: &Wanted<'a>, options: &CqlOptions) -> Wanted<'a> {
     let names = (item.line.object.parts(), target_of(&item.line.object, options));
     let schema = match (&item.schema, names) {
         (Ok(schema), ([_, from], Some((_, to)))) if *from != to => renamed::table(schema, from, &to),
@@ -90,7 +91,7 @@ fn moved<'a>(item: &Wanted<'a>, options: &RestoreOptions) -> Wanted<'a> {
 
 pub(super) struct Planner<'a> {
     pub(super) wanted: &'a [Wanted<'a>],
-    pub(super) options: &'a RestoreOptions,
+    pub(super) options: &'a CqlOptions,
     pub(super) checks: Vec<Line>,
     pub(super) schema: Vec<String>,
     /// Indexes and views.
@@ -426,7 +427,7 @@ impl Planner<'_> {
             objects: self.objects,
             schema: self.schema,
             checks: self.checks,
-            write_level,
+            write_level: Some(write_level),
             destination,
         }
     }

@@ -2,12 +2,13 @@
 
 use tidemark_listener_core::{
     check::Line,
-    driver::{Action, IfExists, TtlPolicy},
+    driver::{Action, IfExists},
 };
 
 use super::decide::Planner;
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
+    restore::job::TtlPolicy,
     restore::{
         observe::{Contents, Observed},
         schema::{known, statements},

@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
-    driver::{Action, Error, PlannedObject, RestoreJob, RestorePlan, UndoCounts},
+    driver::{Action, Error, PlannedObject, RestorePlan, UndoCounts},
     progress::ProgressSink,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     connect,
+    restore::job::CqlJob,
     restore::{
         observe::{Observed, Unseen, observe},
         pieces::objects,
@@ -27,7 +28,7 @@ use crate::{
 /// # Errors
 /// `TM-UNDO-0005` where a column was dropped since; as the version or the destination cannot be read; [`Error::cancelled`].
 pub async fn run(
-    job: &RestoreJob,
+    job: &CqlJob,
     plan: &RestorePlan,
     progress: &ProgressSink,
     cancel: &CancellationToken,
@@ -64,7 +65,7 @@ fn parts(planned: &PlannedObject) -> Option<(String, String)> {
 }
 
 struct Counting<'a> {
-    job: &'a RestoreJob,
+    job: &'a CqlJob,
     spec: &'a CassandraSpec,
     seen: &'a Observed,
     session: Arc<Session>,

@@ -12,15 +12,14 @@ use scylla::{client::session::Session, statement::Consistency};
 use tidemark_cassandra_format::model::PartitionReader;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::{
-    Action, Error, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport,
-};
+use tidemark_listener_core::driver::{Action, Error, PlannedObject, RestoreControl, RestorePlan, RestoreReport};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
     connect,
     consolidate::{EntrySchema, view_seconds},
     release::Release,
+    restore::job::CqlJob,
     restore::{
         observe::{Contents, Observed, Unseen, observe},
         pieces::{
@@ -58,7 +57,7 @@ const SLOW_SECONDS: u32 = 5;
 ///
 /// # Errors
 /// `TM-REST-0201` where a check of the plan fails or a target is no longer empty; else as its parts.
-pub async fn run(job: &RestoreJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Error> {
+pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Error> {
     refuse_failed(plan)?;
     let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
     let targets = targets(plan);
@@ -106,7 +105,7 @@ fn resume(saved: &serde_json::Value, plan: &RestorePlan, seen: &Observed) -> Res
 
 /// The first checkpoint, saved before anything is written: from then on rows in the targets are ours.
 async fn begin(
-    job: &RestoreJob,
+    job: &CqlJob,
     plan: &RestorePlan,
     seen: &Observed,
     control: &RestoreControl,
@@ -126,7 +125,7 @@ async fn begin(
 }
 
 /// True where the object holds counters, which are restored into empty tables only.
-async fn has_counters(job: &RestoreJob, object: &PlannedObject) -> Result<bool, Error> {
+async fn has_counters(job: &CqlJob, object: &PlannedObject) -> Result<bool, Error> {
     let entry = objects::entry(&job.store, &object.entry).await?;
     let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", chain(&e)))?;
     Ok(layout.table().has_counters())
@@ -152,7 +151,7 @@ struct Step<'a> {
 
 /// A restore in progress.
 struct Run<'a> {
-    job: &'a RestoreJob,
+    job: &'a CqlJob,
     plan: &'a RestorePlan,
     spec: CassandraSpec,
     seen: Observed,
@@ -170,7 +169,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(
-        job: &'a RestoreJob,
+        job: &'a CqlJob,
         plan: &'a RestorePlan,
         spec: CassandraSpec,
         seen: Observed,
@@ -178,9 +177,9 @@ impl<'a> Run<'a> {
         keyspaces: BTreeSet<String>,
         pipeline: Pipeline<'a>,
     ) -> Result<Self, Error> {
-        let unknown =
-            || Error::new("TM-REST-0201", format!("{:?} is not a level that writes can use", plan.write_level));
-        let wanted = parse_level(&plan.write_level).ok_or_else(unknown)?;
+        let planned = plan.write_level.as_deref().unwrap_or_default();
+        let unknown = || Error::new("TM-REST-0201", format!("{planned:?} is not a level that writes can use"));
+        let wanted = parse_level(planned).ok_or_else(unknown)?;
         let declared = job.options.write_level.as_deref().and_then(parse_level);
         let level = Arc::new(Level::new(wanted, declared));
         let resumed = pipeline.is_resumed();
@@ -324,7 +323,7 @@ impl<'a> Run<'a> {
             cancel: control.cancel.clone(),
         };
         let report = undone::run(&object, control, &mut self.pipeline.checkpoint).await?;
-        undone::add(&mut self.pipeline.checkpoint.undone, report);
+        self.pipeline.checkpoint.undone.add(report);
         self.pipeline.checkpoint.undo = None;
         self.next_stage(Stage::Load, 1).await
     }
@@ -457,7 +456,7 @@ impl<'a> Run<'a> {
             ..RestoreReport::default()
         };
         let mut report = checkpoint.undone;
-        undone::add(&mut report, loaded);
+        report.add(loaded);
         Ok(report)
     }
 }

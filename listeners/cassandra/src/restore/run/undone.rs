@@ -1,12 +1,10 @@
-//! An undo within a restore: its own place goes into the restore's checkpoint, its counts into the restore's report.
+//! An undo within a restore: its own place goes into the restore's checkpoint.
 
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tidemark_listener_core::driver::{
-    CheckpointSaver, DIFFERING_KEPT, Error, REFUSED_NAMED, RestoreControl, RestoreReport,
-};
+use tidemark_listener_core::driver::{CheckpointSaver, Error, RestoreControl, RestoreReport};
 
 use crate::{
     restore::pieces::checkpoint::Checkpoint,
@@ -46,51 +44,5 @@ impl CheckpointSaver for Within<'_> {
         self.control.save.save(whole.to_value()).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         Ok(())
-    }
-}
-
-/// Adds one object's report to that of the whole.
-pub(super) fn add(sum: &mut RestoreReport, one: RestoreReport) {
-    sum.rows_written += one.rows_written;
-    sum.rows_expired += one.rows_expired;
-    sum.rows_verified += one.rows_verified;
-    sum.rows_read += one.rows_read;
-    sum.rows_untouched += one.rows_untouched;
-    sum.rows_kept += one.rows_kept;
-    sum.rows_removed += one.rows_removed;
-    sum.rows_newer += one.rows_newer;
-    sum.rows_under_newer += one.rows_under_newer;
-    sum.rows_hidden += one.rows_hidden;
-    sum.rows_refused += one.rows_refused;
-    sum.objects_refused += one.objects_refused;
-    sum.refused.extend(one.refused);
-    sum.refused.truncate(REFUSED_NAMED);
-    sum.differing_rows += one.differing_rows;
-    sum.differing.extend(one.differing);
-    sum.differing.truncate(DIFFERING_KEPT);
-    sum.warnings.extend(one.warnings);
-}
-
-#[cfg(test)]
-mod tests {
-    use tidemark_listener_core::driver::DifferingRow;
-
-    use super::*;
-
-    #[test]
-    fn reports_add_up_and_keep_the_first_keys() {
-        let row = |n: usize| DifferingRow { target: "ks/t".parse().unwrap(), key: n.to_string(), why: String::new() };
-        let of = |from: usize| RestoreReport {
-            rows_read: 3,
-            rows_kept: 2,
-            differing_rows: 80,
-            differing: (from..from + 80).map(row).collect(),
-            ..RestoreReport::default()
-        };
-        let mut sum = of(0);
-        add(&mut sum, of(80));
-        assert_eq!((sum.rows_read, sum.rows_kept), (6, 4));
-        assert_eq!((sum.differing_rows, sum.differing.len()), (160, DIFFERING_KEPT));
-        assert_eq!(sum.differing[99].key, "99");
     }
 }

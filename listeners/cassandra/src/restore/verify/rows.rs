@@ -391,9 +391,9 @@ pub(super) fn expires_right(expiry: Option<(u32, u32)>, ttl: Option<i32>, readin
 
 #[cfg(test)]
 pub(super) mod tests {
-    use tidemark_listener_core::driver::TtlPolicy;
 
     use super::*;
+    use crate::restore::job::TtlPolicy;
     use crate::{
         counter::fixtures::context,
         restore::{

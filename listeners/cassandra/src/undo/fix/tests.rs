@@ -1,7 +1,6 @@
-use tidemark_listener_core::driver::TtlPolicy;
-
 use super::*;
 use crate::{
+    restore::job::TtlPolicy,
     restore::{
         samples::{self, complex, expiring, int, live},
         write::statements::ttl::{LAST_EXPIRY_2038, Lifetimes},

@@ -107,27 +107,22 @@ fn seen() -> Observed {
 }
 
 /// The plan, and its failed checks' names.
-fn plan(
-    line: &ObjectLine,
-    schema: KeyspaceSchema,
-    options: &RestoreOptions,
-    seen: Observed,
-) -> (RestorePlan, Vec<String>) {
+fn plan(line: &ObjectLine, schema: KeyspaceSchema, options: &CqlOptions, seen: Observed) -> (RestorePlan, Vec<String>) {
     let wanted = [Wanted { line, schema: Ok(schema) }];
     let plan = decide(&wanted, options, "10.0.0.1:9042", &Ok(seen));
     let failed = refusals(&plan).iter().map(|l| l.name.clone()).collect();
     (plan, failed)
 }
 
-fn options() -> RestoreOptions {
-    RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "to".to_owned())]), ..RestoreOptions::default() }
+fn options() -> CqlOptions {
+    CqlOptions { rename: BTreeMap::from([("ks".to_owned(), "to".to_owned())]), ..CqlOptions::default() }
 }
 
 #[test]
 fn a_good_plan_makes_keyspace_table_and_then_the_index() {
     let (plan, failed) = plan(&line(), keyspace("ks"), &options(), seen());
     assert_eq!(failed, Vec::<String>::new());
-    assert_eq!((plan.rows, plan.stored_bytes, plan.write_level.as_str()), (8, 100, "all"));
+    assert_eq!((plan.rows, plan.stored_bytes, plan.write_level.as_deref()), (8, 100, Some("all")));
     assert_eq!(plan.objects[0].target.to_string(), "to/t");
     let starts = [
         "CREATE KEYSPACE IF NOT EXISTS \"to\"",
@@ -149,12 +144,12 @@ fn what_is_asked_for_is_checked() {
     let mut custom = keyspace("ks");
     custom.tables[0].columns[1].cql_type = "'org.example.Type'".into();
     let of_degraded = ObjectLine { quality: Quality::Degraded { ranges: vec![degraded] }, ..line() };
-    let accepted = RestoreOptions { accept_degraded: true, ..options() };
+    let accepted = CqlOptions { accept_degraded: true, ..options() };
     let missing = ObjectLine { entry: None, ..line() };
-    let to_system = RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "system".to_owned())]), ..options() };
-    let odd = RestoreOptions { rename: BTreeMap::from([("ks".to_owned(), "a b".to_owned())]), ..options() };
-    let any = RestoreOptions { write_level: Some("any".into()), ..options() };
-    let unknown = RestoreOptions { rename: BTreeMap::from([("x".to_owned(), "y".to_owned())]), ..options() };
+    let to_system = CqlOptions { rename: BTreeMap::from([("ks".to_owned(), "system".to_owned())]), ..options() };
+    let odd = CqlOptions { rename: BTreeMap::from([("ks".to_owned(), "a b".to_owned())]), ..options() };
+    let any = CqlOptions { write_level: Some("any".into()), ..options() };
+    let unknown = CqlOptions { rename: BTreeMap::from([("x".to_owned(), "y".to_owned())]), ..options() };
     let table = [
         (of_degraded.clone(), keyspace("ks"), options(), vec!["complete"]),
         (of_degraded, keyspace("ks"), accepted, vec![]),
@@ -163,10 +158,10 @@ fn what_is_asked_for_is_checked() {
         (line(), keyspace("ks"), to_system, vec!["target"]),
         (line(), keyspace("ks"), odd, vec!["target"]),
         (line(), keyspace("ks"), any, vec!["write-level"]),
-        (line(), keyspace("ks"), RestoreOptions { remove: true, ..options() }, vec!["remove"]),
-        (line(), keyspace("ks"), RestoreOptions { read_level: Some("any".into()), ..options() }, vec!["read-level"]),
-        (line(), keyspace("ks"), RestoreOptions { read_level: Some("one".into()), ..options() }, vec!["read-level"]),
-        (line(), keyspace("ks"), RestoreOptions { read_level: Some("quorum".into()), ..options() }, vec![]),
+        (line(), keyspace("ks"), CqlOptions { remove: true, ..options() }, vec!["remove"]),
+        (line(), keyspace("ks"), CqlOptions { read_level: Some("any".into()), ..options() }, vec!["read-level"]),
+        (line(), keyspace("ks"), CqlOptions { read_level: Some("one".into()), ..options() }, vec!["read-level"]),
+        (line(), keyspace("ks"), CqlOptions { read_level: Some("quorum".into()), ..options() }, vec![]),
         (line(), keyspace("ks"), unknown, vec!["rename"]),
     ];
     for (line, schema, options, expected) in table {
@@ -176,9 +171,9 @@ fn what_is_asked_for_is_checked() {
 
 #[test]
 fn a_table_takes_another_name_with_what_hangs_on_it() {
-    let rename = |from: &str, to: &str| RestoreOptions {
+    let rename = |from: &str, to: &str| CqlOptions {
         rename: BTreeMap::from([(from.to_owned(), to.to_owned())]),
-        ..RestoreOptions::default()
+        ..CqlOptions::default()
     };
     let (made, failed) = plan(&line(), keyspace("ks"), &rename("ks/t", "ks2/t2"), seen());
     assert_eq!((failed, made.objects[0].target.to_string().as_str()), (vec![], "ks2/t2"));
@@ -237,7 +232,7 @@ fn a_table_that_exists_needs_a_choice_and_its_name_typed_where_it_is_written_ove
         (Contents::Unknown("tombstones".into()), merge, vec!["to/t"], vec!["empty"], Action::Load),
     ];
     for (contents, if_exists, names, expected, action) in table {
-        let options = RestoreOptions { if_exists, into_non_empty: typed(&names), ..options() };
+        let options = CqlOptions { if_exists, into_non_empty: typed(&names), ..options() };
         let (plan, failed) = plan(&line(), keyspace("ks"), &options, there(contents.clone()));
         assert_eq!((failed, plan.objects[0].action), (typed(&expected), action), "{contents:?} {if_exists:?}");
         let choices = plan.checks.iter().filter_map(|l| l.hint.as_ref()).any(|h| h.contains("--if-exists undo"));
@@ -249,7 +244,7 @@ fn a_table_that_exists_needs_a_choice_and_its_name_typed_where_it_is_written_ove
 fn a_merge_strips_nothing_and_says_what_becomes_of_lists() {
     let merge = |ttl, contents, cql_type: &str| {
         let options =
-            RestoreOptions { if_exists: Some(IfExists::Merge), into_non_empty: vec!["to/t".into()], ttl, ..options() };
+            CqlOptions { if_exists: Some(IfExists::Merge), into_non_empty: vec!["to/t".into()], ttl, ..options() };
         let (mut captured, mut seen) = (keyspace("ks"), there(contents));
         captured.tables[0].columns[1].cql_type = cql_type.into();
         seen.keyspaces[0].tables[0].columns[1].cql_type = cql_type.into();
@@ -269,7 +264,7 @@ fn a_merge_strips_nothing_and_says_what_becomes_of_lists() {
 
 #[test]
 fn an_undo_leaves_the_schema_alone_and_names_what_follows_it() {
-    let options = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
+    let options = CqlOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
     let mut seen = there(Contents::Rows);
     seen.keyspaces[0].statements.push(CreateStatement {
         kind: "materialized_view".into(),
@@ -287,7 +282,7 @@ fn an_undo_leaves_the_schema_alone_and_names_what_follows_it() {
 
 #[test]
 fn columns_may_come_and_go_before_an_undo_but_not_change() {
-    let options = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
+    let options = CqlOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
     let check = |change: fn(&mut TableRows)| {
         let mut seen = there(Contents::Rows);
         change(&mut seen.keyspaces[0].tables[0]);
@@ -305,7 +300,7 @@ fn columns_may_come_and_go_before_an_undo_but_not_change() {
         check(|t| t.columns.push(ColumnRow { name: "c".into(), kind: "clustering".into(), ..t.columns[1].clone() })),
         ["schema"]
     );
-    let strip = RestoreOptions { ttl: TtlPolicy::Strip, ..options.clone() };
+    let strip = CqlOptions { ttl: TtlPolicy::Strip, ..options.clone() };
     assert_eq!(plan(&line(), keyspace("ks"), &strip, there(Contents::Rows)).1, ["ttl"]);
 }
 
@@ -315,7 +310,7 @@ fn counters_need_an_empty_table_and_every_node() {
     counters.tables[0].columns[1].cql_type = "counter".into();
     let (made, failed) = plan(&line(), counters.clone(), &options(), seen());
     assert!(failed.is_empty() && made.checks.iter().any(|l| l.name == "counters" && l.status == Status::Warn));
-    let of = |if_exists| RestoreOptions { into_non_empty: vec!["to/t".into()], if_exists, ..options() };
+    let of = |if_exists| CqlOptions { into_non_empty: vec!["to/t".into()], if_exists, ..options() };
     for contents in [Contents::Rows, Contents::EmptyAtQuorum] {
         let mut seen = seen();
         seen.contents.insert(("to".into(), "t".into()), contents);
@@ -324,7 +319,7 @@ fn counters_need_an_empty_table_and_every_node() {
     }
     let mut down = seen();
     down.nodes[0].up = false;
-    let declared = RestoreOptions { write_level: Some("quorum".into()), ..options() };
+    let declared = CqlOptions { write_level: Some("quorum".into()), ..options() };
     assert_eq!(plan(&line(), counters, &declared, down).1, vec!["write-level"]);
 }
 
@@ -386,7 +381,7 @@ fn the_plan_says_what_becomes_of_times_to_live() {
         let mut keyspace = keyspace("ks");
         keyspace.tables[0].default_time_to_live = default;
         let seen = Observed { last_expiry, ..seen() };
-        let (made, failed) = plan(&line, keyspace, &RestoreOptions { ttl, ..options() }, seen);
+        let (made, failed) = plan(&line, keyspace, &CqlOptions { ttl, ..options() }, seen);
         assert!(failed.is_empty(), "{failed:?}");
         made.checks
             .into_iter()
@@ -409,12 +404,12 @@ fn the_plan_says_what_becomes_of_times_to_live() {
 fn a_node_that_is_down_needs_a_declared_level() {
     let mut seen = seen();
     seen.nodes[0].up = false;
-    let declared = RestoreOptions { write_level: Some("QUORUM".into()), ..options() };
+    let declared = CqlOptions { write_level: Some("QUORUM".into()), ..options() };
     let (made, failed) = plan(&line(), keyspace("ks"), &declared, seen);
-    assert_eq!((made.write_level.as_str(), failed.len()), ("quorum", 0));
+    assert_eq!((made.write_level.as_deref(), failed.len()), (Some("quorum"), 0));
     assert!(made.checks.iter().any(|l| l.name == "write-level" && l.status == Status::Warn));
     let (made, _) = plan(&line(), keyspace("ks"), &declared, super::tests::seen());
-    assert_eq!(made.write_level, "all");
+    assert_eq!(made.write_level.as_deref(), Some("all"));
 }
 
 #[test]
@@ -434,7 +429,7 @@ fn a_table_that_exists_must_have_the_same_columns() {
 fn only_types_that_the_chosen_tables_use_must_be_the_same() {
     let udt =
         |field: &str| UdtSchema { name: "u".into(), field_names: vec!["f".into()], field_types: vec![field.into()] };
-    let undo = RestoreOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
+    let undo = CqlOptions { if_exists: Some(IfExists::Undo), into_non_empty: vec!["to/t".into()], ..options() };
     for (cql_type, expected) in [("int", vec![]), ("list<frozen<u>>", vec!["schema"])] {
         let (mut captured, mut seen) = (keyspace("ks"), there(Contents::Rows));
         captured.types.push(udt("int"));

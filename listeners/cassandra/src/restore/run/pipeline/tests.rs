@@ -37,7 +37,7 @@ fn plan() -> RestorePlan {
         checks: vec![],
         rows: 0,
         stored_bytes: 0,
-        write_level: "all".into(),
+        write_level: Some("all".into()),
         destination: "d".into(),
     }
 }

@@ -7,7 +7,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 use tidemark_cassandra_format::model::Expiry;
-use tidemark_listener_core::driver::TtlPolicy;
+
+use crate::restore::job::TtlPolicy;
 
 use crate::restore::write::statements::rows::lives;
 

@@ -1,8 +1,8 @@
 //! Rows to writes, as tables.
 
-use tidemark_listener_core::driver::TtlPolicy;
-
 use bytes::{BufMut, BytesMut};
+
+use crate::restore::job::TtlPolicy;
 
 use super::*;
 use crate::restore::samples::{self, complex, expiring, int, live};

@@ -1,0 +1,112 @@
+//! Consolidation of one object: its key ranges are collapsed by the source, and their parts become one entry and one line.
+//!
+//! **A partition that cannot be read** (a damaged file, a format that is not known) is left out of the object's state as if it had
+//! been absent, and whole: then all ranges begin again without it, at most once for each partition; what was written before is
+//! garbage. A store that does not answer is no damage: before a partition is left out, the store must show that it still has what
+//! that partition said about itself.
+//!
+//! Segments, pages and the entry are written under new names; until a manifest names the entry they are garbage, so a crash at any
+//! step leaves nothing to undo.
+
+mod cut;
+mod error;
+mod join;
+#[cfg(test)]
+mod tests;
+
+use tidemark_catalog::{
+    door,
+    entry::{Cut, ObjectLine, Quality},
+    figures::Figures,
+    keys::KeyRange,
+};
+use tidemark_listener_core::{
+    failure::Failure,
+    records::{ConsolidateJob, Consolidated, Part, RecordSource},
+};
+
+pub use cut::cut;
+use error::Error;
+
+/// All keys there can be.
+pub fn all_keys() -> KeyRange {
+    KeyRange { from: None, until: None, text: "all".to_owned() }
+}
+
+/// Collapses the captured slices of the job's object into one state and stores its pages and entry. `ranges` ascend, and hold
+/// every key once.
+///
+/// An object of which nothing can be read is a line without entry whose quality says why.
+///
+/// # Errors
+/// `TM-REC-0001` where a page or the entry cannot be stored, `TM-REC-0002` where a partition cannot be read and the store does not
+/// show what it said about itself, `TM-REC-0003` where the parts are not of one object; else the source's own.
+pub async fn object(
+    source: &dyn RecordSource,
+    kind: &str,
+    mut job: ConsolidateJob,
+    ranges: &[KeyRange],
+) -> Result<ObjectLine, Failure> {
+    loop {
+        let (partition, reason) = match parts(source, &job, ranges).await? {
+            Outcome::Parts(parts) => return Ok(join::line(&job, kind, parts).await?),
+            Outcome::Missing(reason) => return Ok(missing(&job, reason)),
+            Outcome::Unreadable(partition, reason) => (partition, reason),
+        };
+        if job.unreadable.contains_key(&partition) {
+            return Err(Error::LeftOut { partition, reason }.into());
+        }
+        prove_store(&job, &partition).await?;
+        tracing::warn!(source_id = %job.source, object = %job.object, partition, reason,
+            "the partition cannot be read, the object is made without it");
+        job.unreadable.insert(partition, reason);
+    }
+}
+
+/// What all ranges came to.
+enum Outcome {
+    Parts(Vec<Part>),
+    Unreadable(String, String),
+    Missing(String),
+}
+
+async fn parts(source: &dyn RecordSource, job: &ConsolidateJob, ranges: &[KeyRange]) -> Result<Outcome, Failure> {
+    let mut parts = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        if job.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        match source.consolidate(job, range).await? {
+            Consolidated::Part(part) => parts.push(*part),
+            Consolidated::Unreadable { partition, reason } => return Ok(Outcome::Unreadable(partition, reason)),
+            Consolidated::Missing { reason } => return Ok(Outcome::Missing(reason)),
+        }
+    }
+    if job.cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(Outcome::Parts(parts)) }
+}
+
+/// Proves that the store still has what the partition said about itself: one that lost that too is away, and tells nothing about
+/// the partition's files.
+async fn prove_store(job: &ConsolidateJob, partition: &str) -> Result<(), Error> {
+    let Some(slice) = job.slices.iter().find(|slice| slice.partition == partition) else { return Ok(()) };
+    let seen = door::head(&job.store, &slice.info).await;
+    seen.map(drop).map_err(|source| Error::Away { partition: partition.to_owned(), source })
+}
+
+/// The line of an object of which nothing can be said.
+pub fn missing(job: &ConsolidateJob, reason: String) -> ObjectLine {
+    let bound = job.limits.clock_bound_micros;
+    let cut = cut(&job.slices.iter().collect::<Vec<_>>(), bound).unwrap_or_else(|| {
+        let now = job.env.now();
+        Cut { from: now, through: now, partitions: Vec::new() }
+    });
+    ObjectLine {
+        object: job.object.clone(),
+        entry: None,
+        cut,
+        quality: Quality::Missing { reason },
+        topology: None,
+        figures: Figures::default(),
+        left_out: Vec::new(),
+    }
+}
