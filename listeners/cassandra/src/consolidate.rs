@@ -26,7 +26,7 @@ mod plan;
 mod run;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
 mod watch;
 mod within;
@@ -52,6 +52,9 @@ pub use schema::{ENTRY_SCHEMA_FORMAT, EntrySchema, SchemaError};
 /// Code `TM-CASS-04xx`: the nodes' descriptions of the cluster cannot be read or contradict each other, the range is none of
 /// tokens, the store fails. Cancellation is an error marked so.
 pub async fn consolidate(job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, failure::Failure> {
+    if job.cancel.is_cancelled() {
+        return Err(Failure::Cancelled.into());
+    }
     let captures = captures::read(&job.store, &job.slices).await?;
     let plan = match Plan::make(job, &captures, range)? {
         Verdict::Missing(reason) => return Ok(Consolidated::Missing { reason }),

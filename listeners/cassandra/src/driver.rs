@@ -31,6 +31,9 @@ use crate::{
     undo,
 };
 
+#[cfg(test)]
+mod conformance;
+
 /// Cassandra 4.0 to 5.0.
 #[derive(Clone, Debug)]
 pub struct CassandraDriver {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidemark_listener_core::options;
+use tidemark_listener_core::shape;
 
 use crate::coverage::{UnknownLevel, WriteLevel};
 
@@ -27,7 +27,7 @@ impl Default for Options {
 pub enum Error {
     /// A field is unknown or of another type.
     #[error("options")]
-    Shape(#[source] serde_json::Error),
+    Shape(#[source] shape::Error),
     /// The level is none.
     #[error("options.write_level")]
     Level(#[source] UnknownLevel),
@@ -39,7 +39,7 @@ impl Options {
     /// # Errors
     /// [`Error::Shape`].
     pub fn parse(options: &Value) -> Result<Self, Error> {
-        options::read(options).map_err(Error::Shape)
+        shape::read(options).map_err(Error::Shape)
     }
 
     /// Checks the options of a new policy.

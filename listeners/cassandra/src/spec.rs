@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_listener_core::driver::ListenerSpec;
+use tidemark_listener_core::{shape, source::ListenerSpec};
 
 use crate::connect::{self, Credentials};
 
@@ -47,7 +47,7 @@ pub struct NodeSpec {
 pub enum Error {
     /// Not the JSON shape of a specification.
     #[error("the specification does not have the shape of a Cassandra source")]
-    Shape(#[source] serde_json::Error),
+    Shape(#[source] shape::Error),
     /// A list that must not be empty is.
     #[error("{field} is empty: {expected}")]
     Empty {
@@ -99,7 +99,7 @@ impl CassandraSpec {
     /// # Errors
     /// [`Error::Shape`] where a field is missing, unknown or of another type; else as [`CassandraSpec::validate`].
     pub fn parse(value: &Value) -> Result<Self, Error> {
-        let spec: Self = serde_json::from_value(value.clone()).map_err(Error::Shape)?;
+        let spec: Self = shape::read(value).map_err(Error::Shape)?;
         spec.validate()?;
         Ok(spec)
     }

@@ -1,6 +1,6 @@
 //! Tables captured from real servers (the format crate's `testdata`) are consolidated from an in-memory store.
 
-mod bench;
+pub(crate) mod bench;
 
 use std::sync::{Arc, Mutex};
 

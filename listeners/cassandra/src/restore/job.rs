@@ -9,8 +9,8 @@ use tidemark_catalog::entry::ObjectLine;
 use tidemark_gateway::{Env, causes::chain};
 use tidemark_listener_core::{
     failure::Failure,
-    options,
     restorer::{CommonOptions, IfExists, RestoreJob, Selection},
+    shape,
 };
 
 /// A restore by CQL.
@@ -61,7 +61,7 @@ impl Own {
     /// `TM-REST-0104` naming the option.
     pub fn parse(options: &Value) -> Result<Self, Failure> {
         let wrong = |error| Failure::new("TM-REST-0104", format!("options of the restore: {}", chain(&error)));
-        options::read(options).map_err(wrong)
+        shape::read(options).map_err(wrong)
     }
 }
 
