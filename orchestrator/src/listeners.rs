@@ -12,6 +12,7 @@ pub mod control;
 mod drive;
 pub mod launch;
 mod registry;
+mod sum;
 pub mod token;
 
 use std::{
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{failure::Failure, stores::ListenerStore};
 use launch::{Launch, Launcher};
 pub use registry::{Key, Registry};
+pub use sum::Sum;
 use token::ListenerToken;
 
 /// Bounds on how long listeners are waited for, and how often they are started.
@@ -95,7 +97,7 @@ pub struct Target {
     pub store: Option<ListenerStore>,
 }
 
-/// How a capture is told to stop.
+/// How work is told to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     /// Stops it.
@@ -123,14 +125,14 @@ impl Listeners {
         Self { registry, launcher, config: Arc::new(config), env, busy: Arc::default() }
     }
 
-    /// Has one partition captured; `assignment` makes the assignment of the n-th try, from 1.
+    /// Has a listener do a piece of work; `assignment` makes the assignment of the n-th try, from 1.
     ///
     /// After `stop` the listener is ended where it stands: its snapshot stays for the next run of the task. Where the task is
     /// over for good it gives its snapshot back first.
     ///
     /// # Errors
     /// [`Failure`]: the listener's own, or why it could not be used; `cancelled` after `stop`.
-    pub async fn capture(
+    pub async fn work(
         &self,
         target: &Target,
         assignment: impl Fn(u32) -> Assignment + Send + Sync,
@@ -139,7 +141,7 @@ impl Listeners {
     ) -> Result<StoredRef, Failure> {
         let lock = self.lock_of(&target.key());
         let _busy = lock.lock().await;
-        let work = drive::capture(&self.registry, &self.config, target.key(), assignment, progress, stop);
+        let work = drive::work(&self.registry, &self.config, target.key(), assignment, progress, stop);
         self.with_process(target, work).await
     }
 

@@ -8,22 +8,25 @@
 //! has the same instant and takes no second version.
 
 pub(crate) mod count;
+mod hosts;
 mod instant;
 mod safety;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidemark_catalog::{
     entry::{ObjectLine, Quality},
+    ids::SourceId,
     pages,
     pattern::Patterns,
 };
 use tidemark_listener_core::{
     check::Status,
     driver::{
-        self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, IfExists, RestoreControl, RestoreJob, RestoreOptions,
+        self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, IfExists, Place, RestoreControl, RestoreJob, RestoreOptions,
         RestorePlan, RestoreReport, Selection,
     },
 };
@@ -32,6 +35,7 @@ use tidemark_web::api::{self, Restore};
 use crate::{
     executors::{Executors, FoundVersion, spec},
     failure::Failure,
+    registrations::StoreRecord,
     sources::Driver,
     tasks::{Completion, DRIVER_PART, TaskContext},
 };
@@ -51,8 +55,10 @@ const PLAN_PART: &str = "plan";
 pub(crate) struct Prepared {
     driver: Driver,
     job: RestoreJob,
-    /// Name of the store that holds the version.
-    store: String,
+    /// The destination.
+    destination: SourceId,
+    /// The store that holds the version.
+    record: StoreRecord,
     /// Objects that the version does not hold although it lists them.
     left_out: Vec<String>,
 }
@@ -101,7 +107,10 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
         options: options(restore),
         env: with.env.clone(),
     };
-    Ok(Prepared { driver, job, store: store.record.name, left_out })
+    let destination = destination.name.parse().map_err(|_| {
+        Failure::permanent("TM-REST-0003", format!("source {:?} has no name that can be stored", restore.to))
+    })?;
+    Ok(Prepared { driver, job, destination, record: store.record, left_out })
 }
 
 fn options(restore: &Restore) -> RestoreOptions {
@@ -201,7 +210,11 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         instant: None,
     };
     if !plan.undoes() {
-        let report = prepared.driver.restorer().run(&prepared.job, &plan, control).await.map_err(away)?;
+        let restorer = prepared.driver.restorer();
+        let report = match restorer.place(&prepared.job, &plan).await.map_err(away)? {
+            Place::Daemon => restorer.run(&prepared.job, &plan, control).await.map_err(away)?,
+            Place::Hosts(works) => hosts::run(with, &prepared, works, &context).boxed().await?,
+        };
         return Ok(completion(report, prepared.left_out, json!({})));
     }
     let fixed = instant::fixed(&prepared, &restore, &context).await?;

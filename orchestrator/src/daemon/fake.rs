@@ -1,5 +1,12 @@
-//! A kind of source for tests: two objects, a listener per node that stages nothing but its slice, consolidation that writes
-//! an entry of one row.
+//! Kinds of source for tests: some objects of one row, and a listener per node that stages all of them.
+//!
+//! `fake` ([`driver`], [`records`]) is a source of records that is restored in the daemon, `fake-blocks` ([`blocks`]) one of blocks
+//! that is restored by its listeners. Both keep the conformance suite.
+
+mod blocks;
+mod conformance;
+mod driver;
+mod records;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,37 +17,29 @@ use std::{
 };
 
 use async_trait::async_trait;
-use object_store::{ObjectStore, ObjectStoreExt};
-use serde_json::Value;
+use object_store::ObjectStore;
 use tidemark_catalog::{
-    content::SegmentRef,
     document,
-    entry::{Cut, DegradedRange, Entry, ObjectLine, PartitionCut, Quality},
-    figures::Counts,
     ids::ObjectName,
-    keys::{Key, KeyRange},
     layout,
-    opaque::Opaque,
-    position::Position,
-    slice::{SliceManifest, SliceObject},
+    slice::{Encoding, SliceManifest, SliceObject, StagedFile},
     stored::StoredRef,
 };
-use tidemark_gateway::{Env, open, upload};
+use tidemark_gateway::{Digest, Env, open, upload};
 use tidemark_listener_core::{
-    assignment::{Assignment, Capture, CheckRequest},
+    assignment::{Assignment, Capture, CheckRequest, Restore},
     check,
-    driver::{
-        Action, Answers, Asked, ConsolidateJob, Consolidated, Error, Family, IfExists, ListenerSpec, LiveObject,
-        NextStep, ObjectState, Part, PlannedObject, RecordSource, RestoreControl, RestoreJob, RestorePlan,
-        RestoreReport, Restorer, Source, UndoCounts, UndoInstant,
-    },
     failure::Failure,
     launch::Store,
     listener::Listener,
     progress::ProgressSink,
+    restorer::RestoreReport,
+    source::Source,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use driver::Driver;
 
 use super::Parts;
 use crate::{
@@ -72,6 +71,8 @@ pub(super) struct World {
     pub(super) instants: Arc<Mutex<Vec<Option<i64>>>>,
     /// Snapshots on the nodes, by node and task.
     pub(super) snapshots: Arc<Mutex<BTreeSet<String>>>,
+    /// What listeners restored, by assignment.
+    pub(super) restored: Arc<Mutex<Vec<String>>>,
     /// Segments that the store loses once they are written, from now on.
     pub(super) losses: AtomicU32,
 }
@@ -114,16 +115,18 @@ impl World {
         let lies = self.lies.clone();
         let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
+        let restored = Arc::clone(&self.restored);
         let driver: Arc<dyn Source> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
         let launcher = Box::new(move |control| {
             let listener: Serves = Box::new(move |launch: &Launch| {
                 let (unreachable, lies) = (unreachable.clone(), lies.clone());
-                let (snapshots, hang) = (Arc::clone(&snapshots), Arc::clone(&hang));
-                Arc::new(Node { unreachable, lies, snapshots, hang, store: launch.store.clone() }) as Arc<dyn Listener>
+                let (snapshots, hang, restored) = (Arc::clone(&snapshots), Arc::clone(&hang), Arc::clone(&restored));
+                let store = launch.store.clone();
+                Arc::new(Node { unreachable, lies, snapshots, hang, restored, store }) as Arc<dyn Listener>
             });
             Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) }) as _
         });
-        Parts { drivers: Drivers::of([driver]), launcher }
+        Parts { drivers: Drivers::of([driver, Arc::new(blocks::Blocks)]), launcher }
     }
 }
 
@@ -137,10 +140,16 @@ struct Node {
     lies: BTreeMap<String, Lie>,
     snapshots: Arc<Mutex<BTreeSet<String>>>,
     hang: Arc<Hang>,
+    restored: Arc<Mutex<Vec<String>>>,
     store: Option<Store>,
 }
 
 impl Node {
+    fn open(&self) -> Arc<dyn ObjectStore> {
+        let url = self.store.as_ref().unwrap().url.parse().unwrap();
+        open::open(&url, None, &open::OpenOptions::default(), &Env::system()).unwrap()
+    }
+
     /// As the contract of an assignment says: what ended tasks left goes, where it may.
     fn snapshot(&self, node: &str, assignment: &Assignment<Capture>) -> String {
         let mut snapshots = self.snapshots.lock().unwrap();
@@ -179,31 +188,57 @@ impl Listener for Node {
             self.snapshots.lock().unwrap().remove(&own);
             return Err(Failure::new("TM-FAKE-0006", "cancelled"));
         }
-        let store = open::open(
-            &self.store.as_ref().unwrap().url.parse().unwrap(),
-            None,
-            &open::OpenOptions::default(),
-            &Env::system(),
-        );
+        let store = self.open();
         let name = format!("{}-{step}.json", assignment.token);
         let (lie, other) = (self.lies.get(node).copied(), "0123456789abcdef0123456789abcdef".parse().unwrap());
         let task = if lie == Some(Lie::Task) { &other } else { &assignment.task };
         let folder = if lie == Some(Lie::Folder) { "n1" } else { node };
         let partition = if lie == Some(Lie::Partition) { "n9" } else { node };
         let path = layout::staged(&assignment.source, task, folder).join(format!("{node}-{name}").as_str());
-        let mut slice = slice(assignment, partition);
+        let mut slice = slice(&store, assignment, partition, folder).await;
         if lie == Some(Lie::Files) {
             slice.info.key = slice.info.key.replace("/n2/", "/n1/");
         }
-        let slice = document::write(&store.unwrap(), &path, &slice).await;
+        let slice = document::write(&store, &path, &slice).await;
         self.snapshots.lock().unwrap().remove(&own);
         slice.map_err(|error| Failure::new("TM-FAKE-0002", error.to_string()))
     }
+
+    async fn restore(
+        &self,
+        assignment: &Assignment<Restore>,
+        _progress: ProgressSink,
+        _cancel: CancellationToken,
+    ) -> Result<StoredRef, Failure> {
+        self.restored.lock().unwrap().push(assignment.id.clone());
+        let node = assignment.id.split('-').rev().nth(1).unwrap();
+        if self.unreachable.iter().any(|name| name == node) {
+            return Err(Failure::new("TM-FAKE-0001", "no space left").with_hint("make room"));
+        }
+        let report = RestoreReport { rows_written: 1, warnings: vec![format!("{node} is slow")], ..Default::default() };
+        let name = format!("{}-report.json", assignment.token);
+        let path = layout::staged(&assignment.source, &assignment.task, node).join(name.as_str());
+        let stored = document::write(&self.open(), &path, &report).await;
+        stored.map_err(|error| Failure::new("TM-FAKE-0002", error.to_string()))
+    }
 }
 
-fn slice(assignment: &Assignment<Capture>, node: &str) -> SliceManifest {
-    let object =
-        |object: ObjectName| SliceObject { object, object_id: "1".to_owned(), unreadable: None, files: vec![] };
+/// The slice of a node that holds a row of each object.
+async fn slice(
+    store: &Arc<dyn ObjectStore>,
+    assignment: &Assignment<Capture>,
+    node: &str,
+    folder: &str,
+) -> SliceManifest {
+    let staged = layout::staged(&assignment.source, &assignment.task, folder);
+    let mut captured = Vec::new();
+    for (index, object) in objects().into_iter().enumerate() {
+        let path = staged.clone().join(format!("{}-{index}.rows", assignment.token).as_str());
+        let stored = StoredRef::new(&path, upload::put_new(store, &path, "1=row\n").await.unwrap());
+        let (size, digest) = (stored.size, Digest::of(b"1=row\n"));
+        let files = vec![StagedFile { name: "rows".to_owned(), stored, encoding: Encoding::Plain, size, digest }];
+        captured.push(SliceObject { object, object_id: "1".to_owned(), unreadable: None, files });
+    }
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     SliceManifest {
         source: assignment.source.clone(),
@@ -212,211 +247,7 @@ fn slice(assignment: &Assignment<Capture>, node: &str) -> SliceManifest {
         partition: node.to_owned(),
         started: at,
         finished: at,
-        objects: objects().into_iter().map(object).collect(),
-        info: StoredRef::new(
-            &layout::staged(&assignment.source, &assignment.task, node).join("info.json"),
-            tidemark_gateway::Stored::of(b""),
-        ),
+        objects: captured,
+        info: StoredRef::new(&staged.join("info.json"), tidemark_gateway::Stored::of(b"")),
     }
-}
-
-struct Driver {
-    world: World,
-    hang: Arc<Hang>,
-}
-
-#[async_trait]
-impl Source for Driver {
-    fn kind(&self) -> &'static str {
-        "fake"
-    }
-
-    fn validate(&self, spec: &Value) -> Result<(), Error> {
-        spec["nodes"].as_array().map(drop).ok_or_else(|| Error::new("TM-FAKE-0003", "nodes"))
-    }
-
-    fn validate_options(&self, options: &Value) -> Result<(), Error> {
-        match options.get("write_level").and_then(Value::as_str) {
-            Some("most") => Err(Error::new("TM-FAKE-0007", "options.write_level: most")),
-            _ => Ok(()),
-        }
-    }
-
-    async fn check(&self, _spec: &Value) -> Vec<check::Line> {
-        vec![check::Line::ok("connect", "cluster", "well")]
-    }
-
-    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Error> {
-        let live = |object| LiveObject { object, object_id: "1".to_owned(), supported: true, note: None };
-        Ok(objects().into_iter().map(live).collect())
-    }
-
-    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
-        let nodes = spec["nodes"].as_array().unwrap().iter().map(|node| node.as_str().unwrap().to_owned());
-        let spec = |id| ListenerSpec { id, program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
-        Ok(nodes.map(spec).collect())
-    }
-
-    async fn next_step(&self, _store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
-        Ok(match steps.len() < self.world.prepares {
-            true => NextStep::Prepare(Asked::default()),
-            false => NextStep::Ship(Asked::default()),
-        })
-    }
-
-    fn family(&self) -> Family<'_> {
-        Family::Records(self)
-    }
-
-    fn restorer(&self) -> &dyn Restorer {
-        self
-    }
-}
-
-#[async_trait]
-impl RecordSource for Driver {
-    async fn consolidate(&self, job: &ConsolidateJob, _range: &KeyRange) -> Result<Consolidated, Error> {
-        let name = job.object.to_string();
-        self.world.consolidated.lock().unwrap().push(name.clone());
-        if self.hang.here(&name, &job.cancel).await {
-            return Err(Error::cancelled());
-        }
-        if self.world.damaged.contains(&name) {
-            return Err(Error::new("TM-FAKE-0004", "n1: nb-1-big-Data.db: offset 7: checksum"));
-        }
-        let segments = vec![self.world.segment(job).await];
-        Ok(Consolidated::Part(Box::new(Part {
-            state: state(job),
-            segments,
-            merged: vec![],
-            records: 1,
-            own: Counts::new(),
-        })))
-    }
-
-    async fn verify(&self, _: &Arc<dyn ObjectStore>, entry: &Entry, _: ProgressSink) -> Result<u64, Error> {
-        // Whoever calls drops this when it is cancelled.
-        self.hang.here("verify", &CancellationToken::new()).await;
-        Ok(entry.figures.records)
-    }
-}
-
-#[async_trait]
-impl Restorer for Driver {
-    fn validate_options(&self, _options: &Value) -> Result<(), Error> {
-        Ok(())
-    }
-
-    async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
-        let planned = |line: &ObjectLine| PlannedObject {
-            object: line.object.clone(),
-            target: line.object.clone(),
-            entry: line.entry.clone().unwrap(),
-            action: if job.options.common.if_exists == Some(IfExists::Undo) { Action::Undo } else { Action::Load },
-            rows: line.figures.records,
-            stored_bytes: 1,
-        };
-        let full = job.options.common.rename.values().any(|to| to == "full");
-        let check = if full {
-            check::Line::fail("empty", "full", "it holds rows", "name another")
-        } else {
-            check::Line::ok("empty", "target", "well")
-        };
-        Ok(RestorePlan {
-            objects: job.lines.iter().map(planned).collect(),
-            schema: vec![],
-            checks: vec![check],
-            rows: job.lines.len() as u64,
-            stored_bytes: 2,
-            write_level: Some("all".to_owned()),
-            destination: "fake".to_owned(),
-        })
-    }
-
-    async fn run(
-        &self,
-        _job: &RestoreJob,
-        plan: &RestorePlan,
-        control: RestoreControl,
-    ) -> Result<RestoreReport, Error> {
-        self.world.instants.lock().unwrap().push(control.instant);
-        if self.hang.here("restore", &control.cancel).await {
-            return Err(Error::cancelled());
-        }
-        control.save.save(serde_json::json!({"done": 1})).await?;
-        Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
-    }
-
-    async fn count(
-        &self,
-        _job: &RestoreJob,
-        plan: &RestorePlan,
-        _progress: ProgressSink,
-        _cancel: CancellationToken,
-    ) -> Result<Vec<UndoCounts>, Error> {
-        let count = |planned: &PlannedObject| UndoCounts {
-            object: planned.object.clone(),
-            target: planned.target.clone(),
-            come_back: 2,
-            change: 1,
-            would_be_removed: 0,
-            untouched: 7,
-            rows_kept: 3,
-            rows_newer: 0,
-            newest_write_micros: None,
-            unreadable_ranges: vec![],
-        };
-        Ok(plan.objects.iter().map(count).collect())
-    }
-
-    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
-        let micros = job.env.now_micros() - job.options.common.client_clock_bound_micros;
-        Ok(UndoInstant { micros, lowest: "n1".to_owned(), unread: vec![], needs_all_clocks: true, settle_millis: 1 })
-    }
-}
-
-impl World {
-    /// A segment, which the store may lose.
-    async fn segment(&self, job: &ConsolidateJob) -> SegmentRef {
-        let path = job.names.segment();
-        let stored = StoredRef::new(&path, upload::put_new(&job.store, &path, "rows").await.unwrap());
-        if self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
-            job.store.delete(&path).await.unwrap();
-        }
-        let key = |byte: u8| Key { bytes: Opaque::new(vec![byte]), text: byte.to_string() };
-        SegmentRef { first: key(1), last: key(2), stored, records: 1 }
-    }
-}
-
-fn state(job: &ConsolidateJob) -> ObjectState {
-    let at = job.slices[0].started;
-    let cut = |slice: &SliceManifest| PartitionCut {
-        partition: slice.partition.clone(),
-        started: slice.started,
-        finished: slice.finished,
-    };
-    ObjectState {
-        object_id: "1".to_owned(),
-        schema: Value::Null,
-        columns: vec![],
-        replicas: vec![],
-        cut: Cut { from: at, through: at, partitions: job.slices.iter().map(cut).collect() },
-        position: Position::default(),
-        quality: quality(job),
-        topology: None,
-        left_out: vec![],
-        logical_bytes: 0,
-        shipped_bytes: 0,
-    }
-}
-
-fn quality(job: &ConsolidateJob) -> Quality {
-    let range = |(node, reason): &(String, String)| DegradedRange {
-        range: KeyRange { from: None, until: None, text: "(0, 1]".to_owned() },
-        replicas: 2,
-        captured: 1,
-        reason: format!("{node}: {reason}"),
-    };
-    let ranges: Vec<_> = job.absent.iter().map(range).collect();
-    if ranges.is_empty() { Quality::Cut } else { Quality::Degraded { ranges } }
 }

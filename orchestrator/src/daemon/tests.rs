@@ -1,6 +1,7 @@
 //! The whole daemon in this process: its API as the REST server calls it, over a fake kind of source whose listeners attach
 //! over real connections.
 
+mod blocks;
 mod cancel;
 mod lists;
 mod resume;

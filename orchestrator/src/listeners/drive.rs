@@ -36,8 +36,8 @@ pub(super) fn backoff(config: &ListenerConfig, failures: u32) -> Duration {
     backoff::wait(config.backoff, LONGEST_BACKOFF, failures.saturating_sub(1), Jitter::None)
 }
 
-/// Has the listener capture, in as many tries as the bounds allow.
-pub(super) async fn capture(
+/// Has the listener do a piece of work, in as many tries as the bounds allow.
+pub(super) async fn work(
     registry: &Arc<Registry>,
     config: &ListenerConfig,
     key: Key,
@@ -48,7 +48,7 @@ pub(super) async fn capture(
     let mut failures = 0;
     loop {
         let assignment = assignment(failures + 1);
-        let mut attempt = pin!(capture_once(registry, config, &key, &assignment, &progress));
+        let mut attempt = pin!(work_once(registry, config, &key, &assignment, &progress));
         let outcome = tokio::select! {
             biased;
             () = stop.now.cancelled() => {
@@ -61,12 +61,12 @@ pub(super) async fn capture(
             outcome = &mut attempt => outcome,
         };
         match outcome {
-            Try::Done(slice) => return Ok(slice),
+            Try::Done(answer) => return Ok(answer),
             Try::GivenUp(failure) => return Err(failure),
             Try::Failed(failure) | Try::Hung(failure) if failures + 1 >= config.max_failures => return Err(failure),
-            Try::Failed(failure) => tracing::warn!(listener = key.listener, %failure, "capture failed, trying again"),
+            Try::Failed(failure) => tracing::warn!(listener = key.listener, %failure, "work failed, trying again"),
             Try::Hung(failure) => {
-                tracing::warn!(listener = key.listener, %failure, "capture hangs, starting its listener again");
+                tracing::warn!(listener = key.listener, %failure, "work hangs, starting its listener again");
                 registry.restart(&key);
             }
         }
@@ -86,7 +86,7 @@ async fn cancel_work(registry: &Registry, key: &Key, id: &str) -> bool {
     }
 }
 
-async fn capture_once(
+async fn work_once(
     registry: &Arc<Registry>,
     config: &ListenerConfig,
     key: &Key,
@@ -266,7 +266,7 @@ mod tests {
             registry.deliver(&key, "t-1", finished("k")).await;
         };
         // In this order a machine that stalls does not let the daemon's clock run before the listener's.
-        futures::join!(listener, capture(&registry, &config, key.clone(), assignment, silent(), Stop::default())).1
+        futures::join!(listener, work(&registry, &config, key.clone(), assignment, silent(), Stop::default())).1
     }
 
     fn attached(registry: &Arc<Registry>, key: &Key) -> (Expected, Outbox) {
@@ -293,7 +293,7 @@ mod tests {
             registry.deliver(&other, "t-1", finished("other")).await;
             registry.deliver(&key, "t-1", finished("own")).await;
         };
-        let work = capture(&registry, &config, key.clone(), assignment, silent(), Stop::default());
+        let work = work(&registry, &config, key.clone(), assignment, silent(), Stop::default());
         assert_eq!(futures::join!(listeners, work).1.unwrap().key, "own");
     }
 
@@ -307,7 +307,7 @@ mod tests {
     async fn restarts(registry: &Arc<Registry>, key: &Key) -> bool {
         let short = Duration::from_millis(50);
         let config = ListenerConfig { silence_timeout: short, attach_timeout: short, backoff: short, ..bounds(2) };
-        let ended = capture(registry, &config, key.clone(), assignment, silent(), Stop::default()).await;
+        let ended = work(registry, &config, key.clone(), assignment, silent(), Stop::default()).await;
         assert!(ended.unwrap_err().retryable);
         registry.restarted(key).now_or_never().is_some()
     }

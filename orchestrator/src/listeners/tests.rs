@@ -173,7 +173,7 @@ async fn bench(hangs: u32, captures: Captures) -> Listeners {
 #[tokio::test]
 async fn a_capture_answers_with_its_slice_and_reports_progress() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
-    let answered = listeners.capture(&target(), assignment, silent(), Stop::default()).await;
+    let answered = listeners.work(&target(), assignment, silent(), Stop::default()).await;
     assert_eq!(answered.unwrap(), slice());
     assert_eq!(listeners.state(&"src".parse().unwrap(), "n1").0, "stopped");
 }
@@ -187,7 +187,7 @@ async fn a_listener_that_dies_is_started_again_and_gets_its_assignment_again() {
         Ok(slice())
     });
     let listeners = bench(2, captures).await;
-    let answered = listeners.capture(&target(), assignment, silent(), Stop::default()).await;
+    let answered = listeners.work(&target(), assignment, silent(), Stop::default()).await;
     assert_eq!(answered.unwrap(), slice());
     assert_eq!(*seen.lock().unwrap(), [("0123".to_owned(), "t-3".to_owned())]);
 }
@@ -220,14 +220,14 @@ async fn a_listener_that_lives_and_gets_nowhere_is_ended_and_started_again() {
     let config = ListenerConfig { stall_timeout: Duration::from_millis(1500), ..config() };
     let launcher = Arc::new(Counting { inner, lives: Arc::clone(&lives) });
     let listeners = Listeners::new(registry, launcher, config, Env::system());
-    let answered = listeners.capture(&target(), assignment, silent(), Stop::default()).await;
+    let answered = listeners.work(&target(), assignment, silent(), Stop::default()).await;
     assert_eq!((answered.unwrap(), lives.load(Ordering::SeqCst)), (slice(), 2));
 }
 
 #[tokio::test]
 async fn a_listener_that_keeps_dying_is_given_up() {
     let listeners = bench(100, Box::new(|_| Ok(slice()))).await;
-    let failure = listeners.capture(&target(), assignment, silent(), Stop::default()).await.unwrap_err();
+    let failure = listeners.work(&target(), assignment, silent(), Stop::default()).await.unwrap_err();
     assert!(failure.retryable && failure.message.contains("n1"), "{failure}");
 }
 
@@ -239,7 +239,7 @@ async fn a_permanent_failure_is_not_tried_again() {
         counter.fetch_add(1, Ordering::SeqCst);
         Err(failure::Failure::new("TM-FAKE-0001", "no").with_hint("ask nicely"))
     });
-    let failure = bench(0, captures).await.capture(&target(), assignment, silent(), Stop::default()).await;
+    let failure = bench(0, captures).await.work(&target(), assignment, silent(), Stop::default()).await;
     let failure = failure.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.message.as_str()), ("TM-FAKE-0001", "listener n1: no"));
     assert_eq!(failure.hint.as_deref(), Some("ask nicely"));
@@ -251,7 +251,7 @@ async fn a_cancelled_capture_ends_as_cancelled() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
     let stop = Stop::default();
     stop.now.cancel();
-    let failure = listeners.capture(&target(), assignment, silent(), stop).await.unwrap_err();
+    let failure = listeners.work(&target(), assignment, silent(), stop).await.unwrap_err();
     assert!(failure.cancelled);
 }
 
@@ -271,7 +271,7 @@ async fn stopped(over: bool) -> bool {
     });
     let (listeners, stop) = (Listeners::new(registry, launcher, config(), Env::system()), Stop::default());
     let target = target();
-    let capture = listeners.capture(&target, assignment, silent(), stop.clone());
+    let capture = listeners.work(&target, assignment, silent(), stop.clone());
     let person = async {
         working.notified().await;
         if over {

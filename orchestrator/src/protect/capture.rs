@@ -1,11 +1,7 @@
 //! All listeners of the source at the same time, step by step: the next step begins when each has answered. The answers are
 //! checkpointed; a run that was interrupted goes on with the step that it was at.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::join_all};
 use serde::{Deserialize, Serialize};
@@ -15,14 +11,14 @@ use tidemark_gateway::causes;
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, Mode, Step, Work},
     driver::{Answers, Asked, ListenerSpec, NextStep},
-    progress::{self, Progress, ProgressSink},
+    progress::{self, ProgressSink},
 };
 
 use super::{Captured, Hints, Job, own, scope};
 use crate::{
     failure::Failure,
     generation,
-    listeners::{Stop, Target},
+    listeners::{Stop, Sum, Target},
     stores::{self, ListenerStore},
 };
 
@@ -113,7 +109,7 @@ impl Job<'_> {
                 let target = self.target(spec, &store);
                 let assignment = self.assignment(spec, &step, None);
                 let listeners = &self.with.listeners;
-                async move { listeners.capture(&target, assignment, progress::silent(), Stop::default()).await }.boxed()
+                async move { listeners.work(&target, assignment, progress::silent(), Stop::default()).await }.boxed()
             })
             .collect();
         // The answers are failures; without one in time the next capture does it.
@@ -142,7 +138,7 @@ impl Job<'_> {
             number: u32::try_from(steps.answers.len()).unwrap_or(u32::MAX),
             store: stores::listener_store(&self.store.record)?,
             unfinished,
-            total: Arc::new(Sum::new(Arc::clone(&self.context.progress))),
+            total: Arc::new(Sum::new("capture", "bytes", Arc::clone(&self.context.progress))),
         };
         let present: Vec<&ListenerSpec> =
             specs.iter().filter(|spec| !steps.absent.iter().any(|(id, _)| *id == spec.id)).collect();
@@ -172,7 +168,7 @@ impl Job<'_> {
         let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
         let (id, total) = (spec.id.clone(), Arc::clone(&together.total));
         let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
-        self.with.listeners.capture(&target, assignment, progress, stop).await
+        self.with.listeners.work(&target, assignment, progress, stop).await
     }
 
     fn target(&self, spec: &ListenerSpec, store: &ListenerStore) -> Target {
@@ -242,27 +238,6 @@ fn nothing(steps: &Steps, retryable: bool, away: Option<String>) -> Failure {
     let words = format!("no partition could be captured; {}, the first of {}", reason, steps.absent.len());
     let hint = steps.hints.get(listener).map_or("tidemark source test shows what each listener needs", String::as_str);
     Failure { away, ..Failure::of("TM-PROT-0001", words, retryable) }.with_hint(hint)
-}
-
-/// Adds up the progress of all listeners.
-struct Sum {
-    parts: Mutex<BTreeMap<String, Progress>>,
-    sink: ProgressSink,
-}
-
-impl Sum {
-    fn new(sink: ProgressSink) -> Self {
-        Self { parts: Mutex::default(), sink }
-    }
-
-    fn report(&self, listener: &str, progress: Progress) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.insert(listener.to_owned(), progress);
-        let sum = |of: fn(&Progress) -> u64| parts.values().fold(0_u64, |sum, part| sum.saturating_add(of(part)));
-        let (done, total) = (sum(|part| part.done), sum(|part| part.total));
-        drop(parts);
-        (self.sink)(Progress { phase: "capture".to_owned(), done, total, unit: "bytes".to_owned() });
-    }
 }
 
 #[cfg(test)]

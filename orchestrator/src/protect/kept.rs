@@ -3,7 +3,8 @@
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
-    content, document, door,
+    content::{self, Content},
+    document, door,
     entry::{Entry, ObjectLine},
     identities,
     stored::StoredRef,
@@ -43,7 +44,7 @@ impl Job<'_> {
     }
 
     /// What of a line the store no longer holds as it was written; `None` where it holds all. The entry and its pages are read;
-    /// segments are asked for by presence and size.
+    /// segments and leaves are asked for by presence and size.
     ///
     /// # Errors
     /// Where the store does not answer.
@@ -53,8 +54,9 @@ impl Job<'_> {
             Ok(entry) => entry,
             Err(lacks) => return Ok(Some(lacks)),
         };
-        let Some(records) = entry.content.records() else {
-            return Ok(Some("its entry holds blocks, which nothing here writes".to_owned()));
+        let records = match &entry.content {
+            Content::Records(records) => records,
+            Content::Blocks(blocks) => return self.first_absent(&blocks.leaves).await,
         };
         let on_top = records.increments.iter().flat_map(|increment| &increment.segments);
         let on_top = on_top.chain(records.retractions.iter().flat_map(|retraction| &retraction.segments));
@@ -66,7 +68,11 @@ impl Job<'_> {
             Ok(ranges) => segments.extend(ranges.into_iter().map(|range| range.stored)),
             Err(lacks) => return Ok(Some(lacks)),
         }
-        let looks: Vec<_> = segments.iter().map(|segment| self.absent(segment).boxed()).collect();
+        self.first_absent(&segments).await
+    }
+
+    async fn first_absent(&self, stored: &[StoredRef]) -> Result<Option<String>, Failure> {
+        let looks: Vec<_> = stored.iter().map(|stored| self.absent(stored).boxed()).collect();
         let found: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_A_TIME).try_collect().await?;
         Ok(found.into_iter().flatten().next())
     }

@@ -119,7 +119,7 @@ async fn submit(
         name: name.clone(),
         source: restore.to.clone(),
         objects,
-        store: prepared.store.clone(),
+        store: prepared.record.name.clone(),
         write_level,
         repaired,
     };

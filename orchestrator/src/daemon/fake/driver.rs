@@ -1,0 +1,198 @@
+//! The fake kind of source, as the orchestrator sees it: records that are lines `key=value`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use serde::Deserialize;
+use serde_json::Value;
+use tidemark_catalog::entry::ObjectLine;
+use tidemark_gateway::causes;
+use tidemark_listener_core::{
+    check,
+    failure::Failure as Error,
+    progress::ProgressSink,
+    restorer::{
+        Action, IfExists, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport, Restorer, UndoCounts,
+        UndoInstant,
+    },
+    shape,
+    source::{Answers, Asked, Family, ListenerSpec, LiveObject, NextStep, Source},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Hang, World, objects};
+
+/// What policies and restores may say.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    write_level: Option<String>,
+    read_level: Option<String>,
+    repaired: bool,
+    replication: Option<Value>,
+    ttl: Option<String>,
+}
+
+fn read_options(options: &Value) -> Result<Options, Error> {
+    shape::read(options).map_err(|error| Error::new("TM-FAKE-0007", causes::chain(&error)))
+}
+
+pub(super) fn validate_options(options: &Value) -> Result<(), Error> {
+    match read_options(options)?.write_level.as_deref() {
+        Some("most") => Err(Error::new("TM-FAKE-0007", "options.write_level: most")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn validate(spec: &Value) -> Result<(), Error> {
+    nodes(spec).map(drop)
+}
+
+fn nodes(spec: &Value) -> Result<Vec<String>, Error> {
+    let wrong = || Error::new("TM-FAKE-0003", "nodes");
+    let nodes = spec.get("nodes").and_then(Value::as_array).ok_or_else(wrong)?;
+    nodes.iter().map(|node| node.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+}
+
+pub(super) fn check(spec: &Value) -> Vec<check::Line> {
+    match validate(spec) {
+        Ok(()) => vec![check::Line::ok("connect", "cluster", "well")],
+        Err(error) => vec![check::Line::fail("specification", "source", error.message, "name nodes")],
+    }
+}
+
+pub(super) fn live() -> Vec<LiveObject> {
+    let live = |object| LiveObject { object, object_id: "1".to_owned(), supported: true, note: None };
+    objects().into_iter().map(live).collect()
+}
+
+pub(super) fn listeners(spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
+    let spec_of = |id| ListenerSpec { id, program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
+    Ok(nodes(spec)?.into_iter().map(spec_of).collect())
+}
+
+pub(super) fn plan(job: &RestoreJob) -> RestorePlan {
+    let planned = |line: &ObjectLine| PlannedObject {
+        object: line.object.clone(),
+        target: line.object.clone(),
+        entry: line.entry.clone().unwrap(),
+        action: if job.options.common.if_exists == Some(IfExists::Undo) { Action::Undo } else { Action::Load },
+        rows: line.figures.records,
+        stored_bytes: 1,
+    };
+    let full = job.options.common.rename.values().any(|to| to == "full");
+    let check = if full {
+        check::Line::fail("empty", "full", "it holds rows", "name another")
+    } else {
+        check::Line::ok("empty", "target", "well")
+    };
+    RestorePlan {
+        objects: job.lines.iter().map(planned).collect(),
+        schema: vec![],
+        checks: vec![check],
+        rows: job.lines.len() as u64,
+        stored_bytes: 2,
+        write_level: Some("all".to_owned()),
+        destination: "fake".to_owned(),
+    }
+}
+
+pub(super) struct Driver {
+    pub(super) world: World,
+    pub(super) hang: Arc<Hang>,
+}
+
+#[async_trait]
+impl Source for Driver {
+    fn kind(&self) -> &'static str {
+        "fake"
+    }
+
+    fn validate(&self, spec: &Value) -> Result<(), Error> {
+        validate(spec)
+    }
+
+    fn validate_options(&self, options: &Value) -> Result<(), Error> {
+        validate_options(options)
+    }
+
+    async fn check(&self, spec: &Value) -> Vec<check::Line> {
+        check(spec)
+    }
+
+    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Error> {
+        Ok(live())
+    }
+
+    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
+        listeners(spec)
+    }
+
+    async fn next_step(&self, _store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+        Ok(match steps.len() < self.world.prepares {
+            true => NextStep::Prepare(Asked::default()),
+            false => NextStep::Ship(Asked::default()),
+        })
+    }
+
+    fn family(&self) -> Family<'_> {
+        Family::Records(self)
+    }
+
+    fn restorer(&self) -> &dyn Restorer {
+        self
+    }
+}
+
+#[async_trait]
+impl Restorer for Driver {
+    fn validate_options(&self, options: &Value) -> Result<(), Error> {
+        read_options(options).map(drop)
+    }
+
+    async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
+        Ok(plan(job))
+    }
+
+    async fn run(
+        &self,
+        _job: &RestoreJob,
+        plan: &RestorePlan,
+        control: RestoreControl,
+    ) -> Result<RestoreReport, Error> {
+        self.world.instants.lock().unwrap().push(control.instant);
+        if self.hang.here("restore", &control.cancel).await {
+            return Err(Error::cancelled());
+        }
+        control.save.save(serde_json::json!({"done": 1})).await?;
+        Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
+    }
+
+    async fn count(
+        &self,
+        _job: &RestoreJob,
+        plan: &RestorePlan,
+        _progress: ProgressSink,
+        _cancel: CancellationToken,
+    ) -> Result<Vec<UndoCounts>, Error> {
+        let count = |planned: &PlannedObject| UndoCounts {
+            object: planned.object.clone(),
+            target: planned.target.clone(),
+            come_back: 2,
+            change: 1,
+            would_be_removed: 0,
+            untouched: 7,
+            rows_kept: 3,
+            rows_newer: 0,
+            newest_write_micros: None,
+            unreadable_ranges: vec![],
+        };
+        Ok(plan.objects.iter().map(count).collect())
+    }
+
+    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
+        let micros = job.env.now_micros() - job.options.common.client_clock_bound_micros;
+        Ok(UndoInstant { micros, lowest: "n1".to_owned(), unread: vec![], needs_all_clocks: true, settle_millis: 1 })
+    }
+}

@@ -1,0 +1,121 @@
+//! A restore where the destination's bytes lie: its listeners do it, each a share, and their reports are added up.
+//!
+//! An answer is checkpointed; a listener that has answered is asked no more by a later run of the task. All others are asked again
+//! with the same task, so that they go on where they stood.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{FutureExt as _, future::join_all};
+use tidemark_catalog::{document, ids::SourceId, layout, stored::StoredRef};
+use tidemark_listener_core::{
+    assignment::{Assignment, Restore, Work},
+    progress::ProgressSink,
+    restorer::{HostWork, RestoreReport},
+};
+
+use super::Prepared;
+use crate::{
+    executors::Executors,
+    failure::{self, Failure},
+    listeners::{Stop, Sum, Target},
+    stores::{self, ListenerStore},
+    tasks::TaskContext,
+};
+
+/// Part of the checkpoint that holds the answers.
+const PART: &str = "hosts";
+
+/// References of reports, by listener.
+type Answers = BTreeMap<String, StoredRef>;
+
+/// What the shares have in common.
+struct Together<'a> {
+    with: &'a Executors,
+    context: &'a TaskContext,
+    destination: SourceId,
+    repository: String,
+    store: ListenerStore,
+    total: Arc<Sum>,
+}
+
+/// Has every listener do its share; the sum of their reports.
+///
+/// # Errors
+/// Where a listener fails, the first that does; those that are done stay so.
+pub(super) async fn run(
+    with: &Executors,
+    prepared: &Prepared,
+    works: Vec<HostWork>,
+    context: &TaskContext,
+) -> Result<RestoreReport, Failure> {
+    let together = Together {
+        with,
+        context,
+        destination: prepared.destination.clone(),
+        repository: prepared.record.repository.clone(),
+        store: stores::listener_store(&prepared.record)?,
+        total: Arc::new(Sum::new("restore", "bytes", Arc::clone(&context.progress))),
+    };
+    let mut answers: Answers = context.checkpoints.load(PART).await?.unwrap_or_default();
+    let open: Vec<_> = works.into_iter().filter(|work| !answers.contains_key(&work.listener.id)).collect();
+    let asked = join_all(open.iter().map(|work| together.restore(work).boxed())).await;
+    let mut failed = None;
+    for (work, answer) in open.iter().zip(asked) {
+        match answer {
+            Ok(answer) => drop(answers.insert(work.listener.id.clone(), answer)),
+            Err(failure) => failed = failed.or(Some(failure)),
+        }
+    }
+    context.checkpoints.save(PART, &answers).await?;
+    match failed {
+        Some(failure) => Err(failure),
+        None => sum(prepared, &answers).await,
+    }
+}
+
+async fn sum(prepared: &Prepared, answers: &Answers) -> Result<RestoreReport, Failure> {
+    let mut sum = RestoreReport::default();
+    for answer in answers.values() {
+        let report = document::read::<RestoreReport>(&prepared.job.store, answer).await;
+        sum.add(report.map_err(|error| failure::catalog::store("TM-REST-0105", &error, error.is_retryable()))?);
+    }
+    Ok(sum)
+}
+
+impl Together<'_> {
+    async fn restore(&self, work: &HostWork) -> Result<StoredRef, Failure> {
+        let (source, spec, store) = (self.destination.clone(), work.listener.clone(), Some(self.store.clone()));
+        let (id, total) = (spec.id.clone(), Arc::clone(&self.total));
+        let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
+        let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
+        let target = Target { source, spec, store };
+        let answer = self.with.listeners.work(&target, self.assignment(work), progress, stop).await?;
+        self.own(&work.listener.id, answer)
+    }
+
+    /// The assignment of the n-th try.
+    fn assignment<'s>(&'s self, work: &'s HostWork) -> impl Fn(u32) -> Assignment + Send + Sync + 's {
+        let (task, token) = (&self.context.task.id, self.context.token);
+        move |attempt| Assignment {
+            id: format!("{task}-{token}-restore-{}-{attempt}", work.listener.id),
+            source: self.destination.clone(),
+            task: task.clone(),
+            token,
+            needs: Vec::new(),
+            repository: self.repository.clone(),
+            work: Work::Restore(Restore { ask: work.ask.clone() }),
+        }
+    }
+
+    /// An answer must lie where this task's listeners write.
+    fn own(&self, listener: &str, answer: StoredRef) -> Result<StoredRef, Failure> {
+        let folder = format!("{}/{}/", layout::staged_root(&self.destination), self.context.task.id);
+        match answer.key.starts_with(&folder) && !answer.key.contains("/../") {
+            true => Ok(answer),
+            false => {
+                let words = format!("listener {listener} handed in {}, which is not in {folder}", answer.key);
+                Err(Failure::permanent("TM-PROT-0006", words))
+            }
+        }
+    }
+}
