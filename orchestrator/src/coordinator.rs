@@ -52,6 +52,8 @@ pub enum Cmp {
     ModRevision(String, Revision),
     /// The key exists with this value.
     Value(String, Vec<u8>),
+    /// The generation of the coordinator's state is this one, as it is stored: a caller that missed its rise is refused.
+    Generation(u64),
 }
 
 /// An operation of a transaction.

@@ -5,8 +5,8 @@
 //! `progress/<id>` and `cancel/<id>`.
 //!
 //! Every write of a running task compares its claim: a run that lost it changes nothing any more. Its fencing token is
-//! (generation, revision of the claim), so a later run has a higher one. A daemon that is killed leaves a queue entry without
-//! a claim, which the next one takes; checkpoints tell it what is done.
+//! (generation, revision of the claim), so a later run has a higher one; the generation is compared as the claim is made. A
+//! daemon that is killed leaves a queue entry without a claim, which the next one takes; checkpoints tell it what is done.
 //!
 //! A run that finds its source, store or destination away is tried again with growing pauses while that lasts, up to a bound;
 //! a saved checkpoint with something new in it starts the bound anew. A task that failed keeps its checkpoints, so that it can

@@ -76,6 +76,14 @@ pub(crate) async fn only_one_of_two_creators_wins(c: &impl Coordinator) {
     assert_eq!(loser.gets[0].as_ref(), c.get("k").await.unwrap().as_ref());
 }
 
+pub(crate) async fn a_transaction_of_an_older_generation_changes_nothing(c: &impl Coordinator) {
+    let create = |generation| c.txn(vec![Cmp::Generation(generation)], vec![Op::put("k", "1")], vec![]);
+    c.raise_generation(2).await.unwrap();
+    assert!(!create(1).await.unwrap().succeeded && !create(3).await.unwrap().succeeded);
+    assert_eq!(c.get("k").await.unwrap(), None);
+    assert!(create(c.generation()).await.unwrap().succeeded);
+}
+
 pub(crate) async fn a_stale_mod_revision_changes_nothing(c: &impl Coordinator) {
     let old = put(c, "k", "1").await;
     let new = put(c, "k", "2").await;

@@ -24,8 +24,26 @@ pub(super) enum Leave {
 }
 
 impl Claim {
-    /// Claims a queued task; `None` where another run has it or its scope, or it is done.
+    /// Claims a queued task; `None` where another run has it or its scope, or it is done, or where this process missed that the
+    /// generation rose: its token would order it below claims that it comes after.
     pub(super) async fn take(
+        tasks: &Tasks,
+        id: &TaskId,
+        lease: LeaseId,
+        node: &str,
+    ) -> Result<Option<(Self, TaskRecord)>, Error> {
+        loop {
+            let generation = tasks.coordinator.generation();
+            match Self::take_in(generation, tasks, id, lease, node).await? {
+                None if tasks.coordinator.generation() != generation => {}
+                taken => return Ok(taken),
+            }
+        }
+    }
+
+    /// Claims in this generation, or not at all.
+    async fn take_in(
+        generation: u64,
         tasks: &Tasks,
         id: &TaskId,
         lease: LeaseId,
@@ -38,8 +56,8 @@ impl Claim {
         }
         task.lost_runs += u32::from(task.state == State::Running);
         (task.state, task.attempt) = (State::Running, task.attempt + 1);
-        let generation = tasks.coordinator.generation();
-        let (when, then) = taking(&task, (kv.key, kv.mod_revision), lease, node);
+        let (mut when, then) = taking(&task, (kv.key, kv.mod_revision), lease, node);
+        when.push(Cmp::Generation(generation));
         let outcome = tasks.txn(when, then, vec![Op::Get(keys::claim(id))], "claim a task").await?;
         if !outcome.succeeded {
             // An earlier answer was lost: the claim is this process's own, but nobody works under it.

@@ -226,12 +226,13 @@ fn read_log(
 }
 
 fn holds(txn: &redb::WriteTransaction, when: &[Cmp]) -> Result<bool, redb::Error> {
-    let table = txn.open_table(KV)?;
+    let (table, meta) = (txn.open_table(KV)?, txn.open_table(META)?);
     for cmp in when {
         let held = match cmp {
             Cmp::CreateRevision(key, wanted) => read_kv(&table, key)?.map_or(0, |kv| kv.create_revision) == *wanted,
             Cmp::ModRevision(key, wanted) => read_kv(&table, key)?.map_or(0, |kv| kv.mod_revision) == *wanted,
             Cmp::Value(key, wanted) => read_kv(&table, key)?.is_some_and(|kv| kv.value == *wanted),
+            Cmp::Generation(wanted) => meta.get("generation")?.map_or(0, |v| v.value()) == *wanted,
         };
         if !held {
             return Ok(false);

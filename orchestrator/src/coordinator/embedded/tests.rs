@@ -19,6 +19,7 @@ conformance::cases! {
     revisions_rise_over_all_keys,
     a_key_made_again_has_a_new_create_revision,
     only_one_of_two_creators_wins,
+    a_transaction_of_an_older_generation_changes_nothing,
     a_stale_mod_revision_changes_nothing,
     values_are_compared_and_absent_keys_have_none,
     all_conditions_must_hold,
