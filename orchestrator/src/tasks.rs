@@ -9,8 +9,9 @@
 //! daemon that is killed leaves a queue entry without a claim, which the next one takes; checkpoints tell it what is done.
 //!
 //! A run that finds its source, store or destination away is tried again with growing pauses while that lasts, up to a bound;
-//! a saved checkpoint with something new in it starts the bound anew. A task that failed keeps its checkpoints, so that it can
-//! be resumed, until its record goes.
+//! other failures that may go away are tried again up to a number, and so are runs of which no end was recorded. A saved
+//! checkpoint with something new in it makes all three count anew, whatever becomes of its run. A task that failed keeps its
+//! checkpoints, so that it can be resumed, until its record goes.
 
 mod checkpoint;
 mod claim;

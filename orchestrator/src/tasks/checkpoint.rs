@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tidemark_listener_core::driver::{self, CheckpointSaver};
 
-use super::{Error, claim::Claim, keys, queue};
+use super::{Error, TaskRecord, claim::Claim, keys, queue};
 use crate::coordinator::{Kv, Op, list_all};
 
 /// Bytes of a chunk.
@@ -25,12 +25,15 @@ const PART_BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Checkpoints {
     claim: Claim,
+    /// The task's record from its first progress in this run on: attempts are counted anew even if the run is killed later.
+    progress: Arc<TaskRecord>,
     progressed: Arc<AtomicBool>,
 }
 
 impl Checkpoints {
-    pub(super) fn new(claim: Claim) -> Self {
-        Self { claim, progressed: Arc::default() }
+    /// Of a run of a task, as it was claimed.
+    pub(super) fn new(claim: Claim, task: &TaskRecord) -> Self {
+        Self { claim, progress: Arc::new(task.clone().after_progress()), progressed: Arc::default() }
     }
 
     /// True once something new was saved by this run.
@@ -56,7 +59,11 @@ impl Checkpoints {
     /// # Errors
     /// [`Error::ClaimLost`] where another run has the task; [`Error::CheckpointSize`] above 1 MiB; [`Error::Coordinator`].
     pub async fn save(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
-        let same = self.write(part, value).await?;
+        let (mut ops, same) = self.ops(part, value).await?;
+        if !same && !self.progressed() {
+            ops.push(Op::put(keys::task(self.claim.id()), queue::encode(&*self.progress)));
+        }
+        self.claim.write(ops, "save a checkpoint").await?;
         self.progressed.fetch_or(!same, Ordering::SeqCst);
         Ok(())
     }
@@ -66,11 +73,12 @@ impl Checkpoints {
     /// # Errors
     /// As [`save`](Self::save).
     pub async fn note(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
-        self.write(part, value).await.map(drop)
+        let (ops, _) = self.ops(part, value).await?;
+        self.claim.write(ops, "save a checkpoint").await
     }
 
-    /// True where the part was the same before.
-    async fn write(&self, part: &str, value: &impl Serialize) -> Result<bool, Error> {
+    /// What saves a part, and whether it was the same before.
+    async fn ops(&self, part: &str, value: &impl Serialize) -> Result<(Vec<Op>, bool), Error> {
         let bytes = queue::encode(value);
         if bytes.len() > PART_BYTES {
             let (task, part) = (self.claim.id().to_string(), part.to_owned());
@@ -82,8 +90,7 @@ impl Checkpoints {
         let mut ops: Vec<Op> =
             bytes.chunks(CHUNK_BYTES).enumerate().map(|(index, chunk)| Op::put(name(index), chunk)).collect();
         ops.extend(old.into_iter().skip(ops.len()).map(|kv| Op::Delete(kv.key)));
-        self.claim.write(ops, "save a checkpoint").await?;
-        Ok(same)
+        Ok((ops, same))
     }
 
     async fn chunks(&self, part: &str) -> Result<Vec<Kv>, Error> {

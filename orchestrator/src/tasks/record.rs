@@ -25,7 +25,7 @@ pub struct TaskRecord {
     pub state: State,
     /// How often it was claimed. A run that was interrupted by an orderly stop does not count.
     pub attempt: u32,
-    /// Runs in a row of which no end was recorded: the daemon was killed, or lost its claims.
+    /// Runs in a row of which no end was recorded, without progress in between: the daemon was killed, or lost its claims.
     #[serde(default)]
     pub lost_runs: u32,
     /// Failures in a row that may go away and are no absence, without progress in between.
@@ -44,6 +44,14 @@ pub struct TaskRecord {
     pub error: Option<Failure>,
     /// What came out.
     pub result: Option<Value>,
+}
+
+impl TaskRecord {
+    /// The same after progress: what went wrong before it counts no more.
+    #[must_use]
+    pub(super) fn after_progress(self) -> Self {
+        Self { lost_runs: 0, failures: 0, waiting: None, ..self }
+    }
 }
 
 /// A wait for something that is away.

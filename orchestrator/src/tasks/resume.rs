@@ -24,15 +24,7 @@ impl Tasks {
             return Err(refuse("it failed before it had done anything that is kept; start it anew".to_owned()));
         }
         let due_millis = self.now_millis();
-        let task = TaskRecord {
-            state: State::Queued,
-            finished: None,
-            lost_runs: 0,
-            failures: 0,
-            waiting: None,
-            due_millis,
-            ..task
-        };
+        let task = TaskRecord { state: State::Queued, finished: None, due_millis, ..task.after_progress() };
         let when = vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision), Cmp::CreateRevision(keys::claim(id), 0)];
         let then = vec![
             Op::put(&kv.key, encode(&task)),

@@ -1,3 +1,4 @@
+mod attempts;
 mod claims;
 
 use std::{
@@ -289,11 +290,11 @@ async fn a_stale_claim_can_neither_save_nor_end_the_task() {
     let second = bench.coordinator.lease(Duration::from_secs(10)).await.unwrap();
     let (fresh, _) = Claim::take(&bench.tasks, &task.id, second.id(), "two").await.unwrap().unwrap();
     assert!(fresh.token() > stale.token());
-    let saved = super::Checkpoints::new(stale.clone()).save("part", &1).await;
+    let saved = super::Checkpoints::new(stale.clone(), &record).save("part", &1).await;
     assert!(matches!(saved, Err(Error::ClaimLost { .. })), "{saved:?}");
     let left = stale.leave(&record, record.due_millis, super::claim::Leave::Done).await;
     assert!(matches!(left, Err(Error::ClaimLost { .. })), "{left:?}");
-    super::Checkpoints::new(fresh).save("part", &2).await.unwrap();
+    super::Checkpoints::new(fresh, &record).save("part", &2).await.unwrap();
 }
 
 #[tokio::test]

@@ -33,11 +33,11 @@ impl Run {
         let due_before = task.due_millis;
         let (id, token) = (task.id.clone(), self.claim.token());
         tracing::info!(task = %id, kind = task.kind.as_str(), subject = task.subject, attempt = task.attempt, fencing_token = %token, "task started");
-        let checkpoints = Checkpoints::new(self.claim.clone());
+        let checkpoints = Checkpoints::new(self.claim.clone(), &task);
         let outcome = self.outcome(&task, &checkpoints).await;
         task.lost_runs = 0;
         if checkpoints.progressed() {
-            (task.failures, task.waiting) = (0, None);
+            task = task.after_progress();
         }
         let leave = self.settle(&mut task, outcome);
         if let Err(error) = self.leave(&task, due_before, leave).await {
