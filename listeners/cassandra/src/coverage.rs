@@ -17,77 +17,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tidemark_catalog::{
+    entry::{DegradedRange, Quality},
+    write_level::{UnknownLevel, WriteLevel},
+};
+
 use crate::{
     options::Options,
     ring::{Placement, TokenRange},
     segment::key,
 };
-use tidemark_catalog::entry::{DegradedRange, Quality};
 
 #[cfg(test)]
 mod tests;
 
-/// A consistency level for writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteLevel {
-    /// A hint counts as a write.
-    Any,
-    /// A number of replicas, anywhere: ONE, TWO, THREE.
-    Count(usize),
-    /// More than half of all replicas.
-    Quorum,
-    /// Every replica.
-    All,
-    /// One replica in the coordinator's data centre.
-    LocalOne,
-    /// More than half of the replicas in the coordinator's data centre.
-    LocalQuorum,
-    /// More than half of the replicas in each data centre.
-    EachQuorum,
-}
-
-/// The declared write level is none of Cassandra's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{level} is no write level; use one of any, one, two, three, quorum, all, local_one, local_quorum, each_quorum"
-)]
-pub struct UnknownLevel {
-    /// As declared.
-    pub level: String,
-}
-
-impl WriteLevel {
-    /// Parses a level by its CQL name in any case, `-` as good as `_`.
-    ///
-    /// # Errors
-    /// [`UnknownLevel`] for everything else.
-    pub fn parse(level: &str) -> Result<Self, UnknownLevel> {
-        Ok(match level.to_ascii_lowercase().replace('-', "_").as_str() {
-            "any" => Self::Any,
-            "one" => Self::Count(1),
-            "two" => Self::Count(2),
-            "three" => Self::Count(3),
-            "quorum" => Self::Quorum,
-            "all" => Self::All,
-            "local_one" => Self::LocalOne,
-            "local_quorum" => Self::LocalQuorum,
-            "each_quorum" => Self::EachQuorum,
-            _ => return Err(UnknownLevel { level: level.to_owned() }),
-        })
-    }
-
-    /// True iff every acknowledged write is on a captured replica, if the level was kept. `all` has replicas N and captured
-    /// replicas R of the range, `by_dc` the same by data centre.
-    fn proves(self, all: Counts, by_dc: &[Counts]) -> bool {
-        match self {
-            Self::Any => false,
-            Self::Count(count) => all.overlap(count),
-            Self::Quorum => all.overlap(quorum(all.replicas)),
-            Self::All => all.overlap(all.replicas),
-            Self::LocalOne => by_dc.iter().all(|dc| dc.overlap(1)),
-            Self::LocalQuorum => by_dc.iter().all(|dc| dc.overlap(quorum(dc.replicas))),
-            Self::EachQuorum => by_dc.iter().any(|dc| dc.overlap(quorum(dc.replicas))),
-        }
+/// True iff every acknowledged write is on a captured replica, if the level was kept. `all` has replicas N and captured replicas
+/// R of the range, `by_dc` the same by data centre.
+fn proves(level: WriteLevel, all: Counts, by_dc: &[Counts]) -> bool {
+    match level {
+        WriteLevel::Any => false,
+        WriteLevel::One => all.overlap(1),
+        WriteLevel::Two => all.overlap(2),
+        WriteLevel::Three => all.overlap(3),
+        WriteLevel::Quorum => all.overlap(quorum(all.replicas)),
+        WriteLevel::All => all.overlap(all.replicas),
+        WriteLevel::LocalOne => by_dc.iter().all(|dc| dc.overlap(1)),
+        WriteLevel::LocalQuorum => by_dc.iter().all(|dc| dc.overlap(quorum(dc.replicas))),
+        WriteLevel::EachQuorum => by_dc.iter().any(|dc| dc.overlap(quorum(dc.replicas))),
     }
 }
 
@@ -116,7 +72,7 @@ pub fn judge(placement: &Placement, captured: &BTreeSet<String>, declared: &Opti
     if placement.ranges().iter().all(|range| captured_of(placement, &range.replicas, captured) == 0) {
         return Quality::Missing { reason: "no replica captured".to_owned() };
     }
-    let judge = Judge { placement, captured, declared, level: WriteLevel::parse(&declared.write_level) };
+    let judge = Judge { placement, captured, declared, level: declared.write_level.parse() };
     let mut degraded: Vec<Doubted> = Vec::new();
     for range in placement.ranges() {
         let Some(reason) = judge.doubt(range) else { continue };
@@ -186,7 +142,7 @@ impl Judge<'_> {
             Ok(_) if !self.declared.repaired => {
                 "and the policy does not declare that the write level held and repairs ran".to_owned()
             }
-            Ok(level) if level.proves(all, &self.by_dc(range)) => return None,
+            Ok(level) if proves(*level, all, &self.by_dc(range)) => return None,
             Ok(_) => format!("and writes at level {} need not be on the others", self.declared.write_level),
         };
         Some(format!("not captured: {}, {because}", self.missing(range)))

@@ -9,6 +9,7 @@ pub mod counter;
 pub mod coverage;
 pub mod describe;
 pub mod driver;
+pub mod level;
 pub mod merge;
 pub mod normal;
 pub mod options;

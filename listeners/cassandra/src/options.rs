@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidemark_listener_core::shape;
 
-use crate::coverage::{UnknownLevel, WriteLevel};
+use tidemark_catalog::write_level::{UnknownLevel, WriteLevel};
 
 /// What a policy says of the application's writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Options {
     /// [`Error`] naming the field.
     pub fn validate(options: &Value) -> Result<(), Error> {
         let parsed = Self::parse(options)?;
-        WriteLevel::parse(&parsed.write_level).map(drop).map_err(Error::Level)
+        parsed.write_level.parse::<WriteLevel>().map(drop).map_err(Error::Level)
     }
 }
 

@@ -17,15 +17,13 @@ use crate::{
     cluster::KeyspaceSchema,
     consolidate::counts,
     describe::is_system_keyspace,
+    level,
     restore::job::{CqlOptions, TtlPolicy},
     restore::{
         observe::{Observed, Unseen},
         plan::fit,
         schema::{renamed, statements},
-        write::{
-            statements::ttl::LAST_EXPIRY_2038,
-            target::{parse_level, parse_read_level},
-        },
+        write::{statements::ttl::LAST_EXPIRY_2038, target::parse_read_level},
     },
 };
 
@@ -111,7 +109,7 @@ impl Planner<'_> {
     /// Options that fit to nothing.
     fn options(&mut self) {
         self.renames();
-        if let Some(level) = self.options.write_level.clone().filter(|l| parse_level(l).is_none()) {
+        if let Some(level) = self.options.write_level.clone().filter(|l| level::parse(l).is_none()) {
             self.fail("write-level", &level, "not a level that a restore writes at", "use all, quorum or local_quorum");
         }
         if self.options.remove && self.options.if_exists != Some(IfExists::Undo) {

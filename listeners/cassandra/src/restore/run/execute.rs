@@ -18,6 +18,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use crate::{
     connect,
     consolidate::{EntrySchema, view_seconds},
+    level,
     release::Release,
     restore::job::CqlJob,
     restore::{
@@ -39,7 +40,7 @@ use crate::{
         },
         write::{
             statements::ttl::Lifetimes,
-            target::{Level, Target, TargetSettings, level_name, parse_level},
+            target::{Level, Target, TargetSettings},
         },
     },
     segment::Layout,
@@ -179,8 +180,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Error> {
         let planned = plan.write_level.as_deref().unwrap_or_default();
         let unknown = || Error::new("TM-REST-0201", format!("{planned:?} is not a level that writes can use"));
-        let wanted = parse_level(planned).ok_or_else(unknown)?;
-        let declared = job.options.write_level.as_deref().and_then(parse_level);
+        let wanted = level::parse(planned).ok_or_else(unknown)?;
+        let declared = job.options.write_level.as_deref().and_then(level::parse);
         let level = Arc::new(Level::new(wanted, declared));
         let resumed = pipeline.is_resumed();
         Ok(Self {
@@ -341,7 +342,7 @@ impl<'a> Run<'a> {
     fn note_warnings(&mut self) {
         let level = self.level.now();
         let since = if self.level.has_fallen() { "went away: from then on" } else { "was away:" };
-        let level_name = level_name(level);
+        let level_name = level::name(level);
         let text = format!("a replica {since} rows were written at {level_name}; repair the restored tables");
         let warnings = &mut self.pipeline.checkpoint.warnings;
         if level != Consistency::All && !warnings.contains(&text) {

@@ -24,7 +24,7 @@ use tidemark_gateway::{
 use tidemark_listener_core::driver::Error;
 
 use crate::{
-    connect,
+    connect, level,
     restore::{
         pieces::refusals::{Refusals, is_about_values},
         write::{
@@ -78,37 +78,13 @@ impl Level {
     }
 }
 
-/// Levels that writes can use, by name.
-const LEVELS: [(&str, Consistency); 8] = [
-    ("all", Consistency::All),
-    ("quorum", Consistency::Quorum),
-    ("each_quorum", Consistency::EachQuorum),
-    ("local_quorum", Consistency::LocalQuorum),
-    ("three", Consistency::Three),
-    ("two", Consistency::Two),
-    ("one", Consistency::One),
-    ("local_one", Consistency::LocalOne),
-];
-
-/// Parses the name of a level that writes can use, in any case.
-pub fn parse_level(name: &str) -> Option<Consistency> {
-    let name = name.to_ascii_lowercase().replace('-', "_");
-    LEVELS.iter().find(|(known, _)| *known == name).map(|(_, level)| *level)
-}
-
 /// Levels that an undo can read at: those that meet writes that were acknowledged at a quorum.
 const READ_LEVELS: [Consistency; 4] =
     [Consistency::All, Consistency::Quorum, Consistency::EachQuorum, Consistency::LocalQuorum];
 
 /// Parses the name of a level that an undo can read at, in any case.
 pub fn parse_read_level(name: &str) -> Option<Consistency> {
-    parse_level(name).filter(|level| READ_LEVELS.contains(level))
-}
-
-/// Name of a level as CQL writes it.
-pub fn level_name(level: Consistency) -> String {
-    let known = LEVELS.iter().find(|(_, known)| *known == level);
-    known.map_or_else(|| format!("{level:?}"), |(name, _)| name.to_ascii_uppercase())
+    level::parse(name).filter(|level| READ_LEVELS.contains(level))
 }
 
 /// A table of the destination, ready to be written and read back.
@@ -354,14 +330,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_named_as_operators_write_them() {
-        assert_eq!(parse_level("ALL"), Some(Consistency::All));
-        assert_eq!(parse_level("local-quorum"), Some(Consistency::LocalQuorum));
-        assert_eq!(parse_level("any"), None);
-        assert_eq!(parse_level("serial"), None);
+    fn an_undo_reads_at_levels_that_meet_a_quorum() {
         assert_eq!(parse_read_level("each_quorum"), Some(Consistency::EachQuorum));
         assert_eq!(["one", "local_one", "two", "three", "any"].map(parse_read_level), [None; 5]);
-        assert_eq!(level_name(Consistency::LocalQuorum), "LOCAL_QUORUM");
     }
 
     #[test]
