@@ -1,12 +1,14 @@
 //! Manifests: the list that makes a version.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_gateway::Digest;
 
 use crate::{
     document::Document,
-    entry::Cut,
+    entry::{Cut, Quality},
     figures::Figures,
     ids::{FencingToken, SetId, SourceId, TaskId, VersionNumber},
     stored::StoredRef,
@@ -134,6 +136,35 @@ pub enum WorstQuality {
     Degraded,
     /// At least one is missing.
     Missing,
+}
+
+impl WorstQuality {
+    /// Its word, which is what is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Cut => "cut",
+            Self::Degraded => "degraded",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+impl From<&Quality> for WorstQuality {
+    fn from(quality: &Quality) -> Self {
+        match quality {
+            Quality::Exact => Self::Exact,
+            Quality::Cut => Self::Cut,
+            Quality::Degraded { .. } => Self::Degraded,
+            Quality::Missing { .. } => Self::Missing,
+        }
+    }
+}
+
+impl fmt::Display for WorstQuality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 #[cfg(test)]

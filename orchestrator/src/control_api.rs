@@ -27,9 +27,12 @@ use tidemark_web::{
 
 use crate::{
     coordinator::Coordinator,
-    executors::Executors,
+    executors::{self, Executors},
     registrations::Registrations,
-    restore_task::{self, RestoreSpec},
+    restore_task::{
+        self,
+        spec::{self, RestoreSpec},
+    },
     tasks::{Kind, Submit, Tasks},
     verify_task::VerifySpec,
 };
@@ -88,6 +91,7 @@ impl Api {
 
     /// Plans before it records anything: what is refused then leaves no operation behind.
     async fn prepare_restore(&self, restore: Restore) -> Result<Submit, Problem> {
+        let restore = spec::Restore::try_from(restore)?;
         let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
         let plan = prepared.full_plan(&restore).await.map_err(answer)?;
         restore_task::refuse_failed(&plan).map_err(answer)?;
@@ -101,6 +105,7 @@ impl Api {
     }
 
     async fn prepare_count(&self, restore: Restore) -> Result<Submit, Problem> {
+        let restore = spec::Restore::try_from(restore)?;
         let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
         restore_task::count::refuse(prepared.plan().await.map_err(answer)?).map_err(answer)?;
         Ok(Submit {
@@ -113,13 +118,14 @@ impl Api {
     }
 
     async fn prepare_verify(&self, id: &str) -> Result<Submit, Problem> {
+        let version = executors::version_id(id).map_err(answer)?;
         // Only that it is there: what is wrong with it is for the verification to say.
-        self.with.version_place(id).await.map_err(answer)?;
+        self.with.version_place(&version).await.map_err(answer)?;
         Ok(Submit {
             kind: Kind::Verify,
-            subject: id.to_owned(),
+            subject: version.to_string(),
             body: Value::Null,
-            spec: json!(VerifySpec { version: id.to_owned() }),
+            spec: json!(VerifySpec { version }),
             exclusive: None,
         })
     }
@@ -168,7 +174,7 @@ impl ControlApi for Api {
     }
 
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
-        policies::add(self, policy).await
+        policies::add(self, policy).await.map(Policy::from)
     }
 
     async fn policies(&self) -> Result<Vec<Policy>, Problem> {
@@ -202,6 +208,7 @@ impl ControlApi for Api {
     }
 
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {
+        let request = spec::Restore::try_from(request)?;
         let prepared = restore_task::prepare(&self.with, &request).await.map_err(answer)?;
         let plan = prepared.full_plan(&request).await.map_err(answer)?;
         Ok(restores::show_plan(&request.version, plan))

@@ -53,7 +53,7 @@ impl Executors {
     /// A registered source with its driver.
     pub(crate) async fn source(&self, name: &str) -> Result<(SourceRecord, Driver), Failure> {
         let record: Option<SourceRecord> = self.registrations.get(SOURCES, name).await?;
-        let record = record.ok_or_else(|| Failure::permanent("TM-SRC-0404", format!("there is no source {name}")))?;
+        let record = record.ok_or_else(|| unknown_source(name))?;
         let driver = self.driver(&record.kind)?;
         Ok((record, driver))
     }
@@ -66,9 +66,9 @@ impl Executors {
         })
     }
 
-    /// A version by its printed id.
-    pub(crate) async fn version(&self, id: &str) -> Result<FoundVersion, Failure> {
-        let found = self.stores.find(&version_id(id)?).await?;
+    /// A version.
+    pub(crate) async fn version(&self, id: &VersionId) -> Result<FoundVersion, Failure> {
+        let found = self.stores.find(id).await?;
         let (store, manifest) = found.ok_or_else(|| unknown_version(id))?;
         match &manifest.holds {
             Holds::Version(version) => Ok(FoundVersion { store, version: (**version).clone(), manifest }),
@@ -79,11 +79,9 @@ impl Executors {
         }
     }
 
-    /// A version by its printed id, unread: it may be damaged.
-    pub(crate) async fn version_place(&self, id: &str) -> Result<(OpenStore, VersionSet, VersionId), Failure> {
-        let parsed = version_id(id)?;
-        let (store, set) = self.stores.place(&parsed).await?.ok_or_else(|| unknown_version(id))?;
-        Ok((store, set, parsed))
+    /// A version, unread: it may be damaged.
+    pub(crate) async fn version_place(&self, id: &VersionId) -> Result<(OpenStore, VersionSet), Failure> {
+        self.stores.place(id).await?.ok_or_else(|| unknown_version(id))
     }
 }
 
@@ -97,11 +95,20 @@ pub(crate) struct FoundVersion {
     pub(crate) version: Version,
 }
 
-fn version_id(id: &str) -> Result<VersionId, Failure> {
+/// The version of a printed id.
+///
+/// # Errors
+/// `TM-VER-0400` for what is none.
+pub(crate) fn version_id(id: &str) -> Result<VersionId, Failure> {
     id.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))
 }
 
-fn unknown_version(id: &str) -> Failure {
+/// There is no source of this name.
+pub(crate) fn unknown_source(name: &str) -> Failure {
+    Failure::permanent("TM-SRC-0404", format!("there is no source {name}"))
+}
+
+fn unknown_version(id: &VersionId) -> Failure {
     Failure::permanent("TM-VER-0404", format!("no registered store holds version {id}"))
         .with_hint("tidemark version list shows what there is")
 }

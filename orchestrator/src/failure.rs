@@ -2,6 +2,8 @@
 //!
 //! Errors of the crates below become failures here (`catalog`); those of this crate beside themselves.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_listener_core::driver;
@@ -29,9 +31,31 @@ pub struct Failure {
     /// What the message only counts; becomes the result of a task that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
-    /// What is away, where that is the reason: `source`, `store` or `destination`. It is waited for.
+    /// What is away, where that is the reason. It is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub away: Option<String>,
+    pub away: Option<Away>,
+}
+
+/// What can be away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Away {
+    /// The protected system, or its listeners.
+    Source,
+    /// The store.
+    Store,
+    /// What a restore writes to.
+    Destination,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Store => "store",
+            Self::Destination => "destination",
+        })
+    }
 }
 
 impl Failure {
@@ -56,10 +80,10 @@ impl Failure {
         Self { cancelled: true, ..Self::permanent("TM-TASK-0001", "cancelled") }
     }
 
-    /// The same failure; where it may go away, because `what` (`source`, `store` or `destination`) is away.
+    /// The same failure; where it may go away, because `what` is away.
     #[must_use]
-    pub fn by_absence_of(mut self, what: &str) -> Self {
-        self.away = self.retryable.then(|| what.to_owned());
+    pub fn by_absence_of(mut self, what: Away) -> Self {
+        self.away = self.retryable.then_some(what);
         self
     }
 
@@ -94,4 +118,23 @@ fn bounded(mut message: String) -> String {
         message.push('…');
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_away_is_stored_by_its_word_and_other_words_are_refused() {
+        for away in [Away::Source, Away::Store, Away::Destination] {
+            assert_eq!(serde_json::to_value(away).unwrap(), away.to_string());
+            let failure = Failure::retryable("TM-TEST-0001", "gone").by_absence_of(away);
+            let stored = serde_json::to_value(&failure).unwrap();
+            assert_eq!(serde_json::from_value::<Failure>(stored).unwrap(), failure);
+        }
+        assert!(serde_json::from_value::<Away>(json!("moon")).is_err());
+        assert_eq!(Failure::permanent("TM-TEST-0001", "no").by_absence_of(Away::Store).away, None);
+    }
 }

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{failure::Failure, stores::ListenerStore};
 use launch::{Launch, Launcher};
-pub use registry::{Key, Registry};
+pub use registry::{Attachment, Key, Registry};
 pub use sum::Sum;
 use token::ListenerToken;
 
@@ -156,8 +156,8 @@ impl Listeners {
         self.with_process(target, work).await.unwrap_or_else(|failure| vec![unusable(&target.spec.id, &failure)])
     }
 
-    /// How a listener stands: `attached`, `starting` or `stopped`, and its version where it is attached.
-    pub fn state(&self, source: &SourceId, listener: &str) -> (&'static str, Option<String>) {
+    /// How a listener stands.
+    pub fn state(&self, source: &SourceId, listener: &str) -> Attachment {
         self.registry.state(&Key { source: source.to_string(), listener: listener.to_owned() })
     }
 

@@ -23,32 +23,33 @@ mod kept;
 mod outcome;
 mod own;
 mod previous;
+pub mod result;
 pub(crate) mod seal;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tidemark_catalog::{
     ids::{ObjectName, SetId, SourceId, VersionNumber},
+    manifest::WorstQuality,
     names::Names,
     pattern::Patterns,
     slice::SliceManifest,
     stored::StoredRef,
 };
-use tidemark_web::api::Policy;
 
 use crate::{
     executors::{Executors, read_document, spec},
     failure::Failure,
-    registrations::SourceRecord,
-    shown,
+    registrations::{PolicyRecord, SourceRecord},
     sources::Driver,
     stores::{self, OpenStore},
     tasks::{Completion, TaskContext},
+    totals::Totals,
 };
 
+use result::ProtectResult;
 use seal::Sealed;
 
 /// What a protect task needs to know.
@@ -56,7 +57,7 @@ use seal::Sealed;
 #[serde(deny_unknown_fields)]
 pub struct ProtectSpec {
     /// The policy as it was when the task was asked for.
-    pub policy: Policy,
+    pub policy: PolicyRecord,
 }
 
 /// What to do about what went wrong, by listener.
@@ -90,7 +91,7 @@ struct Inputs {
 }
 
 /// Captures of one source run one after another: that orders the commits to a set too.
-pub(crate) fn scope(source: &str) -> String {
+pub(crate) fn scope(source: &SourceId) -> String {
     format!("source/{source}")
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn scope(source: &str) -> String {
 struct Job<'a> {
     with: &'a Executors,
     context: &'a TaskContext,
-    policy: Policy,
+    policy: PolicyRecord,
     source_id: SourceId,
     set: SetId,
     source: SourceRecord,
@@ -119,30 +120,29 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         Inputs { slices, absent: Arc::new(captured.absent.clone()), previous: job.previous(&objects).boxed().await? };
     let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
     outcome::require_some(&lines)?;
-    let lists = outcome::lists(&lines);
-    let Sealed { id, version, quality } = job.seal(lines, captured.resumed).boxed().await?;
-    let result = json!({
-        "version": id.to_string(),
-        "quality": quality,
-        "objects": version.objects,
-        "totals": shown::figures(&version.figures),
-        "absent": outcome::absent(&captured.absent, &captured.hints),
-        "missing": lists.missing,
-        "left_out": lists.left_out,
-        "gone_versions": outcome::list(gone.iter().map(|number| json!(number))),
-        "notes": captured.notes,
-    });
-    Ok(Completion { result, warnings: matches!(quality, "degraded" | "missing") || !gone.is_empty() })
+    let (missing, left_out) = (outcome::missing_objects(&lines), outcome::left_out(&lines));
+    let Sealed { id, version } = job.seal(lines, captured.resumed).boxed().await?;
+    let result = ProtectResult {
+        version: id,
+        quality: version.worst,
+        objects: version.objects,
+        totals: Totals::from(&version.figures),
+        absent: outcome::absent(&captured.absent, &captured.hints),
+        missing,
+        left_out,
+        gone_versions: gone.iter().copied().collect(),
+        notes: captured.notes,
+    };
+    let doubtful = matches!(version.worst, WorstQuality::Degraded | WorstQuality::Missing);
+    Ok(Completion::of(&result, doubtful || !gone.is_empty()))
 }
 
 impl<'a> Job<'a> {
     async fn new(with: &'a Executors, context: &'a TaskContext) -> Result<Self, Failure> {
         let ProtectSpec { policy } = spec(context)?;
-        let (source, driver) = with.source(&policy.source).await?;
-        let store = with.stores.unproven(&policy.store).await?;
-        let name = |text: &str| Failure::permanent("TM-POL-0400", format!("{text:?} is not a name"));
-        let source_id: SourceId = policy.source.parse().map_err(|_| name(&policy.source))?;
-        let set = policy.name.parse().map_err(|_| name(&policy.name))?;
+        let (source, driver) = with.source(policy.source.as_str()).await?;
+        let store = with.stores.unproven(policy.store.as_str()).await?;
+        let (source_id, set) = (policy.source.clone(), policy.name.clone());
         let names = Arc::new(Names::new(source_id.clone(), context.token));
         Ok(Self { with, context, policy, source_id, set, source, driver, store, names })
     }

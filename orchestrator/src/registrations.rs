@@ -1,15 +1,19 @@
 //! What is registered: stores, sources and policies, by name, in the coordinator. Sources and policies are mirrored into the
 //! stores, which is where they come back from.
 
+mod records;
+
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidemark_gateway::{causes, open::Checksums};
+use serde::{Serialize, de::DeserializeOwned};
+use tidemark_gateway::causes;
 
 use crate::{
     coordinator::{self, Cmp, Coordinator, Kv, Op, list_all},
     failure::Failure,
 };
+
+pub use records::{CommitMode, PolicyRecord, SourceRecord, StoreRecord};
 
 /// Keys of registered stores.
 pub const STORES: &str = "store/";
@@ -17,47 +21,6 @@ pub const STORES: &str = "store/";
 pub const SOURCES: &str = "source/";
 /// Keys of registered policies.
 pub const POLICIES: &str = "policy/";
-
-/// A registered store. Credentials are a reference, never themselves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreRecord {
-    /// Name.
-    pub name: String,
-    /// URL without secrets.
-    pub url: String,
-    /// `env:PREFIX` or `file:/path`.
-    pub credentials: Option<String>,
-    /// The same for listeners, where they have credentials of their own.
-    #[serde(default)]
-    pub listener_credentials: Option<String>,
-    /// Id of the repository in it.
-    pub repository: String,
-    /// Commit mode.
-    pub commit_mode: String,
-    /// It has shown that it verifies checksums.
-    #[serde(default)]
-    pub checksums: bool,
-}
-
-impl StoreRecord {
-    /// What its checksums are worth.
-    pub fn checksums(&self) -> Checksums {
-        if self.checksums { Checksums::Told } else { Checksums::Unproven }
-    }
-}
-
-/// A registered source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceRecord {
-    /// Name.
-    pub name: String,
-    /// Kind, for example `cassandra`.
-    pub kind: String,
-    /// The kind's own specification; names credentials, does not hold them.
-    pub spec: serde_json::Value,
-}
 
 /// Why a registration cannot be read or written.
 #[derive(Debug, thiserror::Error)]

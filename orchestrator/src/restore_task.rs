@@ -10,13 +10,14 @@
 pub(crate) mod count;
 mod hosts;
 mod instant;
+mod plan;
+pub mod result;
 mod safety;
+pub mod spec;
 
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tidemark_catalog::{
     entry::{ObjectLine, Quality},
     ids::SourceId,
@@ -25,28 +26,19 @@ use tidemark_catalog::{
 };
 use tidemark_listener_core::{
     check::Status,
-    driver::{
-        self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, IfExists, Place, RestoreControl, RestoreJob, RestoreOptions,
-        RestorePlan, RestoreReport, Selection,
-    },
+    driver::{self, Place, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, RestoreReport},
 };
-use tidemark_web::api::{self, Restore};
 
 use crate::{
-    executors::{Executors, FoundVersion, spec},
-    failure::Failure,
+    executors::{self, Executors, FoundVersion},
+    failure::{Away, Failure},
     registrations::StoreRecord,
     sources::Driver,
     tasks::{Completion, DRIVER_PART, TaskContext},
 };
-
-/// What a restore task needs to know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RestoreSpec {
-    /// As it was asked for.
-    pub restore: Restore,
-}
+use plan::KeptPlan;
+use result::{RestoreResult, Undone};
+use spec::{Restore, RestoreSpec};
 
 /// Part of the checkpoint that holds the plan.
 const PLAN_PART: &str = "plan";
@@ -94,7 +86,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
     let FoundVersion { store, manifest, version } = with.version(&restore.version).await?;
     let lines = pages::read_lines(&store.objects, &manifest).await?;
     let (lines, left_out) = choose(lines, restore)?;
-    let (destination, driver) = with.source(&restore.to).await?;
+    let (destination, driver) = with.source(restore.to.as_str()).await?;
     if destination.kind != version.kind {
         let words =
             format!("version {} is of kind {}, {} is {}", restore.version, version.kind, restore.to, destination.kind);
@@ -104,45 +96,13 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
         lines,
         store: store.objects,
         destination: destination.spec,
-        options: options(restore),
+        options: RestoreOptions::from(restore),
         env: with.env.clone(),
     };
     let destination = destination.name.parse().map_err(|_| {
         Failure::permanent("TM-REST-0003", format!("source {:?} has no name that can be stored", restore.to))
     })?;
     Ok(Prepared { driver, job, destination, record: store.record, left_out })
-}
-
-fn options(restore: &Restore) -> RestoreOptions {
-    let common = CommonOptions {
-        rename: restore.rename.clone(),
-        into_non_empty: restore.into_non_empty.clone(),
-        if_exists: restore.if_exists.map(if_exists),
-        remove: restore.remove,
-        selection: Selection { rows: restore.rows.clone(), columns: restore.columns.clone() },
-        client_clock_bound_micros: bound_micros(restore),
-        accept_degraded: restore.accept_degraded,
-        strict: restore.strict,
-    };
-    let source = json!({
-        "replication": restore.replication,
-        "write_level": restore.write_level,
-        "read_level": restore.read_level,
-        "ttl": restore.ttl,
-    });
-    RestoreOptions { common, source }
-}
-
-/// The bound of the clients' clocks, µs.
-fn bound_micros(restore: &Restore) -> i64 {
-    restore.client_clock_bound_millis.map_or(CLIENT_CLOCK_BOUND_MICROS, |millis| i64::from(millis) * 1_000)
-}
-
-fn if_exists(choice: api::IfExists) -> IfExists {
-    match choice {
-        api::IfExists::Undo => IfExists::Undo,
-        api::IfExists::Merge => IfExists::Merge,
-    }
 }
 
 /// The lines to restore, and words for those that cannot be because the version does not hold them.
@@ -199,7 +159,7 @@ pub(crate) fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
 
 /// Restores, from the checkpoint on.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
-    let RestoreSpec { restore } = spec(&context)?;
+    let RestoreSpec { restore } = executors::spec(&context)?;
     let prepared = prepare(with, &restore).await?;
     let plan = kept_plan(&prepared, &restore, &context).await?;
     let control = RestoreControl {
@@ -215,27 +175,23 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
             Place::Daemon => restorer.run(&prepared.job, &plan, control).await.map_err(away)?,
             Place::Hosts(works) => hosts::run(with, &prepared, works, &context).boxed().await?,
         };
-        return Ok(completion(report, prepared.left_out, json!({})));
+        return Ok(completion(report, prepared.left_out, None));
     }
     let fixed = instant::fixed(&prepared, &restore, &context).await?;
-    let safety = safety::version(with, &prepared, &restore, &plan, &context).await?;
+    let safety_version = safety::version(with, &prepared, &restore, &plan, &context).await?;
     let control = RestoreControl { instant: Some(fixed.instant.micros), ..control };
     let mut report = prepared.driver.restorer().run(&prepared.job, &plan, control).await.map_err(away)?;
     report.warnings.extend(fixed.instant.unread.iter().map(|why| format!("a clock was not known: {why}")));
-    let more = json!({"safety_version": safety, "instant_micros": fixed.instant.micros.to_string()});
-    Ok(completion(report, prepared.left_out, more))
+    let undone = Undone { safety_version, instant_micros: fixed.instant.micros.to_string() };
+    Ok(completion(report, prepared.left_out, Some(undone)))
 }
 
 /// The result of a run: the driver's report with what only the task knows. Rows that still differ are a warning.
-fn completion(mut report: RestoreReport, left_out: Vec<String>, more: serde_json::Value) -> Completion {
-    report.warnings.extend(left_out);
-    let unlike = report.differing_rows + report.rows_refused + report.objects_refused;
-    let warnings = !report.warnings.is_empty() || unlike > 0;
-    let mut result = json!(report);
-    if let (Some(result), serde_json::Value::Object(more)) = (result.as_object_mut(), more) {
-        result.extend(more);
-    }
-    Completion { result, warnings }
+fn completion(report: RestoreReport, left_out: Vec<String>, undo: Option<Undone>) -> Completion {
+    let mut result = RestoreResult { undo, ..report.into() };
+    result.warnings.extend(left_out);
+    let warnings = !result.warnings.is_empty() || result.unlike() > 0;
+    Completion::of(&result, warnings)
 }
 
 /// Code of what restorers cannot read from the store.
@@ -246,24 +202,25 @@ fn away(error: driver::Error) -> Failure {
     if error.answered {
         return error.into();
     }
-    let what = if error.code == STORE_READ { "store" } else { "destination" };
+    let what = if error.code == STORE_READ { Away::Store } else { Away::Destination };
     Failure::from(error).by_absence_of(what)
 }
 
 /// The plan of the first run of this task.
 async fn kept_plan(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> Result<RestorePlan, Failure> {
-    if let Some(plan) = context.checkpoints.load(PLAN_PART).await? {
-        return Ok(plan);
+    if let Some(plan) = context.checkpoints.load::<KeptPlan>(PLAN_PART).await? {
+        return Ok(plan.into());
     }
     let plan = prepared.full_plan(restore).await?;
     refuse_failed(&plan)?;
-    context.checkpoints.save(PLAN_PART, &plan).await?;
+    context.checkpoints.save(PLAN_PART, &KeptPlan::from(plan.clone())).await?;
     Ok(plan)
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use serde_json::json;
     use tidemark_catalog::{entry::Cut, figures::Figures};
 
     use super::*;
@@ -282,7 +239,7 @@ mod tests {
 
     /// Names of the chosen objects, or the message of the failure.
     fn chosen(only: &[&str]) -> Result<Vec<String>, String> {
-        let restore: Restore = serde_json::from_value(json!({"version": "v", "to": "d", "objects": only})).unwrap();
+        let restore: Restore = serde_json::from_value(json!({"version": "s.d.1", "to": "d", "objects": only})).unwrap();
         let chosen = choose(vec![line("ks/a"), line("ks/b")], &restore);
         chosen.map(|(held, _)| held.iter().map(|l| l.object.to_string()).collect()).map_err(|failure| failure.message)
     }
@@ -290,7 +247,7 @@ mod tests {
     #[test]
     fn what_answers_that_it_failed_is_not_away() {
         let failed = || driver::Error::retryable("TM-REST-0401", "write failure");
-        assert_eq!(away(failed()).away.as_deref(), Some("destination"));
+        assert_eq!(away(failed()).away, Some(Away::Destination));
         let answered = away(driver::Error { answered: true, ..failed() });
         assert_eq!((answered.away, answered.retryable), (None, true));
     }
@@ -299,7 +256,7 @@ mod tests {
     fn every_pattern_must_name_an_object_of_the_version() {
         assert_eq!(chosen(&[]).unwrap(), ["ks/a", "ks/b"]);
         assert_eq!(chosen(&["ks/a", "*/a"]).unwrap(), ["ks/a"]);
-        assert_eq!(chosen(&["ks/a", "ks/x", "y"]).unwrap_err(), "no object of version v matches ks/x, y");
+        assert_eq!(chosen(&["ks/a", "ks/x", "y"]).unwrap_err(), "no object of version s.d.1 matches ks/x, y");
     }
 
     #[test]

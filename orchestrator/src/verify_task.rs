@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tidemark_catalog::{
     chain::VersionSet,
     entry::{Entry, ObjectLine},
+    ids::VersionId,
     layout, pages,
 };
 use tidemark_listener_core::source::Family;
 
 use crate::{
     executors::{Executors, FoundVersion, read_document, spec},
-    failure::Failure,
+    failure::{Away, Failure},
     protect::seal,
     sources::Driver,
     stores::OpenStore,
@@ -25,7 +25,20 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct VerifySpec {
     /// The version.
-    pub version: String,
+    pub version: VersionId,
+}
+
+/// What comes of a verify task, as it is stored with the task and shown as the result of its operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyResult {
+    /// The version.
+    pub version: VersionId,
+    /// Its objects.
+    pub objects: usize,
+    /// Objects that it does not hold.
+    pub missing: usize,
+    /// Records that were read.
+    pub records: u64,
 }
 
 /// Verifies a version: its manifest and link, its pages, and each object that it holds. All damage is found, not only the
@@ -52,8 +65,8 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
             .with_hint("other versions and objects are not touched by it: verify and restore those"));
     }
     let missing = lines.iter().filter(|line| line.entry.is_none()).count();
-    let result = json!({"version": version, "objects": lines.len(), "missing": missing, "records": records});
-    Ok(Completion { result, warnings: missing > 0 })
+    let result = VerifyResult { version, objects: lines.len(), missing, records };
+    Ok(Completion::of(&result, missing > 0))
 }
 
 /// The lines of a manifest that is proven by its neighbours in the chain and says of its lines what they are.
@@ -89,7 +102,25 @@ async fn verify_line(
         Family::Blocks(blocks) => blocks.verify(&store.objects, &entry, progress),
     };
     tokio::select! {
-        verified = verified => Ok(verified.map_err(|error| Failure::from(error).by_absence_of("store"))?),
+        verified = verified => Ok(verified.map_err(|error| Failure::from(error).by_absence_of(Away::Store))?),
         () = context.cancel.cancelled() => Err(Failure::cancelled()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_specification_and_the_result_are_stored_under_the_names_they_always_had() {
+        let result = VerifyResult { version: "s.d.1".parse().unwrap(), objects: 1, missing: 2, records: 3 };
+        let whole = json!({"version": "s.d.1", "objects": 1, "missing": 2, "records": 3});
+        assert_eq!(serde_json::to_value(&result).unwrap(), whole);
+        assert_eq!(serde_json::from_value::<VerifyResult>(whole).unwrap(), result);
+        let spec = |text: &str| serde_json::from_value::<VerifySpec>(json!({"version": text}));
+        assert_eq!(spec("s.d.1").unwrap().version, result.version);
+        assert!(spec("s.d").is_err());
     }
 }

@@ -1,5 +1,8 @@
 //! Failures as problems.
 
+use std::str::FromStr;
+
+use tidemark_catalog::ids::ParseError;
 use tidemark_gateway::causes;
 use tidemark_web::api::Problem;
 
@@ -39,10 +42,12 @@ pub(super) fn unknown_operation(id: &str) -> Problem {
     Problem::not_found("TM-TASK-0404", format!("there is no operation {}", id.chars().take(80).collect::<String>()))
 }
 
-/// Refuses what is not a name.
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), Problem> {
-    let parsed = name.parse::<tidemark_catalog::ids::StoreId>();
-    parsed.map(drop).map_err(|error| Problem::bad_request("TM-API-0400", format!("{what}: {error}")))
+/// A name, of one kind of id or another.
+///
+/// # Errors
+/// A problem with status 400 for what is none.
+pub(super) fn check_name<T: FromStr<Err = ParseError>>(what: &str, name: &str) -> Result<T, Problem> {
+    name.parse().map_err(|error| Problem::bad_request("TM-API-0400", format!("{what}: {error}")))
 }
 
 /// The name is taken by something else.

@@ -1,12 +1,80 @@
-//! Plans of restores, as the API shows them.
+//! Restores: a request of the API as it is stored with its task, and a plan as the API shows it.
 
+use tidemark_catalog::ids::VersionId;
 use tidemark_listener_core::driver::{self, Action};
-use tidemark_web::api::{PlannedObject, RestorePlan};
+use tidemark_web::api::{IfExists, PlannedObject, Problem, Restore, RestorePlan, TtlPolicy};
 
-use super::sources::show_line;
+use super::{problems::answer, sources::show_line};
+use crate::{executors, restore_task::spec};
+
+impl TryFrom<Restore> for spec::Restore {
+    /// `TM-VER-0400` for what is no version's id, `TM-SRC-0404` for what can be no source's name. Levels, patterns and names
+    /// of objects are for the plan to judge, by what the version and the destination hold.
+    type Error = Problem;
+
+    fn try_from(restore: Restore) -> Result<Self, Problem> {
+        let Restore {
+            version,
+            objects,
+            to,
+            rename,
+            replication,
+            write_level,
+            into_non_empty,
+            if_exists,
+            remove,
+            rows,
+            columns,
+            read_level,
+            client_clock_bound_millis,
+            no_safety_version,
+            accept_degraded,
+            ttl,
+            strict,
+        } = restore;
+        Ok(Self {
+            version: executors::version_id(&version).map_err(answer)?,
+            objects,
+            to: to.parse().map_err(|_| answer(executors::unknown_source(&to)))?,
+            rename,
+            replication,
+            write_level,
+            into_non_empty,
+            if_exists: if_exists.map(Into::into),
+            remove,
+            rows,
+            columns,
+            read_level,
+            client_clock_bound_millis,
+            no_safety_version,
+            accept_degraded,
+            ttl: ttl.into(),
+            strict,
+        })
+    }
+}
+
+impl From<IfExists> for spec::IfExists {
+    fn from(choice: IfExists) -> Self {
+        match choice {
+            IfExists::Undo => Self::Undo,
+            IfExists::Merge => Self::Merge,
+        }
+    }
+}
+
+impl From<TtlPolicy> for spec::TtlPolicy {
+    fn from(policy: TtlPolicy) -> Self {
+        match policy {
+            TtlPolicy::Keep => Self::Keep,
+            TtlPolicy::Rebase => Self::Rebase,
+            TtlPolicy::Strip => Self::Strip,
+        }
+    }
+}
 
 /// A plan as the API shows it.
-pub(super) fn show_plan(version: &str, plan: driver::RestorePlan) -> RestorePlan {
+pub(super) fn show_plan(version: &VersionId, plan: driver::RestorePlan) -> RestorePlan {
     let object = |o: driver::PlannedObject| PlannedObject {
         object: o.object.to_string(),
         target: o.target.to_string(),
@@ -20,7 +88,7 @@ pub(super) fn show_plan(version: &str, plan: driver::RestorePlan) -> RestorePlan
         stored_bytes: o.stored_bytes,
     };
     RestorePlan {
-        version: version.to_owned(),
+        version: version.to_string(),
         destination: plan.destination,
         write_level: plan.write_level.unwrap_or_default(),
         objects: plan.objects.into_iter().map(object).collect(),
@@ -28,5 +96,46 @@ pub(super) fn show_plan(version: &str, plan: driver::RestorePlan) -> RestorePlan
         checks: plan.checks.into_iter().map(show_line).collect(),
         rows: plan.rows,
         stored_bytes: plan.stored_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asked(more: Value) -> Restore {
+        let mut whole = json!({"version": "shop.daily.1", "to": "copy"});
+        whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn the_stored_restore_has_the_json_of_the_one_that_was_asked_for() {
+        let whole = json!({
+            "objects": ["ks/*"], "rename": {"ks": "ks2"}, "replication": {"class": "x"}, "write_level": "TWO",
+            "into_non_empty": ["ks2/t"], "if_exists": "merge", "remove": true, "where": "k = 1", "columns": ["v"],
+            "read_level": "quorum", "client_clock_bound_millis": 5, "no_safety_version": ["ks2/u"],
+            "accept_degraded": true, "ttl": "strip", "strict": true,
+        });
+        let others = json!({"if_exists": "undo", "ttl": "rebase"});
+        for more in [whole, others, json!({})] {
+            let asked = asked(more);
+            let stored = serde_json::to_value(spec::Restore::try_from(asked.clone()).unwrap()).unwrap();
+            assert_eq!(stored, serde_json::to_value(asked).unwrap());
+            serde_json::from_value::<spec::Restore>(stored).unwrap();
+        }
+    }
+
+    #[test]
+    fn hostile_values_are_refused_with_their_code() {
+        let code =
+            |more| spec::Restore::try_from(asked(more)).map(drop).map_err(|problem| (problem.status, problem.code));
+        let refused = |status, code: &str| Err((status, code.to_owned()));
+        assert_eq!(code(json!({"version": "shop.daily"})), refused(400, "TM-VER-0400"));
+        assert_eq!(code(json!({"version": "../shop.daily.1"})), refused(400, "TM-VER-0400"));
+        assert_eq!(code(json!({"to": "../copy"})), refused(404, "TM-SRC-0404"));
+        assert_eq!(code(json!({})), Ok(()));
     }
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use futures::{FutureExt as _, future::join_all};
 use tidemark_catalog::ids::SourceId;
 use tidemark_listener_core::{assignment::CheckRequest, check, driver::LiveObject};
-use tidemark_web::api::{
-    AddSource, CheckLine, Checklist, List, ListenerState, Object, Order, Page, Policy, Problem, Source,
-};
+use tidemark_web::api::{AddSource, CheckLine, Checklist, List, ListenerState, Object, Order, Page, Problem, Source};
 
 use super::{
     Api,
@@ -17,14 +15,14 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    listeners::Target,
-    registrations::{POLICIES, SOURCES, SourceRecord},
+    listeners::{Attachment, Target},
+    registrations::{POLICIES, PolicyRecord, SOURCES, SourceRecord},
     sources::Driver,
     stores,
 };
 
 pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem> {
-    check_name("source", &request.name)?;
+    check_name::<SourceId>("source", &request.name)?;
     let AddSource { name, kind, spec } = request;
     api.with.driver(&kind).map_err(answer)?.validate(&spec).map_err(answer)?;
     let record = SourceRecord { name, kind, spec };
@@ -54,10 +52,19 @@ async fn listener_states(api: &Api, record: &SourceRecord) -> Result<Vec<Listene
     let source = source_id(&record.name)?;
     let specs = api.with.driver(&record.kind)?.listeners(&record.spec).await?;
     let state = |id: String| {
-        let (state, version) = api.with.listeners.state(&source, &id);
-        ListenerState { id, state: state.to_owned(), version }
+        let attachment = api.with.listeners.state(&source, &id);
+        show_listener(id, attachment)
     };
     Ok(specs.into_iter().map(|spec| state(spec.id)).collect())
+}
+
+fn show_listener(id: String, attachment: Attachment) -> ListenerState {
+    let (state, version) = match attachment {
+        Attachment::Attached { version } => ("attached", Some(version)),
+        Attachment::Starting => ("starting", None),
+        Attachment::Stopped => ("stopped", None),
+    };
+    ListenerState { id, state: state.to_owned(), version }
 }
 
 fn source_id(name: &str) -> Result<SourceId, Failure> {
@@ -85,14 +92,14 @@ pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
 }
 
 async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(Vec<Target>, CheckRequest), Failure> {
-    let policies: Vec<Policy> = api.registrations().list(POLICIES).await?;
-    let policies: Vec<_> = policies.into_iter().filter(|policy| policy.source == record.name).collect();
+    let source = source_id(&record.name)?;
+    let policies: Vec<PolicyRecord> = api.registrations().list(POLICIES).await?;
+    let policies: Vec<_> = policies.into_iter().filter(|policy| policy.source == source).collect();
     let store = match policies.first() {
-        Some(policy) => Some(api.with.stores.get(&policy.store).await?),
+        Some(policy) => Some(api.with.stores.get(policy.store.as_str()).await?),
         None => api.with.stores.first().await?,
     };
     let store = store.map(|store| stores::listener_store(&store.record)).transpose()?;
-    let source = source_id(&record.name)?;
     let target = |spec| Target { source: source.clone(), spec, store: store.clone() };
     let targets = driver.listeners(&record.spec).await?.into_iter().map(target).collect();
     let objects = policies.into_iter().flat_map(|policy| policy.objects).collect();

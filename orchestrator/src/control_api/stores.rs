@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use serde::de::DeserializeOwned;
-use tidemark_catalog::{config_mirror, repository};
+use tidemark_catalog::{config_mirror, ids::StoreId, repository};
 use tidemark_gateway::preflight;
-use tidemark_web::api::{AddStore, CheckLine, Checklist, Policy, Problem, Store};
+use tidemark_web::api::{AddStore, CheckLine, Checklist, Problem, Store};
 
 use super::{
     Api,
@@ -19,13 +19,13 @@ use super::{
 use crate::{
     failure::Failure,
     generation,
-    registrations::{POLICIES, SOURCES, STORES, SourceRecord, StoreRecord},
+    registrations::{CommitMode, POLICIES, PolicyRecord, SOURCES, STORES, SourceRecord, StoreRecord},
     stores::{self, OpenStore},
 };
 
 /// Registers a store. Each step is safe to do again; the registration comes last.
 pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> {
-    check_name("store", &request.name)?;
+    check_name::<StoreId>("store", &request.name)?;
     if let Some(known) = api.registrations().get::<StoreRecord>(STORES, &request.name).await.map_err(answer)? {
         return if is(&known, &request) {
             Ok(show(known))
@@ -58,7 +58,7 @@ fn is(known: &StoreRecord, request: &AddStore) -> bool {
 
 fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
     let AddStore { name, url, credentials, listener_credentials } = request;
-    let (repository, commit_mode) = (String::new(), "a".to_owned());
+    let (repository, commit_mode) = (String::new(), CommitMode::AtomicCreate);
     let record =
         StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false };
     // A reference that leads nowhere shows now and not in the first capture.
@@ -82,7 +82,8 @@ async fn with_repository(
     objects: &Arc<dyn ObjectStore>,
 ) -> Result<StoreRecord, Problem> {
     let repository = repository::create_or_open(objects, &api.with.env).await.map_err(answer)?;
-    let record = StoreRecord { repository: repository.id.to_string(), ..record };
+    let (id, commit_mode) = (repository.id.to_string(), repository.commit_mode.into());
+    let record = StoreRecord { repository: id, commit_mode, ..record };
     let registered: Vec<StoreRecord> = api.registrations().list(STORES).await.map_err(answer)?;
     match registered.into_iter().find(|other| other.repository == record.repository && other.name != record.name) {
         Some(other) => Err(Problem::conflict(
@@ -137,10 +138,11 @@ async fn take_over(api: &Api, store: &OpenStore) -> Result<(), Problem> {
     for source in mirrored::<SourceRecord>(store, "sources").await? {
         api.registrations().create(SOURCES, &source.name, &source).await.map_err(answer)?;
     }
-    for policy in mirrored::<Policy>(store, "policies").await? {
+    let own: StoreId = check_name("store", &store.record.name)?;
+    for policy in mirrored::<PolicyRecord>(store, "policies").await? {
         // The mirror is in the policy's own store, by whatever name that was registered before.
-        let policy = Policy { store: store.record.name.clone(), ..policy };
-        api.registrations().create(POLICIES, &policy.name, &policy).await.map_err(answer)?;
+        let policy = PolicyRecord { store: own.clone(), ..policy };
+        api.registrations().create(POLICIES, policy.name.as_str(), &policy).await.map_err(answer)?;
     }
     Ok(())
 }
@@ -252,5 +254,8 @@ pub(super) fn checklist(lines: Vec<CheckLine>) -> Checklist {
 
 fn show(record: StoreRecord) -> Store {
     let StoreRecord { name, url, repository, commit_mode, .. } = record;
-    Store { name, url, repository, commit_mode }
+    let commit_mode = match commit_mode {
+        CommitMode::AtomicCreate => "a",
+    };
+    Store { name, url, repository, commit_mode: commit_mode.to_owned() }
 }

@@ -6,9 +6,10 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
     chain::{self, Listed, VersionSet},
     entry::{DegradedRange, ObjectLine, Quality},
+    figures::Figures,
     find,
     ids::{SourceId, VersionId},
-    manifest::{Barrier, Holds, Manifest},
+    manifest::{Barrier, Holds, Manifest, WorstQuality},
     pages,
 };
 use tidemark_web::api::{List, Order, Page, Problem, Totals, Version, VersionDetail, VersionObject};
@@ -18,7 +19,7 @@ use super::{
     known::{Held, Seen},
     problems::{answer, refused},
 };
-use crate::{failure::Failure, registrations::StoreRecord, shown, stores::OpenStore};
+use crate::{executors, failure::Failure, registrations::StoreRecord, stores::OpenStore, totals};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -227,7 +228,8 @@ async fn read_held(version: &Unread) -> Result<Held, Failure> {
 
 /// One version with its objects; one that is damaged without them, with what is wrong.
 pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
-    let (store, set, id) = api.with.version_place(id).await.map_err(answer)?;
+    let id = executors::version_id(id).map_err(answer)?;
+    let (store, set) = api.with.version_place(&id).await.map_err(answer)?;
     let manifest = match set.read(id.number).await {
         Ok(manifest) => manifest,
         Err(error) if error.is_retryable() => return Err(answer(error)),
@@ -246,10 +248,10 @@ fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
             committed,
             cut_from: version.cut.as_ref().map(|cut| cut.from.to_string()),
             cut_through: version.cut.as_ref().map(|cut| cut.through.to_string()),
-            quality: shown::quality(version.worst).to_owned(),
+            quality: version.worst.to_string(),
             damage: None,
             objects: version.objects,
-            totals: shown::figures(&version.figures),
+            totals: show_totals(&version.figures),
         },
         // A number that holds no version: it was given before the store was put back.
         Holds::Barrier(Barrier { reason }) => Version { committed, ..nothing(id, store, "lost", reason.clone()) },
@@ -257,15 +259,27 @@ fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
 }
 
 fn show_object(line: ObjectLine) -> VersionObject {
-    let (quality, mut notes) = match line.quality {
-        Quality::Exact => ("exact", Vec::new()),
-        Quality::Cut => ("cut", Vec::new()),
-        Quality::Degraded { ranges } => ("degraded", ranges.iter().map(show_range).collect()),
-        Quality::Missing { reason } => ("missing", vec![reason]),
+    let quality = WorstQuality::from(&line.quality).to_string();
+    let mut notes = match line.quality {
+        Quality::Exact | Quality::Cut => Vec::new(),
+        Quality::Degraded { ranges } => ranges.iter().map(show_range).collect(),
+        Quality::Missing { reason } => vec![reason],
     };
     notes.extend(line.left_out.iter().map(|left| format!("left out: {left}")));
-    let totals = shown::figures(&line.figures);
-    VersionObject { object: line.object.to_string(), quality: quality.to_owned(), notes, totals }
+    VersionObject { object: line.object.to_string(), quality, notes, totals: show_totals(&line.figures) }
+}
+
+fn show_totals(figures: &Figures) -> Totals {
+    let totals::Totals {
+        source_bytes,
+        shipped_bytes,
+        kept_bytes,
+        rows,
+        static_rows,
+        disagreeing_rows,
+        not_owned_partitions,
+    } = figures.into();
+    Totals { source_bytes, shipped_bytes, kept_bytes, rows, static_rows, disagreeing_rows, not_owned_partitions }
 }
 
 fn show_range(range: &DegradedRange) -> String {

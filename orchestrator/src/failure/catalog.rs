@@ -3,11 +3,11 @@
 use tidemark_catalog::{chain, commit, document, pages};
 use tidemark_gateway::causes::chain as words;
 
-use super::Failure;
+use super::{Away, Failure};
 
 /// A failure of the store; it is away where that may pass.
 pub(crate) fn store(code: &str, error: &(dyn std::error::Error + 'static), retryable: bool) -> Failure {
-    Failure::of(code, words(error), retryable).by_absence_of("store")
+    Failure::of(code, words(error), retryable).by_absence_of(Away::Store)
 }
 
 /// What to do about a store that is not what it was.

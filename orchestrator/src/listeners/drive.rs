@@ -15,7 +15,7 @@ use super::{
     Key, ListenerConfig, Registry, Stop,
     registry::{Replies, Reply, Session},
 };
-use crate::failure::Failure;
+use crate::failure::{Away, Failure};
 
 /// Longest wait between two tries.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -143,7 +143,7 @@ fn finished(key: &Key, json: &str) -> Try<StoredRef> {
 fn failed(key: &Key, failure: failure::Failure) -> Failure {
     let (message, answered) = (format!("listener {}: {}", key.listener, failure.message), failure.answered);
     let failure = Failure::from(failure::Failure { message, ..failure });
-    if answered { failure } else { failure.by_absence_of("source") }
+    if answered { failure } else { failure.by_absence_of(Away::Source) }
 }
 
 fn unreadable(key: &Key, error: &serde_json::Error) -> Failure {

@@ -25,6 +25,20 @@ pub struct Key {
     pub listener: String,
 }
 
+/// How a listener stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// It is there.
+    Attached {
+        /// Version of its binary.
+        version: String,
+    },
+    /// It was started and is waited for.
+    Starting,
+    /// It is not wanted now.
+    Stopped,
+}
+
 /// What a listener says about a piece of work.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
@@ -207,12 +221,12 @@ impl Registry {
         }
     }
 
-    pub(super) fn state(&self, key: &Key) -> (&'static str, Option<String>) {
+    pub(super) fn state(&self, key: &Key) -> Attachment {
         let state = self.lock();
         match state.attached.get(key) {
-            Some(session) => ("attached", Some(session.version.clone())),
-            None if state.expected.contains_key(key) => ("starting", None),
-            None => ("stopped", None),
+            Some(session) => Attachment::Attached { version: session.version.clone() },
+            None if state.expected.contains_key(key) => Attachment::Starting,
+            None => Attachment::Stopped,
         }
     }
 

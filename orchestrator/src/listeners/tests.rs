@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, transport::Endpoint};
 
 use super::{
-    Key, ListenerConfig, Listeners, Registry, Stop, Target, control,
+    Attachment, Key, ListenerConfig, Listeners, Registry, Stop, Target, control,
     launch::{Launch, Launcher},
     token::ListenerToken,
 };
@@ -175,7 +175,7 @@ async fn a_capture_answers_with_its_slice_and_reports_progress() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
     let answered = listeners.work(&target(), assignment, silent(), Stop::default()).await;
     assert_eq!(answered.unwrap(), slice());
-    assert_eq!(listeners.state(&"src".parse().unwrap(), "n1").0, "stopped");
+    assert_eq!(listeners.state(&"src".parse().unwrap(), "n1"), Attachment::Stopped);
 }
 
 #[tokio::test]

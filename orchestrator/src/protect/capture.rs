@@ -16,7 +16,7 @@ use tidemark_listener_core::{
 
 use super::{Captured, Hints, Job, own, scope};
 use crate::{
-    failure::Failure,
+    failure::{Away, Failure},
     generation,
     listeners::{Stop, Sum, Target},
     stores::{self, ListenerStore},
@@ -219,7 +219,7 @@ fn sort_out(
             Err(failure) => {
                 tracing::warn!(listener, %failure, "partition is absent from the version");
                 retryable |= failure.retryable;
-                away = away.or_else(|| failure.away.clone());
+                away = away.or(failure.away);
                 cancelled |= failure.cancelled;
                 steps.hints.extend(failure.hint.clone().map(|hint| (listener.clone(), hint)));
                 steps.absent.push((listener, failure.to_string()));
@@ -233,7 +233,7 @@ fn sort_out(
     }
 }
 
-fn nothing(steps: &Steps, retryable: bool, away: Option<String>) -> Failure {
+fn nothing(steps: &Steps, retryable: bool, away: Option<Away>) -> Failure {
     let (listener, reason) = steps.absent.first().map_or(("", ""), |(id, reason)| (id.as_str(), reason.as_str()));
     let words = format!("no partition could be captured; {}, the first of {}", reason, steps.absent.len());
     let hint = steps.hints.get(listener).map_or("tidemark source test shows what each listener needs", String::as_str);

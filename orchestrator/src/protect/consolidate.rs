@@ -18,7 +18,7 @@ use tidemark_listener_core::{blocks::SealJob, driver, records::ConsolidateJob, s
 use tidemark_records::consolidate;
 
 use super::{Inputs, Job};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Away, Failure};
 
 /// The checkpoint that holds the reference of the newest work root.
 const ROOT: &str = "work-root";
@@ -73,7 +73,7 @@ impl Job<'_> {
         };
         match made {
             Ok(line) => Ok(line),
-            Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of("store")),
+            Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of(Away::Store)),
             Err(error) => {
                 tracing::error!(source_id = %self.source_id, %object, code = %error.code, %error, "object is missing from the version");
                 missing(object, &inputs.slices, &error)

@@ -1,45 +1,39 @@
 //! What an operation says of many things: one line with a count, and the list in its result.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tidemark_catalog::entry::{ObjectLine, Quality};
 
-use super::Hints;
+use super::{
+    Hints,
+    result::{Absent, Left, Listed, Missed, short},
+};
 use crate::failure::Failure;
 
-/// Most bytes of a list: the record of a task, with four of them, must fit into a value of the coordinator.
-const LIST_BYTES: usize = 8 << 10;
-
-/// Longest reason in a list, bytes; the version has the whole of it.
-const REASON_BYTES: usize = 500;
-
-/// Lists for the result of an operation, each `{"count", "list"}`; the list ends early where it would be too long.
-pub(super) struct Lists {
-    /// Objects of which the version holds nothing.
-    pub(super) missing: Value,
-    /// Partitions that could not be read, by object.
-    pub(super) left_out: Value,
+/// Objects of which the version holds nothing.
+pub(super) fn missing_objects(lines: &[ObjectLine]) -> Listed<Missed> {
+    missing(lines).into_iter().map(missed).collect()
 }
 
-/// The lists of a version's lines.
-pub(super) fn lists(lines: &[ObjectLine]) -> Lists {
+/// Partitions that could not be read, by object.
+pub(super) fn left_out(lines: &[ObjectLine]) -> Listed<Left> {
     let left_out = lines.iter().flat_map(|line| line.left_out.iter().map(move |left| (line, left)));
-    let left_out = left_out.map(|(line, left)| {
-        json!({
-            "object": line.object.to_string(),
-            "partition": left.partition,
-            "place": left.place,
-            "reason": short(&left.reason),
-        })
+    let left = left_out.map(|(line, left)| Left {
+        object: line.object.clone(),
+        partition: left.partition.clone(),
+        place: left.place.clone(),
+        reason: short(&left.reason),
     });
-    Lists { missing: list(missing(lines).into_iter().map(missed)), left_out: list(left_out) }
+    left.collect()
 }
 
-/// The list of listeners that did not answer; with `hint` where one is known.
-pub(super) fn absent(absent: &[(String, String)], hints: &Hints) -> Value {
-    list(absent.iter().map(|(listener, reason)| match hints.get(listener) {
-        Some(hint) => json!({ "listener": listener, "reason": short(reason), "hint": short(hint) }),
-        None => json!({ "listener": listener, "reason": short(reason) }),
-    }))
+/// Listeners that did not answer; with a hint where one is known.
+pub(super) fn absent(absent: &[(String, String)], hints: &Hints) -> Listed<Absent> {
+    let one = |(listener, reason): &(String, String)| Absent {
+        listener: listener.clone(),
+        reason: short(reason),
+        hint: hints.get(listener).map(|hint| short(hint)),
+    };
+    absent.iter().map(one).collect()
 }
 
 /// A version in which nothing could be kept is not one.
@@ -55,7 +49,7 @@ pub(super) fn require_some(lines: &[ObjectLine]) -> Result<(), Failure> {
     };
     Err(Failure::permanent("TM-PROT-0004", count + &first.unwrap_or_default())
         .with_hint("the operation lists the first objects with node and file; a new run captures anew")
-        .with_details(json!({ "missing": list(missing.into_iter().map(missed)) })))
+        .with_details(json!({ "missing": missing_objects(lines) })))
 }
 
 fn missing(lines: &[ObjectLine]) -> Vec<(&ObjectLine, &str)> {
@@ -68,29 +62,8 @@ fn missing(lines: &[ObjectLine]) -> Vec<(&ObjectLine, &str)> {
     missing
 }
 
-fn missed((line, reason): (&ObjectLine, &str)) -> Value {
-    json!({ "object": line.object.to_string(), "reason": short(reason) })
-}
-
-/// A list with its count.
-pub(super) fn list(items: impl Iterator<Item = Value>) -> Value {
-    let (mut count, mut bytes, mut kept) = (0_u64, 0, Vec::new());
-    for item in items {
-        count += 1;
-        // With what parts it from the next.
-        bytes += item.to_string().len() + 1;
-        if bytes <= LIST_BYTES {
-            kept.push(item);
-        }
-    }
-    json!({ "count": count, "list": kept })
-}
-
-fn short(reason: &str) -> String {
-    match reason.len() {
-        0..=REASON_BYTES => reason.to_owned(),
-        _ => format!("{}…", &reason[..reason.floor_char_boundary(REASON_BYTES)]),
-    }
+fn missed((line, reason): (&ObjectLine, &str)) -> Missed {
+    Missed { object: line.object.clone(), reason: short(reason) }
 }
 
 #[cfg(test)]
@@ -128,7 +101,7 @@ mod tests {
         let details = failure.details.unwrap();
         assert_eq!(details["missing"]["count"], 5000);
         let list = details["missing"]["list"].as_array().unwrap();
-        assert!(list.len() > 10 && details.to_string().len() < 2 * LIST_BYTES, "{}", list.len());
+        assert!(list.len() > 10 && details.to_string().len() < 16 << 10, "{}", list.len());
         assert_eq!(list[1]["object"], "ks/t1");
     }
 
@@ -136,11 +109,10 @@ mod tests {
     fn listeners_that_did_not_answer_are_counted_and_listed_as_far_as_they_fit() {
         let absent: Vec<_> = (0..1000).map(|n| (format!("10.0.0.{n}:9042"), "refused ".repeat(500))).collect();
         let listed = super::absent(&absent, &Hints::from([("10.0.0.1:9042".to_owned(), "start it".to_owned())]));
-        assert_eq!((&listed["count"], &listed["list"][1]["listener"]), (&json!(1000), &json!("10.0.0.1:9042")));
-        assert_eq!((&listed["list"][1]["hint"], &listed["list"][0]["hint"]), (&json!("start it"), &Value::Null));
-        assert!(listed.to_string().len() < LIST_BYTES + 100, "{}", listed.to_string().len());
-        let numbers = list((0..100_000).map(|number: u64| json!(number)));
-        assert!(numbers["count"] == 100_000 && numbers.to_string().len() < LIST_BYTES + 100);
+        assert_eq!((listed.count, listed.list[1].listener.as_str()), (1000, "10.0.0.1:9042"));
+        assert_eq!((listed.list[1].hint.as_deref(), &listed.list[0].hint), (Some("start it"), &None));
+        let bytes = json!(listed).to_string().len();
+        assert!(bytes < (8 << 10) + 100, "{bytes}");
     }
 
     #[test]
@@ -150,8 +122,8 @@ mod tests {
         kept.left_out.push(left);
         let lines = [kept, damaged(2)];
         require_some(&lines).unwrap();
-        let Lists { missing, left_out } = lists(&lines);
-        assert_eq!((&missing["count"], &missing["list"][0]["object"]), (&json!(1), &json!("ks/t2")));
-        assert_eq!((&left_out["count"], &left_out["list"][0]["reason"]), (&json!(1), &json!("f is damaged")));
+        let (missing, left_out) = (missing_objects(&lines), left_out(&lines));
+        assert_eq!((missing.count, missing.list[0].object.to_string().as_str()), (1, "ks/t2"));
+        assert_eq!((left_out.count, left_out.list[0].reason.as_str()), (1, "f is damaged"));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidemark_catalog::{
     chain::Head,
     commit::{Claim, ManifestDraft},
-    entry::{Cut, ObjectLine, PartitionCut, Quality},
+    entry::{Cut, ObjectLine, PartitionCut},
     figures::Figures,
     ids::{FencingToken, VersionId},
     manifest::{Holds, Version, WorstQuality},
@@ -14,7 +14,7 @@ use tidemark_catalog::{
 use tokio_util::sync::CancellationToken;
 
 use super::Job;
-use crate::{failure::Failure, shown};
+use crate::failure::Failure;
 
 /// The claim of this run, as the catalog asks for it. Runs are cancelled a margin before their lease ends.
 struct RunClaim {
@@ -36,8 +36,6 @@ impl Claim for RunClaim {
 pub(super) struct Sealed {
     pub(super) id: VersionId,
     pub(super) version: Box<Version>,
-    /// The word for its worst quality.
-    pub(super) quality: &'static str,
 }
 
 impl Job<'_> {
@@ -58,9 +56,8 @@ impl Job<'_> {
                 format!("{id}, which this task committed, holds no version"),
             ));
         };
-        let quality = shown::quality(version.worst);
-        tracing::info!(version_id = %id, fencing_token = %manifest.token, quality, "version committed");
-        Ok(Sealed { id, version, quality })
+        tracing::info!(version_id = %id, fencing_token = %manifest.token, quality = %version.worst, "version committed");
+        Ok(Sealed { id, version })
     }
 
     async fn draft(&self, lines: Vec<ObjectLine>) -> Result<ManifestDraft, Failure> {
@@ -100,11 +97,5 @@ fn union(lines: &[ObjectLine]) -> Option<Cut> {
 
 /// The worst quality of the lines.
 fn worst(lines: &[ObjectLine]) -> WorstQuality {
-    let of = |line: &ObjectLine| match line.quality {
-        Quality::Exact => WorstQuality::Exact,
-        Quality::Cut => WorstQuality::Cut,
-        Quality::Degraded { .. } => WorstQuality::Degraded,
-        Quality::Missing { .. } => WorstQuality::Missing,
-    };
-    lines.iter().map(of).max().unwrap_or(WorstQuality::Missing)
+    lines.iter().map(|line| WorstQuality::from(&line.quality)).max().unwrap_or(WorstQuality::Missing)
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
 use tidemark_listener_core::{
     check::{Line, Status},
-    driver::{RestorePlan, UndoCounts},
+    driver::RestorePlan,
 };
 
-use super::{RestoreSpec, prepare};
+use super::{prepare, result::CountResult, spec::RestoreSpec};
 use crate::{
-    executors::{Executors, spec},
+    executors::{self, Executors},
     failure::Failure,
     tasks::{Completion, TaskContext},
 };
@@ -36,22 +35,13 @@ pub(crate) fn refuse(mut plan: RestorePlan) -> Result<(), Failure> {
 
 /// Counts, from the beginning in every run: nothing is kept of a count that was interrupted.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
-    let RestoreSpec { restore } = spec(&context)?;
+    let RestoreSpec { restore } = executors::spec(&context)?;
     let prepared = prepare(with, &restore).await?;
     let plan = prepared.plan().await?;
     refuse(plan.clone())?;
     let (progress, cancel) = (Arc::clone(&context.progress), context.cancel.clone());
     let counts = prepared.driver.restorer().count(&prepared.job, &plan, progress, cancel).await?;
-    let warnings = counts.iter().any(|count| !count.unreadable_ranges.is_empty());
-    let sum = |of: fn(&UndoCounts) -> u64| counts.iter().map(of).sum::<u64>();
-    let result = json!({
-        "come_back": sum(|c| c.come_back),
-        "change": sum(|c| c.change),
-        "would_be_removed": sum(|c| c.would_be_removed),
-        "untouched": sum(|c| c.untouched),
-        "rows_kept": sum(|c| c.rows_kept),
-        "rows_newer": sum(|c| c.rows_newer),
-        "objects": counts,
-    });
-    Ok(Completion { result, warnings })
+    let result = CountResult::from(counts);
+    let warnings = result.objects.iter().any(|object| !object.unreadable_ranges.is_empty());
+    Ok(Completion::of(&result, warnings))
 }

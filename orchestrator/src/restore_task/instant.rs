@@ -11,9 +11,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tidemark_listener_core::{driver::UndoInstant, progress::Progress};
-use tidemark_web::api::Restore;
 
-use super::{Prepared, bound_micros};
+use super::{Prepared, spec::Restore};
 use crate::{failure::Failure, tasks::TaskContext};
 
 /// Part of the checkpoint that holds the instant.
@@ -30,9 +29,40 @@ const LOOK: Duration = Duration::from_millis(200);
 #[serde(deny_unknown_fields)]
 pub(super) struct Fixed {
     /// The instant.
-    pub(super) instant: UndoInstant,
+    pub(super) instant: Instant,
     /// When.
     pub(super) at: Timestamp,
+}
+
+/// The instant, and what was known when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Instant {
+    /// µs since 1970.
+    pub(super) micros: i64,
+    /// Whose clock was the lowest, for people.
+    pub(super) lowest: String,
+    /// Nodes whose clocks could not be read, with the reason.
+    pub(super) unread: Vec<String>,
+    /// True where the undo cannot do without them.
+    #[serde(default)]
+    pub(super) needs_all_clocks: bool,
+    /// Time after which a write that was not acknowledged cannot land any more, ms.
+    pub(super) settle_millis: u64,
+}
+
+impl From<UndoInstant> for Instant {
+    fn from(instant: UndoInstant) -> Self {
+        let UndoInstant { micros, lowest, unread, needs_all_clocks, settle_millis } = instant;
+        Self { micros, lowest, unread, needs_all_clocks, settle_millis }
+    }
+}
+
+impl Instant {
+    /// Time after which a write that was not acknowledged cannot land any more.
+    fn settle(&self) -> SignedDuration {
+        SignedDuration::from_millis(i64::try_from(self.settle_millis).unwrap_or(0))
+    }
 }
 
 /// The instant of this task, by this run or an earlier one; returns when no write from before it can land any more.
@@ -49,7 +79,7 @@ pub(super) async fn fixed(prepared: &Prepared, restore: &Restore, context: &Task
             fixed
         }
     };
-    let settled = fixed.at + SignedDuration::from_millis(i64::try_from(fixed.instant.settle_millis).unwrap_or(0));
+    let settled = fixed.at + fixed.instant.settle();
     while prepared.job.env.now() < settled {
         let left = settled.duration_since(prepared.job.env.now()).unsigned_abs();
         pause(context, "wait for writes in flight", left.min(Duration::from_secs(1))).await?;
@@ -58,17 +88,17 @@ pub(super) async fn fixed(prepared: &Prepared, restore: &Restore, context: &Task
 }
 
 async fn fix(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> Result<Fixed, Failure> {
-    let bound = bound_micros(restore);
+    let bound = restore.client_clock_bound();
     let asked = context.task.created;
     let began = prepared.job.env.now();
     loop {
-        let instant = prepared.driver.restorer().undo_instant(&prepared.job).await?;
+        let instant = Instant::from(prepared.driver.restorer().undo_instant(&prepared.job).await?);
         let at = prepared.job.env.now();
         let Some(why) = obstacle(&instant, asked, bound) else {
             tracing::info!(task = %context.task.id, instant_micros = instant.micros, lowest = instant.lowest, "instant of the undo fixed");
             return Ok(Fixed { instant, at });
         };
-        if at.duration_since(began) > LONGEST_WAIT + SignedDuration::from_micros(bound.saturating_mul(2)) {
+        if at.duration_since(began) > LONGEST_WAIT + bound.saturating_mul(2) {
             return Err(why);
         }
         pause(context, "wait until the damage lies before the instant", LOOK).await?;
@@ -76,21 +106,22 @@ async fn fix(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> R
 }
 
 /// Why an undo cannot have this instant yet.
-fn obstacle(instant: &UndoInstant, asked: Timestamp, bound_micros: i64) -> Option<Failure> {
+fn obstacle(instant: &Instant, asked: Timestamp, bound: SignedDuration) -> Option<Failure> {
     if instant.needs_all_clocks && !instant.unread.is_empty() {
         return Some(unread(instant));
     }
+    let bound_micros = i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
     let short = asked.as_microsecond().saturating_add(bound_micros).saturating_sub(instant.micros);
     (short > 0).then(|| behind(instant, short))
 }
 
-fn unread(instant: &UndoInstant) -> Failure {
+fn unread(instant: &Instant) -> Failure {
     let words = format!("clocks of the destination cannot be read: {}", instant.unread.join("; "));
     Failure::permanent("TM-REST-0011", words)
         .with_hint("let the daemon reach the node; for a node that is down: --read-level quorum")
 }
 
-fn behind(instant: &UndoInstant, short_micros: i64) -> Failure {
+fn behind(instant: &Instant, short_micros: i64) -> Failure {
     let words = format!(
         "the clock of {} is so far behind that the last {:.1} s before this undo was asked for would not be undone",
         instant.lowest,
@@ -109,13 +140,16 @@ async fn pause(context: &TaskContext, phase: &str, time: Duration) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// Code of what is in the way of an undo that was asked for at 1 s, with a bound of 5 ms.
     fn obstacle_to(micros: i64, unread: &[&str], needs_all_clocks: bool) -> Option<String> {
         let unread = unread.iter().map(|node| (*node).to_owned()).collect();
-        let instant = UndoInstant { micros, lowest: "n1".to_owned(), unread, needs_all_clocks, settle_millis: 1 };
-        obstacle(&instant, Timestamp::from_second(1).unwrap(), 5_000).map(|failure| failure.code)
+        let instant = Instant { micros, lowest: "n1".to_owned(), unread, needs_all_clocks, settle_millis: 1 };
+        obstacle(&instant, Timestamp::from_second(1).unwrap(), SignedDuration::from_millis(5))
+            .map(|failure| failure.code)
     }
 
     #[test]
@@ -128,5 +162,16 @@ mod tests {
     fn a_clock_that_cannot_be_read_is_waited_for_where_every_replica_is_asked() {
         assert_eq!(obstacle_to(2_000_000, &["n2: refused"], true).as_deref(), Some("TM-REST-0011"));
         assert_eq!(obstacle_to(2_000_000, &["n2: refused"], false), None);
+    }
+
+    #[test]
+    fn what_an_earlier_run_fixed_is_read_whole() {
+        let unread = vec!["n2: down".to_owned()];
+        let driver =
+            UndoInstant { micros: 5, lowest: "n1".to_owned(), unread, needs_all_clocks: true, settle_millis: 7 };
+        let stored = json!({"instant": driver, "at": "1970-01-01T00:00:00Z"});
+        let fixed = Fixed { instant: driver.into(), at: Timestamp::UNIX_EPOCH };
+        assert_eq!(serde_json::to_value(&fixed).unwrap(), stored);
+        assert_eq!(serde_json::from_value::<Fixed>(stored).unwrap(), fixed);
     }
 }

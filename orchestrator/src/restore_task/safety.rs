@@ -6,24 +6,27 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde_json::{Value, json};
+use serde::Deserialize as _;
+use serde_json::json;
 use tidemark_catalog::{
-    ids::{ObjectName, TaskId},
+    ids::{ObjectName, SourceId, TaskId, VersionId},
+    manifest::WorstQuality,
     pattern::Patterns,
+    write_level::WriteLevel,
 };
+use tidemark_gateway::causes;
 use tidemark_listener_core::{
     check::Line,
     driver::{Action, RestorePlan},
     progress::Progress,
 };
-use tidemark_web::api::{Policy, Restore};
 
-use super::Prepared;
+use super::{Prepared, spec::Restore};
 use crate::{
     executors::Executors,
     failure::Failure,
-    protect::{self, ProtectSpec},
-    registrations::POLICIES,
+    protect::{self, ProtectSpec, result::ProtectResult},
+    registrations::{POLICIES, PolicyRecord},
     tasks::{Kind, State, Status, Submit, TaskContext},
 };
 
@@ -62,14 +65,14 @@ pub(super) fn checks(plan: &RestorePlan, restore: &Restore, listeners: usize) ->
     lines.push(match listeners {
         0 => Line::fail(
             "safety-version",
-            &restore.to,
+            restore.to.as_str(),
             "the source names no listeners, so that its present state cannot be kept",
             "add its nodes, or type the target's name: --no-safety-version KEYSPACE/TABLE",
         ),
         _ => {
             let detail =
                 format!("the present state of {} is kept as a version before anything is written", kept.join(", "));
-            Line::ok("safety-version", &restore.to, detail)
+            Line::ok("safety-version", restore.to.as_str(), detail)
         }
     });
     lines
@@ -86,7 +89,7 @@ pub(super) async fn version(
     restore: &Restore,
     plan: &RestorePlan,
     context: &TaskContext,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<VersionId>, Failure> {
     let objects = kept(plan, restore);
     if objects.is_empty() {
         return Ok(None);
@@ -115,11 +118,12 @@ async fn submit(
 ) -> Result<TaskId, Failure> {
     let name = format!("safety-{}", context.task.id);
     let (write_level, repaired) = declared(&with.registrations.list(POLICIES).await?, &restore.to, &objects);
-    let policy = Policy {
-        name: name.clone(),
+    let no_name = |error| Failure::permanent("TM-POL-0400", causes::chain(&error));
+    let policy = PolicyRecord {
+        name: name.parse().map_err(no_name)?,
         source: restore.to.clone(),
         objects,
-        store: prepared.record.name.clone(),
+        store: prepared.record.name.parse().map_err(no_name)?,
         write_level,
         repaired,
     };
@@ -135,20 +139,20 @@ async fn submit(
 
 /// What is declared about the application's writes to these objects of a source: what all policies that name them say. Where one
 /// is named by none, or they do not agree, nobody's word is taken for the others'.
-fn declared(policies: &[Policy], source: &str, objects: &[String]) -> (String, bool) {
-    const UNSAID: &str = "quorum";
-    let own: Vec<&Policy> = policies.iter().filter(|policy| policy.source == source).collect();
+fn declared(policies: &[PolicyRecord], source: &SourceId, objects: &[String]) -> (WriteLevel, bool) {
+    const UNSAID: WriteLevel = WriteLevel::Quorum;
+    let own: Vec<&PolicyRecord> = policies.iter().filter(|policy| policy.source == *source).collect();
     let naming = |object: &String| own.iter().copied().filter(|policy| names(policy, object)).collect::<Vec<_>>();
     let by_object: Vec<_> = objects.iter().map(naming).collect();
-    let named: Vec<&Policy> = by_object.iter().flatten().copied().collect();
-    let level = named.first().map_or(UNSAID, |policy| policy.write_level.as_str());
+    let named: Vec<&PolicyRecord> = by_object.iter().flatten().copied().collect();
+    let level = named.first().map_or(UNSAID, |policy| policy.write_level);
     let agreed = named.iter().all(|policy| policy.write_level == level);
     let repaired = agreed && by_object.iter().all(|naming| !naming.is_empty() && naming.iter().all(|p| p.repaired));
-    let any = named.iter().find(|policy| policy.write_level == "any");
-    (any.map_or(level, |policy| &policy.write_level).to_owned(), repaired)
+    let any = named.iter().any(|policy| policy.write_level == WriteLevel::Any);
+    (if any { WriteLevel::Any } else { level }, repaired)
 }
 
-fn names(policy: &Policy, object: &str) -> bool {
+fn names(policy: &PolicyRecord, object: &str) -> bool {
     let Ok(object) = object.parse::<ObjectName>() else { return false };
     Patterns::parse(&policy.objects).is_ok_and(|patterns| patterns.matches(object.parts()))
 }
@@ -177,21 +181,21 @@ async fn until_done(with: &Executors, task: &TaskId, context: &TaskContext) -> R
 }
 
 /// The version's id, where it is one that the undo may rely on.
-fn judge(status: &Status, restore: &Restore) -> Result<String, Failure> {
+fn judge(status: &Status, restore: &Restore) -> Result<VersionId, Failure> {
     const HINT: &str =
         "nothing was written; mend what the message names, or type the target's name: --no-safety-version";
     let task = &status.task;
     let result = task.result.as_ref().filter(|_| matches!(task.state, State::Succeeded | State::Warnings));
-    let text = |name: &str| result.and_then(|result| result.get(name)).and_then(Value::as_str);
-    let (Some(version), Some(quality)) = (text("version"), text("quality")) else {
+    let Some(result) = result.and_then(|result| ProtectResult::deserialize(result).ok()) else {
         let why = task.error.as_ref().map_or_else(|| task.state.as_str().to_owned(), ToString::to_string);
         let words = format!("the present state could not be kept by operation {}: {why}", task.id);
         return Err(Failure::permanent("TM-REST-0014", words).with_hint(HINT));
     };
+    let ProtectResult { version, quality, .. } = result;
     match quality {
-        "cut" | "exact" => Ok(version.to_owned()),
-        "degraded" if restore.accept_degraded => Ok(version.to_owned()),
-        _ => {
+        WorstQuality::Cut | WorstQuality::Exact => Ok(version),
+        WorstQuality::Degraded if restore.accept_degraded => Ok(version),
+        WorstQuality::Degraded | WorstQuality::Missing => {
             let words = format!("safety version {version} is {quality}: it may not hold all that would be overwritten");
             Err(Failure::permanent("TM-REST-0015", words).with_hint(HINT))
         }
@@ -202,32 +206,33 @@ fn judge(status: &Status, restore: &Restore) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
-    fn policy(name: &str, objects: &str, write_level: &str, repaired: bool) -> Policy {
-        let [name, objects, write_level] = [name, objects, write_level].map(str::to_owned);
-        Policy { name, source: "prod".to_owned(), objects: vec![objects], store: "s".to_owned(), write_level, repaired }
+    fn policy(name: &str, objects: &str, write_level: WriteLevel, repaired: bool) -> PolicyRecord {
+        let (name, source, store) = (name.parse().unwrap(), "prod".parse().unwrap(), "s".parse().unwrap());
+        PolicyRecord { name, source, objects: vec![objects.to_owned()], store, write_level, repaired }
     }
 
-    fn said(policies: &[Policy], objects: &[&str]) -> (String, bool) {
+    fn said(policies: &[PolicyRecord], objects: &[&str]) -> (WriteLevel, bool) {
         let objects: Vec<_> = objects.iter().map(|object| (*object).to_owned()).collect();
-        declared(policies, "prod", &objects)
+        declared(policies, &"prod".parse().unwrap(), &objects)
     }
 
     #[test]
     fn only_policies_that_name_all_targets_and_agree_are_believed() {
-        let analytics = policy("analytics", "stats/*", "all", true);
-        let shop = policy("shop", "shop/*", "quorum", true);
-        let doubt = policy("doubt", "shop/orders", "quorum", false);
-        let one = policy("one", "shop/orders", "one", true);
-        let hints = policy("hints", "shop/orders", "any", true);
+        use WriteLevel::{All, Any, One, Quorum};
+        let analytics = policy("analytics", "stats/*", All, true);
+        let shop = policy("shop", "shop/*", Quorum, true);
+        let doubt = policy("doubt", "shop/orders", Quorum, false);
+        let one = policy("one", "shop/orders", One, true);
+        let hints = policy("hints", "shop/orders", Any, true);
         let all = [analytics.clone(), shop.clone()];
-        assert_eq!(said(&all, &["shop/orders"]), ("quorum".to_owned(), true));
-        assert_eq!(said(&all, &["stats/day"]), ("all".to_owned(), true));
+        assert_eq!(said(&all, &["shop/orders"]), (Quorum, true));
+        assert_eq!(said(&all, &["stats/day"]), (All, true));
         assert!(!said(&all, &["other/orders"]).1, "no policy names it");
         assert!(!said(&all, &["shop/orders", "other/orders"]).1, "none names the other");
         assert!(!said(&[shop.clone(), doubt], &["shop/orders"]).1);
         assert!(!said(&[shop.clone(), one], &["shop/orders"]).1);
-        assert_eq!(said(&[shop, hints], &["shop/orders"]), ("any".to_owned(), false));
-        let elsewhere = Policy { source: "test".to_owned(), ..analytics };
+        assert_eq!(said(&[shop, hints], &["shop/orders"]), (Any, false));
+        let elsewhere = PolicyRecord { source: "test".parse().unwrap(), ..analytics };
         assert!(!said(&[elsewhere], &["stats/day"]).1);
     }
 }

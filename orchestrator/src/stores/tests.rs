@@ -10,7 +10,7 @@ use tidemark_catalog::{
 };
 
 use super::*;
-use crate::coordinator::embedded::Embedded;
+use crate::{coordinator::embedded::Embedded, registrations::CommitMode};
 
 struct Held;
 
@@ -40,7 +40,7 @@ impl Bench {
             Arc::new(Embedded::open(state.path(), Env::system()).unwrap());
         let stores = Stores::new(Registrations::new(Arc::clone(&coordinator)), Env::system());
         let [name, url] = ["s".to_owned(), format!("memory:{name}")];
-        let (repository, commit_mode) = (String::new(), "a".to_owned());
+        let (repository, commit_mode) = (String::new(), CommitMode::AtomicCreate);
         let record = StoreRecord {
             name,
             url,
@@ -144,7 +144,8 @@ async fn numbers_that_are_gone_are_found() {
 }
 
 fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
-    let [name, url, repository, commit_mode] = ["s", "s3://backups", "", "a"].map(str::to_owned);
+    let ([name, url, repository], commit_mode) =
+        (["s", "s3://backups", ""].map(str::to_owned), CommitMode::AtomicCreate);
     StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::ids::TaskId;
 
-use crate::failure::Failure;
+use crate::failure::{Away, Failure};
 
 /// Everything that is recorded about a task but its checkpoint and progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,8 +58,8 @@ impl TaskRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waiting {
-    /// What is away: `source`, `store` or `destination`.
-    pub what: String,
+    /// What is away.
+    pub what: Away,
     /// When a run found it away first.
     pub since: Timestamp,
     /// Runs in a row that found it away.

@@ -16,6 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde_json::Value;
 use tidemark_catalog::ids::{FencingToken, TaskId};
 use tidemark_listener_core::progress::ProgressSink;
@@ -82,6 +83,13 @@ pub struct Completion {
     pub result: Value,
     /// True where somebody should read it.
     pub warnings: bool,
+}
+
+impl Completion {
+    /// With this result, in its kind's own shape.
+    pub fn of(result: &impl Serialize, warnings: bool) -> Self {
+        Self { result: serde_json::to_value(result).expect("results are plain data with text keys"), warnings }
+    }
 }
 
 /// Bounds of the runner.

@@ -19,7 +19,10 @@ use super::{
     Completion, Error, Execute, Failure, Kind, Runner, RunnerConfig, State, Status, Submit, TaskContext, Tasks,
     claim::Claim, keys,
 };
-use crate::coordinator::{Coordinator as _, Op, embedded::Embedded};
+use crate::{
+    coordinator::{Coordinator as _, Op, embedded::Embedded},
+    failure::Away,
+};
 
 /// Longest wait for a state; a test that needs it fails.
 const BOUND: Duration = Duration::from_secs(20);
@@ -131,7 +134,7 @@ async fn retryable_failures_are_tried_again_within_bounds() {
 }
 
 fn away() -> Failure {
-    Failure::retryable("TM-TEST-0003", "connection refused").by_absence_of("destination")
+    Failure::retryable("TM-TEST-0003", "connection refused").by_absence_of(Away::Destination)
 }
 
 #[tokio::test]
@@ -145,7 +148,7 @@ async fn what_is_away_is_waited_for_beyond_the_attempts_and_shown() {
         async move {
             let waiting = context.task.waiting;
             assert_eq!(waiting.as_ref().map_or(0, |waiting| waiting.tries), run);
-            assert!(waiting.is_none_or(|waiting| waiting.what == "destination"));
+            assert!(waiting.is_none_or(|waiting| waiting.what == Away::Destination));
             if run < 20 { Err(away()) } else { well(json!({})) }
         }
     });

@@ -116,13 +116,13 @@ impl Run {
 
     /// How long to wait before the next try; `None` where the task is given up.
     fn pause(&self, task: &mut TaskRecord, failure: &Failure) -> Option<Duration> {
-        let Some(what) = &failure.away else {
+        let Some(what) = failure.away else {
             task.failures += 1;
             return (task.failures < self.config.max_attempts).then(|| self.backoff(task.failures));
         };
         let now = self.claim.tasks().env.now();
         let (since, tries) = task.waiting.take().map_or((now, 0), |waiting| (waiting.since, waiting.tries));
-        let waiting = Waiting { what: what.clone(), since, tries: tries + 1 };
+        let waiting = Waiting { what, since, tries: tries + 1 };
         let away = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         let pause = (away < self.config.longest_absence).then(|| self.backoff(waiting.tries));
         task.waiting = Some(waiting);

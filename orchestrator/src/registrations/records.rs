@@ -1,0 +1,136 @@
+//! The records of registrations, as the coordinator and the mirrors in the stores hold them. None holds a secret.
+
+use serde::{Deserialize, Serialize};
+use tidemark_catalog::{
+    ids::{SetId, SourceId, StoreId},
+    repository,
+    write_level::WriteLevel,
+};
+use tidemark_gateway::open::Checksums;
+
+/// A registered store. Credentials are a reference, never themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreRecord {
+    /// Name.
+    pub name: String,
+    /// URL without secrets.
+    pub url: String,
+    /// `env:PREFIX` or `file:/path`.
+    pub credentials: Option<String>,
+    /// The same for listeners, where they have credentials of their own.
+    #[serde(default)]
+    pub listener_credentials: Option<String>,
+    /// Id of the repository in it; empty until it is known.
+    pub repository: String,
+    /// How versions are committed to it.
+    pub commit_mode: CommitMode,
+    /// It has shown that it verifies checksums.
+    #[serde(default)]
+    pub checksums: bool,
+}
+
+/// How versions are committed to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommitMode {
+    /// The store creates a name atomically, and once.
+    #[serde(rename = "a")]
+    AtomicCreate,
+}
+
+impl From<repository::CommitMode> for CommitMode {
+    fn from(mode: repository::CommitMode) -> Self {
+        match mode {
+            repository::CommitMode::CreateOnly => Self::AtomicCreate,
+        }
+    }
+}
+
+impl StoreRecord {
+    /// What its checksums are worth.
+    pub fn checksums(&self) -> Checksums {
+        if self.checksums { Checksums::Told } else { Checksums::Unproven }
+    }
+}
+
+/// A registered source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRecord {
+    /// Name.
+    pub name: String,
+    /// Kind, for example `cassandra`.
+    pub kind: String,
+    /// The kind's own specification; names credentials, does not hold them.
+    pub spec: serde_json::Value,
+}
+
+/// A registered policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRecord {
+    /// Name, which is that of its version set.
+    pub name: SetId,
+    /// Source.
+    pub source: SourceId,
+    /// Patterns of objects, texts of [`Pattern`](tidemark_catalog::pattern::Pattern).
+    pub objects: Vec<String>,
+    /// Store.
+    pub store: StoreId,
+    /// Level at which the application's writes are acknowledged.
+    pub write_level: WriteLevel,
+    /// The operator's word that the level always held and repairs ran since the last change of replication or ring.
+    #[serde(default)]
+    pub repaired: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn policy(field: &str, value: Value) -> Result<PolicyRecord, serde_json::Error> {
+        let mut policy =
+            json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s", "write_level": "quorum"});
+        policy[field] = value;
+        serde_json::from_value(policy)
+    }
+
+    #[test]
+    fn a_policy_is_stored_under_the_names_it_always_had() {
+        let record = policy("repaired", json!(true)).unwrap();
+        let stored = json!({
+            "name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s", "write_level": "quorum", "repaired": true,
+        });
+        assert_eq!(serde_json::to_value(&record).unwrap(), stored);
+        assert!(!policy("store", json!("t")).unwrap().repaired, "an older record does not say it");
+    }
+
+    #[test]
+    fn a_policy_with_hostile_values_is_refused() {
+        for (field, value) in [
+            ("name", json!("../x")),
+            ("source", json!("a/b")),
+            ("store", json!("")),
+            ("write_level", json!("most")),
+            ("objects", json!("ks/*")),
+            ("more", json!(1)),
+        ] {
+            assert!(policy(field, value).is_err(), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_store_is_stored_under_the_names_it_always_had() {
+        let stored = json!({
+            "name": "s", "url": "memory:", "credentials": null, "listener_credentials": null, "repository": "r",
+            "commit_mode": "a", "checksums": false,
+        });
+        let record: StoreRecord = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(record.commit_mode, CommitMode::AtomicCreate);
+        assert_eq!(serde_json::to_value(&record).unwrap(), stored);
+        let other = json!({"name": "s", "url": "memory:", "credentials": null, "repository": "r", "commit_mode": "b"});
+        assert!(serde_json::from_value::<StoreRecord>(other).is_err());
+    }
+}

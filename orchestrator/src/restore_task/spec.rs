@@ -1,0 +1,196 @@
+//! What a restore or a count was asked to do, as it is stored with its task.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidemark_catalog::ids::{SourceId, VersionId};
+use tidemark_listener_core::driver::{self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, RestoreOptions, Selection};
+
+/// The specification of a restore task and of a count task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreSpec {
+    /// As it was asked for.
+    pub restore: Restore,
+}
+
+/// A restore as it was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// Version to restore.
+    pub version: VersionId,
+    /// Patterns of its objects, texts of [`Pattern`](tidemark_catalog::pattern::Pattern); all where empty.
+    #[serde(default)]
+    pub objects: Vec<String>,
+    /// Destination: a registered source.
+    pub to: SourceId,
+    /// First parts of object names or whole object names to rename, from → to; objects go first.
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    /// Replication of what is made new, in the source kind's own words; the version's own where absent.
+    #[serde(default)]
+    pub replication: Option<BTreeMap<String, String>>,
+    /// Level to write at, in the source kind's own words; its default where absent. The plan says where it is none.
+    #[serde(default)]
+    pub write_level: Option<String>,
+    /// Destination objects that may be overwritten, by full name.
+    #[serde(default)]
+    pub into_non_empty: Vec<String>,
+    /// What becomes of destination objects that hold data; without it they are refused.
+    #[serde(default)]
+    pub if_exists: Option<IfExists>,
+    /// An undo removes what the version does not have, where the version is proven complete.
+    #[serde(default)]
+    pub remove: bool,
+    /// Condition on the rows, in the source kind's own words; all rows where absent.
+    #[serde(default, rename = "where")]
+    pub rows: Option<String>,
+    /// Columns by name; all where empty.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Level to read an undo's target at, as `write_level`.
+    #[serde(default)]
+    pub read_level: Option<String>,
+    /// How far the clocks of the destination's clients may be off, ms.
+    #[serde(default)]
+    pub client_clock_bound_millis: Option<u32>,
+    /// Destination objects, by full name, that are undone without keeping a version of their present state.
+    #[serde(default)]
+    pub no_safety_version: Vec<String>,
+    /// Restore what is not proven complete.
+    #[serde(default)]
+    pub accept_degraded: bool,
+    /// What becomes of times to live.
+    #[serde(default)]
+    pub ttl: TtlPolicy,
+    /// End at the first row or object that cannot be written.
+    #[serde(default)]
+    pub strict: bool,
+}
+
+/// What becomes of a destination object that holds data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IfExists {
+    /// It becomes the version's state.
+    Undo,
+    /// The version's data is added with its own times.
+    Merge,
+}
+
+/// What becomes of times to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TtlPolicy {
+    /// Data expires when it would have at the source.
+    #[default]
+    Keep,
+    /// Data lives on for the time that it had left at the cut.
+    Rebase,
+    /// Data does not expire.
+    Strip,
+}
+
+impl Restore {
+    /// How far the clocks of the destination's clients may be off.
+    pub fn client_clock_bound(&self) -> SignedDuration {
+        let bound = self.client_clock_bound_millis.map(|millis| SignedDuration::from_millis(millis.into()));
+        bound.unwrap_or(SignedDuration::from_micros(CLIENT_CLOCK_BOUND_MICROS))
+    }
+}
+
+impl From<&Restore> for RestoreOptions {
+    /// What a restorer is told of it.
+    fn from(restore: &Restore) -> Self {
+        let bound = restore.client_clock_bound().as_micros();
+        let common = CommonOptions {
+            rename: restore.rename.clone(),
+            into_non_empty: restore.into_non_empty.clone(),
+            if_exists: restore.if_exists.map(driver::IfExists::from),
+            remove: restore.remove,
+            selection: Selection { rows: restore.rows.clone(), columns: restore.columns.clone() },
+            client_clock_bound_micros: i64::try_from(bound).expect("32 bits of milliseconds are fewer microseconds"),
+            accept_degraded: restore.accept_degraded,
+            strict: restore.strict,
+        };
+        let source = json!({
+            "replication": restore.replication,
+            "write_level": restore.write_level,
+            "read_level": restore.read_level,
+            "ttl": restore.ttl,
+        });
+        Self { common, source }
+    }
+}
+
+impl From<IfExists> for driver::IfExists {
+    fn from(choice: IfExists) -> Self {
+        match choice {
+            IfExists::Undo => Self::Undo,
+            IfExists::Merge => Self::Merge,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn restore(more: Value) -> Result<Restore, serde_json::Error> {
+        let mut whole = json!({"version": "shop.daily.1", "to": "copy"});
+        whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(whole)
+    }
+
+    #[test]
+    fn the_bound_of_the_clocks_is_a_second_where_nobody_says_otherwise() {
+        let micros = |more| RestoreOptions::from(&restore(more).unwrap()).common.client_clock_bound_micros;
+        assert_eq!(micros(json!({})), 1_000_000);
+        assert_eq!(micros(json!({"client_clock_bound_millis": 0})), 0);
+        assert_eq!(micros(json!({"client_clock_bound_millis": u32::MAX})), i64::from(u32::MAX) * 1_000);
+    }
+
+    #[test]
+    fn a_driver_is_told_all_of_it() {
+        let asked = json!({
+            "rename": {"ks": "ks2"}, "replication": {"class": "x"}, "write_level": "two", "into_non_empty": ["ks2/t"],
+            "if_exists": "merge", "remove": true, "where": "k = 1", "columns": ["v"], "read_level": "quorum",
+            "client_clock_bound_millis": 5, "accept_degraded": true, "ttl": "strip", "strict": true,
+        });
+        let told = RestoreOptions {
+            common: CommonOptions {
+                rename: [("ks".to_owned(), "ks2".to_owned())].into(),
+                into_non_empty: vec!["ks2/t".to_owned()],
+                if_exists: Some(driver::IfExists::Merge),
+                remove: true,
+                selection: Selection { rows: Some("k = 1".to_owned()), columns: vec!["v".to_owned()] },
+                client_clock_bound_micros: 5_000,
+                accept_degraded: true,
+                strict: true,
+            },
+            source: json!({
+                "replication": {"class": "x"}, "write_level": "two", "read_level": "quorum", "ttl": "strip",
+            }),
+        };
+        assert_eq!(RestoreOptions::from(&restore(asked).unwrap()), told);
+    }
+
+    #[test]
+    fn hostile_values_are_refused() {
+        for more in [
+            json!({"version": "shop.daily"}),
+            json!({"to": "../copy"}),
+            json!({"if_exists": "replace"}),
+            json!({"ttl": "Keep"}),
+            json!({"client_clock_bound_millis": -1}),
+            json!({"more": 1}),
+        ] {
+            assert!(restore(more.clone()).is_err(), "{more}");
+        }
+    }
+}
