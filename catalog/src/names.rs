@@ -9,7 +9,8 @@ use crate::{
     layout,
 };
 
-/// Gives each object that is written under one claim a name of its own: the claim's token and a running number.
+/// Gives each object that is written under one claim a name of its own: the claim's token first, then a running number, which
+/// all parts of the task that write at the same time draw from.
 ///
 /// There must be one `Names` per claim (share it by `Arc`). A process that starts again needs a new claim; should two ever
 /// share a token, their second write of a name is refused by the store and nothing is lost.
@@ -72,6 +73,19 @@ mod tests {
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 1200);
+    }
+
+    #[test]
+    fn the_token_of_the_claim_comes_first_in_every_name() {
+        let token = FencingToken { generation: 1, revision: 2 };
+        let names = Names::new("s".parse().unwrap(), token);
+        for (folder, name) in [
+            ("sources/s/segments", names.segment()),
+            ("sources/s/pages", names.page()),
+            ("sources/s/sets/daily/work", names.work(&"daily".parse().unwrap())),
+        ] {
+            assert!(name.as_ref().starts_with(&format!("{folder}/{token}")), "{name}");
+        }
     }
 
     #[test]
