@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_gateway::Env;
-use tidemark_web::api::{RestorePlan, VersionDetail};
+use tidemark_web::api::{Quality, RestorePlan, VersionDetail};
 
 use self::load::Loader;
 pub use self::report::Report;
@@ -161,7 +161,12 @@ impl Demo {
         let started = self.env.monotonic();
         let version = system.protect("prod", "shop/*", "shop", &["--write-level", "quorum"]).await?;
         let took = self.env.monotonic() - started;
-        ensure!(version.version.quality == "cut", "the version is {}: {:?}", version.version.quality, version.contents);
+        ensure!(
+            version.version.quality == Quality::Cut,
+            "the version is {}: {:?}",
+            version.version.quality,
+            version.contents
+        );
         Ok((version, took))
     }
 

@@ -10,6 +10,7 @@ mod restores;
 mod sources;
 mod stores;
 mod versions;
+mod words;
 
 pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
@@ -19,3 +20,4 @@ pub use restores::{IfExists, PlannedObject, Restore, RestorePlan, TtlPolicy};
 pub use sources::{AddSource, ListenerState, Object, Source};
 pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
 pub use versions::{Totals, Version, VersionDetail, VersionObject};
+pub use words::{Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality};

@@ -14,7 +14,7 @@ use tidemark_integration::{
     system::{Restore, System},
     wait::{self, Look},
 };
-use tidemark_web::api::Operation;
+use tidemark_web::api::{Operation, OperationState};
 
 /// Loopback network of this test.
 const GROUP: u8 = 136;
@@ -70,7 +70,7 @@ async fn equal(cluster: &Cluster, keyspace: &str, expected: &TableImage) -> Resu
 async fn newest(system: &System, what: &str, wanted: impl Fn(&Operation) -> bool) -> Result<Operation> {
     wait::until(what, WAITS, async || {
         let newest = system.operations().await?.into_iter().next().context("no operation")?;
-        ensure!(what.contains("failed") || newest.state != "failed", "{newest:?}");
+        ensure!(what.contains("failed") || newest.state != OperationState::Failed, "{newest:?}");
         Ok(if wanted(&newest) { Look::Ready(newest) } else { Look::Not(format!("{newest:?}")) })
     })
     .await
@@ -101,7 +101,7 @@ async fn resumed(system: &mut System, cluster: &mut Cluster, restore: &Restore<'
     cluster.stop(0).await?;
     let bounds = [("TIDEMARK_LONGEST_PAUSE_SECONDS", "1"), ("TIDEMARK_LONGEST_ABSENCE_SECONDS", "2")];
     system.daemon.restart(&bounds.map(|(name, value)| (name, value.to_owned()))).await?;
-    let failed = newest(system, "a restore that failed", |operation| operation.state == "failed").await?;
+    let failed = newest(system, "a restore that failed", |operation| operation.state == OperationState::Failed).await?;
     let error = failed.error.as_ref().context("no error")?;
     ensure!(error.detail.contains("the destination was away since"), "{failed:?}");
     ensure!(error.hint.as_ref().is_some_and(|hint| hint.contains("op resume")), "{failed:?}");

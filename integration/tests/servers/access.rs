@@ -17,7 +17,7 @@ use tidemark_integration::{
     paths,
     system::{self, Restore, System},
 };
-use tidemark_web::api::VersionDetail;
+use tidemark_web::api::{Quality, VersionDetail};
 
 /// Loopback network of this test.
 const GROUP: u8 = 93;
@@ -157,7 +157,7 @@ async fn java_types_are_captured_and_not_restored(system: &System, admin: &Sessi
     let rows = (0..ROWS).map(|n| format!("INSERT INTO odd.custom (pk, v) VALUES ({n}, 's@text{n}:i@{n}')"));
     cql::run(admin, &rows.collect::<Vec<_>>()).await?;
     let version = system.protect("good", "odd/*", "odd", &["--write-level", "one"]).await?;
-    ensure!(version.version.quality == "cut" && version.version.totals.rows as usize == ROWS, "{version:?}");
+    ensure!(version.version.quality == Quality::Cut && version.version.totals.rows as usize == ROWS, "{version:?}");
 
     let id = version.version.id.as_str();
     let restore =

@@ -17,7 +17,7 @@ use tidemark_integration::{
     tally::{self, Step, Tally},
     wait::{self, Look},
 };
-use tidemark_web::api::VersionDetail;
+use tidemark_web::api::{Quality, VersionDetail};
 
 /// Loopback networks of this test.
 const SOURCE: u8 = 105;
@@ -151,7 +151,7 @@ fn expect_figures(version: &VersionDetail, truth: &Truth) -> Result<()> {
         ("ks/hits", tally.rows.len(), tally.statics.len(), truth.disagreements.0),
         ("ks/plain", tally.plain.len(), 0, truth.disagreements.1),
     ];
-    ensure!(version.version.quality == "cut", "{:?}", version.contents);
+    ensure!(version.version.quality == Quality::Cut, "{:?}", version.contents);
     ensure!(truth.disagreements.0 > 200 && truth.disagreements.1 > 100, "no disagreements were made");
     for (name, rows, statics, disagreeing) in expected {
         let object = version.contents.iter().find(|object| object.object == name).context(name)?;

@@ -12,6 +12,7 @@ use tidemark_integration::{
     system::{Restore, System},
     tables::{self, Table, workload::Workload},
 };
+use tidemark_web::api::Quality;
 
 /// Loopback network of this test.
 const GROUP: u8 = 60;
@@ -45,7 +46,7 @@ async fn tables_of_all_formats_and_compressors_come_back() -> Result<()> {
     let system = System::start(GROUP).await?;
     system.add_source("node", &cluster).await?;
     let version = system.protect("node", "ks/*", "all", &["--write-level", "one"]).await?;
-    ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
+    ensure!(version.version.quality == Quality::Cut, "quality {}: {:?}", version.version.quality, version.contents);
     let id = version.version.id.as_str();
     let copy = Restore { version: id, to: "node", from: "ks", into: "copy", replication_factor: 1, more: &[] };
     system.restore(&copy).await?;

@@ -10,7 +10,7 @@ use tidemark_integration::{
     cql, paths,
     system::{Restore, STORE, System},
 };
-use tidemark_web::api::{Operation, Version};
+use tidemark_web::api::{Operation, OperationState, Quality, Version};
 
 /// Loopback network of this test.
 const GROUP: u8 = 40;
@@ -63,13 +63,13 @@ async fn protect_survives(system: &mut System, point: &str) -> Result<()> {
     let protect = ["protect", "source", "--object", "ks/*", "--to", STORE, "--policy", point, "--wait"];
     system.crash_at(point, &protect.map(str::to_owned)).await?;
     let operation = system.newest_done().await?;
-    ensure!(operation.state == "succeeded", "{operation:?}");
+    ensure!(operation.state == OperationState::Succeeded, "{operation:?}");
     let versions: Vec<Version> =
         system.versions().await?.into_iter().filter(|version| version.id.contains(point)).collect();
     ensure!(versions.len() == 1, "{} versions: {versions:?}", versions.len());
-    ensure!(versions[0].totals.rows == ROWS as u64 && versions[0].quality == "cut", "{:?}", versions[0]);
+    ensure!(versions[0].totals.rows == ROWS as u64 && versions[0].quality == Quality::Cut, "{:?}", versions[0]);
     let verified: Operation = system.cli.json(&["version", "verify", &versions[0].id, "--wait"]).await?;
-    ensure!(verified.state == "succeeded", "{verified:?}");
+    ensure!(verified.state == OperationState::Succeeded, "{verified:?}");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use tidemark_integration::{
     system::{self, Restore, System},
     wait::{self, Look},
 };
-use tidemark_web::api::{VersionDetail, VersionObject};
+use tidemark_web::api::{Quality, VersionDetail, VersionObject};
 
 /// Loopback network of this test.
 const GROUP: u8 = 30;
@@ -75,26 +75,26 @@ async fn an_unreadable_table_is_named_and_the_others_commit(
     }
     system.add_source_as("shadowed", &specification).await?;
     let version = system.protect("shadowed", "ks/*", "shadowed", &["--write-level", "quorum"]).await?;
-    ensure!(version.version.quality == "missing", "quality {}", version.version.quality);
+    ensure!(version.version.quality == Quality::Missing, "quality {}", version.version.quality);
     let (broken, sound) = (object(&version, "broken")?, object(&version, "sound")?);
-    ensure!(broken.quality == "missing" && !broken.notes.is_empty(), "{broken:?}");
-    ensure!(sound.quality == "cut" && sound.totals.rows == 200, "{sound:?}");
+    ensure!(broken.quality == Quality::Missing && !broken.notes.is_empty(), "{broken:?}");
+    ensure!(sound.quality == Quality::Cut && sound.totals.rows == 200, "{sound:?}");
     Ok(())
 }
 
 /// Two of three replicas at QUORUM overlap with every write only if writes always were at QUORUM, which nobody said.
 async fn without_the_operators_word(system: &System) -> Result<VersionDetail> {
     let version = system.protect("whole", "ks/*", "plain", &["--write-level", "quorum"]).await?;
-    ensure!(version.version.quality == "degraded", "quality {}", version.version.quality);
+    ensure!(version.version.quality == Quality::Degraded, "quality {}", version.version.quality);
     for object in &version.contents {
-        ensure!(object.quality == "degraded" && !object.notes.is_empty(), "no range is named: {object:?}");
+        ensure!(object.quality == Quality::Degraded && !object.notes.is_empty(), "no range is named: {object:?}");
     }
     Ok(version)
 }
 
 async fn with_the_operators_word(system: &System) -> Result<VersionDetail> {
     let version = system.protect("whole", "ks/*", "repaired", &["--write-level", "quorum", "--repaired"]).await?;
-    ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
+    ensure!(version.version.quality == Quality::Cut, "quality {}: {:?}", version.version.quality, version.contents);
     ensure!(version.version.totals.rows == 400, "{:?}", version.version.totals);
     Ok(version)
 }
@@ -136,7 +136,12 @@ async fn a_node_that_is_being_replaced_is_still_a_replica(system: &System, clust
         .await?;
     }
     let version = system.protect("whole", "ks/*", "replaced", &["--write-level", "quorum"]).await?;
-    ensure!(version.version.quality == "degraded", "quality {}: {:?}", version.version.quality, version.contents);
+    ensure!(
+        version.version.quality == Quality::Degraded,
+        "quality {}: {:?}",
+        version.version.quality,
+        version.contents
+    );
     let replaced = format!("{}:9042", cluster.nodes()[2].address);
     for object in &version.contents {
         ensure!(object.notes.iter().any(|note| note.contains(&replaced)), "{replaced} is not named: {object:?}");

@@ -14,6 +14,7 @@ use tidemark_integration::{
     system::{self, System},
 };
 use tidemark_listener_cassandra::{connect, describe, ring::Placement};
+use tidemark_web::api::Quality;
 
 /// Loopback network of this test.
 const GROUP: u8 = 91;
@@ -30,8 +31,12 @@ const KEYSPACES: [(&str, &str); 4] = [
 ];
 /// Write levels, and what a version without the second data centre is worth at each. Of one that is judged by data centre and proves
 /// too little, and of one that proves enough, comes a version in every run; of others by `TIDEMARK_LEVELS`.
-const LEVELS: [(&str, &str); 4] =
-    [("local_quorum", "degraded"), ("each_quorum", "cut"), ("quorum", "cut"), ("one", "degraded")];
+const LEVELS: [(&str, Quality); 4] = [
+    ("local_quorum", Quality::Degraded),
+    ("each_quorum", Quality::Cut),
+    ("quorum", Quality::Cut),
+    ("one", Quality::Degraded),
+];
 /// Partitions of each table.
 const KEYS: usize = 250;
 
@@ -93,7 +98,7 @@ async fn placed(cluster: &Cluster, keyspace: &str, keys: &[String]) -> Result<Ve
 /// All rows, once each, and none dropped as belonging to another node.
 async fn whole_versions_are_complete(system: &System) -> Result<()> {
     let version = system.protect("places", "*/t", "whole", &["--write-level", "quorum"]).await?;
-    ensure!(version.version.quality == "cut", "quality {}", version.version.quality);
+    ensure!(version.version.quality == Quality::Cut, "quality {}", version.version.quality);
     ensure!(version.contents.len() == KEYSPACES.len(), "{:?}", version.contents);
     for object in &version.contents {
         let totals = &object.totals;
@@ -116,6 +121,6 @@ async fn a_data_centre_that_is_away_counts_by_level(system: &System, specificati
     }
     // A keyspace that has no replica there does not miss it.
     let version = system.protect("places", "one_dc/*", "without-need", &["--write-level", "one"]).await?;
-    ensure!(version.version.quality == "cut", "one_dc: {}", version.version.quality);
+    ensure!(version.version.quality == Quality::Cut, "one_dc: {}", version.version.quality);
     Ok(())
 }

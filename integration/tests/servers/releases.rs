@@ -21,7 +21,7 @@ use tidemark_integration::{
     tally::Tally,
     ties,
 };
-use tidemark_web::api::VersionDetail;
+use tidemark_web::api::{Quality, VersionDetail};
 
 use self::source::Source;
 
@@ -90,7 +90,7 @@ async fn protect(system: &System, source: &str, objects: &[&str]) -> Result<Vers
     let more = [&more[..], &["--write-level", "quorum"]].concat();
     let policy = format!("{source}-{}-{}", objects[0].trim_end_matches("/*"), objects.len());
     let version = system.protect(source, objects[0], &policy, &more).await?;
-    ensure!(version.version.quality == "cut", "{objects:?}: {:?}", version.contents);
+    ensure!(version.version.quality == Quality::Cut, "{objects:?}: {:?}", version.contents);
     Ok(version)
 }
 

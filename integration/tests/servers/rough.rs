@@ -18,6 +18,7 @@ use tidemark_integration::{
     system::{self, Restore, System},
     wait::{self, Look},
 };
+use tidemark_web::api::Quality;
 
 /// Loopback network of this test.
 const GROUP: u8 = 150;
@@ -50,7 +51,7 @@ async fn odd_names_and_values_come_back_and_what_cannot_is_named() -> Result<()>
     add_source(&system, &cluster, "source", (&login.role, &login.password)).await?;
     add_source(&system, &cluster, "destination", RESTORER).await?;
     let version = system.protect("source", "Odd/*", "odd", &["--write-level", "one"]).await?;
-    ensure!(version.version.quality == "cut", "{version:?}");
+    ensure!(version.version.quality == Quality::Cut, "{version:?}");
 
     drop(session);
     LESS.iter().for_each(|(name, value)| cluster.set(name, value));

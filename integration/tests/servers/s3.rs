@@ -27,7 +27,7 @@ use tidemark_integration::{
     tables::{self, Table},
     wait::{self, Look},
 };
-use tidemark_web::api::{CheckLine, Checklist, Operation, Version};
+use tidemark_web::api::{CheckLine, CheckStatus, Checklist, Operation, OperationState, Quality, Version};
 
 use requests::{parts_were_not_read_back, rights_were_kept, stored_by_listeners, written_by_listeners};
 
@@ -127,9 +127,9 @@ async fn the_preflight_finds_the_rights_as_they_should_be(system: &System) -> Re
     let of = |name: &str| checked.lines.iter().filter(|line| line.name == name).collect::<Vec<&CheckLine>>();
     for name in ["store-write", "store-list", "store-rights"] {
         let lines = of(name);
-        ensure!(lines.len() == 3 && lines.iter().all(|line| line.status == "ok"), "{name}: {lines:?}");
+        ensure!(lines.len() == 3 && lines.iter().all(|line| line.status == CheckStatus::Ok), "{name}: {lines:?}");
     }
-    ensure!(checked.lines.iter().all(|line| line.status != "fail"), "{:?}", checked.lines);
+    ensure!(checked.lines.iter().all(|line| line.status != CheckStatus::Fail), "{:?}", checked.lines);
     Ok(())
 }
 
@@ -177,7 +177,7 @@ async fn a_killed_listener_resumes(
     let stored = stored_by_listeners(&requests, listener.access_key_id());
     ensure!(!stored.is_empty(), "nothing was stored before the kill, the test proves nothing");
     let operation = held.outcome().await?.operation()?;
-    ensure!(operation.state == "succeeded", "{operation:?}");
+    ensure!(operation.state == OperationState::Succeeded, "{operation:?}");
     let written = written_by_listeners(&server.requests()?[requests.len()..], listener.access_key_id());
     let again: BTreeSet<_> = written.intersection(&stored).collect();
     ensure!(!written.is_empty() && again.is_empty(), "sent again: {again:?}");
@@ -198,7 +198,7 @@ async fn a_killed_daemon_commits_once(system: &mut System, point: &str) -> Resul
     let policy = format!("killed-{point}");
     system.crash_at(point, &protect(&policy)).await?;
     let operation = system.newest_done().await?;
-    ensure!(operation.state == "succeeded", "{operation:?}");
+    ensure!(operation.state == OperationState::Succeeded, "{operation:?}");
     Ok(policy)
 }
 
@@ -216,7 +216,7 @@ async fn an_outage_is_outlasted(system: &mut System, server: &mut StoreServer, p
     .await?;
     server.restart().await?;
     let operation = held.outcome().await?.operation()?;
-    ensure!(operation.state == "succeeded", "{operation:?}");
+    ensure!(operation.state == OperationState::Succeeded, "{operation:?}");
     Ok(policy)
 }
 
@@ -236,13 +236,13 @@ async fn one_whole_version(
     let of = |version: &Version| version.id.starts_with(&format!("source.{policy}."));
     let versions: Vec<Version> = system.versions().await?.into_iter().filter(of).collect();
     ensure!(versions.len() == 1, "{} versions: {versions:?}", versions.len());
-    ensure!(versions[0].quality == "cut", "{:?}", versions[0]);
+    ensure!(versions[0].quality == Quality::Cut, "{:?}", versions[0]);
     let version = system.version(&versions[0].id).await?;
     lagging::expect_figures(&version, journal, session, lagging)?;
     let blobs = version.contents.iter().find(|object| object.object == "big/blobs").context("big/blobs")?;
     ensure!(blobs.totals.rows == BLOBS.0 as u64 && blobs.totals.disagreeing_rows == 0, "{blobs:?}");
     let verified: Operation = system.cli.json(&["version", "verify", &versions[0].id, "--wait"]).await?;
-    ensure!(verified.state == "succeeded", "{verified:?}");
+    ensure!(verified.state == OperationState::Succeeded, "{verified:?}");
     Ok(())
 }
 

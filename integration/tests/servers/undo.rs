@@ -25,6 +25,7 @@ use tidemark_integration::{
     system::System,
     wait::{self, Look},
 };
+use tidemark_web::api::Quality;
 
 use self::engine::{Engine, Options};
 
@@ -53,7 +54,7 @@ async fn a_mistake_is_undone_in_place_and_what_came_later_stays() -> Result<()> 
     let mut system = System::start(GROUP).await?;
     system.add_source("source", &cluster).await?;
     let version = system.protect("source", "ks/*", "all", &["--write-level", "all"]).await?;
-    ensure!(version.version.quality == "cut", "{:?}", version.version);
+    ensure!(version.version.quality == Quality::Cut, "{:?}", version.version);
     let engine = Engine::new(&system, &cluster, "ks/t").await?;
 
     nothing_is_written_where_nothing_differs(&engine, &session, &before).await?;

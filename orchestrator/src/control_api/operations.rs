@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use tidemark_catalog::ids::TaskId;
-use tidemark_web::api::{Operation, OperationProgress, Problem};
+use tidemark_web::api::{Operation, OperationKind, OperationProgress, OperationState, Problem};
 
 use super::problems;
-use crate::tasks::{State, Status, TaskRecord};
+use crate::tasks::{Kind, State, Status, TaskRecord};
 
 pub(super) fn parse_id(id: &str) -> Result<TaskId, Problem> {
     id.parse().map_err(|_| problems::unknown_operation(id))
@@ -17,9 +17,9 @@ pub(super) fn show(status: Status) -> Operation {
     let phase = waiting(&task).unwrap_or(progress.progress.phase);
     Operation {
         id: task.id.to_string(),
-        kind: task.kind.as_str().to_owned(),
+        kind: show_kind(task.kind),
         subject: task.subject,
-        state: task.state.as_str().to_owned(),
+        state: show_state(task.state),
         done: task.state.is_done(),
         attempt: task.attempt,
         progress: OperationProgress {
@@ -29,10 +29,30 @@ pub(super) fn show(status: Status) -> Operation {
             unit: progress.progress.unit,
             eta_seconds: progress.eta_seconds.filter(|_| !task.state.is_done()),
         },
-        created: task.created.to_string(),
-        finished: task.finished.map(|at| at.to_string()),
+        created: task.created,
+        finished: task.finished,
         error: task.error.as_ref().map(problems::of_operation),
         result: task.result,
+    }
+}
+
+fn show_kind(kind: Kind) -> OperationKind {
+    match kind {
+        Kind::Protect => OperationKind::Protect,
+        Kind::Restore => OperationKind::Restore,
+        Kind::Verify => OperationKind::Verify,
+        Kind::Count => OperationKind::Count,
+    }
+}
+
+fn show_state(state: State) -> OperationState {
+    match state {
+        State::Queued => OperationState::Queued,
+        State::Running => OperationState::Running,
+        State::Succeeded => OperationState::Succeeded,
+        State::Warnings => OperationState::Warnings,
+        State::Failed => OperationState::Failed,
+        State::Cancelled => OperationState::Cancelled,
     }
 }
 
@@ -41,4 +61,21 @@ fn waiting(task: &TaskRecord) -> Option<String> {
     let waiting = task.waiting.as_ref().filter(|_| task.state == State::Queued)?;
     let next = Timestamp::from_millisecond(i64::try_from(task.due_millis).ok()?).ok()?;
     Some(format!("waiting for {} since {:.0}, next try at {next:.0}", waiting.what, waiting.since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_states_are_shown_by_the_words_that_are_stored() {
+        for kind in [Kind::Protect, Kind::Restore, Kind::Verify, Kind::Count] {
+            assert_eq!(show_kind(kind).as_str(), kind.as_str());
+        }
+        for state in OperationState::EVERY {
+            let stored: State = serde_json::from_value(state.as_str().into()).unwrap();
+            assert_eq!((show_state(stored), stored.as_str()), (*state, state.as_str()));
+        }
+        assert!(serde_json::from_value::<State>("paused".into()).is_err());
+    }
 }

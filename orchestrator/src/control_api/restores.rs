@@ -1,8 +1,8 @@
 //! Restores: a request of the API as it is stored with its task, and a plan as the API shows it.
 
 use tidemark_catalog::ids::VersionId;
-use tidemark_listener_core::driver::{self, Action};
-use tidemark_web::api::{IfExists, PlannedObject, Problem, Restore, RestorePlan, TtlPolicy};
+use tidemark_listener_core::driver;
+use tidemark_web::api::{Action, IfExists, PlannedObject, Problem, Restore, RestorePlan, TtlPolicy};
 
 use super::{problems::answer, sources::show_line};
 use crate::{executors, restore_task::spec};
@@ -73,17 +73,20 @@ impl From<TtlPolicy> for spec::TtlPolicy {
     }
 }
 
+fn show_action(action: driver::Action) -> Action {
+    match action {
+        driver::Action::Load => Action::Load,
+        driver::Action::Merge => Action::Merge,
+        driver::Action::Undo => Action::Undo,
+    }
+}
+
 /// A plan as the API shows it.
 pub(super) fn show_plan(version: &VersionId, plan: driver::RestorePlan) -> RestorePlan {
     let object = |o: driver::PlannedObject| PlannedObject {
         object: o.object.to_string(),
         target: o.target.to_string(),
-        action: match o.action {
-            Action::Load => "load",
-            Action::Merge => "merge",
-            Action::Undo => "undo",
-        }
-        .to_owned(),
+        action: show_action(o.action),
         rows: o.rows,
         stored_bytes: o.stored_bytes,
     };

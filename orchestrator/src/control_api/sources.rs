@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use futures::{FutureExt as _, future::join_all};
 use tidemark_catalog::ids::SourceId;
 use tidemark_listener_core::{assignment::CheckRequest, check, driver::LiveObject};
-use tidemark_web::api::{AddSource, CheckLine, Checklist, List, ListenerState, Object, Order, Page, Problem, Source};
+use tidemark_web::api::{
+    AddSource, CheckLine, CheckStatus, Checklist, List, ListenerState, ListenerStatus, Object, Order, Page, Problem,
+    Source,
+};
 
 use super::{
     Api,
@@ -60,11 +63,11 @@ async fn listener_states(api: &Api, record: &SourceRecord) -> Result<Vec<Listene
 
 fn show_listener(id: String, attachment: Attachment) -> ListenerState {
     let (state, version) = match attachment {
-        Attachment::Attached { version } => ("attached", Some(version)),
-        Attachment::Starting => ("starting", None),
-        Attachment::Stopped => ("stopped", None),
+        Attachment::Attached { version } => (ListenerStatus::Attached, Some(version)),
+        Attachment::Starting => (ListenerStatus::Starting, None),
+        Attachment::Stopped => (ListenerStatus::Stopped, None),
     };
-    ListenerState { id, state: state.to_owned(), version }
+    ListenerState { id, state, version }
 }
 
 fn source_id(name: &str) -> Result<SourceId, Failure> {
@@ -109,12 +112,12 @@ async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(V
 /// A line as the API shows it.
 pub(super) fn show_line(line: check::Line) -> CheckLine {
     let status = match line.status {
-        check::Status::Ok => "ok",
-        check::Status::Warn => "warn",
-        check::Status::Fail => "fail",
+        check::Status::Ok => CheckStatus::Ok,
+        check::Status::Warn => CheckStatus::Warn,
+        check::Status::Fail => CheckStatus::Fail,
     };
     let check::Line { name, subject, detail, hint, .. } = line;
-    CheckLine { name, subject, status: status.to_owned(), detail, hint }
+    CheckLine { name, subject, status, detail, hint }
 }
 
 /// A page of the objects by name: live ones, and those that only versions hold.

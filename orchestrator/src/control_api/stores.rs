@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 use serde::de::DeserializeOwned;
 use tidemark_catalog::{config_mirror, ids::StoreId, repository};
 use tidemark_gateway::preflight;
-use tidemark_web::api::{AddStore, CheckLine, Checklist, Problem, Store};
+use tidemark_web::api::{self, AddStore, CheckLine, CheckStatus, Checklist, Problem, Store};
 
 use super::{
     Api,
@@ -188,7 +188,7 @@ fn same_store(name: &str, store: &OpenStore) -> CheckLine {
     CheckLine {
         name: "identity".to_owned(),
         subject: name.to_owned(),
-        status: "ok".to_owned(),
+        status: CheckStatus::Ok,
         detail: format!("repository {}, with all that is known to be in it", store.record.repository),
         hint: None,
     }
@@ -199,7 +199,7 @@ fn other_store(name: &str, error: stores::Error) -> CheckLine {
     CheckLine {
         name: "identity".to_owned(),
         subject: name.to_owned(),
-        status: "fail".to_owned(),
+        status: CheckStatus::Fail,
         detail: failure.to_string(),
         hint: failure.hint,
     }
@@ -217,23 +217,17 @@ async fn properties(api: &Api, name: &str, store: &OpenStore) -> Result<Vec<Chec
 
 fn show_line(store: &str, line: preflight::Line) -> CheckLine {
     let status = match line.outcome {
-        preflight::Outcome::Passed => "ok",
-        preflight::Outcome::Warned => "warn",
+        preflight::Outcome::Passed => CheckStatus::Ok,
+        preflight::Outcome::Warned => CheckStatus::Warn,
     };
-    CheckLine {
-        name: line.name.to_owned(),
-        subject: store.to_owned(),
-        status: status.to_owned(),
-        detail: line.detail,
-        hint: None,
-    }
+    CheckLine { name: line.name.to_owned(), subject: store.to_owned(), status, detail: line.detail, hint: None }
 }
 
 fn failed(store: &str, error: &preflight::Error) -> CheckLine {
     CheckLine {
         name: error.property().to_owned(),
         subject: store.to_owned(),
-        status: "fail".to_owned(),
+        status: CheckStatus::Fail,
         detail: tidemark_gateway::causes::chain(error),
         hint: Some("versions are not safe on a store without this".to_owned()),
     }
@@ -241,21 +235,14 @@ fn failed(store: &str, error: &preflight::Error) -> CheckLine {
 
 /// The lines with their worst status.
 pub(super) fn checklist(lines: Vec<CheckLine>) -> Checklist {
-    let has = |status: &str| lines.iter().any(|line| line.status == status);
-    let status = if has("fail") {
-        "fail"
-    } else if has("warn") {
-        "warn"
-    } else {
-        "ok"
-    };
-    Checklist { status: status.to_owned(), lines }
+    let status = lines.iter().map(|line| line.status).max().unwrap_or(CheckStatus::Ok);
+    Checklist { status, lines }
 }
 
 fn show(record: StoreRecord) -> Store {
     let StoreRecord { name, url, repository, commit_mode, .. } = record;
     let commit_mode = match commit_mode {
-        CommitMode::AtomicCreate => "a",
+        CommitMode::AtomicCreate => api::CommitMode::AtomicCreate,
     };
-    Store { name, url, repository, commit_mode: commit_mode.to_owned() }
+    Store { name, url, repository, commit_mode }
 }

@@ -1,25 +1,25 @@
 //! Versions, as the stores hold them.
 
+mod shape;
+
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
-    chain::{self, Listed, VersionSet},
-    entry::{DegradedRange, ObjectLine, Quality},
-    figures::Figures,
+    chain::{Listed, VersionSet},
     find,
     ids::{SourceId, VersionId},
-    manifest::{Barrier, Holds, Manifest, WorstQuality},
     pages,
 };
-use tidemark_web::api::{List, Order, Page, Problem, Totals, Version, VersionDetail, VersionObject};
+use tidemark_web::api::{List, Order, Page, Problem, Version, VersionDetail};
 
 use super::{
     Api,
     known::{Held, Seen},
     problems::{answer, refused},
 };
-use crate::{executors, failure::Failure, registrations::StoreRecord, stores::OpenStore, totals};
+use crate::{executors, failure::Failure, registrations::StoreRecord, stores::OpenStore};
+use shape::{damaged, show, show_object, unknown};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -163,32 +163,6 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
     }
 }
 
-fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
-    let damage = tidemark_gateway::causes::chain(error);
-    tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
-    nothing(id.to_string(), store.record.name.clone(), "damaged", damage)
-}
-
-/// The line of a store that cannot be looked into.
-fn unknown(store: String, problem: &Problem) -> Version {
-    nothing(String::new(), store, "unknown", format!("{}: {}", problem.code, problem.detail))
-}
-
-/// A line that knows nothing but why.
-fn nothing(id: String, store: String, quality: &str, damage: String) -> Version {
-    Version {
-        id,
-        store,
-        committed: String::new(),
-        cut_from: None,
-        cut_through: None,
-        quality: quality.to_owned(),
-        damage: Some(damage),
-        objects: 0,
-        totals: Totals::default(),
-    }
-}
-
 /// Versions of a source that can be read with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
 /// are left out here, and shown by the list of versions and by verification; so are stores that cannot be looked into, where
 /// others can.
@@ -237,52 +211,4 @@ pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
     };
     let lines = pages::read_lines(&store.objects, &manifest).await.map_err(answer)?;
     Ok(VersionDetail { version: show(&store, &id, &manifest), contents: lines.into_iter().map(show_object).collect() })
-}
-
-fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
-    let (id, store, committed) = (id.to_string(), store.record.name.clone(), manifest.committed.to_string());
-    match &manifest.holds {
-        Holds::Version(version) => Version {
-            id,
-            store,
-            committed,
-            cut_from: version.cut.as_ref().map(|cut| cut.from.to_string()),
-            cut_through: version.cut.as_ref().map(|cut| cut.through.to_string()),
-            quality: version.worst.to_string(),
-            damage: None,
-            objects: version.objects,
-            totals: show_totals(&version.figures),
-        },
-        // A number that holds no version: it was given before the store was put back.
-        Holds::Barrier(Barrier { reason }) => Version { committed, ..nothing(id, store, "lost", reason.clone()) },
-    }
-}
-
-fn show_object(line: ObjectLine) -> VersionObject {
-    let quality = WorstQuality::from(&line.quality).to_string();
-    let mut notes = match line.quality {
-        Quality::Exact | Quality::Cut => Vec::new(),
-        Quality::Degraded { ranges } => ranges.iter().map(show_range).collect(),
-        Quality::Missing { reason } => vec![reason],
-    };
-    notes.extend(line.left_out.iter().map(|left| format!("left out: {left}")));
-    VersionObject { object: line.object.to_string(), quality, notes, totals: show_totals(&line.figures) }
-}
-
-fn show_totals(figures: &Figures) -> Totals {
-    let totals::Totals {
-        source_bytes,
-        shipped_bytes,
-        kept_bytes,
-        rows,
-        static_rows,
-        disagreeing_rows,
-        not_owned_partitions,
-    } = figures.into();
-    Totals { source_bytes, shipped_bytes, kept_bytes, rows, static_rows, disagreeing_rows, not_owned_partitions }
-}
-
-fn show_range(range: &DegradedRange) -> String {
-    let DegradedRange { range, replicas, captured, reason } = range;
-    format!("{}: {captured} of {replicas} replicas captured, {reason}", range.text)
 }

@@ -13,7 +13,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tidemark_gateway::Env;
 use tidemark_web::{
-    api::{AddSource, AddStore, Operation, Page, Policy, Protect, Restore, Version},
+    api::{
+        AddSource, AddStore, CheckStatus, Operation, OperationState, Page, Policy, Protect, Quality, Restore, Version,
+    },
     control::ControlApi as _,
 };
 use tokio_util::sync::CancellationToken;
@@ -158,7 +160,7 @@ async fn a_damaged_object_is_missing_and_the_others_are_kept() {
     with_daemon(state.path(), world, async |api| {
         set_up(&api, bucket.path()).await;
         let ended = protect(&api, "one").await;
-        assert_eq!(ended.state, "warnings", "{ended:?}");
+        assert_eq!(ended.state, OperationState::Warnings, "{ended:?}");
         let detail = api.version("src.daily.1").await.unwrap();
         assert_eq!((detail.contents[0].quality.as_str(), detail.contents[1].quality.as_str()), ("missing", "cut"));
         assert!(detail.contents[0].notes[0].contains("offset 7"), "{detail:?}");
@@ -186,17 +188,17 @@ async fn a_node_that_cannot_be_captured_is_absent_and_the_version_commits() {
     with_daemon(state.path(), world, async |api| {
         set_up(&api, bucket.path()).await;
         let ended = protect(&api, "one").await;
-        assert_eq!(ended.state, "warnings", "the fake judges a range without n2 as degraded: {ended:?}");
+        assert_eq!(ended.state, OperationState::Warnings, "the fake judges a range without n2 as degraded: {ended:?}");
         let absent = ended.result.unwrap()["absent"].clone();
         assert_eq!((&absent["count"], &absent["list"][0]["listener"]), (&json!(1), &json!("n2")));
         assert_eq!(absent["list"][0]["hint"], "start the node");
-        assert_eq!(api.version("src.daily.1").await.unwrap().version.quality, "degraded");
+        assert_eq!(api.version("src.daily.1").await.unwrap().version.quality, Quality::Degraded);
     })
     .await;
 }
 
 /// How a protection ends where a node hands in what is not its own, with the code that says so.
-async fn lied(node: &str, lie: fake::Lie) -> (String, String) {
+async fn lied(node: &str, lie: fake::Lie) -> (OperationState, String) {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let world = fake::World { lies: [(node.to_owned(), lie)].into(), ..fake::World::default() };
     let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -216,13 +218,25 @@ async fn lied(node: &str, lie: fake::Lie) -> (String, String) {
 #[tokio::test]
 async fn what_a_listener_hands_in_must_be_its_own() {
     let (state, said) = lied("n2", fake::Lie::Task).await;
-    assert!(state == "warnings" && said.contains("TM-PROT-0006") && said.contains("n2"), "{state}: {said}");
+    assert!(
+        state == OperationState::Warnings && said.contains("TM-PROT-0006") && said.contains("n2"),
+        "{state}: {said}"
+    );
     let (state, said) = lied("n2", fake::Lie::Folder).await;
-    assert!(state == "failed" && said.contains("TM-PROT-0006") && said.contains("n1, n2"), "{state}: {said}");
+    assert!(
+        state == OperationState::Failed && said.contains("TM-PROT-0006") && said.contains("n1, n2"),
+        "{state}: {said}"
+    );
     let (state, said) = lied("n2", fake::Lie::Partition).await;
-    assert!(state == "failed" && said.contains("TM-PROT-0002") && said.contains("partition n9"), "{state}: {said}");
+    assert!(
+        state == OperationState::Failed && said.contains("TM-PROT-0002") && said.contains("partition n9"),
+        "{state}: {said}"
+    );
     let (state, said) = lied("n2", fake::Lie::Files).await;
-    assert!(state == "failed" && said.contains("TM-PROT-0002") && said.contains("/n1/info.json"), "{state}: {said}");
+    assert!(
+        state == OperationState::Failed && said.contains("TM-PROT-0002") && said.contains("/n1/info.json"),
+        "{state}: {said}"
+    );
 }
 
 /// How a protection ends whose store loses so many segments right after they were written, with its code; the objects that were
@@ -262,7 +276,7 @@ async fn strange_objects_beside_the_work_roots_end_no_policy() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
-        assert_eq!(protect(&api, "one").await.state, "succeeded");
+        assert_eq!(protect(&api, "one").await.state, OperationState::Succeeded);
         let work = bucket.path().join("sources/src/sets/daily/work");
         for root in std::fs::read_dir(&work).unwrap() {
             for file in std::fs::read_dir(root.unwrap().path()).unwrap() {
@@ -270,7 +284,7 @@ async fn strange_objects_beside_the_work_roots_end_no_policy() {
             }
         }
         std::fs::write(work.join("stray"), "?").unwrap();
-        assert_eq!(protect(&api, "two").await.state, "succeeded");
+        assert_eq!(protect(&api, "two").await.state, OperationState::Succeeded);
     })
     .await;
 }
@@ -319,7 +333,7 @@ async fn a_test_of_a_source_asks_every_listener() {
         let subjects: Vec<_> = checklist.lines.iter().map(|line| line.subject.as_str()).collect();
         assert_eq!((checklist.status.as_str(), subjects), ("ok", vec!["cluster", "n1", "n1"]));
         let store = api.test_store("s").await.unwrap();
-        assert_eq!(store.status, "ok");
+        assert_eq!(store.status, CheckStatus::Ok);
     })
     .await;
 }

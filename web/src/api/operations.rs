@@ -1,9 +1,10 @@
 //! Operations: work that takes long.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Problem;
+use super::{OperationKind, OperationState, Problem};
 
 /// A long-running operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -11,11 +12,13 @@ pub struct Operation {
     /// Id.
     pub id: String,
     /// `protect`, `restore` or `verify`.
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: OperationKind,
     /// What it works on, for people.
     pub subject: String,
     /// `queued`, `running`, `succeeded`, `warnings`, `failed` or `cancelled`.
-    pub state: String,
+    #[schema(value_type = String)]
+    pub state: OperationState,
     /// True in the last four.
     pub done: bool,
     /// How often it was claimed.
@@ -23,9 +26,11 @@ pub struct Operation {
     /// Where it stands.
     pub progress: OperationProgress,
     /// When it was asked for.
-    pub created: String,
+    #[schema(value_type = String)]
+    pub created: Timestamp,
     /// When it ended.
-    pub finished: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub finished: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<Problem>,
     /// What came out: `{"version": id}`, a restore report, or a verification report.

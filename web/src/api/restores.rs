@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::CheckLine;
+use super::{Action, CheckLine};
 
 /// `POST /api/v1/restores` and `/api/v1/restores/plan`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -114,7 +114,8 @@ pub struct PlannedObject {
     /// At the destination.
     pub target: String,
     /// How it comes there: `load` into what is new or empty, `merge` or `undo` into what exists.
-    pub action: String,
+    #[schema(value_type = String)]
+    pub action: Action,
     /// Rows.
     pub rows: u64,
     /// Stored bytes to read.

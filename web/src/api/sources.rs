@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ListenerStatus;
+
 /// A source to register, `POST /api/v1/sources`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +36,8 @@ pub struct ListenerState {
     /// Id within the source.
     pub id: String,
     /// `attached`, `starting` or `stopped`.
-    pub state: String,
+    #[schema(value_type = String)]
+    pub state: ListenerStatus,
     /// Version of its binary, once attached.
     pub version: Option<String>,
 }

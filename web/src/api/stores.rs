@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{CheckStatus, CommitMode};
+
 /// A store to register, `POST /api/v1/stores`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +30,8 @@ pub struct Store {
     /// Id of the repository in it.
     pub repository: String,
     /// Commit mode, `a` (atomic create).
-    pub commit_mode: String,
+    #[schema(value_type = String)]
+    pub commit_mode: CommitMode,
 }
 
 /// A store to take as it is now, `POST /api/v1/stores/{name}/accept`.
@@ -58,7 +61,8 @@ pub struct CheckLine {
     /// Where.
     pub subject: String,
     /// `ok`, `warn` or `fail`.
-    pub status: String,
+    #[schema(value_type = String)]
+    pub status: CheckStatus,
     /// What was seen.
     pub detail: String,
     /// What to do about it.
@@ -69,7 +73,8 @@ pub struct CheckLine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Checklist {
     /// `ok`, `warn` or `fail`.
-    pub status: String,
+    #[schema(value_type = String)]
+    pub status: CheckStatus,
     /// The lines.
     pub lines: Vec<CheckLine>,
 }

@@ -1,7 +1,10 @@
 //! Versions.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::words::{Quality, time_or_empty};
 
 /// A version in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -11,15 +14,20 @@ pub struct Version {
     /// Store it is in.
     pub store: String,
     /// When it was committed; empty where the version is `damaged` or the line `unknown`.
-    pub committed: String,
+    #[serde(with = "time_or_empty")]
+    #[schema(value_type = String)]
+    pub committed: Option<Timestamp>,
     /// Lower bound of its cut: every write acknowledged before it is in.
-    pub cut_from: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub cut_from: Option<Timestamp>,
     /// Upper bound of its cut.
-    pub cut_through: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub cut_through: Option<Timestamp>,
     /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
     /// is known of the version; `lost` where the number holds no version, because the store was put back to before it; `unknown`
     /// where the store cannot be looked into while others can: the line is about all that it may hold.
-    pub quality: String,
+    #[schema(value_type = String)]
+    pub quality: Quality,
     /// Why the manifest does not verify, where the version is `damaged`; what became of it where it is `lost`; why the store
     /// cannot be looked into where the line is `unknown`.
     pub damage: Option<String>,
@@ -63,7 +71,8 @@ pub struct VersionObject {
     /// Name.
     pub object: String,
     /// `exact`, `cut`, `degraded` or `missing`.
-    pub quality: String,
+    #[schema(value_type = String)]
+    pub quality: Quality,
     /// Ranges and reasons where degraded, the reason where missing, and the replicas that could not be read and so are left
     /// out, with their files.
     pub notes: Vec<String>,

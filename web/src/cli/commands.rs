@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Policy, Protect, RestorePlan, Source,
-        Store, Version, VersionDetail,
+        AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Policy, Protect,
+        RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::Client,
     explain,
@@ -144,7 +144,7 @@ impl Call<'_> {
             }
             RestoreCommand::Plan { what, .. } | RestoreCommand::Run { what, dry_run: true, .. } => {
                 let plan: RestorePlan = self.client.post("/api/v1/restores/plan", &restore(what)?, None).await?;
-                let refused = plan.checks.iter().any(|line| line.status == "fail");
+                let refused = plan.checks.iter().any(|line| line.status == CheckStatus::Fail);
                 self.print(&plan)?;
                 Ok(if refused { exit::CONFLICT } else { exit::OK })
             }
@@ -195,10 +195,10 @@ impl Call<'_> {
     async fn check(&self, path: &str) -> Result<u8, Error> {
         let checklist: Checklist = self.client.post(path, &json!({}), None).await?;
         self.print(&checklist)?;
-        Ok(match checklist.status.as_str() {
-            "ok" => exit::OK,
-            "warn" => exit::WARNINGS,
-            _ => exit::FAILED,
+        Ok(match checklist.status {
+            CheckStatus::Ok => exit::OK,
+            CheckStatus::Warn => exit::WARNINGS,
+            CheckStatus::Fail => exit::FAILED,
         })
     }
 

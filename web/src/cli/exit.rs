@@ -1,6 +1,6 @@
 //! Exit codes, stable.
 
-use crate::api::{Operation, Problem};
+use crate::api::{Operation, OperationKind, OperationState, Problem};
 
 /// Done.
 pub const OK: u8 = 0;
@@ -41,13 +41,13 @@ pub(super) fn of_status(status: u16) -> u8 {
 
 /// The code of an operation that is done, or of one that still runs when the wait timed out.
 pub(super) fn of_operation(operation: &Operation) -> u8 {
-    match operation.state.as_str() {
-        "succeeded" => OK,
-        "warnings" => WARNINGS,
-        "cancelled" => INTERRUPTED,
-        "failed" if is_damage(operation) => VERIFICATION,
-        "failed" => FAILED,
-        _ => TIMED_OUT,
+    match operation.state {
+        OperationState::Succeeded => OK,
+        OperationState::Warnings => WARNINGS,
+        OperationState::Cancelled => INTERRUPTED,
+        OperationState::Failed if is_damage(operation) => VERIFICATION,
+        OperationState::Failed => FAILED,
+        OperationState::Queued | OperationState::Running => TIMED_OUT,
     }
 }
 
@@ -55,10 +55,10 @@ pub(super) fn of_operation(operation: &Operation) -> u8 {
 /// nothing: the store did not answer, or the task itself was given up.
 fn is_damage(operation: &Operation) -> bool {
     let found = |problem: &Problem| problem.status != 503 && !problem.code.starts_with("TM-TASK-");
-    match (&operation.error, operation.kind.as_str()) {
-        (Some(problem), "verify") => found(problem),
+    match (&operation.error, operation.kind) {
+        (Some(problem), OperationKind::Verify) => found(problem),
         (Some(problem), _) => problem.code == READ_BACK_DIFFERS,
-        (None, kind) => kind == "verify",
+        (None, kind) => kind == OperationKind::Verify,
     }
 }
 
@@ -67,16 +67,16 @@ mod tests {
     use super::*;
     use crate::api::OperationProgress;
 
-    fn ended(kind: &str, state: &str, error: Option<Problem>) -> u8 {
+    fn ended(kind: OperationKind, state: OperationState, error: Option<Problem>) -> u8 {
         of_operation(&Operation {
             id: "1".to_owned(),
-            kind: kind.to_owned(),
+            kind,
             subject: String::new(),
-            state: state.to_owned(),
-            done: state != "running",
+            state,
+            done: state != OperationState::Running,
             attempt: 1,
             progress: OperationProgress::default(),
-            created: String::new(),
+            created: jiff::Timestamp::UNIX_EPOCH,
             finished: None,
             error,
             result: None,
@@ -85,17 +85,19 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_the_documentation() {
+        use OperationKind::{Protect, Restore, Verify};
+        use OperationState::{Cancelled, Failed, Running, Succeeded, Warnings};
         let problem = |status, code| Some(Problem::new(status, code, ""));
-        assert_eq!(ended("protect", "succeeded", None), 0);
-        assert_eq!(ended("protect", "failed", problem(500, "TM-PROT-0004")), 1);
-        assert_eq!(ended("protect", "warnings", None), 3);
-        assert_eq!(ended("restore", "running", None), 7);
-        assert_eq!(ended("restore", "cancelled", None), 130);
-        assert_eq!(ended("restore", "failed", problem(500, "TM-REST-0601")), 9);
-        assert_eq!(ended("verify", "failed", problem(500, "TM-VER-0001")), 9);
-        assert_eq!(ended("verify", "failed", problem(500, "TM-CAT-0001")), 9);
-        assert_eq!(ended("verify", "failed", problem(503, "TM-CAT-0002")), 1);
-        assert_eq!(ended("verify", "failed", problem(500, "TM-TASK-0007")), 1);
+        assert_eq!(ended(Protect, Succeeded, None), 0);
+        assert_eq!(ended(Protect, Failed, problem(500, "TM-PROT-0004")), 1);
+        assert_eq!(ended(Protect, Warnings, None), 3);
+        assert_eq!(ended(Restore, Running, None), 7);
+        assert_eq!(ended(Restore, Cancelled, None), 130);
+        assert_eq!(ended(Restore, Failed, problem(500, "TM-REST-0601")), 9);
+        assert_eq!(ended(Verify, Failed, problem(500, "TM-VER-0001")), 9);
+        assert_eq!(ended(Verify, Failed, problem(500, "TM-CAT-0001")), 9);
+        assert_eq!(ended(Verify, Failed, problem(503, "TM-CAT-0002")), 1);
+        assert_eq!(ended(Verify, Failed, problem(500, "TM-TASK-0007")), 1);
         let statuses = [400, 401, 404, 409, 422, 500, 503].map(of_status);
         assert_eq!(statuses, [2, 5, 4, 6, 6, 1, 1]);
     }

@@ -5,13 +5,14 @@ mod results;
 use std::io::{self, Write as _};
 
 use comfy_table::{Table, presets::NOTHING};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
-    AcceptedStore, CheckLine, Checklist, List, Object, Operation, Policy, Problem, RestorePlan, Source, Store, Totals,
-    Version, VersionDetail,
+    AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Policy, Problem, Quality, RestorePlan,
+    Source, Store, Totals, Version, VersionDetail,
 };
 
 /// Something the command line prints.
@@ -87,8 +88,8 @@ fn size(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
-fn or_dash(value: &Option<String>) -> String {
-    value.clone().unwrap_or_else(|| "-".to_owned())
+fn or_dash(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| time.to_string())
 }
 
 impl Printed for Store {
@@ -111,7 +112,7 @@ impl Printed for AcceptedStore {
 }
 
 fn stores(stores: &[Store]) -> String {
-    let row = |s: &Store| vec![s.name.clone(), s.url.clone(), s.repository.clone(), s.commit_mode.clone()];
+    let row = |s: &Store| vec![s.name.clone(), s.url.clone(), s.repository.clone(), s.commit_mode.to_string()];
     table(&["STORE", "URL", "REPOSITORY", "COMMIT MODE"], stores.iter().map(row))
 }
 
@@ -127,7 +128,7 @@ fn checks(lines: &[CheckLine]) -> String {
             Some(hint) => format!("{} (hint: {hint})", line.detail),
             None => line.detail.clone(),
         };
-        vec![line.status.clone(), line.name.clone(), line.subject.clone(), detail]
+        vec![line.status.to_string(), line.name.clone(), line.subject.clone(), detail]
     };
     table(&["", "CHECK", "SUBJECT", "SEEN"], lines.iter().map(row))
 }
@@ -186,9 +187,9 @@ impl Printed for List<Version> {
         let row = |v: &Version| {
             if v.damage.is_some() {
                 let id = if v.id.is_empty() { "-" } else { v.id.as_str() };
-                return [id, "-", "-", &v.quality, "-", "-", "-", &v.store].map(str::to_owned).to_vec();
+                return [id, "-", "-", v.quality.as_str(), "-", "-", "-", &v.store].map(str::to_owned).to_vec();
             }
-            let mut row = vec![v.id.clone(), v.committed.clone(), or_dash(&v.cut_from), v.quality.clone()];
+            let mut row = vec![v.id.clone(), or_dash(v.committed), or_dash(v.cut_from), v.quality.to_string()];
             row.extend([v.objects.to_string(), v.totals.rows.to_string(), size(v.totals.kept_bytes), v.store.clone()]);
             row
         };
@@ -201,8 +202,8 @@ impl Printed for List<Version> {
 fn damage(version: &Version) -> Option<String> {
     let Version { id, store, damage, .. } = version;
     let damage = damage.as_ref()?;
-    Some(match version.quality.as_str() {
-        "unknown" => format!("versions in store {store} are not known: {damage}\n"),
+    Some(match version.quality {
+        Quality::Unknown => format!("versions in store {store} are not known: {damage}\n"),
         _ => format!("{id} is damaged: {damage}\n"),
     })
 }
@@ -211,12 +212,12 @@ impl Printed for VersionDetail {
     fn text(&self) -> String {
         let v = &self.version;
         let mut text = format!("version    {}  in {}\n", v.id, v.store);
-        text += &format!("committed  {}\n", v.committed);
-        text += &format!("cut        {} .. {}\n", or_dash(&v.cut_from), or_dash(&v.cut_through));
+        text += &format!("committed  {}\n", v.committed.map(|at| at.to_string()).unwrap_or_default());
+        text += &format!("cut        {} .. {}\n", or_dash(v.cut_from), or_dash(v.cut_through));
         text += &format!("quality    {}\n{}\n", v.quality, totals(&v.totals));
         let row = |o: &crate::api::VersionObject| {
             let figures = [o.totals.rows, o.totals.disagreeing_rows].map(|n| n.to_string());
-            let mut row = vec![o.object.clone(), o.quality.clone()];
+            let mut row = vec![o.object.clone(), o.quality.to_string()];
             row.extend(figures);
             row.extend([size(o.totals.kept_bytes), o.notes.join("; ")]);
             row
@@ -245,7 +246,7 @@ impl Printed for RestorePlan {
         text += &format!("write level  {}\nrows         {}\n", self.write_level, self.rows);
         text += &format!("to read      {}\n\n", size(self.stored_bytes));
         let row = |o: &crate::api::PlannedObject| {
-            let row = [&o.object, &o.target, &o.action].map(String::clone);
+            let row = [o.object.as_str(), &o.target, o.action.as_str()].map(str::to_owned);
             [row.to_vec(), vec![o.rows.to_string(), size(o.stored_bytes)]].concat()
         };
         text += &table(&["OBJECT", "TARGET", "ACTION", "ROWS", "TO READ"], self.objects.iter().map(row));
@@ -265,10 +266,10 @@ impl Printed for Operation {
             text += &problem_text(problem);
         }
         if let Some(result) = &self.result {
-            text += &match self.kind.as_str() {
-                "count" => results::counted(result),
-                "restore" => results::restored(result),
-                _ => result_text(result),
+            text += &match self.kind {
+                OperationKind::Count => results::counted(result),
+                OperationKind::Restore => results::restored(result),
+                OperationKind::Protect | OperationKind::Verify => result_text(result),
             };
         }
         text
@@ -329,8 +330,9 @@ fn item_text(item: &Value) -> String {
 
 impl Printed for List<Operation> {
     fn text(&self) -> String {
-        let row =
-            |o: &Operation| vec![o.id.clone(), o.kind.clone(), o.subject.clone(), o.state.clone(), o.created.clone()];
+        let row = |o: &Operation| {
+            vec![o.id.clone(), o.kind.to_string(), o.subject.clone(), o.state.to_string(), o.created.to_string()]
+        };
         table(&["OPERATION", "KIND", "SUBJECT", "STATE", "CREATED"], self.items.iter().map(row))
     }
 }
@@ -368,10 +370,10 @@ mod tests {
         let line = Version {
             id: String::new(),
             store: "t".to_owned(),
-            committed: String::new(),
+            committed: None,
             cut_from: None,
             cut_through: None,
-            quality: "unknown".to_owned(),
+            quality: Quality::Unknown,
             damage: Some("TM-STORE-0110: emptied".to_owned()),
             objects: 0,
             totals: Totals::default(),

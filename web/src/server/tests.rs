@@ -8,8 +8,9 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, OperationProgress, Page,
-        Policy, Protect, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, CommitMode, List, Object, Operation, OperationKind,
+        OperationProgress, OperationState, Page, Policy, Protect, Restore, RestorePlan, Source, Store, Version,
+        VersionDetail,
     },
     client::{self, Client},
 };
@@ -33,13 +34,13 @@ fn refuse<T>(what: &str) -> Result<T, Problem> {
 fn operation(id: &str) -> Operation {
     Operation {
         id: id.to_owned(),
-        kind: "protect".to_owned(),
+        kind: OperationKind::Protect,
         subject: "test".to_owned(),
-        state: "queued".to_owned(),
+        state: OperationState::Queued,
         done: false,
         attempt: 0,
         progress: OperationProgress::default(),
-        created: "2026-01-01T00:00:00Z".to_owned(),
+        created: jiff::Timestamp::UNIX_EPOCH,
         finished: None,
         error: None,
         result: None,
@@ -50,14 +51,14 @@ fn operation(id: &str) -> Operation {
 impl ControlApi for Echo {
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem> {
         let AddStore { name, url, .. } = request;
-        Ok(Store { name, url, repository: "r".to_owned(), commit_mode: "a".to_owned() })
+        Ok(Store { name, url, repository: "r".to_owned(), commit_mode: CommitMode::AtomicCreate })
     }
     async fn stores(&self) -> Result<Vec<Store>, Problem> {
         let store = |name: &str| Store {
             name: name.to_owned(),
             url: "memory:".to_owned(),
             repository: "r".to_owned(),
-            commit_mode: "a".to_owned(),
+            commit_mode: CommitMode::AtomicCreate,
         };
         Ok(["a", "b", "c"].map(store).to_vec())
     }

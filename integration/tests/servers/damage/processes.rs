@@ -15,7 +15,7 @@ use tidemark_integration::{
     paths,
     system::{Restore, System},
 };
-use tidemark_web::api::{VersionDetail, VersionObject};
+use tidemark_web::api::{Quality, VersionDetail, VersionObject};
 
 use super::{disturbed, stored};
 
@@ -158,13 +158,16 @@ async fn the_others_suffice_where_the_write_level_says_so(
         let note = found.notes.first().map_or("", String::as_str);
         println!("{harm}: {note}");
         let named = note.contains(harm.stem()) && note.contains(" is damaged at ") && note.contains(&node);
-        ensure!(found.quality == "cut" && found.notes.len() == 1 && named, "{table}, {harm}: {found:?}");
+        ensure!(found.quality == Quality::Cut && found.notes.len() == 1 && named, "{table}, {harm}: {found:?}");
         let rows = if *table == PURGED { ROWS / 2 } else { ROWS };
         ensure!(found.totals.rows == u64::try_from(rows)?, "{found:?}");
     }
     for table in WHOLE {
         let found = object(&version, "ks", table)?;
-        ensure!(found.quality == "cut" && found.totals.rows == ROWS as u64 && found.notes.is_empty(), "{found:?}");
+        ensure!(
+            found.quality == Quality::Cut && found.totals.rows == ROWS as u64 && found.notes.is_empty(),
+            "{found:?}"
+        );
     }
     the_operation_lists_what_is_missing_and_left_out(system, &version, harms).await?;
     restore_what_is_there(system, session, &version.version.id, harms).await
@@ -178,8 +181,8 @@ async fn the_operation_lists_what_is_missing_and_left_out(
 ) -> Result<()> {
     let missing = object(version, "ks", EVERYWHERE)?;
     let note = missing.notes.first().map_or("", String::as_str);
-    ensure!(missing.quality == "missing" && note.matches("-Data.db is damaged at ").count() == 3, "{missing:?}");
-    ensure!(version.version.quality == "missing", "quality {}", version.version.quality);
+    ensure!(missing.quality == Quality::Missing && note.matches("-Data.db is damaged at ").count() == 3, "{missing:?}");
+    ensure!(version.version.quality == Quality::Missing, "quality {}", version.version.quality);
     let operation = system.operations().await?.into_iter().next().context("an operation")?;
     let result = operation.result.context("its result")?;
     ensure!(result["missing"]["count"] == 1 && result["missing"]["list"][0]["object"] == "ks/everywhere", "{result}");
@@ -222,7 +225,7 @@ async fn what_the_others_do_not_prove_is_degraded(system: &System) -> Result<()>
         let found = object(&version, keyspace, table)?;
         println!("{found:?}");
         let ranges: Vec<_> = found.notes.iter().filter(|note| note.contains(captured)).collect();
-        ensure!(found.quality == "degraded" && !ranges.is_empty(), "{found:?}");
+        ensure!(found.quality == Quality::Degraded && !ranges.is_empty(), "{found:?}");
         ensure!(ranges.iter().all(|note| note.contains("-Data.db is damaged at ")), "{ranges:?}");
     }
     Ok(())

@@ -10,6 +10,7 @@ use tidemark_integration::{
     damage::{Harm, harm::Act},
     system::{Restore, System},
 };
+use tidemark_web::api::Quality;
 
 /// The table of the version.
 const TABLE: &str = "sound";
@@ -27,7 +28,7 @@ pub(crate) async fn damage_is_found_and_never_restored(system: &System, session:
     let mut ids = Vec::new();
     for _ in 0..2 {
         let made = system.protect("hurt", &format!("ks/{TABLE}"), "kept", &["--write-level", "quorum"]).await?;
-        ensure!(made.version.quality == "cut", "quality {}", made.version.quality);
+        ensure!(made.version.quality == Quality::Cut, "quality {}", made.version.quality);
         ids.push(made.version.id);
     }
     expect_whole(system, &ids[0]).await?;

@@ -12,6 +12,7 @@ use tidemark_integration::{
     cql,
     system::Restore,
 };
+use tidemark_web::api::Quality;
 
 use super::{Shared, schema_change::column_ids};
 
@@ -28,7 +29,7 @@ pub(super) async fn ten_thousand_columns_are_no_burden(shared: &Shared) -> Resul
 
     let began = env.now();
     let first = system.protect("source", "dropped/*", "dropped", &["--write-level", "all"]).await?;
-    ensure!(first.version.quality == "cut", "quality {}: {:?}", first.version.quality, first.contents);
+    ensure!(first.version.quality == Quality::Cut, "quality {}: {:?}", first.version.quality, first.contents);
     let seen = compare::read(session, "dropped", "t").await?;
     expect_seen(&seen)?;
     let copy = Restore {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_integration::{cql, daemon::cli::Outcome, system::System};
+use tidemark_web::api::Quality;
 
 use super::Shared;
 
@@ -63,7 +64,7 @@ impl Restoring<'_> {
 
         let safety = result["safety_version"].as_str().context("no safety version")?;
         let listed = self.system.versions().await?;
-        ensure!(listed.iter().any(|v| v.id == safety && v.quality == "cut"), "{safety} is not in {listed:?}");
+        ensure!(listed.iter().any(|v| v.id == safety && v.quality == Quality::Cut), "{safety} is not in {listed:?}");
         let back = Restoring { system: self.system, version: safety };
         let done = back.run("run", &[&typed[..], &["--remove"]].concat()).await?;
         ensure!(done.code == 0, "{done:?}");

@@ -11,6 +11,7 @@ use tidemark_integration::{
     cql,
     system::{Restore, System},
 };
+use tidemark_web::api::Quality;
 
 use super::Shared;
 
@@ -61,7 +62,7 @@ pub(super) async fn each_version_has_its_own_schema(shared: &Shared) -> Result<(
     for statements in STEPS {
         cql::run(session, &statements.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).await?;
         let version = system.protect("source", "changing/*", "changing", &["--write-level", "all"]).await?;
-        ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
+        ensure!(version.version.quality == Quality::Cut, "quality {}: {:?}", version.version.quality, version.contents);
         let ids = column_ids(system, &version.version.id)?;
         states.push((version.version.id, State::read(session, "changing").await?, ids));
     }

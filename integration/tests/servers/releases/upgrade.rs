@@ -13,7 +13,7 @@ use tidemark_integration::{
     journal::lagging::KEYSPACE,
     system::{Restore, System},
 };
-use tidemark_web::api::Checklist;
+use tidemark_web::api::{CheckStatus, Checklist};
 
 use super::{protect, source::Source};
 
@@ -75,7 +75,7 @@ async fn preflight_passes(system: &System) -> Result<()> {
     let lines: Vec<_> =
         checked.lines.iter().filter(|l| ["version", "schema-agreement"].contains(&l.name.as_str())).collect();
     // One of the cluster and one of each node.
-    ensure!(lines.len() == 8 && lines.iter().all(|line| line.status == "ok"), "{lines:?}");
+    ensure!(lines.len() == 8 && lines.iter().all(|line| line.status == CheckStatus::Ok), "{lines:?}");
     ensure!(lines.iter().any(|line| line.detail == "4.1.10, 5.0.9"), "{lines:?}");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use tidemark_integration::{compare, journal::lagging, system::Restore, tables, ties};
+use tidemark_web::api::Quality;
 
 use super::{LAGGING, Shared};
 
@@ -17,7 +18,7 @@ pub(super) async fn replicas_become_one_copy_that_restores_to_any_topology(share
 
     // Captured before anything is read: reading at ALL repairs what disagrees.
     let version = system.protect("source", "ks/*", "all", &["--write-level", "quorum"]).await?;
-    ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
+    ensure!(version.version.quality == Quality::Cut, "quality {}: {:?}", version.version.quality, version.contents);
     lagging::expect_figures(&version, &journal, session, &source.nodes()[LAGGING].address)?;
     let tied = system.protect("source", "tied/*", "tied", &["--write-level", "quorum"]).await?;
 

@@ -20,6 +20,7 @@ use tidemark_integration::{
     journal::statement::{self, Statement},
     system::{Restore, System},
 };
+use tidemark_web::api::Quality;
 
 use super::{LAGGING, Shared};
 
@@ -76,7 +77,7 @@ impl Case {
         let keyspace = self.keyspace.as_str();
         let version =
             system.protect("source", &format!("{keyspace}/*"), keyspace, &["--write-level", "quorum"]).await?;
-        ensure!(version.version.quality == "cut", "quality {}: {:?}", version.version.quality, version.contents);
+        ensure!(version.version.quality == Quality::Cut, "quality {}: {:?}", version.version.quality, version.contents);
         let (id, into) = (version.version.id.as_str(), format!("{keyspace}_copy"));
         let restore =
             Restore { version: id, to: "single", from: keyspace, into: &into, replication_factor: 1, more: &[] };

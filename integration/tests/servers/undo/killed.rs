@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use scylla::client::session::Session;
 use tidemark_integration::{cassandra::Cluster, compare, cql, system::System};
+use tidemark_web::api::OperationState;
 
 use super::{run_all, without_times};
 
@@ -48,7 +49,7 @@ pub(super) async fn an_undo_goes_on_after_the_daemon_is_killed(
     system.crash_at("mid-undo", &undo.map(str::to_owned)).await?;
     let operation = system.newest_done_of(&["restore"]).await?;
     println!("{operation:?}");
-    ensure!(operation.state == "succeeded", "{operation:?}");
+    ensure!(operation.state == OperationState::Succeeded, "{operation:?}");
     let after = compare::read(session, "killed", "t").await?;
     without_times(&before).expect("the table whose undo was killed", &without_times(&after))
 }

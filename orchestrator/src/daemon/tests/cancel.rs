@@ -95,7 +95,7 @@ async fn what_lost_tasks_left_at_the_source_goes_with_the_next_capture() {
         assert!(newer.parent().unwrap().is_dir(), "{}", newer.display());
         std::fs::write(&newer, "{}").unwrap();
         let run = api.run_policy("daily", "two").await.unwrap();
-        assert_eq!(done(&api, run).await.state, "succeeded");
+        assert_eq!(done(&api, run).await.state, OperationState::Succeeded);
         assert!(snapshots.lock().unwrap().contains(&lost));
     })
     .await;

@@ -18,13 +18,13 @@ async fn a_version_whose_manifest_is_damaged_is_listed_with_the_reason_and_hides
             protect(&api, key).await;
         }
         let qualities = async || versions(&api).await.into_iter().map(|v| v.quality).collect::<Vec<_>>();
-        assert_eq!(qualities().await, ["cut", "cut", "cut"]);
+        assert_eq!(qualities().await, [Quality::Cut; 3]);
         // Damaged after it was listed: what is known of it from then must not be shown.
         let path = manifest(bucket.path(), 3);
         let stored = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, stored.replacen("daily", "dayly", 1)).unwrap();
-        assert_eq!(qualities().await, ["cut", "cut", "damaged"]);
+        assert_eq!(qualities().await, [Quality::Cut, Quality::Cut, Quality::Damaged]);
         let damaged = versions(&api).await.pop().unwrap();
         assert!(damaged.damage.as_ref().unwrap().contains("dayly"), "{damaged:?}");
         assert_eq!(api.version("src.daily.3").await.unwrap().version, damaged);

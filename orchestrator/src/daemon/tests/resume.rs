@@ -61,9 +61,9 @@ fn a_finished_object_whose_entry_is_gone_with_a_part_of_the_store_is_redone() {
     let world = fake::World { consolidated: Arc::clone(&log), ..fake::World::default() };
     again(state.path(), world, async |api| {
         let ended = api.operation(&id, 30).await.unwrap();
-        assert_eq!(ended.state, "succeeded", "{ended:?}");
+        assert_eq!(ended.state, OperationState::Succeeded, "{ended:?}");
         let verify = api.verify_version("src.daily.1", "v").await.unwrap();
-        assert_eq!(done(&api, verify).await.state, "succeeded");
+        assert_eq!(done(&api, verify).await.state, OperationState::Succeeded);
     });
     assert_eq!(*log.lock().unwrap(), ["ks/a", "ks/b", "ks/a", "ks/b"]);
 }

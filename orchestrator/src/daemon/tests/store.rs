@@ -83,7 +83,7 @@ async fn add_other(api: &Api, name: &str, bucket: &Bucket) -> Result<Store, Prob
 }
 
 /// Status and detail of the line `identity` of the store's test.
-async fn identity(api: &Api) -> (String, String) {
+async fn identity(api: &Api) -> (CheckStatus, String) {
     let lines = api.test_store("s").await.unwrap().lines;
     let line = lines.into_iter().find(|line| line.name == "identity").unwrap();
     (line.status, line.detail)
@@ -96,14 +96,14 @@ async fn a_store_that_was_moved_away_is_refused_and_not_made_again() {
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, &bucket.path()).await;
         protect(&api, "1").await;
-        assert_eq!(identity(&api).await.0, "ok");
+        assert_eq!(identity(&api).await.0, CheckStatus::Ok);
         fs::rename(bucket.path(), &away).unwrap();
         let said = refused(&api, "2", "TM-STORE-0110").await;
         assert!(said.detail.contains(bucket.path().to_str().unwrap()), "{said:?}");
         let new = Policy { name: "other".to_owned(), ..policy() };
         assert_eq!(api.add_policy(new).await.unwrap_err().code, "TM-STORE-0110", "nor is it mirrored there");
         let (status, detail) = identity(&api).await;
-        assert!(status == "fail" && detail.contains("TM-STORE-0110"), "{detail}");
+        assert!(status == CheckStatus::Fail && detail.contains("TM-STORE-0110"), "{detail}");
         let list = api.versions(None, None, &Page::first()).await.unwrap_err();
         assert_eq!(list.code, "TM-STORE-0110", "no versions is not the answer");
     })
@@ -170,7 +170,7 @@ async fn a_store_put_back_to_an_older_copy_is_refused_and_goes_on_above_what_it_
         assert!(said.detail.contains("ends at version 1") && said.detail.contains("version 3"), "{said:?}");
         // What is there can be used; what is not is not unknown.
         let verified = api.verify_version("src.daily.1", "v1").await.unwrap();
-        assert_eq!(done(&api, verified).await.state, "succeeded");
+        assert_eq!(done(&api, verified).await.state, OperationState::Succeeded);
         assert_eq!(api.verify_version("src.daily.3", "v3").await.unwrap_err().code, "TM-CAT-0001");
         let wrong = AcceptStore { confirm: "t".to_owned() };
         assert_eq!(api.accept_store("s", wrong).await.unwrap_err().code, "TM-STORE-0114");
@@ -178,7 +178,7 @@ async fn a_store_put_back_to_an_older_copy_is_refused_and_goes_on_above_what_it_
         assert_eq!((accepted.generation, accepted.lost), (2, vec!["src.daily.2..3".to_owned()]));
         assert_eq!(version(&api, "5").await, "src.daily.4");
         let qualities: Vec<_> = versions(&api).await.into_iter().map(|version| version.quality).collect();
-        assert_eq!(qualities, ["cut", "lost", "lost", "cut"]);
+        assert_eq!(qualities, [Quality::Cut, Quality::Lost, Quality::Lost, Quality::Cut]);
         let lost = api.verify_version("src.daily.3", "v").await.unwrap();
         assert_eq!(done(&api, lost).await.error.unwrap().code, "TM-VER-0410");
     })
@@ -304,7 +304,7 @@ async fn a_source_without_policies_is_tested_with_the_first_store_that_is_what_i
         add_other(&api, "t", &other).await.unwrap();
         fs::remove_dir_all(bucket.path()).unwrap();
         let checklist = api.test_source("src").await.unwrap();
-        assert_eq!(checklist.status, "ok", "{checklist:?}");
+        assert_eq!(checklist.status, CheckStatus::Ok, "{checklist:?}");
     })
     .await;
 }

@@ -25,7 +25,7 @@ async fn an_undo_keeps_the_present_state_first_and_is_later_than_what_it_undoes(
         set_up(&api, bucket.path()).await;
         protect(&api, "one").await;
         let ended = run(&api, json!({}), "u").await;
-        assert_eq!(ended.state, "succeeded", "{ended:?}");
+        assert_eq!(ended.state, OperationState::Succeeded, "{ended:?}");
         let result = ended.result.unwrap();
         let safety = format!("src.safety-{}.1", ended.id);
         assert_eq!(result["safety_version"], safety);
@@ -33,8 +33,7 @@ async fn an_undo_keeps_the_present_state_first_and_is_later_than_what_it_undoes(
         assert_eq!(ids, ["src.daily.1".to_owned(), safety]);
         let fixed: i64 = result["instant_micros"].as_str().unwrap().parse().unwrap();
         assert_eq!(*instants.lock().unwrap(), [Some(fixed)]);
-        let asked: jiff::Timestamp = ended.created.parse().unwrap();
-        assert!(fixed >= asked.as_microsecond() + 5_000, "{fixed} {asked}");
+        assert!(fixed >= ended.created.as_microsecond() + 5_000, "{fixed} {}", ended.created);
     })
     .await;
 }
