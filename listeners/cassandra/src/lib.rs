@@ -14,7 +14,8 @@ pub mod merge;
 pub mod normal;
 pub mod options;
 pub mod release;
-pub mod resolver;
+#[cfg(test)]
+mod resolver;
 pub mod restore;
 pub mod ring;
 pub mod segment;

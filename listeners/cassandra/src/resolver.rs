@@ -1,4 +1,4 @@
-//! The seam `Resolver` for Cassandra: the join of two states of one partition.
+//! The join of two states of one partition, on which the merge shows to be commutative, associative and idempotent.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -6,43 +6,32 @@ use tidemark_cassandra_format::{
     model::{Deletion, Partition, PartitionReader, Unfiltered},
     schema::TableSchema,
 };
-use tidemark_listener_core::resolver::Resolver;
 
 use crate::merge::{self, MemoryReader, MergeReader};
 
 /// Joins whole partitions of one table, in memory, by the same merge that consolidation streams through.
 #[derive(Clone, Debug)]
-pub struct PartitionResolver {
+pub(crate) struct PartitionResolver {
     schema: Arc<TableSchema>,
 }
 
 /// One partition in merged form: ordered, nothing shadowed. Only [`PartitionResolver::state`] and joins make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionState {
+pub(crate) struct PartitionState {
     head: Partition,
     unfiltered: Vec<Unfiltered>,
 }
 
 impl PartitionState {
-    /// Key, partition deletion and static row.
-    pub fn head(&self) -> &Partition {
-        &self.head
-    }
-
-    /// Rows and markers in clustering order.
-    pub fn unfiltered(&self) -> &[Unfiltered] {
-        &self.unfiltered
-    }
-
     /// The parts.
-    pub fn into_parts(self) -> (Partition, Vec<Unfiltered>) {
+    pub(crate) fn into_parts(self) -> (Partition, Vec<Unfiltered>) {
         (self.head, self.unfiltered)
     }
 }
 
 impl PartitionResolver {
     /// A resolver for partitions of this table.
-    pub fn new(schema: Arc<TableSchema>) -> Self {
+    pub(crate) fn new(schema: Arc<TableSchema>) -> Self {
         Self { schema }
     }
 
@@ -50,7 +39,7 @@ impl PartitionResolver {
     ///
     /// # Errors
     /// [`merge::Error`] where they are out of order or do not fit the table.
-    pub fn state(
+    pub(crate) fn state(
         &self,
         head: Partition,
         unfiltered: Vec<Unfiltered>,
@@ -72,15 +61,13 @@ impl PartitionResolver {
         }
         Ok(PartitionState { head, unfiltered })
     }
-}
 
-impl Resolver for PartitionResolver {
-    type Record = PartitionState;
-
+    /// The join of two states of one partition.
+    ///
     /// # Panics
     /// If the two are states of different partitions or of another table than the resolver's, or hold more than 32,767
     /// shards of one counter.
-    fn join(&self, left: PartitionState, right: PartitionState) -> PartitionState {
+    pub(crate) fn join(&self, left: PartitionState, right: PartitionState) -> PartitionState {
         assert_eq!((left.head.token, &left.head.key), (right.head.token, &right.head.key), "states of one partition");
         self.merge(vec![left, right]).expect("states are ordered and fit the table: only merges make them")
     }

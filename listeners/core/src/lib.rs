@@ -14,7 +14,6 @@ pub mod needs;
 pub mod progress;
 pub mod proto;
 pub mod records;
-pub mod resolver;
 pub mod restorer;
 pub mod shape;
 pub mod socket;

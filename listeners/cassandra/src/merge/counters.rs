@@ -9,7 +9,6 @@ use tidemark_cassandra_format::{
     schema::TableSchema,
     types::CqlType,
 };
-use tidemark_listener_core::resolver::Resolver;
 
 use super::{Error, MemoryReader, MergeReader, fixtures::*};
 use crate::{

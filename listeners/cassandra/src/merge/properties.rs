@@ -10,7 +10,6 @@ use tidemark_cassandra_format::model::{
     BoundKind, Cell, CellState, ColumnData, ColumnIndex, Deletion, Expiry, Liveness, Marker, Partition, PathCell, Row,
     RowDeletion, Unfiltered,
 };
-use tidemark_listener_core::resolver::Resolver;
 
 use super::fixtures::{A, B, Content, M, head, key, merged, schema};
 use crate::{
