@@ -19,16 +19,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use object_store::{ObjectStore, path::Path};
+use object_store::ObjectStore;
 use scylla::client::session::Session;
-use tidemark_catalog::{
-    document::{self, Document},
-    ids::SourceId,
-    layout,
-    slice::SliceManifest,
-    stored::StoredRef,
-};
-use tidemark_gateway::{Env, Stored, credentials, fetch, open, pause, store_url::StoreUrl};
+use tidemark_catalog::{ids::SourceId, stored::StoredRef};
+use tidemark_gateway::{Env, credentials, open, pause, store_url::StoreUrl};
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest},
     check,
@@ -36,6 +30,7 @@ use tidemark_listener_core::{
     launch,
     listener::Listener,
     progress::ProgressSink,
+    ship::{self, Stage},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -47,11 +42,10 @@ mod files;
 mod leftovers;
 mod names;
 mod nodetool;
-mod ship;
 mod shipment;
 mod snapshot;
-mod source;
 mod steps;
+mod tables;
 
 pub use error::Error;
 use nodetool::Nodetool;
@@ -90,11 +84,11 @@ impl CassandraListener {
     }
 
     fn open_store(&self) -> Result<Arc<dyn ObjectStore>, Error> {
-        let store = self.config.store.as_ref().ok_or(Error::NoStore)?;
-        let url: StoreUrl = store.url.parse().map_err(Error::StoreUrl)?;
+        let store = self.config.store.as_ref().ok_or(ship::Error::NoStore)?;
+        let url: StoreUrl = store.url.parse().map_err(ship::Error::StoreUrl)?;
         let checksums = if store.checksums { open::Checksums::Told } else { open::Checksums::Unproven };
         let options = open::OpenOptions { checksums, ..open::OpenOptions::default() };
-        open::open(&url, self.config.store_key.as_ref(), &options, &self.env).map_err(Error::OpenStore)
+        Ok(open::open(&url, self.config.store_key.as_ref(), &options, &self.env).map_err(ship::Error::OpenStore)?)
     }
 }
 
@@ -128,36 +122,6 @@ struct Run<'a> {
     progress: ProgressSink,
 }
 
-/// The place of one capture in the store.
-struct Stage {
-    store: Arc<dyn ObjectStore>,
-    prefix: Path,
-}
-
-impl Stage {
-    fn path(&self, name: &str) -> Path {
-        Path::from(format!("{}/{name}", self.prefix))
-    }
-
-    /// The bytes of an object, where it exists.
-    async fn find(&self, name: &str) -> Result<Option<bytes::Bytes>, Error> {
-        match fetch::get_unchecked(&self.store, &self.path(name)).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.is_absent() => Ok(None),
-            Err(error) => Err(Error::ReadStage(error)),
-        }
-    }
-
-    /// Creates the document `name`.
-    async fn create(&self, name: &str, value: &(impl Document + Sync)) -> Result<StoredRef, Error> {
-        document::write(&self.store, &self.path(name), value).await.map_err(Error::WriteDocument)
-    }
-}
-
-fn step_name(number: u32) -> String {
-    format!("step-{number}.json")
-}
-
 impl Run<'_> {
     async fn step(&self) -> Result<StoredRef, Error> {
         if self.assignment.work.step.over {
@@ -168,13 +132,12 @@ impl Run<'_> {
         let session = self.connect().await?;
         let local = describe::local(&session).await.map_err(Error::Describe)?;
         let host = local.node.host_id;
-        let prefix = layout::staged(&self.assignment.source, &self.assignment.task, &host);
-        let stage = Stage { store, prefix };
+        let stage = Stage::new(store, self.assignment, &host);
         match ask {
             Ask::Ship(ship) => {
                 // The driver's buffers are not needed while files are shipped.
                 drop(session);
-                self.ship(&stage, &host, ship).await
+                self.ship(&stage, ship).await
             }
             prepare => self.prepare(&stage, &session, prepare).await,
         }
@@ -182,23 +145,23 @@ impl Run<'_> {
 
     /// The answer to a step that ships nothing; that of an earlier run where there is one.
     async fn prepare(&self, stage: &Stage, session: &Session, ask: Ask) -> Result<StoredRef, Error> {
-        let name = step_name(self.assignment.work.step.number);
-        if let Some(bytes) = stage.find(&name).await? {
-            return Ok(StoredRef::new(&stage.path(&name), Stored::of(&bytes)));
+        let number = self.assignment.work.step.number;
+        if let Some(answer) = stage.answered(number).await? {
+            return Ok(answer);
         }
         let patterns = names::patterns(&self.assignment.work.objects)?;
-        let tag = names::tag(self.assignment, self.assignment.work.step.number);
+        let tag = names::tag(self.assignment, number);
         let place = self.place(session, &tag);
         let answer = match ask {
             Ask::Take { tables } => Answer::Take(snapshot::take(&place, &patterns, tables).await?),
             _ => {
-                if self.assignment.work.step.number == 0 {
+                if number == 0 {
                     leftovers::remove(&self.held(), self.assignment).await;
                 }
                 Answer::Look(Box::new(snapshot::look(&place, &patterns).await?))
             }
         };
-        stage.create(&name, &answer).await
+        Ok(stage.answer(number, &answer).await?)
     }
 
     fn place<'p>(&'p self, session: &'p Session, tag: &'p str) -> snapshot::Place<'p> {
@@ -216,9 +179,9 @@ impl Run<'_> {
     }
 
     /// Ships, unless an earlier run has, and gives the snapshots back.
-    async fn ship(&self, stage: &Stage, host: &str, ship: Ship) -> Result<StoredRef, Error> {
+    async fn ship(&self, stage: &Stage, ship: Ship) -> Result<StoredRef, Error> {
         let taken: BTreeSet<u32> = ship.tables.values().copied().collect();
-        let slice = match self.done(stage, host).await? {
+        let slice = match stage.done().await? {
             Some(slice) => slice,
             None => self.shipment().run(stage, self.load(stage, ship).await?).await?,
         };
@@ -244,7 +207,7 @@ impl Run<'_> {
         for (object, step) in &ship.tables {
             let record = &records[step];
             let table = record.tables.iter().find(|table| table.object == *object);
-            let mut table = table.cloned().ok_or_else(|| self.strange(stage, *step))?;
+            let mut table = table.cloned().ok_or_else(|| stage.strange(*step))?;
             match ship.left_out.get(object) {
                 Some(reason) => (table.unreadable, table.files) = (Some(reason.clone()), Vec::new()),
                 None => snapshot::prove(data, &record.tag, &table).await?,
@@ -261,45 +224,22 @@ impl Run<'_> {
     }
 
     async fn taken(&self, stage: &Stage, step: u32) -> Result<SnapshotRecord, Error> {
-        match self.answer(stage, step).await? {
+        match stage.recall(step).await? {
             Answer::Take(record) => Ok(record),
-            Answer::Look(_) => Err(self.strange(stage, step)),
+            Answer::Look(_) => Err(stage.strange(step).into()),
         }
     }
 
     async fn look(&self, stage: &Stage, step: u32) -> Result<NodeCapture, Error> {
-        match self.answer(stage, step).await? {
+        match stage.recall(step).await? {
             Answer::Look(look) => Ok(look.node),
-            Answer::Take(_) => Err(self.strange(stage, step)),
+            Answer::Take(_) => Err(stage.strange(step).into()),
         }
-    }
-
-    async fn answer(&self, stage: &Stage, step: u32) -> Result<Answer, Error> {
-        let name = step_name(step);
-        let bytes = stage.find(&name).await?.ok_or_else(|| self.strange(stage, step))?;
-        document::decode(&stage.path(&name), &bytes).map_err(Error::StagedDocument)
-    }
-
-    fn strange(&self, stage: &Stage, step: u32) -> Error {
-        Error::StagedOther { path: stage.path(&step_name(step)) }
     }
 
     async fn connect(&self) -> Result<Session, Error> {
         let config = &self.listener.config;
         connect::connect_node(&config.node.address, config.cassandra.as_ref()).await.map_err(Error::Connect)
-    }
-
-    /// The slice manifest of an earlier run that came to its end.
-    async fn done(&self, stage: &Stage, host: &str) -> Result<Option<StoredRef>, Error> {
-        let Some(bytes) = stage.find("slice.json").await? else { return Ok(None) };
-        let path = stage.path("slice.json");
-        let slice: SliceManifest = document::decode(&path, &bytes).map_err(Error::StagedDocument)?;
-        let ours = slice.task == self.assignment.task && slice.partition == host;
-        if !ours || slice.source != self.assignment.source {
-            return Err(Error::StagedOther { path });
-        }
-        tracing::info!(task = %slice.task, "the task is done already");
-        Ok(Some(StoredRef::new(&path, Stored::of(&bytes))))
     }
 
     fn shipment(&self) -> Shipment<'_> {

@@ -16,5 +16,6 @@ pub mod proto;
 pub mod records;
 pub mod restorer;
 pub mod shape;
+pub mod ship;
 pub mod socket;
 pub mod source;

@@ -11,6 +11,7 @@ use std::{
 
 use serde::Deserialize;
 use tidemark_cassandra_format::sstable::Descriptor;
+use tidemark_listener_core::ship::LocalFile;
 
 use super::names::{SHIPPED, SstableFile, is_plain};
 
@@ -33,14 +34,6 @@ impl TableOnDisk<'_> {
         let directory = |data: &PathBuf| data.join(self.keyspace).join(format!("{}-{}", self.table, self.id));
         safe.then(|| data_directories.iter().map(directory).collect())
     }
-}
-
-/// A file to ship.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LocalFile {
-    pub(super) path: PathBuf,
-    pub(super) name: String,
-    pub(super) size: u64,
 }
 
 /// Part of `manifest.json` that counts.

@@ -13,7 +13,10 @@ use std::{
 };
 
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::assignment::{Assignment, Capture};
+use tidemark_listener_core::{
+    assignment::{Assignment, Capture},
+    ship,
+};
 
 use super::{Error, names, nodetool::Nodetool};
 
@@ -56,10 +59,10 @@ async fn clear(nodetool: &Nodetool, tags: Vec<&str>) {
 /// Names of the snapshots of every table in the data directories.
 ///
 /// # Errors
-/// [`Error::Task`].
+/// [`ship::Error::Task`].
 pub(super) async fn found(data: &[PathBuf]) -> Result<BTreeSet<String>, Error> {
     let data = data.to_vec();
-    tokio::task::spawn_blocking(move || tags(&data)).await.map_err(Error::Task)
+    tokio::task::spawn_blocking(move || tags(&data)).await.map_err(|error| ship::Error::Task(error).into())
 }
 
 /// The tags whose tasks are over, of those that were found.

@@ -4,20 +4,17 @@ use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use object_store::ObjectStore;
-use tidemark_catalog::{
-    layout,
-    slice::{SliceManifest, SliceObject},
-    stored::StoredRef,
-};
+use tidemark_catalog::stored::StoredRef;
 use tidemark_listener_core::{
     assignment::{Assignment, Capture},
     progress::ProgressSink,
+    ship::{Captured, Meter, Shipper, Stage},
 };
 
 use super::{
-    Error, Stage, names,
-    ship::{Meter, Shipper},
+    Error, names,
     snapshot::{self, TableRecord},
+    tables,
 };
 use crate::cluster::NodeCapture;
 
@@ -51,8 +48,7 @@ pub async fn ship_taken(
     let patterns = names::patterns(&assignment.work.objects)?;
     let TakenSnapshot { tag, started, finished, node } = taken;
     let tables = snapshot::choose(&node.keyspaces, &patterns);
-    let prefix = layout::staged(&assignment.source, &assignment.task, &node.host_id);
-    let stage = Stage { store, prefix };
+    let stage = Stage::new(store, assignment, &node.host_id);
     let tables = snapshot::enlisted(data_directories, &tag, tables).await;
     let tables = tables.into_iter().map(|table| (tag.clone(), table)).collect();
     let load = Load { started, finished, tables, node };
@@ -88,23 +84,9 @@ impl Shipment<'_> {
         let mut objects = Vec::with_capacity(load.tables.len());
         for (tag, table) in &load.tables {
             let listed = snapshot::list(self.data_directories, tag, table).await;
-            objects.push(shipper.table(table, listed).await?);
+            objects.push(tables::ship(&shipper, table, listed).await?);
         }
-        let info = stage.create("info.json", &load.node).await?;
-        stage.create("slice.json", &self.slice(&load, objects, info)).await
-    }
-
-    fn slice(&self, load: &Load, mut objects: Vec<SliceObject>, info: StoredRef) -> SliceManifest {
-        objects.sort_by(|a, b| a.object.cmp(&b.object));
-        SliceManifest {
-            source: self.assignment.source.clone(),
-            task: self.assignment.task.clone(),
-            token: self.assignment.token,
-            partition: load.node.host_id.clone(),
-            started: load.started,
-            finished: load.finished,
-            objects,
-            info,
-        }
+        let Load { started, finished, node, .. } = load;
+        Ok(stage.finish(&node, Captured { started, finished, objects }).await?)
     }
 }

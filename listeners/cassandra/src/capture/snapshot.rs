@@ -10,10 +10,11 @@ use scylla::client::session::Session;
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::{ids::ObjectName, pattern::Patterns};
 use tidemark_gateway::{Env, pause};
+use tidemark_listener_core::ship::LocalFile;
 
 use super::{
     Error,
-    files::{self, LocalFile, TableOnDisk},
+    files::{self, TableOnDisk},
     leftovers,
     nodetool::{self, Nodetool},
 };

@@ -1,8 +1,8 @@
 //! A local file as a stream of what is stored of it, with bounded memory.
 //!
-//! Compressed tables go as they are. The data file of an uncompressed table goes as independent zstd frames of 1 MiB of it
-//! each, so that a reader can begin at any of them. The frames are the same whenever they are made by the same build: a
-//! run that resumes can tell whether what is stored is what it would store.
+//! A plain file goes as it is, a compressed one as independent zstd frames of 1 MiB of it each, so that a reader can begin at
+//! any of them. The frames are the same whenever they are made by the same build: a run that resumes can tell whether what is
+//! stored is what it would store.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::ship::Meter;
+use super::Meter;
 
 /// Bytes of the file in one frame.
 const FRAME_BYTES: usize = 1 << 20;
@@ -30,7 +30,7 @@ const FRAME_BYTES: usize = 1 << 20;
 /// Bytes that are read at a time where nothing is compressed.
 const PLAIN_BYTES: usize = 256 << 10;
 
-/// Level of compression: the listener's CPU belongs to the database.
+/// Level of compression: the host's CPU belongs to the source.
 const LEVEL: i32 = 1;
 
 /// Pieces that wait to be taken.
@@ -157,10 +157,10 @@ impl AsyncRead for Stream {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_listener_core::progress;
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::progress;
 
     fn bytes(len: usize) -> Vec<u8> {
         (0..len).map(|i| (i / 7 % 251) as u8).collect()

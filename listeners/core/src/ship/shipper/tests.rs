@@ -1,52 +1,59 @@
 //! Shipping into a store in memory.
 
-use std::path::PathBuf;
-
 use object_store::{ObjectStoreExt, PutPayload, memory::InMemory};
-use tidemark_listener_core::progress;
-
 use tidemark_gateway::Digest;
 
 use super::*;
+use crate::{
+    assignment::{Assignment, Capture},
+    progress,
+};
 
-/// A store, and a directory with the files of one table.
+/// A store, and a directory with the files of one object.
 struct Bench {
     stage: Stage,
     directory: tempfile::TempDir,
-    table: TableRecord,
+    item: Item,
+    parcels: Vec<Parcel>,
+}
+
+fn assignment() -> Assignment<Capture> {
+    Assignment {
+        id: "a".into(),
+        source: "s".parse().unwrap(),
+        task: "t".parse().unwrap(),
+        token: "1-1".parse().unwrap(),
+        needs: Vec::new(),
+        repository: "r".into(),
+        work: Capture::default(),
+    }
 }
 
 impl Bench {
+    /// Files of these names and sizes; those that end in `.json` go in frames.
     fn new(files: &[(&str, usize)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut records = Vec::new();
+        let mut parcels = Vec::new();
         for (name, len) in files {
-            std::fs::write(directory.path().join(name), vec![7; *len]).unwrap();
-            records.push(FileRecord { name: (*name).to_owned(), size: *len as u64 });
+            let path = directory.path().join(name);
+            std::fs::write(&path, vec![7; *len]).unwrap();
+            let file = LocalFile { path, name: (*name).to_owned(), size: *len as u64 };
+            let encoding = if name.ends_with(".json") { Encoding::Zstd } else { Encoding::Plain };
+            parcels.push(Parcel { file, encoding, place: format!("files/{name}") });
         }
-        let object = "shop/orders".parse().unwrap();
-        let table = TableRecord { object, id: "0f".repeat(16), unreadable: None, files: records };
-        let stage = Stage { store: Arc::new(InMemory::new()), prefix: Path::from("sources/s/staged/t/h") };
-        Self { stage, directory, table }
+        let item = Item { object: "shop/orders".parse().unwrap(), object_id: "7".into(), folder: "orders".into() };
+        let stage = Stage::new(Arc::new(InMemory::new()), &assignment(), "h");
+        Self { stage, directory, item, parcels }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn listed(&self) -> Vec<LocalFile> {
-        let file = |record: &FileRecord| LocalFile {
-            path: self.path(&record.name),
-            name: record.name.clone(),
-            size: record.size,
-        };
-        self.table.files.iter().map(file).collect()
-    }
-
     async fn ship(&self) -> Result<SliceObject, Error> {
         let limits = CaptureLimits { uploads: 2, part_bytes: 1000 };
         let shipper = Shipper::new(&self.stage, &limits, Meter::new(progress::silent(), 0));
-        shipper.table(&self.table, Ok(self.listed())).await
+        shipper.object(&self.item, Ok(self.parcels.clone())).await
     }
 
     async fn stored(&self, file: &StagedFile) -> bytes::Bytes {
@@ -55,18 +62,19 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn compressed_tables_go_as_they_are_under_names_of_their_parts() {
-    let bench = Bench::new(&[("nb-1-big-Data.db", 5000), ("nb-1-big-CompressionInfo.db", 40)]);
+async fn plain_files_go_as_they_are_under_names_of_their_own() {
+    let bench = Bench::new(&[("a.db", 5000), ("b.db", 40)]);
     let shipped = bench.ship().await.unwrap();
     let data = &shipped.files[0];
-    assert_eq!(data.stored.key, format!("sources/s/staged/t/h/{}/nb-1-big/Data.db", "0f".repeat(16)));
+    assert_eq!(data.stored.key, "sources/s/staged/t/h/orders/files/a.db");
     assert_eq!((data.encoding, data.size, data.digest), (Encoding::Plain, 5000, data.stored.digest));
+    assert_eq!((shipped.object_id.as_str(), shipped.files.len()), ("7", 2));
     assert_eq!(bench.stored(data).await, vec![7; 5000]);
 }
 
 #[tokio::test]
-async fn data_of_uncompressed_tables_goes_in_frames() {
-    let bench = Bench::new(&[("nb-1-big-Data.db", 5000), ("nb-1-big-CRC.db", 40), ("nb-2-big-Data.db", 0)]);
+async fn framed_files_have_a_digest_of_their_own_content() {
+    let bench = Bench::new(&[("a.json", 5000), ("b.db", 40), ("c.json", 0)]);
     let shipped = bench.ship().await.unwrap();
     let encodings: Vec<Encoding> = shipped.files.iter().map(|file| file.encoding).collect();
     assert_eq!(encodings, [Encoding::Zstd, Encoding::Plain, Encoding::Zstd]);
@@ -78,8 +86,16 @@ async fn data_of_uncompressed_tables_goes_in_frames() {
 }
 
 #[tokio::test]
+async fn a_reason_instead_of_files_makes_an_unreadable_line() {
+    let bench = Bench::new(&[]);
+    let shipper = Shipper::new(&bench.stage, &CaptureLimits::default(), Meter::new(progress::silent(), 0));
+    let line = shipper.object(&bench.item, Err("no such directory".to_owned())).await.unwrap();
+    assert_eq!((line.unreadable.as_deref(), line.files.len()), (Some("no such directory"), 0));
+}
+
+#[tokio::test]
 async fn a_second_run_says_the_same_and_sends_nothing() {
-    let bench = Bench::new(&[("nb-1-big-Data.db", 5000), ("nb-1-big-Statistics.db", 400)]);
+    let bench = Bench::new(&[("a.db", 5000), ("b.db", 400)]);
     let first = bench.ship().await.unwrap();
     // The store keeps what it has: were it written again, this would be gone.
     let path = first.files[1].stored.path();
@@ -90,7 +106,7 @@ async fn a_second_run_says_the_same_and_sends_nothing() {
 
 #[tokio::test]
 async fn a_stored_file_of_another_size_is_refused() {
-    let bench = Bench::new(&[("nb-1-big-Statistics.db", 400)]);
+    let bench = Bench::new(&[("b.db", 400)]);
     let first = bench.ship().await.unwrap();
     bench.stage.store.put(&first.files[0].stored.path(), PutPayload::from(vec![9; 399])).await.unwrap();
     let error = bench.ship().await.unwrap_err();
@@ -99,18 +115,18 @@ async fn a_stored_file_of_another_size_is_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_vanishes_makes_its_table_unreadable() {
-    let bench = Bench::new(&[("nb-1-big-Data.db", 5000), ("nb-1-big-Statistics.db", 400)]);
-    std::fs::remove_file(bench.path("nb-1-big-Statistics.db")).unwrap();
+async fn a_file_that_vanishes_makes_its_object_unreadable() {
+    let bench = Bench::new(&[("a.db", 5000), ("b.db", 400)]);
+    std::fs::remove_file(bench.path("b.db")).unwrap();
     let shipped = bench.ship().await.unwrap();
     assert!(shipped.files.is_empty());
-    assert!(shipped.unreadable.unwrap().contains("nb-1-big-Statistics.db"));
+    assert!(shipped.unreadable.unwrap().contains("b.db"));
 }
 
 #[tokio::test]
-async fn a_file_that_shrinks_makes_its_table_unreadable() {
-    let bench = Bench::new(&[("nb-1-big-Data.db", 5000)]);
-    std::fs::write(bench.path("nb-1-big-Data.db"), vec![7; 4999]).unwrap();
+async fn a_file_that_shrinks_makes_its_object_unreadable() {
+    let bench = Bench::new(&[("a.db", 5000)]);
+    std::fs::write(bench.path("a.db"), vec![7; 4999]).unwrap();
     let shipped = bench.ship().await.unwrap();
     assert!(shipped.unreadable.unwrap().contains("4999"));
 }
