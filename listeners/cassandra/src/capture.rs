@@ -19,18 +19,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use object_store::ObjectStore;
 use scylla::client::session::Session;
 use tidemark_catalog::{ids::SourceId, stored::StoredRef};
-use tidemark_gateway::{Env, credentials, open, pause, store_url::StoreUrl};
+use tidemark_gateway::{Env, pause};
 use tidemark_listener_core::{
+    access::Access,
     assignment::{Assignment, Capture, CheckRequest},
     check,
     failure::Failure,
-    launch,
     listener::Listener,
     progress::ProgressSink,
-    ship::{self, Stage},
+    ship::Stage,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -65,9 +64,7 @@ pub struct Config {
     /// Role that reads the node's system tables, where the cluster asks for one.
     pub cassandra: Option<Credentials>,
     /// The store that the process was started for.
-    pub store: Option<launch::Store>,
-    /// Its access key, where it needs one.
-    pub store_key: Option<credentials::Credentials>,
+    pub access: Access,
 }
 
 /// Captures one Cassandra node.
@@ -81,14 +78,6 @@ impl CassandraListener {
     /// A listener for the node of `config`; nothing is asked of it yet.
     pub fn new(config: Config, env: Env) -> Self {
         Self { nodetool: Nodetool::new(config.node.nodetool.clone()), config, env }
-    }
-
-    fn open_store(&self) -> Result<Arc<dyn ObjectStore>, Error> {
-        let store = self.config.store.as_ref().ok_or(ship::Error::NoStore)?;
-        let url: StoreUrl = store.url.parse().map_err(ship::Error::StoreUrl)?;
-        let checksums = if store.checksums { open::Checksums::Told } else { open::Checksums::Unproven };
-        let options = open::OpenOptions { checksums, ..open::OpenOptions::default() };
-        Ok(open::open(&url, self.config.store_key.as_ref(), &options, &self.env).map_err(ship::Error::OpenStore)?)
     }
 }
 
@@ -128,7 +117,7 @@ impl Run<'_> {
             return Err(Error::Cancelled);
         }
         let ask = Ask::of(&self.assignment.work.step.ask).map_err(Error::Ask)?;
-        let store = self.listener.open_store()?;
+        let store = self.listener.config.access.open(&self.listener.env)?;
         let session = self.connect().await?;
         let local = describe::local(&session).await.map_err(Error::Describe)?;
         let host = local.node.host_id;

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod store;
+
+/// Most names in one line.
+const NAMED: usize = 10;
+
 /// One line of a preflight checklist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
@@ -53,5 +58,24 @@ impl Line {
             detail: detail.into(),
             hint: hint.map(str::to_owned),
         }
+    }
+}
+
+/// The first ten names, joined by commas, and how many more there are: `a, b and 3 more`.
+pub fn some(names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let names: Vec<String> = (0..13).map(|i| format!("t{i}")).collect();
+        assert!(some(names.clone()).ends_with("t9 and 3 more"));
+        assert_eq!(some(names[..2].to_vec()), "t0, t1");
     }
 }

@@ -1,6 +1,7 @@
 //! What every source has in common: the seams `Source`, `RecordSource`, `BlockSource`, `Restorer` and `Listener`, the control
 //! protocol between orchestrator and listeners, and the words for checks and progress.
 
+pub mod access;
 pub mod assignment;
 pub mod blocks;
 pub mod check;

@@ -7,18 +7,18 @@
 
 use std::{io::IsTerminal, path::PathBuf, sync::Arc};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use tidemark_catalog::ids::SourceId;
-use tidemark_gateway::{Env, credentials};
+use tidemark_gateway::Env;
 use tidemark_listener_cassandra::{
     capture::{CassandraListener, Config},
     connect::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE},
     spec::{CassandraSpec, NodeSpec},
 };
 use tidemark_listener_core::{
+    access::{self, Access},
     client::{self, Token},
-    launch,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -26,9 +26,6 @@ use tracing_subscriber::EnvFilter;
 
 /// Variable with the token that the orchestrator gave this listener.
 const TOKEN_VARIABLE: &str = "TIDEMARK_LISTENER_TOKEN";
-
-/// Prefix of the variables with the store's access key.
-const STORE_PREFIX: &str = "TIDEMARK_STORE";
 
 /// Threads for files: each may hold a piece of one.
 const BLOCKING_THREADS: usize = 8;
@@ -75,17 +72,17 @@ fn main() -> Result<()> {
 
 async fn serve(arguments: Arguments) -> Result<()> {
     let env = Env::system();
-    let store = store()?;
+    let access = Access::from_environment()?;
     let control = client::Config {
         control: arguments.control.clone(),
         listener: arguments.listener.clone(),
         source: arguments.source.clone(),
-        store: store.clone(),
+        store: access.store.clone(),
         kind: "cassandra",
         version: env!("CARGO_PKG_VERSION"),
-        token: Token::new(variable(TOKEN_VARIABLE)?.with_context(|| format!("{TOKEN_VARIABLE} is not set"))?),
+        token: Token::new(access::variable(TOKEN_VARIABLE)?.with_context(|| format!("{TOKEN_VARIABLE} is not set"))?),
     };
-    let listener = Arc::new(CassandraListener::new(config(arguments, store)?, env.clone()));
+    let listener = Arc::new(CassandraListener::new(config(arguments, access)?, env.clone()));
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone()));
     let outcome = client::run(&control, listener, &env, stop).await;
@@ -93,52 +90,18 @@ async fn serve(arguments: Arguments) -> Result<()> {
     outcome.context("serve the orchestrator")
 }
 
-fn config(arguments: Arguments, store: Option<launch::Store>) -> Result<Config> {
+fn config(arguments: Arguments, access: Access) -> Result<Config> {
     let nodetool = serde_json::from_str(&arguments.nodetool).context("--nodetool is not a JSON array of texts")?;
     let Arguments { source, address, data_directories, .. } = arguments;
     let node = NodeSpec { address: address.clone(), data_directories, nodetool };
     let spec = CassandraSpec { contact: vec![address], credentials: None, nodes: vec![node.clone()] };
     spec.validate().context("the arguments describe no node")?;
-    let (cassandra, store_key) = (cassandra_credentials()?, store_credentials()?);
-    Ok(Config { source, node, cassandra, store, store_key })
+    Ok(Config { source, node, cassandra: cassandra_credentials()?, access })
 }
 
 fn cassandra_credentials() -> Result<Option<Credentials>> {
-    match (variable(USERNAME_VARIABLE)?, variable(PASSWORD_VARIABLE)?) {
-        (Some(username), Some(password)) => Ok(Some(Credentials::new(username, password))),
-        (None, None) => Ok(None),
-        _ => bail!("of {USERNAME_VARIABLE} and {PASSWORD_VARIABLE} only one is set"),
-    }
-}
-
-/// The store that the environment says.
-fn store() -> Result<Option<launch::Store>> {
-    let mut unreadable = None;
-    let get = |name: &str| {
-        variable(name).unwrap_or_else(|error| {
-            unreadable = Some(error);
-            None
-        })
-    };
-    let store = launch::Store::from_variables(get).context("the store in the environment");
-    unreadable.map_or(store, Err)
-}
-
-fn store_credentials() -> Result<Option<credentials::Credentials>> {
-    if variable(&format!("{STORE_PREFIX}_ACCESS_KEY_ID"))?.is_none() {
-        return Ok(None);
-    }
-    let credentials = credentials::Credentials::load(&format!("env:{STORE_PREFIX}"));
-    credentials.map(Some).context("credentials of the store")
-}
-
-/// The value of an environment variable; `None` where it is absent or empty.
-fn variable(name: &str) -> Result<Option<String>> {
-    match std::env::var(name) {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not UTF-8 text"),
-    }
+    let pair = access::pair([USERNAME_VARIABLE, PASSWORD_VARIABLE])?;
+    Ok(pair.map(|[username, password]| Credentials::new(username, password)))
 }
 
 async fn stop_on_signal(stop: CancellationToken) {

@@ -1,6 +1,5 @@
 //! The preflight of one node: what would keep a capture from being whole, before the first one.
 
-mod store;
 mod unversioned;
 
 use std::path::PathBuf;
@@ -10,10 +9,10 @@ use tidemark_catalog::pattern::Patterns;
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
     assignment::CheckRequest,
-    check::{Line, Status},
+    check::{self, Line, Status, some},
 };
 
-use super::{CassandraListener, files, names, snapshot};
+use super::{CassandraListener, Config, files, names, snapshot};
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
     connect,
@@ -24,9 +23,6 @@ use crate::{
 /// Clocks further apart than this are worth a look, ms.
 const CLOCK_MILLIS: i64 = 500;
 
-/// Most names in one line.
-const NAMED: usize = 10;
-
 /// Every line, in the order it was tried. What builds on a session is left out where there is none.
 pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) -> Vec<Line> {
     let node = &listener.config.node;
@@ -36,7 +32,9 @@ pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) ->
         Err(error) => lines.push(Line::fail("connect", &node.address, chain(&error), error.hint())),
     }
     if request.store {
-        lines.extend(store::run(listener).await);
+        let subject = format!("{} store", node.address);
+        let Config { access, source, .. } = &listener.config;
+        lines.extend(check::store::lines(access, source, &subject, &listener.env).await);
     }
     lines
 }
@@ -221,13 +219,6 @@ fn matched(subject: &str, chosen: &Chosen<'_>, patterns: &Patterns) -> Line {
     Line::warn("objects", subject, detail, "see that keyspace and table are written as in the schema, with capitals")
 }
 
-/// The first names, and how many more there are.
-fn some(names: Vec<String>) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let first = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-    if more == 0 { first } else { format!("{first} and {more} more") }
-}
-
 /// Lines of the tables that cannot be protected, or only with a word of warning.
 fn notes(chosen: &Chosen<'_>) -> Vec<Line> {
     let note = |(keyspace, table): &(&KeyspaceSchema, &TableRows)| {
@@ -341,13 +332,6 @@ mod tests {
     fn only_one_partitioner_is_taken() {
         assert_eq!(partitioner("n", "org.apache.cassandra.dht.Murmur3Partitioner").status, Status::Ok);
         assert_eq!(partitioner("n", "org.apache.cassandra.dht.ByteOrderedPartitioner").status, Status::Fail);
-    }
-
-    #[test]
-    fn long_lists_are_cut_and_counted() {
-        let names: Vec<String> = (0..13).map(|i| format!("t{i}")).collect();
-        assert!(some(names.clone()).ends_with("t9 and 3 more"));
-        assert_eq!(some(names[..2].to_vec()), "t0, t1");
     }
 
     #[test]

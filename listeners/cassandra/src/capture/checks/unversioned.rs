@@ -1,9 +1,8 @@
 //! What belongs to tables and is not part of a version, and what of the schema comes along with them.
 
 use tidemark_catalog::pattern::Patterns;
-use tidemark_listener_core::check::Line;
+use tidemark_listener_core::check::{Line, some};
 
-use super::some;
 use crate::{
     cluster::{CreateStatement, KeyspaceSchema},
     describe::TRIGGER,

@@ -9,10 +9,10 @@ use std::{sync::Arc, time::Duration};
 use futures::TryStreamExt;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 use tidemark_catalog::{ids::SourceId, layout};
-use tidemark_gateway::{Env, causes::chain, fetch, store_url::StoreUrl};
-use tidemark_listener_core::check::Line;
+use tidemark_gateway::{Env, causes::chain, fetch};
 
-use super::CassandraListener;
+use super::Line;
+use crate::access::Access;
 
 /// Bytes of the object that every check creates.
 const BODY: &str = "written by the preflight of a listener\n";
@@ -23,33 +23,31 @@ const LIMIT: Duration = Duration::from_secs(20);
 const HINT: &str = "see that the store is reachable from this host, and that the listener's credentials may put, get and \
                     list under the source's staged names";
 
-/// A line for writing and reading, one for listing, one for the rights.
-pub(super) async fn run(listener: &CassandraListener) -> Vec<Line> {
-    let subject = format!("{} store", listener.config.node.address);
-    let store = match listener.open_store() {
+/// A line for writing and reading, one for listing; one for the rights, where the store has them. `subject` is what the lines
+/// are about. Takes at most 20 s.
+pub async fn lines(access: &Access, source: &SourceId, subject: &str, env: &Env) -> Vec<Line> {
+    let store = match access.open(env) {
         Ok(store) => store,
-        Err(error) => return vec![Line::fail("store", &subject, chain(&error), HINT)],
+        Err(error) => return vec![Line::fail("store", subject, chain(&error), HINT)],
     };
-    let probe = Probe { store, subject, source: &listener.config.source };
-    let url = listener.config.store.as_ref().map(|store| store.url.parse());
-    let remote = matches!(url, Some(Ok(StoreUrl::S3(_))));
-    let lines = tokio::time::timeout(LIMIT, probe.lines(remote, &listener.env)).await;
+    let probe = Probe { store, subject, source };
+    let lines = tokio::time::timeout(LIMIT, probe.lines(access.has_rights(), env)).await;
     lines.unwrap_or_else(|_| {
         let silent = format!("no answer within {} s", LIMIT.as_secs());
-        vec![Line::fail("store", &probe.subject, silent, HINT)]
+        vec![Line::fail("store", subject, silent, HINT)]
     })
 }
 
 struct Probe<'a> {
     store: Arc<dyn ObjectStore>,
-    subject: String,
+    subject: &'a str,
     source: &'a SourceId,
 }
 
 impl Probe<'_> {
-    async fn lines(&self, remote: bool, env: &Env) -> Vec<Line> {
+    async fn lines(&self, has_rights: bool, env: &Env) -> Vec<Line> {
         let mut lines = vec![self.write().await, self.list().await];
-        if remote {
+        if has_rights {
             lines.push(self.rights(env).await);
         }
         lines
@@ -63,7 +61,7 @@ impl Probe<'_> {
             Err(error) => return self.fail(name, chain(&error)),
         }
         match fetch::get_unchecked(&self.store, &path).await {
-            Ok(bytes) if bytes == BODY => Line::ok(name, &self.subject, format!("{path} is written and read")),
+            Ok(bytes) if bytes == BODY => Line::ok(name, self.subject, format!("{path} is written and read")),
             Ok(_) => self.fail(name, format!("{path} reads back other than it was written")),
             Err(error) => self.fail(name, chain(&error)),
         }
@@ -73,7 +71,7 @@ impl Probe<'_> {
         let (name, path) = ("store-list", layout::staged_check(self.source));
         let checks = layout::staged_checks(self.source);
         match self.store.list(Some(&checks)).try_any(|meta| std::future::ready(meta.location == path)).await {
-            Ok(true) => Line::ok(name, &self.subject, format!("{path} is listed")),
+            Ok(true) => Line::ok(name, self.subject, format!("{path} is listed")),
             Ok(false) => self.fail(name, format!("{path} was written and is not listed")),
             Err(error) => self.fail(name, chain(&error)),
         }
@@ -85,7 +83,7 @@ impl Probe<'_> {
         match self.create(&path).await {
             Err(Error::PermissionDenied { .. }) => {
                 let root = layout::staged_root(self.source);
-                Line::ok(name, &self.subject, format!("writing outside {root} is refused"))
+                Line::ok(name, self.subject, format!("writing outside {root} is refused"))
             }
             Err(error) => self.fail(name, chain(&error)),
             Ok(()) => {
@@ -93,7 +91,7 @@ impl Probe<'_> {
                 let detail = if left { format!("; {path} is left there, harmless") } else { String::new() };
                 let detail = format!("the listener's credentials may write anywhere in the store{detail}");
                 let hint = "give listeners credentials of their own: tidemark store add --listener-credentials";
-                Line::warn(name, &self.subject, detail, hint)
+                Line::warn(name, self.subject, detail, hint)
             }
         }
     }
@@ -103,20 +101,20 @@ impl Probe<'_> {
     }
 
     fn fail(&self, name: &str, detail: String) -> Line {
-        Line::fail(name, &self.subject, detail, HINT)
+        Line::fail(name, self.subject, detail, HINT)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
-    use tidemark_listener_core::check::Status;
 
     use super::*;
+    use crate::check::Status;
 
     async fn statuses(store: &Arc<InMemory>) -> Vec<(String, Status)> {
         let source = "east".parse().unwrap();
-        let probe = Probe { store: store.clone(), subject: "n store".to_owned(), source: &source };
+        let probe = Probe { store: store.clone(), subject: "n store", source: &source };
         probe.lines(true, &Env::system()).await.into_iter().map(|line| (line.name, line.status)).collect()
     }
 
