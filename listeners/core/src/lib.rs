@@ -12,6 +12,7 @@ pub mod failure;
 pub mod launch;
 pub mod listener;
 pub mod needs;
+pub mod process;
 pub mod progress;
 pub mod proto;
 pub mod records;
