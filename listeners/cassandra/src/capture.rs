@@ -30,6 +30,7 @@ use tidemark_listener_core::{
     listener::Listener,
     progress::ProgressSink,
     ship::Stage,
+    tags,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +140,7 @@ impl Run<'_> {
             return Ok(answer);
         }
         let patterns = names::patterns(&self.assignment.work.objects)?;
-        let tag = names::tag(self.assignment, number);
+        let tag = tags::tag(self.assignment, number);
         let place = self.place(session, &tag);
         let answer = match ask {
             Ask::Take { tables } => Answer::Take(snapshot::take(&place, &patterns, tables).await?),

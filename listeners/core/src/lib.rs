@@ -21,3 +21,4 @@ pub mod shape;
 pub mod ship;
 pub mod socket;
 pub mod source;
+pub mod tags;

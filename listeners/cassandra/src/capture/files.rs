@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 use tidemark_cassandra_format::sstable::Descriptor;
-use tidemark_listener_core::ship::LocalFile;
+use tidemark_listener_core::{ship::LocalFile, tags};
 
 use super::names::{SHIPPED, SstableFile, is_plain};
 
@@ -158,7 +158,7 @@ pub(super) fn survey(data: &[PathBuf], table: TableOnDisk<'_>) -> io::Result<Sur
         }
         let snapshots = directory.join("snapshots");
         let tags = if snapshots.is_dir() { names(&snapshots)? } else { Vec::new() };
-        survey.tags.extend(tags.into_iter().filter(|tag| tag.starts_with(super::names::TAG_PREFIX)));
+        survey.tags.extend(tags.into_iter().filter(|tag| tag.starts_with(tags::PREFIX)));
     }
     Ok(survey)
 }

@@ -1,36 +1,14 @@
-//! Names: patterns of objects, files of SSTables, snapshots.
+//! Names: patterns of objects, files of SSTables.
 
-use tidemark_catalog::{ids::TaskId, pattern::Patterns};
-use tidemark_listener_core::assignment::{Assignment, Capture};
+use tidemark_catalog::pattern::Patterns;
 
-use super::Error;
+use super::error::Error;
 
 /// Components that are shipped, in shipping order, the same for both formats. Indexes (`Index.db` and `Summary.db` of
 /// `big`, the tries `Partitions.db` and `Rows.db` of `bti`) and filters can be made again from the data, and a scan of it
 /// meets everything without them.
 pub(super) const SHIPPED: [&str; 6] =
     ["Data.db", "Statistics.db", "CompressionInfo.db", "CRC.db", "Digest.crc32", "TOC.txt"];
-
-/// Beginning of the tags of our snapshots.
-pub(super) const TAG_PREFIX: &str = "tidemark-";
-
-/// Tag of the snapshot that a step of an assignment's task takes: `tidemark-<repository>-<source>-<task>.<step>`.
-pub(super) fn tag(assignment: &Assignment<Capture>, step: u32) -> String {
-    format!("{}{}.{step}", tag_start(assignment), assignment.task)
-}
-
-/// The task of a tag that captures of this assignment's repository and source make; `None` for any other tag.
-pub(super) fn task_of(tag: &str, assignment: &Assignment<Capture>) -> Option<TaskId> {
-    let (task, step) = tag.strip_prefix(&tag_start(assignment))?.split_once('.')?;
-    step.parse::<u32>().ok()?;
-    // Without a '-': that of a source whose name begins with this one's has more of them.
-    let is_task = task.len() == 32 && task.bytes().all(|b| b.is_ascii_hexdigit());
-    is_task.then(|| task.parse().ok()).flatten()
-}
-
-fn tag_start(assignment: &Assignment<Capture>) -> String {
-    format!("{TAG_PREFIX}{}-{}-", assignment.repository, assignment.source)
-}
 
 /// The patterns of an assignment: of tables, so that each has two parts.
 ///
