@@ -12,7 +12,11 @@ use tidemark_listener_core::{
     check::{self, Line, Status, some},
 };
 
-use super::{CassandraListener, Config, files, names, snapshot};
+use super::{
+    files, names,
+    node::{Config, Node},
+    snapshot,
+};
 use crate::{
     cluster::{KeyspaceSchema, TableRows},
     connect,
@@ -24,23 +28,22 @@ use crate::{
 const CLOCK_MILLIS: i64 = 500;
 
 /// Every line, in the order it was tried. What builds on a session is left out where there is none.
-pub(super) async fn run(listener: &CassandraListener, request: &CheckRequest) -> Vec<Line> {
-    let node = &listener.config.node;
-    let mut lines = directories(&node.address, &node.data_directories).await;
-    match connect::connect_node(&node.address, listener.config.cassandra.as_ref()).await {
-        Ok(session) => lines.extend(by_session(listener, &session, request).await),
-        Err(error) => lines.push(Line::fail("connect", &node.address, chain(&error), error.hint())),
+pub(super) async fn run(node: &Node, request: &CheckRequest) -> Vec<Line> {
+    let Config { source, node: spec, cassandra, access } = &node.config;
+    let mut lines = directories(&spec.address, &spec.data_directories).await;
+    match connect::connect_node(&spec.address, cassandra.as_ref()).await {
+        Ok(session) => lines.extend(by_session(node, &session, request).await),
+        Err(error) => lines.push(Line::fail("connect", &spec.address, chain(&error), error.hint())),
     }
     if request.store {
-        let subject = format!("{} store", node.address);
-        let Config { access, source, .. } = &listener.config;
-        lines.extend(check::store::lines(access, source, &subject, &listener.env).await);
+        let subject = format!("{} store", spec.address);
+        lines.extend(check::store::lines(access, source, &subject, &node.env).await);
     }
     lines
 }
 
-async fn by_session(listener: &CassandraListener, session: &Session, request: &CheckRequest) -> Vec<Line> {
-    let address = listener.config.node.address.as_str();
+async fn by_session(node: &Node, session: &Session, request: &CheckRequest) -> Vec<Line> {
+    let address = node.config.node.address.as_str();
     let local = match describe::local(session).await {
         Ok(local) => local,
         Err(error) => return vec![unreadable("connect", address, &error)],
@@ -48,11 +51,11 @@ async fn by_session(listener: &CassandraListener, session: &Session, request: &C
     let mut lines = vec![Line::ok("connect", address, format!("{} in cluster {}", local.node.host_id, local.cluster))];
     lines.push(version(address, &local.release));
     lines.push(partitioner(address, &local.partitioner));
-    lines.push(nodetool(listener, &local).await);
-    lines.push(clock(listener, session).await);
+    lines.push(nodetool(node, &local).await);
+    lines.push(clock(node, session).await);
     lines.push(agreement(address, session, &local).await);
-    lines.push(members(listener, session, &local).await);
-    lines.extend(objects(listener, session, request).await);
+    lines.push(members(node, session, &local).await);
+    lines.extend(objects(node, session, request).await);
     lines
 }
 
@@ -88,9 +91,9 @@ fn partitioner(address: &str, class: &str) -> Line {
     }
 }
 
-async fn nodetool(listener: &CassandraListener, local: &LocalNode) -> Line {
-    let (name, subject) = ("nodetool", listener.config.node.address.as_str());
-    match listener.nodetool.host_id().await {
+async fn nodetool(node: &Node, local: &LocalNode) -> Line {
+    let (name, subject) = ("nodetool", node.config.node.address.as_str());
+    match node.nodetool.host_id().await {
         Ok(Some(id)) if id == local.node.host_id => Line::ok(name, subject, "answers for this node"),
         Ok(id) => {
             let detail = format!("reaches node {}, not {}", id.as_deref().unwrap_or("?"), local.node.host_id);
@@ -103,9 +106,9 @@ async fn nodetool(listener: &CassandraListener, local: &LocalNode) -> Line {
     }
 }
 
-async fn clock(listener: &CassandraListener, session: &Session) -> Line {
-    let (name, subject) = ("clock", listener.config.node.address.as_str());
-    match describe::clock_offset_millis(session, &listener.env).await {
+async fn clock(node: &Node, session: &Session) -> Line {
+    let (name, subject) = ("clock", node.config.node.address.as_str());
+    match describe::clock_offset_millis(session, &node.env).await {
         Ok(offset) if offset.abs() <= CLOCK_MILLIS => Line::ok(name, subject, format!("{offset} ms apart")),
         Ok(offset) => Line::warn(
             name,
@@ -137,10 +140,10 @@ async fn agreement(address: &str, session: &Session, local: &LocalNode) -> Line 
 }
 
 /// The node's ring, and rows about nodes that are not in it.
-async fn members(listener: &CassandraListener, session: &Session, local: &LocalNode) -> Line {
-    let (name, subject) = ("members", listener.config.node.address.as_str());
+async fn members(node: &Node, session: &Session, local: &LocalNode) -> Line {
+    let (name, subject) = ("members", node.config.node.address.as_str());
     let hint = "see that nodetool reaches this node's JMX port, and what nodetool ring prints";
-    let printed = match listener.nodetool.ring().await {
+    let printed = match node.nodetool.ring().await {
         Ok(printed) => printed,
         Err(error) => return Line::fail(name, subject, chain(&error), hint),
     };
@@ -180,8 +183,8 @@ fn directory(address: &str, path: &std::path::Path) -> Line {
 }
 
 /// What is to be said about the tables that the patterns name.
-async fn objects(listener: &CassandraListener, session: &Session, request: &CheckRequest) -> Vec<Line> {
-    let subject = listener.config.node.address.as_str();
+async fn objects(node: &Node, session: &Session, request: &CheckRequest) -> Vec<Line> {
+    let subject = node.config.node.address.as_str();
     let patterns = match names::patterns(&request.objects) {
         Ok(patterns) => patterns,
         Err(error) => {
@@ -197,7 +200,7 @@ async fn objects(listener: &CassandraListener, session: &Session, request: &Chec
     lines.extend(notes(&chosen));
     lines.extend(views(session, subject, &keyspaces).await);
     lines.extend(unversioned::lines(subject, &keyspaces, &patterns));
-    lines.extend(on_disk(listener, &chosen).await);
+    lines.extend(on_disk(node, &chosen).await);
     lines
 }
 
@@ -244,12 +247,12 @@ async fn views(session: &Session, subject: &str, keyspaces: &[KeyspaceSchema]) -
     if names.is_empty() { Vec::new() } else { vec![Line::ok("views", subject, detail(names))] }
 }
 
-async fn on_disk(listener: &CassandraListener, chosen: &Chosen<'_>) -> Vec<Line> {
-    let data = listener.config.node.data_directories.clone();
+async fn on_disk(node: &Node, chosen: &Chosen<'_>) -> Vec<Line> {
+    let data = node.config.node.data_directories.clone();
     let of =
         |(keyspace, table): &(&KeyspaceSchema, &TableRows)| [&keyspace.name, &table.name, &table.id].map(String::clone);
     let tables: Vec<[String; 3]> = chosen.iter().map(of).collect();
-    let address = listener.config.node.address.clone();
+    let address = node.config.node.address.clone();
     let looked = tokio::task::spawn_blocking(move || Found::look(&data, &tables).lines(&address));
     looked.await.unwrap_or_default()
 }

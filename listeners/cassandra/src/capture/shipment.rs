@@ -12,7 +12,8 @@ use tidemark_listener_core::{
 };
 
 use super::{
-    Error, names,
+    error::Error,
+    names,
     snapshot::{self, TableRecord},
     tables,
 };

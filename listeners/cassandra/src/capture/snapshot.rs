@@ -13,7 +13,7 @@ use tidemark_gateway::{Env, pause};
 use tidemark_listener_core::ship::LocalFile;
 
 use super::{
-    Error,
+    error::Error,
     files::{self, TableOnDisk},
     leftovers,
     nodetool::{self, Nodetool},
