@@ -84,3 +84,40 @@ pub fn staged_check(source: &SourceId) -> Path {
 pub fn staged(source: &SourceId, task: &TaskId, partition: &str) -> Path {
     Path::from(format!("sources/{source}/staged/{task}/{partition}"))
 }
+
+/// Where the files of one object are, below a partition's [`staged`] prefix: each in a folder of the claim that stored it.
+/// `folder` is a safe part of a path.
+pub fn staged_folder(staged: &Path, folder: &str) -> Path {
+    Path::from(format!("{staged}/{folder}"))
+}
+
+/// A file that the claim `token` stores in such a folder; `place` is one or more safe parts of a path.
+pub fn staged_file(folder: &Path, token: FencingToken, place: &str) -> Path {
+    Path::from(format!("{folder}/{token}/{place}"))
+}
+
+/// The claim and the place of a file in such a folder; `None` for names that are none of a [`staged_file`].
+pub fn staged_parts<'a>(folder: &Path, file: &'a Path) -> Option<(FencingToken, &'a str)> {
+    let (token, place) = file.as_ref().strip_prefix(folder.as_ref())?.strip_prefix('/')?.split_once('/')?;
+    let parsed: FencingToken = token.parse().ok()?;
+    (parsed.to_string() == token).then_some((parsed, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::token;
+
+    #[test]
+    fn a_staged_file_says_which_claim_stored_it_and_foreign_names_are_passed_over() {
+        let staged = staged(&"s".parse().unwrap(), &"t".parse().unwrap(), "p");
+        let folder = staged_folder(&staged, "orders");
+        let file = staged_file(&folder, token(7), "nb-1-big/Data.db");
+        assert_eq!(file.as_ref(), format!("sources/s/staged/t/p/orders/{}/nb-1-big/Data.db", token(7)));
+        assert_eq!(staged_parts(&folder, &file), Some((token(7), "nb-1-big/Data.db")));
+        let foreign = ["orders/1-7/a", "orders/a/b", "orders2/a/b", "orders/nb-1-big"];
+        for name in foreign.map(|name| Path::from(format!("{staged}/{name}"))) {
+            assert_eq!(staged_parts(&folder, &name), None, "{name}");
+        }
+    }
+}

@@ -1,12 +1,12 @@
 //! Capture beside one Cassandra node: snapshot, ship undecoded, say what was shipped.
 //!
 //! A capture has steps (`steps`), and is asked for one at a time. Everything it must remember is in the store under
-//! `staged/<task>/<host id>/`, written once and in this order:
+//! `staged/<task>/<host id>/`, written once and in this order; `<token>` is that of the claim that stored the file:
 //!
 //! | object | says | a crash before it leaves |
 //! | --- | --- | --- |
 //! | `step-<number>.json` | how the node was, or which snapshot was taken when and which files it holds | nothing, or a snapshot that the next run of the step clears and takes again |
-//! | `<table id>/<sstable>/<component>` | one file of a snapshot | snapshots and some files: the next run ships the rest |
+//! | `<table id>/<token>/<sstable>/<component>` | one file of a snapshot | snapshots and some files: the next run ships the rest |
 //! | `info.json` | the node's words, for consolidation | the same |
 //! | `slice.json` | everything above is stored | the same; after it the task is done |
 //!

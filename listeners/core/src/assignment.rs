@@ -22,7 +22,7 @@ pub struct Assignment<W = Work> {
     pub needs: Vec<String>,
     /// The protected system.
     pub source: SourceId,
-    /// The task; names of staged objects are deterministic within it.
+    /// The task: what any run of it has staged is found by the next.
     pub task: TaskId,
     /// The claim of the task.
     pub token: FencingToken,

@@ -11,10 +11,11 @@
 //! stage.finish(&info, Captured { started, finished, objects }).await
 //! ```
 //!
-//! Names are the same in every run of the task, and each is created once, never overwritten. What a run finds stored under a
-//! name with the right size is not sent again; its digest is computed from the local file. So the files of a task must not
-//! change between its runs: a listener ships what it holds fast (a snapshot), and proves before it ships that this is what it
-//! took.
+//! Documents have one name in a task: of two runs that answer at once one is first, and the other finds its answer. A file has
+//! the name of the claim under which it is stored, so that only that claim's listener writes it; a later claim lists what
+//! earlier ones stored. What a run finds with the right size is not sent again; its digest is computed from the local file. So
+//! the files of a task must not change between its runs: a listener ships what it holds fast (a snapshot), and proves before it
+//! ships that this is what it took.
 //!
 //! | killed | left behind | the next run of the task |
 //! | --- | --- | --- |

@@ -1,4 +1,4 @@
-//! What is shipped of a table: `<table id>/<sstable>/<component>`, data that Cassandra did not compress in frames.
+//! What is shipped of a table: `<sstable>/<component>` in the table's folder, data that Cassandra did not compress in frames.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Ships the files of a partition's objects under names that are the same in every run of the task.
+//! Ships the files of a partition's objects: each is stored once in the task, under a name of the claim that stored it.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +10,10 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStore, path::Path};
+use object_store::path::Path;
 use tidemark_catalog::{
     ids::ObjectName,
+    layout,
     slice::{Encoding, SliceObject, StagedFile},
     stored::StoredRef,
 };
@@ -53,7 +54,8 @@ pub struct Parcel {
     pub file: LocalFile,
     /// How its bytes are stored: as they are, or as zstd frames of 1 MiB of it each.
     pub encoding: Encoding,
-    /// Its name below the object's folder: one or more parts of a path, the same in every run of the task and no other file's.
+    /// Its name below the claim's part of the object's folder: one or more parts of a path, the same in every run of the task and
+    /// no other file's.
     pub place: String,
 }
 
@@ -121,72 +123,102 @@ impl<'a> Shipper<'a> {
     }
 
     async fn files(&self, item: &Item, parcels: Vec<Parcel>) -> Result<Vec<StagedFile>, Error> {
-        let prefix = self.stage.path(&item.folder);
-        let stored = stored_sizes(&self.stage.store, &prefix).await?;
-        let shipped = stream::iter(parcels).map(|parcel| self.parcel(&prefix, parcel, &stored)).buffered(self.uploads);
+        let earlier = Earlier::list(self.stage, &item.folder).await?;
+        let shipped = stream::iter(parcels).map(|parcel| self.parcel(parcel, &earlier)).buffered(self.uploads);
         shipped.try_collect().await
     }
 
-    async fn parcel(&self, prefix: &Path, parcel: Parcel, stored: &BTreeMap<String, u64>) -> Result<StagedFile, Error> {
-        let path = Path::from(format!("{prefix}/{}", parcel.place));
-        let found = stored.get(path.as_ref()).copied();
-        let local = &parcel.file.path;
+    /// Takes what is stored, or sends. What an earlier claim stored with another size is left alone (another build frames
+    /// otherwise), and sent under a name of this claim.
+    async fn parcel(&self, parcel: Parcel, earlier: &Earlier) -> Result<StagedFile, Error> {
+        let own = layout::staged_file(&earlier.folder, self.stage.token, &parcel.place);
         let _held = self.buffers.hold(parcel.file.size).await;
-        let (mut stream, reading) = frames::open(local.clone(), parcel.encoding, Arc::clone(&self.meter));
-        let outcome = match found {
-            Some(size) => again(local, &path, &mut stream, size).await,
-            None => upload::put_reader_new(&self.stage.store, &path, &mut stream, &self.options, |_| {})
-                .await
-                .map_err(|source| upload_error(local, source)),
-        };
+        for (path, size) in earlier.of(&parcel.place) {
+            match self.read(&parcel, async |stream| again(&parcel, path, stream, *size).await).await {
+                Err(Error::StagedSize { .. }) if *path != own => {}
+                outcome => return staged(parcel, path, outcome?),
+            }
+        }
+        let outcome = self.read(&parcel, async |stream| self.send(&parcel, &own, stream).await).await?;
+        self.pause_once();
+        staged(parcel, &own, outcome)
+    }
+
+    /// Reads the file while `take` takes what is stored of it.
+    async fn read(
+        &self,
+        parcel: &Parcel,
+        take: impl AsyncFnOnce(&mut frames::Stream) -> Result<Stored, Error>,
+    ) -> Result<(Stored, FileSum), Error> {
+        let path = &parcel.file.path;
+        let (mut stream, reading) = frames::open(path.clone(), parcel.encoding, Arc::clone(&self.meter));
+        let outcome = take(&mut stream).await;
         drop(stream);
         let read = reading.await.map_err(Error::Task)?;
         let stored = outcome?;
-        let read = read.map_err(|source| Error::ReadFile { path: local.clone(), source })?;
-        self.pause_once(found.is_none());
-        staged(parcel, &path, stored, read)
+        let read = read.map_err(|source| Error::ReadFile { path: path.clone(), source })?;
+        Ok((stored, read))
     }
 
-    fn pause_once(&self, sent: bool) {
-        if sent && !self.pause_passed.swap(true, Ordering::Relaxed) {
+    async fn send(&self, parcel: &Parcel, path: &Path, stream: &mut frames::Stream) -> Result<Stored, Error> {
+        let sent = upload::put_reader_new(&self.stage.store, path, stream, &self.options, |_| {}).await;
+        sent.map_err(|error| match error {
+            upload::Error::Source { source, .. } => Error::ReadFile { path: parcel.file.path.clone(), source },
+            other => Error::WriteStage(other),
+        })
+    }
+
+    fn pause_once(&self) {
+        if !self.pause_passed.swap(true, Ordering::Relaxed) {
             pause::point("mid-upload");
         }
     }
 }
 
-/// Names under `prefix` and their sizes.
-async fn stored_sizes(store: &Arc<dyn ObjectStore>, prefix: &Path) -> Result<BTreeMap<String, u64>, Error> {
-    let listed = store.list(Some(prefix)).map_ok(|meta| (meta.location.to_string(), meta.size));
-    listed.try_collect().await.map_err(|source| Error::ListStage { path: prefix.clone(), source })
+/// What runs of the task have stored in the folder of an object.
+struct Earlier {
+    folder: Path,
+    /// By place: name and size, the newest claim's first.
+    stored: BTreeMap<String, Vec<(Path, u64)>>,
 }
 
-/// What would be stored of the file `local`, whose name `path` exists already with `size` bytes.
-async fn again(local: &std::path::Path, path: &Path, stream: &mut frames::Stream, size: u64) -> Result<Stored, Error> {
+impl Earlier {
+    async fn list(stage: &Stage, folder: &str) -> Result<Self, Error> {
+        let folder = stage.folder(folder);
+        let listed: Result<Vec<_>, _> = stage.store.list(Some(&folder)).try_collect().await;
+        let mut listed = listed.map_err(|source| Error::ListStage { path: folder.clone(), source })?;
+        listed.sort_by(|a, b| b.location.cmp(&a.location));
+        let mut stored = BTreeMap::<_, Vec<_>>::new();
+        for meta in listed {
+            if let Some((_, place)) = layout::staged_parts(&folder, &meta.location) {
+                stored.entry(place.to_owned()).or_default().push((meta.location.clone(), meta.size));
+            }
+        }
+        Ok(Self { folder, stored })
+    }
+
+    fn of(&self, place: &str) -> &[(Path, u64)] {
+        self.stored.get(place).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What would be stored of a file whose name exists already with `size` bytes.
+async fn again(parcel: &Parcel, path: &Path, stream: &mut frames::Stream, size: u64) -> Result<Stored, Error> {
     let (mut hasher, mut buffer) = (TreeHasher::new(), vec![0; HASH_BYTES]);
     loop {
         let read = stream.read(&mut buffer).await;
-        let read = read.map_err(|source| Error::ReadFile { path: local.to_owned(), source })?;
+        let read = read.map_err(|source| Error::ReadFile { path: parcel.file.path.clone(), source })?;
         if read == 0 {
             break;
         }
         hasher.update(&buffer[..read]);
     }
     let ours = hasher.finish();
-    if ours.size == size {
-        Ok(ours)
-    } else {
-        Err(Error::StagedSize { path: path.clone(), stored: size, ours: ours.size })
-    }
+    let other = Error::StagedSize { path: path.clone(), stored: size, ours: ours.size };
+    if ours.size == size { Ok(ours) } else { Err(other) }
 }
 
-fn upload_error(local: &std::path::Path, error: upload::Error) -> Error {
-    match error {
-        upload::Error::Source { source, .. } => Error::ReadFile { path: local.to_owned(), source },
-        other => Error::WriteStage(other),
-    }
-}
-
-fn staged(parcel: Parcel, place: &Path, stored: Stored, read: FileSum) -> Result<StagedFile, Error> {
+fn staged(parcel: Parcel, place: &Path, (stored, read): (Stored, FileSum)) -> Result<StagedFile, Error> {
     let LocalFile { path, name, size } = parcel.file;
     if read.size != size {
         return Err(Error::FileSize { path, expected: size, found: read.size });

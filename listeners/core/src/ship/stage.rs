@@ -28,7 +28,7 @@ pub struct Stage {
     pub(super) store: Arc<dyn ObjectStore>,
     source: SourceId,
     task: TaskId,
-    token: FencingToken,
+    pub(super) token: FencingToken,
     partition: String,
     prefix: Path,
 }
@@ -53,9 +53,14 @@ impl Stage {
         Self { store, source, task, token: *token, partition, prefix }
     }
 
-    /// The object `name`, one or more parts of a path, below this place.
-    pub fn path(&self, name: &str) -> Path {
+    /// The document `name` in this place.
+    fn path(&self, name: &str) -> Path {
         Path::from(format!("{}/{name}", self.prefix))
+    }
+
+    /// Where the files of an object are, whichever claim of the task stored them.
+    pub(super) fn folder(&self, folder: &str) -> Path {
+        layout::staged_folder(&self.prefix, folder)
     }
 
     /// The answer of an earlier run to `step`, where there is one.
