@@ -20,7 +20,7 @@ async fn it_is_sealed_verified_and_restored_where_it_lies() {
     let world = fake::World::default();
     let restored = Arc::clone(&world.restored);
     with_daemon(state.path(), world, async |api| {
-        assert_eq!(protected(&api, bucket.path()).await.state, "succeeded");
+        assert_eq!(protected(&api, bucket.path()).await.state, OperationState::Succeeded);
         let verified = api.verify_version("src.daily.1", "two").await.unwrap();
         let verified = done(&api, verified).await;
         assert_eq!(verified.result.unwrap()["records"], 12, "6 bytes of each object");
@@ -51,7 +51,7 @@ async fn a_listener_that_cannot_restore_says_why_and_the_others_are_done() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (restored, task) = with_full_node(state.path(), bucket.path()).await;
     let error = task.error.unwrap();
-    assert_eq!((task.state.as_str(), error.hint.as_deref()), ("failed", Some("make room")), "{error:?}");
+    assert_eq!((task.state, error.hint.as_deref()), (OperationState::Failed, Some("make room")), "{error:?}");
     assert!(error.detail.contains("no space left"), "{error:?}");
     assert!(restored.iter().any(|id| id.contains("-n1-")), "{restored:?}");
 }
