@@ -27,7 +27,6 @@ mod run;
 mod schema;
 #[cfg(test)]
 pub(crate) mod tests;
-mod upload;
 mod watch;
 mod within;
 

@@ -3,7 +3,8 @@
 //! A segment holds a run of whole partitions in stream order: by (token, key bytes), within a partition its deletion, its
 //! static row, then rows and range tombstone markers in clustering order. Columns are typed so that any Parquet reader can
 //! use them, and every byte of the source comes back exactly: a value whose typed form would not give the same bytes
-//! (an empty `int`, broken UTF-8) is kept beside it as raw bytes.
+//! (an empty `int`, broken UTF-8) is kept beside it as raw bytes. How they are cut, stored and opened again is what all sources
+//! of records share (`tidemark_records::segments`); here are the columns.
 //!
 //! Invariants:
 //! - columns are found by Parquet field id, never by name; names are for people and made unique;
@@ -16,7 +17,6 @@ mod cells;
 mod composite;
 mod decode;
 mod describe;
-mod fetch;
 pub(crate) mod key;
 mod layout;
 mod nested;
@@ -35,12 +35,12 @@ mod samples;
 mod tests;
 
 pub(crate) use describe::KIND;
-pub use fetch::Fetch;
 pub use key::SegmentKey;
 pub use layout::{Layout, LayoutError};
 pub use reader::{ReadError, SegmentReader};
 pub use stored::{OpenError, StoredSegment};
-pub use writer::{Content, FinishedSegment, SegmentWriter, ShapeError, WriteError, WriteLimits};
+pub use tidemark_records::segments::{Content, Fetch, FinishedSegment, WriteLimits};
+pub use writer::{SegmentWriter, ShapeError, WriteError};
 
 /// Format number of what is written, in the file's metadata under `tidemark.format`; all formats up to it are read.
 pub const SEGMENT_FORMAT: u32 = 2;

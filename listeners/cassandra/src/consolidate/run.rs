@@ -10,20 +10,20 @@ use tidemark_cassandra_format::{
 };
 use tidemark_catalog::{content::SegmentRef, entry::Cut, identities::Identity};
 use tidemark_listener_core::records::ConsolidateJob;
-use tokio::{runtime::Handle, sync::mpsc};
+use tidemark_records::segments::upload::{self, SegmentSink, stored_while};
+use tokio::runtime::Handle;
 
 use super::{
     error::{Failure, StreamError},
     identity,
     plan::{Plan, Replica},
-    upload,
     watch::{Stopped, Watch, Watched},
     within::Within,
 };
 use crate::{
     collapse::{Collapse, CollapseOptions, CollapseStats, Ownership, ReplicaInput},
     merge::MergeReader,
-    segment::{FinishedSegment, Layout, SegmentWriter, WriteError, WriteLimits},
+    segment::{Layout, SegmentWriter, WriteError, WriteLimits},
     staged::{self, OpenedSsTable, StagedSsTable},
 };
 
@@ -123,13 +123,12 @@ fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Vec<Id
 
 /// Collapses on a thread of its own while finished segments are stored.
 async fn write(job: &ConsolidateJob, plan: &Plan, merge: Merge) -> Result<(Vec<SegmentRef>, CollapseStats), Failure> {
-    let (sender, receiver) = mpsc::channel(1);
-    let thread = tokio::task::spawn_blocking(move || merge.run(&sender));
-    let stored = upload::all(&job.store, &job.names, receiver).await;
-    let stats = thread.await.map_err(|error| Failure::Thread(error.to_string()))?;
-    // A failed upload closes the channel, which ends the thread: its own error is then only the consequence.
-    let segments = stored.map_err(|source| Failure::Upload { table: plan.name.clone(), source })?;
-    Ok((segments, stats?))
+    let written = stored_while(&job.store, &job.names, move |sink| merge.run(sink)).await;
+    written.map_err(|error| match error {
+        upload::Error::Store(source) => Failure::Upload { table: plan.name.clone(), source },
+        upload::Error::Thread(reason) => Failure::Thread(reason),
+        upload::Error::Made(failure) => failure,
+    })
 }
 
 /// The blocking part: everything it needs, owned.
@@ -170,7 +169,7 @@ impl Merge {
         }
     }
 
-    fn run(self, finished: &mpsc::Sender<FinishedSegment>) -> Result<CollapseStats, Failure> {
+    fn run(self, finished: &SegmentSink) -> Result<CollapseStats, Failure> {
         let Self { name, table, layout, replicas, tokens, collapse, reading, writing, watch } = self;
         let names: Vec<_> = replicas.iter().map(|r| (r.host.clone(), file_names(r))).collect();
         let inputs = replicas.into_iter().map(|replica| input(&name, &table, replica, tokens, reading));
@@ -220,9 +219,9 @@ fn input(
 fn write_all(
     stream: &mut Watched<Replicas>,
     mut writer: SegmentWriter,
-    finished: &mpsc::Sender<FinishedSegment>,
+    finished: &SegmentSink,
 ) -> Result<(), WriteError<Stopped>> {
-    let send = |segment| finished.blocking_send(segment).map_err(|_| WriteError::Stream(Stopped::Cancelled));
+    let send = |segment| finished.put(segment).map_err(|_| WriteError::Stream(Stopped::Cancelled));
     while let Some(partition) = stream.next_partition().map_err(WriteError::Stream)? {
         if let Some(segment) = writer.write_partition(&partition, stream)? {
             send(segment)?;

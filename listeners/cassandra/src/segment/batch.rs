@@ -9,8 +9,10 @@ use arrow_array::{
     ArrayRef, RecordBatch,
     builder::{BinaryBuilder, Int8Builder, Int64Builder},
 };
-use arrow_schema::{ArrowError, Field};
+use arrow_schema::{ArrowError, Field, SchemaRef};
+use parquet::{arrow::arrow_writer::ArrowWriterOptions, errors::ParquetError};
 use tidemark_cassandra_format::model::{Clustering, Marker, Partition, Row, RowDeletion};
+use tidemark_records::segments::RecordBuilder;
 
 pub use self::shape::ShapeError;
 use self::{
@@ -22,6 +24,7 @@ use super::{
     cells::{ColumnBuilder, RowTimes, weight},
     key::split,
     layout::{DataColumn, Layout},
+    properties::writer_options,
     values::{HeldBuilder, TypedBuilder},
 };
 
@@ -63,15 +66,6 @@ impl BatchBuilder {
             records: 0,
             bytes: 0,
         }
-    }
-
-    pub(super) fn records(&self) -> usize {
-        self.records
-    }
-
-    /// Bytes collected, estimated from above the values.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Appends the partition's deletion.
@@ -118,22 +112,6 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// The records as a batch; the builder is empty again.
-    pub(super) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.token.finish()), Arc::new(self.kind.finish())];
-        arrays.extend(self.key.iter_mut().map(HeldBuilder::finish));
-        arrays.push(Arc::new(self.key_raw.finish()));
-        for column in &mut self.clustering {
-            let (value, raw) = column.finish();
-            arrays.extend([value, raw]);
-        }
-        self.row.finish(&mut arrays);
-        self.marker.finish(&mut arrays);
-        self.statics.iter_mut().chain(&mut self.regulars).for_each(|column| column.finish(&mut arrays));
-        (self.records, self.bytes) = (0, 0);
-        RecordBatch::try_new(self.layout.schema().clone(), arrays)
-    }
-
     fn start(&mut self, partition: &Partition, kind: Kind) {
         self.token.append_value(partition.token);
         self.kind.append_value(kind as i8);
@@ -172,6 +150,41 @@ impl BatchBuilder {
     fn end_row(&mut self, row: &Row) {
         self.row.append(Some(row), row.deletion);
         self.marker.append_null();
+    }
+}
+
+impl RecordBuilder for BatchBuilder {
+    type Error = ShapeError;
+
+    fn schema(&self) -> &SchemaRef {
+        self.layout.schema()
+    }
+
+    fn options(&self) -> Result<ArrowWriterOptions, ParquetError> {
+        writer_options(&self.layout)
+    }
+
+    fn records(&self) -> usize {
+        self.records
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.token.finish()), Arc::new(self.kind.finish())];
+        arrays.extend(self.key.iter_mut().map(HeldBuilder::finish));
+        arrays.push(Arc::new(self.key_raw.finish()));
+        for column in &mut self.clustering {
+            let (value, raw) = column.finish();
+            arrays.extend([value, raw]);
+        }
+        self.row.finish(&mut arrays);
+        self.marker.finish(&mut arrays);
+        self.statics.iter_mut().chain(&mut self.regulars).for_each(|column| column.finish(&mut arrays));
+        (self.records, self.bytes) = (0, 0);
+        RecordBatch::try_new(self.layout.schema().clone(), arrays)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a segment says about itself in the file's key-value metadata.
 
-use parquet::file::metadata::KeyValue;
 use serde::Serialize;
 use tidemark_cassandra_format::{
     schema::{Column, TableSchema},
@@ -9,11 +8,6 @@ use tidemark_cassandra_format::{
 use tidemark_catalog::ids::ObjectName;
 
 use super::layout::Layout;
-
-/// Key of the format number.
-pub(super) const FORMAT_KEY: &str = "tidemark.format";
-/// Key of the source's kind.
-pub(super) const KIND_KEY: &str = "tidemark.kind";
 
 /// The kind of source that understands the segment.
 pub(crate) const KIND: &str = "cassandra";
@@ -38,18 +32,16 @@ struct DescribedColumn<'a> {
     reversed: bool,
 }
 
-/// The file's metadata: format, kind, object and the table's columns with their ids.
-pub(super) fn metadata(layout: &Layout) -> Vec<KeyValue> {
+/// The name of the object.
+pub(super) fn object(layout: &Layout) -> String {
     let table = layout.table();
-    let object = ObjectName::new([&table.keyspace, &table.table]);
+    ObjectName::new([&table.keyspace, &table.table]).map(|object| object.to_string()).unwrap_or_default()
+}
+
+/// The table's columns with their ids, as JSON.
+pub(super) fn schema(layout: &Layout) -> String {
     // A described table holds text and numbers only, which JSON can always say.
-    let schema = serde_json::to_string(&described(layout)).unwrap_or_default();
-    vec![
-        KeyValue::new(FORMAT_KEY.to_owned(), layout.format().to_string()),
-        KeyValue::new(KIND_KEY.to_owned(), KIND.to_owned()),
-        KeyValue::new("tidemark.object".to_owned(), object.map(|o| o.to_string()).unwrap_or_default()),
-        KeyValue::new("tidemark.schema".to_owned(), schema),
-    ]
+    serde_json::to_string(&described(layout)).unwrap_or_default()
 }
 
 fn described(layout: &Layout) -> Described<'_> {

@@ -34,6 +34,12 @@ impl SegmentKey {
     }
 }
 
+impl From<SegmentKey> for Key {
+    fn from(key: SegmentKey) -> Self {
+        key.stored()
+    }
+}
+
 /// A token as bytes that order as tokens do.
 fn place(token: i64) -> [u8; 8] {
     (token.cast_unsigned() ^ (1 << 63)).to_be_bytes()

@@ -1,20 +1,21 @@
-//! How columns are encoded: zstd 3, deltas for numbers and times, dictionaries for values, statistics where queries filter.
+//! How columns are encoded: deltas for numbers and times, dictionaries for values, statistics where queries filter.
 
 use std::sync::Arc;
 
 use arrow_schema::Schema;
 use parquet::{
     arrow::{ArrowSchemaConverter, arrow_writer::ArrowWriterOptions},
-    basic::{Compression, Encoding, LogicalType, Type as PhysicalType, ZstdLevel},
+    basic::{Encoding, LogicalType, Type as PhysicalType},
     errors::ParquetError,
-    file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder},
+    file::properties::{EnabledStatistics, WriterPropertiesBuilder},
     schema::types::{ColumnDescPtr, SchemaDescriptor, Type, TypePtr},
 };
+use tidemark_records::segments::Label;
 
-use super::layout::{Companion, Layout, Own};
-
-/// Levels above 3 win 2 % for several times the CPU.
-const ZSTD_LEVEL: i32 = 3;
+use super::{
+    KIND, describe,
+    layout::{Companion, Layout, Own},
+};
 
 /// Above this a dictionary is given up for the column's other encoding.
 const DICTIONARY_BYTES: usize = 256 << 10;
@@ -26,14 +27,9 @@ const INTEGER_DICTIONARY_BYTES: usize = 64 << 10;
 /// with their logical type, encodings by column.
 pub(super) fn writer_options(layout: &Layout) -> Result<ArrowWriterOptions, ParquetError> {
     let schema = parquet_schema(layout.schema())?;
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_created_by(format!("tidemark {}", env!("CARGO_PKG_VERSION")))
-        .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_offset_index_disabled(true)
-        .set_max_row_group_row_count(None)
-        .set_key_value_metadata(Some(super::describe::metadata(layout)));
+    let (object, described) = (describe::object(layout), describe::schema(layout));
+    let label = Label { format: layout.format(), kind: KIND, object: &object, schema: &described };
+    let mut properties = label.properties()?;
     for (i, column) in schema.columns().iter().enumerate() {
         properties = column_properties(properties, column, id(schema.get_column_root(i)), layout);
     }

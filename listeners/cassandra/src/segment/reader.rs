@@ -1,39 +1,34 @@
 //! Reads a segment back as a stream of partitions.
 //!
 //! One row group is in memory at a time, fetched in one request. Callers prove the file's digest before they read it
-//! (`segment::stored`); beyond that nothing is taken on trust: schema, states and order are checked, and a panic of the
-//! Parquet decoder on damaged pages is caught and becomes an error.
+//! (`segment::stored`); beyond that nothing is taken on trust: schema, states and order are checked, and damaged pages become
+//! an error ([`SegmentFile`]).
 
 mod error;
-mod file;
 mod projection;
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use tidemark_cassandra_format::model::{Deletion, Partition, PartitionReader, Row, Unfiltered};
+use tidemark_records::segments::{Batches, Fetch, SegmentFile};
 
 pub use self::error::ReadError;
 use self::projection::Projection;
 use super::{
-    Kind,
+    KIND, Kind, SEGMENT_FORMAT,
     decode::{Bad, Records},
-    fetch::{Fetch, Window},
     key::SegmentKey,
     layout::Layout,
 };
 
 /// Reads partitions of one file, in the columns of one layout.
 pub struct SegmentReader {
-    file: String,
-    source: Arc<dyn Fetch>,
+    file: SegmentFile,
     layout: Arc<Layout>,
-    metadata: ArrowReaderMetadata,
     projection: Projection,
     next_group: usize,
-    batches: Option<ParquetRecordBatchReader>,
+    batches: Option<Batches>,
     batch: Option<Records>,
     at: usize,
     /// Records of the row group before the batch.
@@ -47,15 +42,20 @@ impl SegmentReader {
     /// # Errors
     /// [`ReadError`]: not a segment, of another format, or its columns have not the layout's types.
     pub fn open(source: Arc<dyn Fetch>, layout: Arc<Layout>, file: impl Into<String>) -> Result<Self, ReadError> {
-        let file = file.into();
-        let metadata = file::load(&source, &file)?;
-        let layout = file::layout(&metadata, &layout, &file)?;
-        let projection = Projection::of(&metadata, layout.schema(), &file)?;
+        Self::of(SegmentFile::open(source, file)?, &layout)
+    }
+
+    /// Reads an opened file in the columns of `layout`.
+    ///
+    /// # Errors
+    /// [`ReadError`]: not a segment, of another format, or its columns have not the layout's types.
+    pub fn of(file: SegmentFile, layout: &Arc<Layout>) -> Result<Self, ReadError> {
+        let format = file.format(KIND, 1..=SEGMENT_FORMAT)?;
+        let layout = layout.of_format(format).ok_or_else(|| file.refused(format!("no layout has format {format}")))?;
+        let projection = Projection::of(file.metadata(), layout.schema(), file.name())?;
         Ok(Self {
             file,
-            source,
             layout,
-            metadata,
             projection,
             next_group: 0,
             batches: None,
@@ -68,18 +68,17 @@ impl SegmentReader {
 
     /// Number of row groups.
     pub fn row_groups(&self) -> usize {
-        self.metadata.metadata().num_row_groups()
+        self.file.row_groups()
     }
 
     /// Records (Parquet rows) of the file.
     pub fn records(&self) -> u64 {
-        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+        self.file.records()
     }
 
     /// Records of a row group; 0 where there is none of that number.
     pub fn records_of_row_group(&self, row_group: usize) -> u64 {
-        let groups = self.metadata.metadata().row_groups();
-        groups.get(row_group).map_or(0, |group| u64::try_from(group.num_rows()).unwrap_or(0))
+        self.file.records_of_row_group(row_group)
     }
 
     /// The row group, from 0, that the last record came from; before the first record, the one it will come from.
@@ -91,11 +90,10 @@ impl SegmentReader {
     /// partition without deletion and static row: those stood in an earlier row group.
     ///
     /// # Errors
-    /// [`ReadError::NotASegment`] where there is no such row group.
+    /// [`ReadError::File`] where there is no such row group.
     pub fn read_from_row_group(&mut self, row_group: usize) -> Result<(), ReadError> {
         if row_group > self.row_groups() {
-            let reason = format!("there is no row group {row_group}");
-            return Err(ReadError::NotASegment { file: self.file.clone(), reason });
+            return Err(self.file.refused(format!("there is no row group {row_group}")).into());
         }
         self.next_group = row_group;
         (self.batches, self.batch, self.current) = (None, None, None);
@@ -122,11 +120,11 @@ impl SegmentReader {
                 if self.next_group == self.row_groups() {
                     return Ok(false);
                 }
-                self.batches = Some(self.open_group(self.next_group)?);
+                self.batches = Some(self.file.batches(self.next_group, self.projection.mask.clone())?);
                 (self.next_group, self.before) = (self.next_group + 1, 0);
                 continue;
             };
-            match file::guarded(&self.file, || batches.next().transpose())? {
+            match batches.next().transpose()? {
                 Some(batch) => {
                     self.batch = Some(self.records_of(&batch)?);
                     self.at = 0;
@@ -137,22 +135,6 @@ impl SegmentReader {
         }
     }
 
-    fn open_group(&self, index: usize) -> Result<ParquetRecordBatchReader, ReadError> {
-        let group = self.metadata.metadata().row_group(index);
-        let (start, length) = file::extent(index, group, self.source.size())
-            .map_err(|reason| ReadError::NotASegment { file: self.file.clone(), reason })?;
-        let window = Window::open(self.source.clone(), start, length)
-            .map_err(|source| ReadError::Fetch { file: self.file.clone(), source })?;
-        file::guarded(&self.file, || {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(window, self.metadata.clone())
-                .with_row_groups(vec![index])
-                .with_projection(self.projection.mask.clone())
-                .with_batch_size(file::batch_records(group))
-                .build()
-                .map_err(ArrowError::from)
-        })
-    }
-
     fn records_of(&self, batch: &RecordBatch) -> Result<Records, ReadError> {
         let arrays = self.projection.places.iter().map(|place| place.map(|place| batch.column(place).clone()));
         Records::of(&self.layout, batch.num_rows(), arrays.collect())
@@ -160,7 +142,7 @@ impl SegmentReader {
     }
 
     fn column(&self, column: String, reason: &str) -> ReadError {
-        ReadError::Column { file: self.file.clone(), column, reason: reason.to_owned() }
+        ReadError::Column { file: self.file.name().to_owned(), column, reason: reason.to_owned() }
     }
 
     /// Decodes the record at `at`, which [`Self::fill`] made sure of.
@@ -173,7 +155,7 @@ impl SegmentReader {
 
     fn record(&self, Bad { column, reason }: Bad) -> ReadError {
         let record = self.before + self.at;
-        ReadError::Record { file: self.file.clone(), row_group: self.row_group(), record, column, reason }
+        ReadError::Record { file: self.file.name().to_owned(), row_group: self.row_group(), record, column, reason }
     }
 
     fn misplaced<T>(&self, reason: &'static str) -> Result<T, ReadError> {

@@ -1,16 +1,13 @@
-//! Opens segments in the store: small ones are proven whole before anything is decoded, large ones part by part as they are read.
+//! Opens segments of tables in the store.
 
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use tidemark_catalog::{content::SegmentRef, door, stored::StoredRef};
+use tidemark_catalog::{content::SegmentRef, door};
+use tidemark_records::segments;
 use tokio::runtime::Handle;
 
-use super::{Fetch, Layout, ReadError, SegmentReader};
-
-/// Segments up to this size are fetched by one request and read from memory; larger ones (of one giant partition) row group by
-/// row group. Segments are cut at about 32 MiB.
-const WHOLE_BYTES: u64 = 48 << 20;
+use super::{Layout, ReadError, SegmentReader};
 
 /// Why a stored segment could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -38,23 +35,28 @@ impl OpenError {
     }
 }
 
+impl From<segments::OpenError> for OpenError {
+    fn from(error: segments::OpenError) -> Self {
+        match error {
+            segments::OpenError::Stored { key, source } => Self::Stored { key, source },
+            segments::OpenError::Read(source) => Self::Read(source.into()),
+        }
+    }
+}
+
 /// A segment in the store.
 #[derive(Clone)]
-pub struct StoredSegment {
-    store: Arc<dyn ObjectStore>,
-    reference: SegmentRef,
-    runtime: Handle,
-}
+pub struct StoredSegment(segments::StoredSegment);
 
 impl StoredSegment {
     /// The segment that `reference` names; requests run on `runtime`.
     pub fn new(store: &Arc<dyn ObjectStore>, reference: SegmentRef, runtime: Handle) -> Self {
-        Self { store: store.clone(), reference, runtime }
+        Self(segments::StoredSegment::new(store, reference, runtime))
     }
 
     /// Its reference.
     pub fn reference(&self) -> &SegmentRef {
-        &self.reference
+        self.0.reference()
     }
 
     /// Opens it for reading in the columns of `layout`; all bytes that are read are proven. Blocking: call it off the runtime.
@@ -66,16 +68,6 @@ impl StoredSegment {
     /// # Panics
     /// Within an async task.
     pub fn open(&self, layout: &Arc<Layout>) -> Result<SegmentReader, OpenError> {
-        let StoredRef { key, .. } = &self.reference.stored;
-        let source = self.source().map_err(|source| OpenError::Stored { key: key.clone(), source })?;
-        Ok(SegmentReader::open(source, layout.clone(), key)?)
-    }
-
-    fn source(&self) -> Result<Arc<dyn Fetch>, door::Error> {
-        let stored = &self.reference.stored;
-        if stored.size <= WHOLE_BYTES {
-            return Ok(Arc::new(self.runtime.block_on(door::read(&self.store, stored))?));
-        }
-        Ok(Arc::new(door::open_range(&self.store, stored, self.runtime.clone())?))
+        Ok(SegmentReader::of(self.0.open()?, layout)?)
     }
 }

@@ -13,7 +13,7 @@ use tidemark_cassandra_format::{
 };
 
 use super::{
-    Fetch, Layout, ReadError, SEGMENT_FORMAT, SegmentReader, WriteError, WriteLimits,
+    Fetch, Layout, ReadError, SEGMENT_FORMAT, SegmentKey, SegmentReader, WriteError, WriteLimits,
     physical::Physical,
     samples::{self, Sample, clustering, collect, every_type, ids, layout, write},
 };
@@ -54,9 +54,8 @@ proptest! {
         let mut found = Vec::new();
         for (segment, bytes) in segments {
             let part = read(&layout, bytes).unwrap();
-            prop_assert_eq!((part[0].0.token, &part[0].0.key), (segment.first.token, &segment.first.key));
-            let last = &part[part.len() - 1].0;
-            prop_assert_eq!((last.token, &last.key), (segment.last.token, &segment.last.key));
+            let key = |sample: &Sample| SegmentKey { token: sample.0.token, key: sample.0.key.clone() }.stored();
+            prop_assert_eq!((key(&part[0]), key(&part[part.len() - 1])), (segment.first, segment.last));
             found.extend(part);
         }
         prop_assert_eq!(found, samples);

@@ -1,45 +1,14 @@
-//! Writes a stream of partitions as segments.
-//!
-//! A segment ends at the first partition boundary after [`WriteLimits::segment_bytes`]; it collects in memory and spills to an
-//! unnamed temporary file beyond [`WriteLimits::spool_bytes`], so that a giant partition costs disk, not memory. A crash
-//! leaves nothing behind: unnamed files vanish with the process.
+//! Writes a stream of partitions as segments: each partition is a key of the segments, its deletion, static row, rows and range
+//! tombstone markers are that key's records.
 
-use std::{
-    fs::File,
-    io::{self, Seek},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
-use bytes::Bytes;
-use parquet::{arrow::ArrowWriter, errors::ParquetError};
-use tempfile::{SpooledData, SpooledTempFile};
+use parquet::errors::ParquetError;
 use tidemark_cassandra_format::model::{Deletion, Partition, PartitionReader, Unfiltered};
+use tidemark_records::segments::{CutError, FinishedSegment, SegmentCutter, WriteLimits};
 
 pub use super::batch::ShapeError;
-use super::{batch::BatchBuilder, key::SegmentKey, layout::Layout, properties::writer_options};
-
-/// Records of a batch at most: beyond that larger batches win nothing.
-const BATCH_RECORDS: usize = 4096;
-
-/// Bounds of a writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WriteLimits {
-    /// Stored bytes at which a segment ends at the next partition boundary.
-    pub segment_bytes: usize,
-    /// Encoded bytes at which a row group ends, within a partition too; at a boundary it ends from three quarters on.
-    pub row_group_bytes: usize,
-    /// Bytes of values collected before they are encoded.
-    pub batch_bytes: usize,
-    /// Bytes of a segment held in memory; what is beyond goes to a temporary file.
-    pub spool_bytes: usize,
-}
-
-impl Default for WriteLimits {
-    /// Segments of 32 MiB in memory, row groups of 8 MiB, batches of 1 MiB.
-    fn default() -> Self {
-        Self { segment_bytes: 32 << 20, row_group_bytes: 8 << 20, batch_bytes: 1 << 20, spool_bytes: 40 << 20 }
-    }
-}
+use super::{batch::BatchBuilder, key::SegmentKey, layout::Layout};
 
 /// Why a stream could not be written. `E` is the stream's own error.
 #[derive(Debug, thiserror::Error)]
@@ -85,64 +54,17 @@ pub enum WriteError<E: std::error::Error + 'static> {
     },
 }
 
-/// A segment to be stored.
-#[derive(Debug)]
-pub struct FinishedSegment {
-    /// First partition.
-    pub first: SegmentKey,
-    /// Last partition.
-    pub last: SegmentKey,
-    /// Parquet rows.
-    pub records: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Its bytes.
-    pub content: Content,
-}
-
-/// Where the bytes of a finished segment are.
-#[derive(Debug)]
-pub enum Content {
-    /// In memory.
-    Memory(Bytes),
-    /// In an unnamed temporary file, at its start.
-    File(File),
-}
-
-impl Content {
-    fn of(mut spool: SpooledTempFile) -> io::Result<(u64, Self)> {
-        let size = spool.stream_position()?;
-        spool.rewind()?;
-        let content = match spool.into_inner() {
-            SpooledData::InMemory(bytes) => Self::Memory(bytes.into_inner().into()),
-            SpooledData::OnDisk(file) => Self::File(file),
-        };
-        Ok((size, content))
-    }
-}
-
 /// Writes partitions in order, and hands out segments as they end.
 pub struct SegmentWriter {
     layout: Arc<Layout>,
-    limits: WriteLimits,
-    builder: BatchBuilder,
-    open: Option<Open>,
-    last: Option<SegmentKey>,
-}
-
-struct Open {
-    file: ArrowWriter<SpooledTempFile>,
-    first: SegmentKey,
-    records: u64,
-    /// Encoded bytes of the row group in progress, as of the last batch.
-    group_bytes: usize,
+    cutter: SegmentCutter<BatchBuilder, SegmentKey>,
 }
 
 impl SegmentWriter {
     /// A writer of segments of this layout.
     pub fn new(layout: Arc<Layout>, limits: WriteLimits) -> Self {
-        let builder = BatchBuilder::new(layout.clone());
-        Self { layout, limits, builder, open: None, last: None }
+        let cutter = SegmentCutter::new(BatchBuilder::new(layout.clone()), limits);
+        Self { layout, cutter }
     }
 
     /// Writes `partition` and its unfiltereds, which are the next of `stream`; returns the segment that ended with it.
@@ -158,7 +80,8 @@ impl SegmentWriter {
         R: PartitionReader + ?Sized,
         R::Error: std::error::Error + 'static,
     {
-        self.start_partition(partition)?;
+        let key = SegmentKey { token: partition.token, key: partition.key.clone() };
+        self.cutter.begin(key).map_err(|error| failed(&self.layout, Some(partition), error))?;
         let mut records = self.write_head(partition)?;
         while let Some(unfiltered) = stream.next_unfiltered().map_err(WriteError::Stream)? {
             self.append(partition, |builder| match &unfiltered {
@@ -170,35 +93,16 @@ impl SegmentWriter {
         if records == 0 {
             self.append_head(partition)?;
         }
-        self.end_partition()
+        self.cutter.end().map_err(|error| failed(&self.layout, Some(partition), error))
     }
 
     /// Ends the last segment, if there is one.
     ///
     /// # Errors
     /// [`WriteError::Encode`] and [`WriteError::Spool`].
-    pub fn finish<E: std::error::Error + 'static>(mut self) -> Result<Option<FinishedSegment>, WriteError<E>> {
-        self.cut()
-    }
-
-    fn start_partition<E: std::error::Error + 'static>(&mut self, partition: &Partition) -> Result<(), WriteError<E>> {
-        let key = SegmentKey { token: partition.token, key: partition.key.clone() };
-        if self.last.as_ref().is_some_and(|last| *last >= key) {
-            return Err(WriteError::Order { token: key.token, key: hex::encode(&key.key) });
-        }
-        if self.open.is_none() {
-            self.open = Some(self.start_segment(key.clone())?);
-        }
-        self.last = Some(key);
-        Ok(())
-    }
-
-    fn start_segment<E: std::error::Error + 'static>(&self, first: SegmentKey) -> Result<Open, WriteError<E>> {
-        let spool = SpooledTempFile::new(self.limits.spool_bytes);
-        let options = writer_options(&self.layout);
-        let file = options.and_then(|o| ArrowWriter::try_new_with_options(spool, self.layout.schema().clone(), o));
-        let file = file.map_err(|source| self.encode(source))?;
-        Ok(Open { file, first, records: 0, group_bytes: 0 })
+    pub fn finish<E: std::error::Error + 'static>(self) -> Result<Option<FinishedSegment>, WriteError<E>> {
+        let Self { layout, cutter } = self;
+        cutter.finish().map_err(|error| failed(&layout, None, error))
     }
 
     /// Writes the partition's deletion and static row; returns how many records that were.
@@ -227,73 +131,23 @@ impl SegmentWriter {
         partition: &Partition,
         record: impl FnOnce(&mut BatchBuilder) -> Result<(), ShapeError>,
     ) -> Result<(), WriteError<E>> {
-        record(&mut self.builder).map_err(|source| WriteError::Shape {
-            table: self.table(),
-            token: partition.token,
-            key: hex::encode(&partition.key),
-            source,
-        })?;
-        if self.builder.records() >= BATCH_RECORDS || self.builder.bytes() >= self.limits.batch_bytes {
-            self.encode_batch()?;
-            self.end_group_from(self.limits.row_group_bytes)?;
-        }
-        Ok(())
+        self.cutter.append(record).map_err(|error| failed(&self.layout, Some(partition), error))
     }
+}
 
-    fn end_partition<E: std::error::Error + 'static>(&mut self) -> Result<Option<FinishedSegment>, WriteError<E>> {
-        let written = self.open.as_ref().map_or(0, |open| open.file.bytes_written() + open.group_bytes);
-        if written + self.builder.bytes() >= self.limits.segment_bytes {
-            return self.cut();
-        }
-        if self.open.as_ref().is_some_and(|open| open.group_bytes >= self.soft_group_bytes()) {
-            self.encode_batch()?;
-        }
-        self.end_group_from(self.soft_group_bytes())?;
-        Ok(None)
-    }
-
-    /// Ending row groups at partition boundaries where there is one near keeps partitions whole for readers of row groups.
-    fn soft_group_bytes(&self) -> usize {
-        self.limits.row_group_bytes / 4 * 3
-    }
-
-    fn encode_batch<E: std::error::Error + 'static>(&mut self) -> Result<(), WriteError<E>> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if self.builder.records() == 0 {
-            return Ok(());
-        }
-        open.records += self.builder.records() as u64;
-        let batch = self.builder.finish().map_err(ParquetError::from);
-        let written = batch.and_then(|batch| open.file.write(&batch));
-        // Not what the encoders reserve: each of deltas reserves a MiB, which the kernel gives only as it is written to.
-        open.group_bytes = open.file.in_progress_size();
-        written.map_err(|source| self.encode(source))
-    }
-
-    fn end_group_from<E: std::error::Error + 'static>(&mut self, bytes: usize) -> Result<(), WriteError<E>> {
-        let Some(open) = self.open.as_mut().filter(|open| open.group_bytes >= bytes && open.group_bytes > 0) else {
-            return Ok(());
-        };
-        open.group_bytes = 0;
-        let flushed = open.file.flush();
-        flushed.map_err(|source| self.encode(source))
-    }
-
-    fn cut<E: std::error::Error + 'static>(&mut self) -> Result<Option<FinishedSegment>, WriteError<E>> {
-        self.encode_batch()?;
-        let (Some(open), Some(last)) = (self.open.take(), self.last.clone()) else { return Ok(None) };
-        let spool = open.file.into_inner().map_err(|source| self.encode(source))?;
-        let content = Content::of(spool);
-        let (size, content) = content.map_err(|source| WriteError::Spool { table: self.table(), source })?;
-        Ok(Some(FinishedSegment { first: open.first, last, records: open.records, size, content }))
-    }
-
-    fn table(&self) -> String {
-        let table = self.layout.table();
-        format!("{}.{}", table.keyspace, table.table)
-    }
-
-    fn encode<E: std::error::Error + 'static>(&self, source: ParquetError) -> WriteError<E> {
-        WriteError::Encode { table: self.table(), source }
+/// What went wrong in the layout's table, at this partition; where segments end no partition is at fault.
+fn failed<E: std::error::Error + 'static>(
+    layout: &Layout,
+    partition: Option<&Partition>,
+    error: CutError<ShapeError>,
+) -> WriteError<E> {
+    let table = layout.table();
+    let table = format!("{}.{}", table.keyspace, table.table);
+    let (token, key) = partition.map_or_else(Default::default, |p| (p.token, hex::encode(&p.key)));
+    match error {
+        CutError::Record(source) => WriteError::Shape { table, token, key, source },
+        CutError::Order(_) => WriteError::Order { token, key },
+        CutError::Encode(source) => WriteError::Encode { table, source },
+        CutError::Spool(source) => WriteError::Spool { table, source },
     }
 }

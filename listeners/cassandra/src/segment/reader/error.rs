@@ -1,43 +1,13 @@
 //! Why a segment cannot be read.
 
-use std::io;
-
-use arrow_schema::ArrowError;
-use tidemark_catalog::door;
+use tidemark_records::segments;
 
 /// Why a segment cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Its bytes could not be had.
-    #[error("segment {file}: read")]
-    Fetch {
-        /// The file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not Parquet or is damaged.
-    #[error("segment {file}: decode")]
-    Decode {
-        /// The file.
-        file: String,
-        /// Why.
-        source: ArrowError,
-    },
-    /// The Parquet decoder panicked on it.
-    #[error("segment {file}: the Parquet decoder gave up on damaged bytes")]
-    Panicked {
-        /// The file.
-        file: String,
-    },
-    /// It is Parquet, but not a segment that this build reads.
-    #[error("segment {file}: {reason}")]
-    NotASegment {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
+    /// Its file cannot be read, or is no segment of Cassandra's that this build reads.
+    #[error(transparent)]
+    File(#[from] segments::ReadError),
     /// A column is missing or has another type than the layout's.
     #[error("segment {file}: column {column:?}: {reason}")]
     Column {
@@ -67,6 +37,6 @@ pub enum ReadError {
 impl ReadError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Fetch { source, .. } if door::may_pass(source))
+        matches!(self, Self::File(source) if source.is_retryable())
     }
 }
