@@ -8,11 +8,13 @@
 //! Segments, pages and the entry are written under new names; until a manifest names the entry they are garbage, so a crash at any
 //! step leaves nothing to undo.
 
+pub mod budget;
 mod cut;
 mod error;
 mod join;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use tidemark_catalog::{
     door,

@@ -7,6 +7,7 @@ use tidemark_gateway::{
     upload,
 };
 use tidemark_listener_core::failure;
+use tidemark_records::consolidate::watch::Stopped;
 
 use crate::{collapse, counter::Refused, merge, options, segment, staged};
 
@@ -31,7 +32,7 @@ pub(super) enum Failure {
     #[error("read {table}{}", .file.as_ref().map(|file| format!(", file {file}")).unwrap_or_default())]
     Read { table: String, file: Option<String>, source: StreamError },
     #[error("write segments of {table}")]
-    Write { table: String, source: segment::WriteError<super::watch::Stopped> },
+    Write { table: String, source: segment::WriteError<Stopped> },
     #[error("store a segment of {table}")]
     Upload { table: String, source: upload::Error },
     #[error("{0} is no range of tokens")]

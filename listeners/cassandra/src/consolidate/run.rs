@@ -10,14 +10,20 @@ use tidemark_cassandra_format::{
 };
 use tidemark_catalog::{content::SegmentRef, entry::Cut, identities::Identity};
 use tidemark_listener_core::records::ConsolidateJob;
-use tidemark_records::segments::upload::{self, SegmentSink, stored_while};
+use tidemark_records::{
+    consolidate::{
+        budget::Budget,
+        watch::{Stopped, Watch},
+    },
+    segments::upload::{self, SegmentSink, stored_while},
+};
 use tokio::runtime::Handle;
 
 use super::{
     error::{Failure, StreamError},
     identity,
     plan::{Plan, Replica},
-    watch::{Stopped, Watch, Watched},
+    watch::Watched,
     within::Within,
 };
 use crate::{
@@ -29,12 +35,6 @@ use crate::{
 
 /// SSTables whose components are fetched at the same time.
 const OPEN_AT_A_TIME: usize = 8;
-
-/// Smallest window of an input, bytes.
-const LEAST_WINDOW: usize = 64 << 10;
-
-/// Greatest window of an input, bytes: beyond that larger requests win nothing.
-const MOST_WINDOW: usize = 4 << 20;
 
 /// What a run gives.
 pub(super) struct Outcome {
@@ -53,10 +53,10 @@ struct OpenedReplica {
 
 /// Runs the plan.
 pub(super) async fn run(job: &ConsolidateJob, plan: &Plan) -> Result<Outcome, Failure> {
-    let windows = Windows::of(job.limits.memory_bytes, plan.replicas.iter().map(|r| r.sstables.len()).sum());
+    let budget = Budget::of(job.limits.memory_bytes, plan.replicas.iter().map(|r| r.sstables.len()).sum());
     let bytes_read = Arc::new(AtomicU64::new(0));
     let options = staged::ReadOptions {
-        window_bytes: windows.staged,
+        window_bytes: budget.window_bytes,
         bytes_read: bytes_read.clone(),
         runtime: Handle::current(),
     };
@@ -66,37 +66,15 @@ pub(super) async fn run(job: &ConsolidateJob, plan: &Plan) -> Result<Outcome, Fa
         merged.extend(identities(plan, replica, &files));
         opened.push(OpenedReplica { host: replica.host.clone(), owns: plan.placement.ownership(&replica.host), files });
     }
-    let merge = Merge::of(job, plan, opened, windows, watch(job, plan, bytes_read));
+    let merge = Merge::of(job, plan, opened, budget, watch(job, plan, bytes_read));
     let (segments, stats) = write(job, plan, merge).await?;
     Ok(Outcome { segments, stats, merged })
 }
 
 fn watch(job: &ConsolidateJob, plan: &Plan, bytes_read: Arc<AtomicU64>) -> Watch {
     let files = plan.replicas.iter().flat_map(|replica| &replica.sstables);
-    Watch {
-        phase: format!("consolidate {}", job.object),
-        bytes_read,
-        total_bytes: files.fold(0, |sum, table| sum.saturating_add(table.data.size)),
-        progress: job.progress.clone(),
-        cancel: job.cancel.clone(),
-    }
-}
-
-/// How the budget is shared: half of it by the inputs, each with a window of stored bytes and two of decoded ones; of the rest
-/// two finished segments may wait while a third is written.
-#[derive(Clone, Copy)]
-struct Windows {
-    staged: usize,
-    decoded: usize,
-    segment: usize,
-}
-
-impl Windows {
-    fn of(memory_bytes: usize, inputs: usize) -> Self {
-        let each = memory_bytes / 2 / inputs.max(1) / 4;
-        let window = each.clamp(LEAST_WINDOW, MOST_WINDOW);
-        Self { staged: window, decoded: window, segment: memory_bytes / 6 }
-    }
+    let total_bytes = files.fold(0_u64, |sum, table| sum.saturating_add(table.data.size));
+    Watch::of(job, total_bytes, bytes_read)
 }
 
 async fn open(
@@ -150,8 +128,7 @@ type Merged = Within<MergeReader<SsTableReader>>;
 type Replicas = Collapse<Merged>;
 
 impl Merge {
-    fn of(job: &ConsolidateJob, plan: &Plan, replicas: Vec<OpenedReplica>, windows: Windows, watch: Watch) -> Self {
-        let writing = WriteLimits::default();
+    fn of(job: &ConsolidateJob, plan: &Plan, replicas: Vec<OpenedReplica>, budget: Budget, watch: Watch) -> Self {
         Self {
             name: plan.name.clone(),
             table: plan.table.clone(),
@@ -159,12 +136,8 @@ impl Merge {
             replicas,
             tokens: plan.tokens,
             collapse: collapse_options(&plan.cut),
-            reading: sstable::ReadOptions { window_bytes: windows.decoded, ..sstable::ReadOptions::default() },
-            writing: WriteLimits {
-                segment_bytes: job.limits.segment_bytes,
-                spool_bytes: writing.spool_bytes.min(windows.segment),
-                ..writing
-            },
+            reading: sstable::ReadOptions { window_bytes: budget.window_bytes, ..sstable::ReadOptions::default() },
+            writing: budget.write_limits(&job.limits),
             watch,
         }
     }
@@ -258,15 +231,6 @@ fn blamed(error: &StreamError, files: &[(String, Vec<String>)]) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_budget_is_shared_by_the_inputs() {
-        let few = Windows::of(256 << 20, 3);
-        assert_eq!((few.staged, few.decoded), (MOST_WINDOW, MOST_WINDOW));
-        let many = Windows::of(256 << 20, 300);
-        assert!(many.staged > LEAST_WINDOW && 300 * (many.staged + 2 * many.decoded) <= 128 << 20);
-        assert_eq!(Windows::of(1 << 20, 1000).staged, LEAST_WINDOW);
-    }
 
     #[test]
     fn a_cut_is_judged_at_its_end() {
