@@ -353,7 +353,7 @@ async fn an_entry_is_not_proven_by_damaged_segments_or_other_figures() {
     let mut other = entry.clone();
     other.figures.records += 1;
     let error = verify(&bench.store, &other, progress::silent()).await.unwrap_err();
-    assert!(error.code == "TM-CASS-0420" && error.message.contains("rows"), "{}", error.message);
+    assert!(error.code == "TM-CASS-0420" && error.message.contains("records"), "{}", error.message);
     let segment = bench.ranges(&entry).await.remove(0);
     bench.damage_object(&segment.stored.key).await;
     let error = verify(&bench.store, &entry, progress::silent()).await.unwrap_err();

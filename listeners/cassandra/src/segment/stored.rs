@@ -54,11 +54,6 @@ impl StoredSegment {
         Self(segments::StoredSegment::new(store, reference, runtime))
     }
 
-    /// Its reference.
-    pub fn reference(&self) -> &SegmentRef {
-        self.0.reference()
-    }
-
     /// Opens it for reading in the columns of `layout`; all bytes that are read are proven. Blocking: call it off the runtime.
     ///
     /// # Errors
