@@ -1,6 +1,6 @@
 //! Entries of numbers are proven, and what was harmed is not.
 
-use std::sync::Mutex;
+use std::{io, sync::Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use tidemark_listener_core::progress;
 
 use super::*;
 use crate::segments::{
-    FinishedSegment, SegmentCutter, WriteLimits,
+    FinishedSegment, ReadError, SegmentCutter, WriteLimits,
     numbers::{self, NumberBuilder, key, read, tiny, write},
 };
 
@@ -201,4 +201,25 @@ async fn blocks_are_no_records() {
     let of_blocks = Entry { content: Content::Blocks(blocks), ..bench.entry().await };
     let proven = entry(&bench.store, &of_blocks, Numbers, "TM-NUM-0001", progress::silent()).await;
     assert!(proven.unwrap_err().message.contains("it holds blocks"));
+}
+
+/// Cannot have the bytes of any segment.
+struct Away;
+
+impl SegmentProver for Away {
+    fn prove(&self, file: SegmentFile) -> Result<Found, Refused> {
+        Err(ReadError::Fetch { file: file.name().to_owned(), source: io::Error::other("away") }.into())
+    }
+
+    fn check_own(&self, _: &Figures, _: &Counts) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_no_damage() {
+    let bench = Bench::new().await;
+    let proven = entry(&bench.store, &bench.entry().await, Away, "TM-NUM-0001", progress::silent()).await;
+    let failure = proven.unwrap_err();
+    assert!(failure.retryable && failure.message.ends_with(": read: away"), "{failure}");
 }
