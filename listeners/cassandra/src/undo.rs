@@ -32,6 +32,7 @@ use tidemark_listener_core::{
     driver::{CheckpointSaver, Error, PlannedObject, RestoreReport, UndoCounts},
     progress::{Progress, ProgressSink},
 };
+use tidemark_records::restore::objects::segments;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -136,7 +137,7 @@ pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Error> {
 
 /// Does all spans that are left, a few at a time, and moves the place over those that are done without a hole.
 async fn drive(object: &UndoObject<'_>, work: &Work<'_>) -> Result<(), Error> {
-    let segments = objects::segments(&object.job.store, object.entry).await?;
+    let segments = segments(&object.job.store, object.entry).await?;
     let (sender, mut receiver) = mpsc::channel(CHANNEL_SPANS);
     let from = work.keeper.state().place.clone();
     let reading = reading(object, work.table, segments, from, sender);

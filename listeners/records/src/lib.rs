@@ -5,5 +5,6 @@
 //! reads a segment through ([`verify::SegmentProver`]).
 
 pub mod consolidate;
+pub mod restore;
 pub mod segments;
 pub mod verify;

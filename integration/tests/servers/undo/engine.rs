@@ -24,7 +24,6 @@ use tidemark_listener_cassandra::{
     restore::{
         job::{CqlJob, CqlOptions},
         observe::{Observed, observe},
-        pieces::objects,
         write::target::Level,
     },
     spec::CassandraSpec,
@@ -33,6 +32,7 @@ use tidemark_listener_cassandra::{
 use tidemark_listener_core::driver::{
     Action, CheckpointSaver, Error, PlannedObject, RestoreReport, Selection, UndoCounts,
 };
+use tidemark_records::restore::objects::entry;
 use tokio_util::sync::CancellationToken;
 
 /// What is chosen.
@@ -71,7 +71,7 @@ impl Engine {
         }
         let line = found.with_context(|| format!("no version holds {object}"))?;
         let reference = line.entry.as_ref().context("no entry")?;
-        let entry = objects::entry(&store, reference).await.map_err(told)?;
+        let entry = entry(&store, reference).await.map_err(told)?;
         let destination = specification(cluster);
         let spec = CassandraSpec::parse(&destination)?;
         let [keyspace, table] = line.object.parts() else { return Err(anyhow!("{object}")) };

@@ -1,9 +1,6 @@
-//! A version as the work of a restore, piece by piece, and how far that work is.
+//! A version as the work of a restore, piece by piece.
 //!
-//! In the order of the data: [`objects`] reads entries and segments from the store, [`feed`] cuts their rows into pieces,
-//! [`checkpoint`] says which of them are done, [`refusals`] which of their rows could not be written.
+//! In the order of the data: [`objects`] opens the segments of entries, [`feed`] cuts their rows into pieces.
 
-pub mod checkpoint;
 pub mod feed;
 pub mod objects;
-pub mod refusals;

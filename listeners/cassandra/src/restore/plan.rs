@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::{Error, RestorePlan};
+use tidemark_records::restore::objects::entry;
 
 use self::decide::{Wanted, target_of};
 use crate::{
@@ -33,7 +34,7 @@ pub async fn plan_job(job: &CqlJob) -> Result<RestorePlan, Error> {
     let (mut wanted, mut refused) = (Vec::new(), Vec::new());
     for line in &job.lines {
         let schema = match &line.entry {
-            Some(reference) => objects::entry(&job.store, reference).await.map_err(|e| e.message),
+            Some(reference) => entry(&job.store, reference).await.map_err(|e| e.message),
             None => Err("the version holds no entry of it".to_owned()),
         };
         refused.extend(schema.as_ref().ok().and_then(|entry| chosen::check(job, line, entry)));

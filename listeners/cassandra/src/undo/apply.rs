@@ -17,10 +17,7 @@ use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::Error;
 
 use crate::{
-    restore::{
-        pieces::refusals::is_about_values,
-        write::{load::unwritable, target::Failure},
-    },
+    restore::write::{answer::is_about_values, load::unwritable, target::Failure},
     undo::{
         fix::{Fix, Mender, Request, Text},
         table::Table,

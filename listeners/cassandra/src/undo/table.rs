@@ -8,6 +8,7 @@ use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::Error;
+use tidemark_records::restore::refusals::Refusals;
 
 use crate::{
     consolidate::{EntrySchema, view_seconds},
@@ -15,7 +16,6 @@ use crate::{
     restore::job::TtlPolicy,
     restore::{
         observe::Observed,
-        pieces::refusals::Refusals,
         write::{
             statements::ttl::Lifetimes,
             target::{Target, TargetSettings, parse_read_level},

@@ -9,8 +9,7 @@ use tidemark_cassandra_format::{
     model::{CellState, Clustering, ColumnData, Partition, PartitionReader, Row, Unfiltered},
     schema::TableSchema,
 };
-
-use crate::restore::pieces::checkpoint::Mark;
+use tidemark_records::restore::{checkpoint::Mark, pipeline};
 
 /// Most rows of a piece.
 const PIECE_ROWS: usize = 200;
@@ -18,7 +17,7 @@ const PIECE_ROWS: usize = 200;
 /// Bytes at which a piece is full.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// Rows of one partition.
+/// Rows of one partition, which is a group of the restore's marks; range tombstones count among its records.
 #[derive(Clone, Debug)]
 pub struct Piece {
     /// Where it starts.
@@ -71,15 +70,15 @@ pub fn feed<R: PartitionReader + ?Sized>(
 where
     R::Error: std::error::Error + 'static,
 {
-    let mut at = Mark { partition: 0, rows: 0, ..from };
+    let mut at = Mark { group: 0, records: 0, ..from };
     while let Some(partition) = reader.next_partition().map_err(Error::Read)? {
-        if at.partition >= from.partition {
-            let skip = if at.partition == from.partition { from.rows } else { 0 };
+        if at.group >= from.group {
+            let skip = if at.group == from.group { from.records } else { 0 };
             if !feed_partition(reader, schema, partition, at, skip, &mut take)? {
                 return Ok(());
             }
         }
-        at.partition += 1;
+        at.group += 1;
     }
     Ok(())
 }
@@ -96,7 +95,7 @@ fn feed_partition<R: PartitionReader + ?Sized>(
 where
     R::Error: std::error::Error + 'static,
 {
-    let mut piece = first_piece(schema, partition, Mark { rows: skip, ..at })?;
+    let mut piece = first_piece(schema, partition, Mark { records: skip, ..at })?;
     if skip > 0 {
         piece.static_row = None;
     }
@@ -108,7 +107,7 @@ where
             piece.after = Some(row.clustering);
         } else if has_value(&row) {
             if piece.is_full() {
-                let next = piece.followed(Mark { rows: seen - 1, ..at });
+                let next = piece.followed(Mark { records: seen - 1, ..at });
                 if !take(std::mem::replace(&mut piece, next)) {
                     return Ok(false);
                 }
@@ -117,7 +116,7 @@ where
         }
     }
     piece.last = true;
-    piece.end = Mark { partition: at.partition + 1, rows: 0, ..at };
+    piece.end = Mark { group: at.group + 1, records: 0, ..at };
     Ok(piece.is_empty() || take(piece))
 }
 
@@ -127,6 +126,20 @@ fn first_piece<E: std::error::Error>(schema: &TableSchema, partition: Partition,
     let static_row = partition.static_row.filter(has_value);
     let bytes = static_row.as_ref().map_or(0, row_bytes);
     Ok(Piece { at, end: at, token: partition.token, key, static_row, rows: vec![], after: None, last: false, bytes })
+}
+
+impl pipeline::Piece for Piece {
+    fn end(&self) -> Mark {
+        self.end
+    }
+
+    fn records(&self) -> usize {
+        self.row_count()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Piece {
@@ -237,7 +250,7 @@ mod tests {
         stream.insert(0, Unfiltered::Marker(marker));
         stream.insert(1, Unfiltered::Row(samples::row(-1, None, vec![])));
         let all = pieces(&[(1, stream)], Mark::default());
-        assert_eq!(all[0].end, Mark { segment: 0, partition: 0, rows: 202 });
+        assert_eq!(all[0].end, Mark { segment: 0, group: 0, records: 202 });
         assert_eq!(all[1].rows[0].clustering, vec![Some(int(200))]);
     }
 

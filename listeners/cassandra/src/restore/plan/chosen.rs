@@ -68,10 +68,11 @@ fn columns(mut row: Row, selected: &Selected, is_static: bool) -> Row {
 #[cfg(test)]
 mod tests {
     use tidemark_cassandra_format::model::{ColumnData, Unfiltered};
+    use tidemark_records::restore::checkpoint::Mark;
 
     use super::*;
     use crate::restore::{
-        pieces::{checkpoint::Mark, feed::feed},
+        pieces::feed::feed,
         samples::{self, MemoryReader, int, live},
     };
 

@@ -13,12 +13,12 @@ use futures::TryStreamExt;
 use scylla::client::session::Session;
 use tidemark_gateway::{Env, causes::chain};
 use tidemark_listener_core::{driver::Error, progress::Progress};
+use tidemark_records::restore::pipeline::Pipeline;
 
 use crate::{
     connect::{self, Credentials, Out, Retryable},
     restore::{
         observe::ObservedNode,
-        run::pipeline::Pipeline,
         schema::{
             cql::literal,
             known::{Built, BuiltKind},

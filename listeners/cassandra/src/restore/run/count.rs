@@ -8,6 +8,7 @@ use tidemark_listener_core::{
     driver::{Action, Error, PlannedObject, RestorePlan, UndoCounts},
     progress::ProgressSink,
 };
+use tidemark_records::restore::objects::entry;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
     restore::job::CqlJob,
     restore::{
         observe::{Observed, Unseen, observe},
-        pieces::objects,
         schema::known::first_lacking,
         write::target::Level,
     },
@@ -78,7 +78,7 @@ impl Counting<'_> {
         if self.cancel.is_cancelled() {
             return Err(Error::cancelled());
         }
-        let entry = objects::entry(&self.job.store, &planned.entry).await?;
+        let entry = entry(&self.job.store, &planned.entry).await?;
         let object = UndoObject {
             job: self.job,
             spec: self.spec,

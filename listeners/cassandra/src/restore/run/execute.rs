@@ -10,9 +10,14 @@ use std::{
 
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_cassandra_format::model::PartitionReader;
-use tidemark_catalog::{content::SegmentRef, entry::Entry};
+use tidemark_catalog::{content::SegmentRef, entry::Entry, ids::ObjectName};
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::{Action, Error, PlannedObject, RestoreControl, RestorePlan, RestoreReport};
+use tidemark_records::restore::{
+    checkpoint::{Checkpoint, Counts, Mark, Stage},
+    objects::{entry, segments},
+    pipeline::{Bounds, Pipeline},
+};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
@@ -24,16 +29,11 @@ use crate::{
     restore::{
         observe::{Contents, Observed, Unseen, observe},
         pieces::{
-            checkpoint::{Checkpoint, Counts, Mark, Stage},
             feed::{Piece, feed},
             objects,
         },
         plan::{chosen, decide},
-        run::{
-            builds,
-            pipeline::{Bounds, Pipeline},
-            undone,
-        },
+        run::{builds, undone},
         schema::{
             known::{Built, added_column, built, has_column},
             made::Failed,
@@ -66,8 +66,11 @@ pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> R
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
     let seen = seen.map_err(Unseen::into_error)?;
     let checkpoint = match &control.checkpoint {
-        Some(saved) => resume(saved, plan, &seen)?,
-        None => begin(job, plan, &seen, &control).await?,
+        Some(saved) => Checkpoint::resume(saved, plan, |target| is_there(&seen, target))?,
+        None => {
+            refuse_filled(job, plan, &seen).await?;
+            Checkpoint::begin(plan, &control, &job.env).await?
+        }
     };
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
@@ -97,20 +100,14 @@ fn targets(plan: &RestorePlan) -> BTreeSet<(String, String)> {
     plan.objects.iter().filter_map(parts).collect()
 }
 
-/// The checkpoint of an earlier run. What that run filled must still be there: made again, it would be empty.
-fn resume(saved: &serde_json::Value, plan: &RestorePlan, seen: &Observed) -> Result<Checkpoint, Error> {
-    let checkpoint = Checkpoint::parse(saved, plan)?;
-    checkpoint.refuse_dropped(plan, |table| seen.contents.contains_key(table))?;
-    Ok(checkpoint)
+/// True where the table is at the destination.
+fn is_there(seen: &Observed, target: &ObjectName) -> bool {
+    let [keyspace, table] = target.parts() else { return true };
+    seen.contents.contains_key(&(keyspace.clone(), table.clone()))
 }
 
-/// The first checkpoint, saved before anything is written: from then on rows in the targets are ours.
-async fn begin(
-    job: &CqlJob,
-    plan: &RestorePlan,
-    seen: &Observed,
-    control: &RestoreControl,
-) -> Result<Checkpoint, Error> {
+/// Refuses tables that were filled since the plan was made.
+async fn refuse_filled(job: &CqlJob, plan: &RestorePlan, seen: &Observed) -> Result<(), Error> {
     for object in &plan.objects {
         let [keyspace, table] = object.target.parts() else { continue };
         let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
@@ -118,16 +115,12 @@ async fn begin(
             return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
         }
     }
-    let started_seconds = u32::try_from(job.env.now().as_second()).unwrap_or(0);
-    let mut checkpoint = Checkpoint::start(plan);
-    checkpoint.started_seconds = started_seconds;
-    control.save.save(checkpoint.to_value()).await?;
-    Ok(checkpoint)
+    Ok(())
 }
 
 /// True where the object holds counters, which are restored into empty tables only.
 async fn has_counters(job: &CqlJob, object: &PlannedObject) -> Result<bool, Error> {
-    let entry = objects::entry(&job.store, &object.entry).await?;
+    let entry = entry(&job.store, &object.entry).await?;
     let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", chain(&e)))?;
     Ok(layout.table().has_counters())
 }
@@ -264,8 +257,8 @@ impl<'a> Run<'a> {
     }
 
     /// Names an object that could not be made (in an undo: made complete again), and moves on to the next.
-    async fn refuse(&mut self, name: &(String, String), error: Error) -> Result<(), Error> {
-        self.pipeline.refusals.add(name, None, error)?;
+    async fn refuse(&mut self, target: &ObjectName, error: Error) -> Result<(), Error> {
+        self.pipeline.refusals.add(target, None, error)?;
         let checkpoint = &mut self.pipeline.checkpoint;
         checkpoint.objects_refused += 1;
         checkpoint.not_made.insert(checkpoint.object);
@@ -278,15 +271,17 @@ impl<'a> Run<'a> {
         let planned = &self.plan.objects[self.pipeline.checkpoint.object];
         let name = name_of(planned)?;
         if let Some(error) = self.failed.take(&name) {
-            return self.refuse(&name, error).await;
+            return self.refuse(&planned.target, error).await;
         }
-        let entry = objects::entry(&self.job.store, &planned.entry).await?;
+        let entry = entry(&self.job.store, &planned.entry).await?;
         if planned.action == Action::Undo {
             return self.undo(planned, &entry).await;
         }
-        let segments = objects::segments(&self.job.store, &entry).await?;
+        let segments = segments(&self.job.store, &entry).await?;
         let (target, layout) = match self.target(planned, &entry).await {
-            Err(error) if error.code == "TM-REST-0301" && !error.retryable => return self.refuse(&name, error).await,
+            Err(error) if error.code == "TM-REST-0301" && !error.retryable => {
+                return self.refuse(&planned.target, error).await;
+            }
             made => made?,
         };
         let selected = chosen::of(&self.job.options.selection, &entry);

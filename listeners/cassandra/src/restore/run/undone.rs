@@ -5,11 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::Value;
 use tidemark_listener_core::driver::{CheckpointSaver, Error, RestoreControl, RestoreReport};
+use tidemark_records::restore::checkpoint::Checkpoint;
 
-use crate::{
-    restore::pieces::checkpoint::Checkpoint,
-    undo::{self, UndoObject},
-};
+use crate::undo::{self, UndoObject};
 
 /// Undoes an object from where the checkpoint says; afterwards, error or not, the checkpoint says where it stands.
 ///

@@ -15,13 +15,14 @@ use tidemark_cassandra_format::{
     types::CqlType,
 };
 use tidemark_listener_core::driver::Error;
+use tidemark_records::restore::checkpoint::Counts;
 
 use super::slices::{pass_over, row_key, same_key};
 use crate::{
     connect::{self, Out, Raw},
     counter::{self, Refused},
     restore::{
-        pieces::{checkpoint::Counts, feed::Piece},
+        pieces::feed::Piece,
         schema::cql::quote,
         values::{
             ordered,

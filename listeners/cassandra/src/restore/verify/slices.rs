@@ -79,11 +79,10 @@ pub(super) fn same_key(found: &Out, key: &[Bytes]) -> bool {
 mod tests {
     use tidemark_cassandra_format::{model::Row, schema::ClusteringColumn, types::CqlType};
 
+    use tidemark_records::restore::checkpoint::Mark;
+
     use super::*;
-    use crate::restore::{
-        pieces::checkpoint::Mark,
-        samples::{self, int},
-    };
+    use crate::restore::samples::{self, int};
 
     fn piece(rows: Vec<Row>, after: Option<Clustering>, last: bool) -> Piece {
         let at = Mark::default();

@@ -21,12 +21,13 @@ use tidemark_cassandra_format::{
 };
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::Error;
+use tidemark_records::restore::checkpoint::Counts;
 
 use crate::{
     connect::{Out, Raw},
     counter::{self, Refused},
     restore::{
-        pieces::{checkpoint::Counts, feed::Piece},
+        pieces::feed::Piece,
         schema::cql::quote,
         write::{
             load::Outcome,

@@ -26,11 +26,12 @@ use scylla::{
 use tidemark_cassandra_format::model::Row;
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::Error;
+use tidemark_records::restore::checkpoint::Counts;
 
 use crate::{
     connect::Raw,
     restore::{
-        pieces::{checkpoint::Counts, feed::Piece},
+        pieces::feed::Piece,
         write::{
             statements::{
                 rows::{self, Write, check_key, clustering, is_live, row_writes},
@@ -108,7 +109,7 @@ impl Target {
                 Outcome::Nothing => counts.expired += u64::from(is_live(row, self.lifetimes.cut)),
                 Outcome::Refused(error) => {
                     counts.refused += 1;
-                    self.refusals.add(&self.name, Some(self.key_of(piece, row, is_static)), error)?;
+                    self.refuse(self.key_of(piece, row, is_static), error)?;
                 }
             }
         }

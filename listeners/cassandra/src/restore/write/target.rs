@@ -17,23 +17,23 @@ use scylla::{
     statement::{Consistency, prepared::PreparedStatement},
 };
 use tidemark_cassandra_format::schema::TableSchema;
+use tidemark_catalog::ids::ObjectName;
 use tidemark_gateway::{
     Env,
     backoff::{self, Jitter},
 };
 use tidemark_listener_core::driver::Error;
+use tidemark_records::restore::refusals::Refusals;
 
 use crate::{
     connect, level,
-    restore::{
-        pieces::refusals::{Refusals, is_about_values},
-        write::{
-            size::WriteSizes,
-            statements::{
-                rows::Clock,
-                shapes::{Shapes, StatementId},
-                ttl::Lifetimes,
-            },
+    restore::write::{
+        answer::is_about_values,
+        size::WriteSizes,
+        statements::{
+            rows::Clock,
+            shapes::{Shapes, StatementId},
+            ttl::Lifetimes,
         },
     },
 };
@@ -244,6 +244,17 @@ impl Target {
             crate::restore::schema::cql::quote(&self.name.0),
             crate::restore::schema::cql::quote(&self.name.1)
         )
+    }
+
+    /// Keeps a row that cannot be written, by its key in words, among the refusals.
+    ///
+    /// # Errors
+    /// `error` itself where the first refusal is to end the restore.
+    pub(super) fn refuse(&self, key: String, error: Error) -> Result<(), Error> {
+        match ObjectName::new([self.name.0.as_str(), self.name.1.as_str()]) {
+            Ok(object) => self.refusals.add(&object, Some(key), error),
+            Err(_) => Err(error),
+        }
     }
 
     /// `ks/t partition key 0a0b, clustering …`, for errors.

@@ -4,36 +4,45 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_gateway::Digest;
-use tidemark_listener_core::driver::{Error, Refused, RestorePlan, RestoreReport};
+use tidemark_catalog::ids::ObjectName;
+use tidemark_gateway::{Digest, Env};
+use tidemark_listener_core::{
+    failure::Failure,
+    restorer::{Refused, RestoreControl, RestorePlan, RestoreReport},
+};
 
 /// Format number of [`Checkpoint`].
 const CHECKPOINT_FORMAT: u32 = 1;
 
 /// A place in an object's segments: everything before it is done. Orders as the segments are read.
+///
+/// A group is what a source keeps together within a segment (for Cassandra: a partition). One that keeps nothing together
+/// counts each record as a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
     /// Index of the segment.
     pub segment: u64,
-    /// Index of the partition within the segment.
-    pub partition: u64,
-    /// Rows and markers of this partition that are done.
-    pub rows: u64,
+    /// Index of the group within the segment.
+    #[serde(rename = "partition")]
+    pub group: u64,
+    /// Records (and what else the source counts between them) of this group that are done.
+    #[serde(rename = "rows")]
+    pub records: u64,
 }
 
 /// What is done with an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Its rows are written.
+    /// Its records are written.
     #[default]
     Load,
-    /// Its rows are read back.
+    /// Its records are read back.
     Verify,
 }
 
-/// Rows so far, over all objects.
+/// Records so far, over all objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -63,7 +72,7 @@ impl Counts {
     }
 }
 
-/// Where a restore stands.
+/// Where a restore stands. Saved as JSON, which denies unknown fields: a build reads what it wrote itself and older builds wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
@@ -77,11 +86,11 @@ pub struct Checkpoint {
     pub stage: Stage,
     /// How far: acknowledged by the destination.
     pub mark: Mark,
-    /// Appends to lists may have been sent up to here (exclusive); beyond, none was.
+    /// What must not be repeated blindly may have been sent up to here (exclusive); beyond, nothing was.
     pub reach: Mark,
     /// Rows so far.
     pub counts: Counts,
-    /// Longest time that a write took to be acknowledged, s, rounded up: expiries may be that late at the destination.
+    /// Longest time that a write took to be acknowledged, s, rounded up: what is given a time to live may live that much longer.
     pub slowest_write_seconds: u32,
     /// When the first run began to write, s since 1970.
     pub started_seconds: u32,
@@ -96,9 +105,9 @@ pub struct Checkpoint {
     /// Their indexes.
     #[serde(default)]
     pub not_made: BTreeSet<usize>,
-    /// The first rows and objects that could not be written.
+    /// The first records and objects that could not be written.
     pub refused: Vec<Refused>,
-    /// True where the destination refused a row that CQL can express.
+    /// True where the destination refused a record that can be expressed.
     pub refused_by_destination: bool,
 }
 
@@ -125,12 +134,34 @@ impl Checkpoint {
         }
     }
 
+    /// The first checkpoint, saved before anything is written: from then on records in the targets are ours.
+    ///
+    /// # Errors
+    /// That of the saver.
+    pub async fn begin(plan: &RestorePlan, control: &RestoreControl, env: &Env) -> Result<Self, Failure> {
+        let started_seconds = u32::try_from(env.now().as_second()).unwrap_or(0);
+        let checkpoint = Self { started_seconds, ..Self::start(plan) };
+        control.save.save(checkpoint.to_value()).await?;
+        Ok(checkpoint)
+    }
+
+    /// The checkpoint of an earlier run. What that run filled must still be there, as `is_there` tells of the destination's
+    /// objects: made again, it would be empty.
+    ///
+    /// # Errors
+    /// `TM-REST-0501` where it is not a checkpoint of this plan, or an object that was begun is gone.
+    pub fn resume(saved: &Value, plan: &RestorePlan, is_there: impl Fn(&ObjectName) -> bool) -> Result<Self, Failure> {
+        let checkpoint = Self::parse(saved, plan)?;
+        checkpoint.refuse_dropped(plan, is_there)?;
+        Ok(checkpoint)
+    }
+
     /// The saved place in a plan.
     ///
     /// # Errors
     /// `TM-REST-0501` where it is not a checkpoint of this plan.
-    pub fn parse(saved: &Value, plan: &RestorePlan) -> Result<Self, Error> {
-        let refuse = |why: String| Error::new("TM-REST-0501", format!("the saved checkpoint cannot be used: {why}"));
+    pub fn parse(saved: &Value, plan: &RestorePlan) -> Result<Self, Failure> {
+        let refuse = |why: String| Failure::new("TM-REST-0501", format!("the saved checkpoint cannot be used: {why}"));
         let parsed: Self = serde_json::from_value(saved.clone()).map_err(|e| refuse(e.to_string()))?;
         if parsed.format != CHECKPOINT_FORMAT {
             return Err(refuse(format!("its format is {}", parsed.format)));
@@ -141,31 +172,29 @@ impl Checkpoint {
         Ok(parsed)
     }
 
-    /// Refuses to go on where a table that was begun is not there any more; `is_there` by keyspace and table.
-    ///
-    /// # Errors
-    /// `TM-REST-0501`.
-    pub fn refuse_dropped(
-        &self,
-        plan: &RestorePlan,
-        is_there: impl Fn(&(String, String)) -> bool,
-    ) -> Result<(), Error> {
+    /// Refuses to go on where an object that was begun is not there any more.
+    fn refuse_dropped(&self, plan: &RestorePlan, is_there: impl Fn(&ObjectName) -> bool) -> Result<(), Failure> {
         let begun = plan.objects.iter().enumerate().filter(|(index, _)| self.has_begun(*index));
-        for (_, object) in begun {
-            let [keyspace, table] = object.target.parts() else { continue };
-            if !is_there(&(keyspace.clone(), table.clone())) {
-                let text = format!("{} was dropped since this restore filled it", object.target);
-                return Err(Error::new("TM-REST-0501", text).with_hint("start the restore anew"));
+        match begun.map(|(_, object)| &object.target).find(|target| !is_there(target)) {
+            None => Ok(()),
+            Some(target) => {
+                let text = format!("{target} was dropped since this restore filled it");
+                Err(Failure::new("TM-REST-0501", text).with_hint("start the restore anew"))
             }
         }
-        Ok(())
     }
 
-    /// True where rows of the object may have been written.
+    /// True where records of the object may have been written.
     fn has_begun(&self, index: usize) -> bool {
         let at_beginning = self.stage == Stage::Load && (self.mark, self.reach) == (Mark::default(), Mark::default());
         let in_work = index == self.object && (!at_beginning || self.undo.is_some());
         (index < self.object || in_work) && !self.not_made.contains(&index)
+    }
+
+    /// Turns to a stage of the object that is so many objects on.
+    pub fn turn(&mut self, stage: Stage, objects: usize) {
+        (self.stage, self.mark, self.reach) = (stage, Mark::default(), Mark::default());
+        self.object += objects;
     }
 
     /// As JSON.
@@ -180,58 +209,4 @@ fn digest(plan: &RestorePlan) -> Digest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(rows: u64) -> RestorePlan {
-        let object = tidemark_listener_core::driver::PlannedObject {
-            object: "ks/t".parse().unwrap(),
-            target: "to/t".parse().unwrap(),
-            entry: tidemark_catalog::stored::StoredRef::new(&"e".into(), tidemark_gateway::Stored::of(b"e")),
-            action: tidemark_listener_core::driver::Action::Load,
-            rows,
-            stored_bytes: 1,
-        };
-        RestorePlan {
-            objects: vec![object],
-            schema: vec![],
-            checks: vec![],
-            rows,
-            stored_bytes: 1,
-            write_level: Some("all".into()),
-            destination: "d".into(),
-        }
-    }
-
-    #[test]
-    fn a_checkpoint_comes_back_as_it_was_saved() {
-        let mut checkpoint = Checkpoint::start(&plan(1));
-        checkpoint.mark = Mark { segment: 1, partition: 2, rows: 3 };
-        assert_eq!(Checkpoint::parse(&checkpoint.to_value(), &plan(1)).unwrap(), checkpoint);
-    }
-
-    #[test]
-    fn a_table_that_was_begun_must_still_be_there() {
-        let refused = |change: fn(&mut Checkpoint)| {
-            let mut checkpoint = Checkpoint::start(&plan(1));
-            change(&mut checkpoint);
-            checkpoint.refuse_dropped(&plan(1), |_| true).unwrap();
-            checkpoint.refuse_dropped(&plan(1), |_| false).err().map(|e| (e.code.into_owned(), e.message))
-        };
-        let dropped = Some(("TM-REST-0501".to_owned(), "to/t was dropped since this restore filled it".to_owned()));
-        assert_eq!(refused(|_| {}), None);
-        assert_eq!(refused(|c| c.mark.partition = 1), dropped);
-        assert_eq!(refused(|c| c.reach.partition = 1), dropped);
-        assert_eq!(refused(|c| c.stage = Stage::Verify), dropped);
-        assert_eq!(refused(|c| c.undo = Some(Value::Null)), dropped);
-        assert_eq!(refused(|c| c.object = 1), dropped);
-        assert_eq!(refused(|c| (c.object, c.not_made) = (1, BTreeSet::from([0]))), None);
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_plan_is_refused() {
-        let saved = Checkpoint::start(&plan(1)).to_value();
-        assert_eq!(Checkpoint::parse(&saved, &plan(2)).unwrap_err().code, "TM-REST-0501");
-        assert_eq!(Checkpoint::parse(&Value::Null, &plan(2)).unwrap_err().code, "TM-REST-0501");
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! Runs pieces of work side by side, in bounds, and moves the checkpoint over what is done without a hole.
 //!
-//! A crash at any step leaves the last saved checkpoint: pieces after its mark are done again. Pieces with appends to lists
-//! start only within the checkpoint's saved reach, so that a restore that goes on knows which lists it has to look at.
+//! A crash at any step leaves the last saved checkpoint: pieces after its mark are done again. Guarded pieces, those that must
+//! not be repeated blindly, start only within the checkpoint's saved reach: a restore that goes on knows that those before the
+//! reach may have been sent, and looks before it sends them, and that none behind it was.
 
 use std::{
     collections::VecDeque,
@@ -15,47 +16,55 @@ use std::{
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tidemark_gateway::Env;
-use tidemark_listener_core::{
-    driver::{Error, RestoreControl},
-    progress::Progress,
-};
+use tidemark_listener_core::{failure::Failure, progress::Progress, restorer::RestoreControl};
 use tokio::sync::mpsc;
 
-use crate::restore::pieces::{
+use crate::restore::{
     checkpoint::{Checkpoint, Counts, Mark, Stage},
-    feed::Piece,
     refusals::Refusals,
 };
 
 /// Time between two saves.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Partitions by which the reach goes ahead of the work.
-const REACH_PARTITIONS: u64 = 5_000;
+/// Groups by which the reach goes ahead of the work.
+const REACH_GROUPS: u64 = 5_000;
 
-/// Bounds of the work in flight.
+/// Records that are written, or read back, together.
+pub trait Piece {
+    /// Where the work stands once it is done. Pieces come in ascending order of their ends.
+    fn end(&self) -> Mark;
+
+    /// Records in it; none where nothing of its place is chosen.
+    fn records(&self) -> usize;
+
+    /// Bytes of the records' values, about.
+    fn bytes(&self) -> usize;
+}
+
+/// Bounds of the work in flight: another piece starts while all are below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Pieces.
     pub pieces: usize,
-    /// Rows.
-    pub rows: usize,
+    /// Records.
+    pub records: usize,
     /// Bytes of values.
     pub bytes: usize,
 }
 
 impl Bounds {
-    /// Bounds for a destination of this many nodes: from 256 single rows or some batches for one node up to 8 times that.
+    /// Bounds for a destination of this many nodes: from 256 single records or some batches for one node up to 8 times that.
     pub fn for_nodes(nodes: usize) -> Self {
         let scale = nodes.clamp(1, 8);
-        Self { pieces: 256 * scale, rows: 4_000 * scale, bytes: (4 << 20) * scale }
+        Self { pieces: 256 * scale, records: 4_000 * scale, bytes: (4 << 20) * scale }
     }
 }
 
 /// A piece in flight, or done after one that is still in flight.
 struct Pending {
     end: Mark,
-    rows: usize,
+    records: usize,
     bytes: usize,
     counts: Option<Counts>,
 }
@@ -69,14 +78,14 @@ pub struct Pipeline<'a> {
     pub checkpoint: Checkpoint,
     /// Longest time until a write was answered, s, rounded up; saved with each checkpoint.
     pub slowest_write_seconds: Arc<AtomicU32>,
-    /// Rows and objects that could not be written; saved with each checkpoint.
+    /// Records and objects that could not be written; saved with each checkpoint.
     pub refusals: Arc<Refusals>,
     saved_at: Option<Duration>,
     total_rows: u64,
 }
 
 impl<'a> Pipeline<'a> {
-    /// A pipeline that goes on from a checkpoint; `strict` where the first refused row ends the restore.
+    /// A pipeline that goes on from a checkpoint; `strict` where the first refused record ends the restore.
     pub fn new(
         control: &'a RestoreControl,
         env: &'a Env,
@@ -95,7 +104,7 @@ impl<'a> Pipeline<'a> {
     ///
     /// # Errors
     /// That of the saver.
-    pub async fn save(&mut self) -> Result<(), Error> {
+    pub async fn save(&mut self) -> Result<(), Failure> {
         self.checkpoint.slowest_write_seconds = self.slowest_write_seconds.load(Ordering::Relaxed);
         self.checkpoint.refused = self.refusals.named();
         self.checkpoint.refused_by_destination = self.refusals.by_destination();
@@ -120,29 +129,32 @@ impl<'a> Pipeline<'a> {
     /// Waits, unless the work is cancelled.
     ///
     /// # Errors
-    /// [`Error::cancelled`].
-    pub async fn pause(&self, time: Duration) -> Result<(), Error> {
+    /// [`Failure::cancelled`].
+    pub async fn pause(&self, time: Duration) -> Result<(), Failure> {
         tokio::select! {
-            () = self.control.cancel.cancelled() => Err(Error::cancelled()),
+            () = self.control.cancel.cancelled() => Err(Failure::cancelled()),
             () = tokio::time::sleep(time) => Ok(()),
         }
     }
 
-    /// Runs all pieces; `guarded` where they append to lists. At its end, error or not, the checkpoint covers what is done
-    /// without a hole (it may not be saved yet).
+    /// Runs all pieces; `guarded` where they must not be repeated blindly. At its end, error or not, the checkpoint covers what
+    /// is done without a hole (it may not be saved yet).
+    ///
+    /// The pieces in flight end with the future: it is not cancel safe for them, but the checkpoint holds.
     ///
     /// # Errors
-    /// The first error of the stream or of a piece; [`Error::cancelled`].
-    pub async fn drive<F, W>(
+    /// The first error of the stream or of a piece; [`Failure::cancelled`].
+    pub async fn drive<P, F, W>(
         &mut self,
-        mut pieces: mpsc::Receiver<Result<Piece, Error>>,
+        mut pieces: mpsc::Receiver<Result<P, Failure>>,
         phase: &str,
         guarded: bool,
         work: F,
-    ) -> Result<(), Error>
+    ) -> Result<(), Failure>
     where
-        F: Fn(Piece) -> W,
-        W: Future<Output = Result<Counts, Error>>,
+        P: Piece,
+        F: Fn(P) -> W,
+        W: Future<Output = Result<Counts, Failure>>,
     {
         let mut running = FuturesUnordered::new();
         let (mut window, mut first, mut open) = (VecDeque::<Pending>::new(), 0_usize, true);
@@ -151,9 +163,9 @@ impl<'a> Pipeline<'a> {
             let cancel = self.control.cancel.clone();
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Err(Error::cancelled()),
+                () = cancel.cancelled() => return Err(Failure::cancelled()),
                 Some((n, done)) = running.next(), if !running.is_empty() => {
-                    let done: Result<Counts, Error> = done;
+                    let done: Result<Counts, Failure> = done;
                     window[n - first].counts = Some(done?);
                     first += self.advance(&mut window);
                     self.report(phase);
@@ -163,10 +175,12 @@ impl<'a> Pipeline<'a> {
                     None => open = false,
                     Some(piece) => {
                         let piece = piece?;
-                        self.ensure_reach(&piece, guarded).await?;
+                        if guarded {
+                            self.ensure_reach(piece.end()).await?;
+                        }
                         let n = first + window.len();
-                        let (rows, bytes) = (piece.row_count(), piece.bytes);
-                        window.push_back(Pending { end: piece.end, rows, bytes, counts: None });
+                        let (end, records, bytes) = (piece.end(), piece.records(), piece.bytes());
+                        window.push_back(Pending { end, records, bytes, counts: None });
                         let run = work(piece);
                         running.push(async move { (n, run.await) });
                     }
@@ -177,9 +191,9 @@ impl<'a> Pipeline<'a> {
     }
 
     fn has_room(&self, window: &VecDeque<Pending>) -> bool {
-        let rows: usize = window.iter().map(|p| p.rows).sum();
+        let records: usize = window.iter().map(|p| p.records).sum();
         let bytes: usize = window.iter().map(|p| p.bytes).sum();
-        window.len() < self.bounds.pieces && rows < self.bounds.rows && bytes < self.bounds.bytes
+        window.len() < self.bounds.pieces && records < self.bounds.records && bytes < self.bounds.bytes
     }
 
     /// Moves the mark over the pieces that are done at the window's front; how many.
@@ -208,7 +222,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Saves after the first piece that was acknowledged, then at most every [`SAVE_INTERVAL`].
-    async fn save_if_due(&mut self, more: bool) -> Result<(), Error> {
+    async fn save_if_due(&mut self, more: bool) -> Result<(), Failure> {
         let now = self.env.monotonic();
         if self.saved_at.is_some_and(|at| now.saturating_sub(at) < SAVE_INTERVAL) {
             return Ok(());
@@ -221,13 +235,12 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Saves a reach beyond the piece before it may append.
-    async fn ensure_reach(&mut self, piece: &Piece, guarded: bool) -> Result<(), Error> {
-        if !guarded || piece.end <= self.checkpoint.reach {
+    /// Saves a reach beyond the piece that ends there before it may be sent.
+    async fn ensure_reach(&mut self, end: Mark) -> Result<(), Failure> {
+        if end <= self.checkpoint.reach {
             return Ok(());
         }
-        let partition = piece.end.partition + REACH_PARTITIONS;
-        self.checkpoint.reach = Mark { segment: piece.end.segment, partition, rows: 0 };
+        self.checkpoint.reach = Mark { segment: end.segment, group: end.group + REACH_GROUPS, records: 0 };
         self.save().await
     }
 }

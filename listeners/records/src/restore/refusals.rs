@@ -1,18 +1,20 @@
-//! Rows and tables that could not be written: counted, the first of them named, and nothing else stopped by them.
+//! Records and objects that could not be written: the first of them named, and nothing else stopped by them.
 //!
-//! A refusal is an answer about one row: CQL has no form for it, or the destination does not take its values. A destination
-//! that is away, busy, or lets nobody write refuses no row: that is an error of the whole restore.
+//! A refusal is an answer about one record: there is no form in which it could be sent, or the destination does not take its
+//! values. A destination that is away, busy, or lets nobody write refuses no record: that is an error of the whole restore.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use tidemark_catalog::ids::ObjectName;
-use tidemark_listener_core::driver::{Error, REFUSED_NAMED, Refused};
+use tidemark_listener_core::{
+    failure::Failure,
+    restorer::{REFUSED_NAMED, Refused},
+};
 
 /// Longest reason that is kept, characters.
 const REASON: usize = 500;
 
-/// The refusals of one restore.
+/// The refusals of one restore, shared by the pieces in work.
 #[derive(Debug, Default)]
 pub struct Refusals {
     strict: bool,
@@ -23,11 +25,11 @@ pub struct Refusals {
 struct Kept {
     named: Vec<Refused>,
     by_destination: bool,
-    first: Option<Error>,
+    first: Option<Failure>,
 }
 
 impl Refusals {
-    /// Those of a run before this one; `by_destination` where the destination refused a row then.
+    /// Those of a run before this one; `by_destination` where the destination refused a record then.
     pub fn new(strict: bool, named: Vec<Refused>, by_destination: bool) -> Self {
         Self { strict, kept: Mutex::new(Kept { named, by_destination, first: None }) }
     }
@@ -37,19 +39,18 @@ impl Refusals {
         self.strict
     }
 
-    /// Keeps a refusal of a row (its key in words) or of a whole table.
+    /// Keeps a refusal of a record (its key in words) or of a whole object. One that is known is kept once, because a piece is
+    /// done again after a failure or a restart.
     ///
     /// # Errors
     /// `error` itself where the first refusal is to end the restore.
-    pub fn add(&self, (keyspace, table): &(String, String), key: Option<String>, error: Error) -> Result<(), Error> {
-        let Ok(object) = ObjectName::new([keyspace.as_str(), table.as_str()]) else { return Err(error) };
+    pub fn add(&self, object: &ObjectName, key: Option<String>, error: Failure) -> Result<(), Failure> {
         if self.strict {
             return Err(error);
         }
         let reason = error.message.chars().take(REASON).collect();
-        let refused = Refused { object, key, code: error.code.to_string(), reason };
+        let refused = Refused { object: object.clone(), key, code: error.code.to_string(), reason };
         let mut kept = self.kept();
-        // A piece is done again after a failure or a restart.
         let known = kept.named.iter().any(|r| (&r.object, &r.key) == (&refused.object, &refused.key));
         if !known && kept.named.len() < REFUSED_NAMED {
             kept.named.push(refused);
@@ -58,29 +59,29 @@ impl Refusals {
         Ok(())
     }
 
-    /// From now on rows may be missing that only the destination's answer told of.
+    /// From now on records may be missing that only the destination's answer told of.
     pub fn note_destination(&self) {
         self.kept().by_destination = true;
     }
 
-    /// True where the destination refused a row.
+    /// True where the destination refused a record.
     pub fn by_destination(&self) -> bool {
         self.kept().by_destination
     }
 
-    /// The first refusals.
+    /// The first refusals, at most [`REFUSED_NAMED`].
     pub fn named(&self) -> Vec<Refused> {
         self.kept().named.clone()
     }
 
-    /// The error where nothing at all could be written.
-    pub fn nothing_written(&self) -> Error {
+    /// The error where nothing at all could be written: that of the first refusal.
+    pub fn nothing_written(&self) -> Failure {
         let kept = self.kept();
         let first = kept.first.as_ref();
         let reason = first.map(|e| e.message.clone()).or_else(|| kept.named.first().map(|r| r.reason.clone()));
         let message = format!("nothing could be written: {}", reason.unwrap_or_default());
-        let error = Error::new(first.map_or("TM-REST-0404".into(), |e| e.code.clone()), message);
-        Error { hint: first.and_then(|e| e.hint.clone()), ..error }
+        let error = Failure::new(first.map_or("TM-REST-0404".into(), |e| e.code.clone()), message);
+        Failure { hint: first.and_then(|e| e.hint.clone()), ..error }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -88,19 +89,16 @@ impl Refusals {
     }
 }
 
-/// True where the destination's answer is about the values that were sent: other rows may be taken.
-pub fn is_about_values(error: &ExecutionError) -> bool {
-    use RequestAttemptError::DbError as Answer;
-    matches!(error, ExecutionError::LastAttemptError(Answer(DbError::Invalid | DbError::ServerError, _)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn add(refusals: &Refusals, n: usize) -> Result<(), Error> {
-        let table = ("ks".to_owned(), "t".to_owned());
-        refusals.add(&table, Some(format!("row {n}")), Error::new("TM-REST-0302", format!("row {n}: no form")))
+    fn add(refusals: &Refusals, n: usize) -> Result<(), Failure> {
+        refusals.add(
+            &"ks/t".parse().unwrap(),
+            Some(format!("row {n}")),
+            Failure::new("TM-REST-0302", format!("row {n}: no form")),
+        )
     }
 
     #[test]
@@ -119,15 +117,5 @@ mod tests {
         let refusals = Refusals::new(true, Vec::new(), false);
         assert_eq!(add(&refusals, 1).unwrap_err().code, "TM-REST-0302");
         assert!(refusals.named().is_empty());
-    }
-
-    #[test]
-    fn an_absent_destination_refuses_no_row() {
-        let answer = |error| ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, String::new()));
-        assert!(is_about_values(&answer(DbError::Invalid)) && is_about_values(&answer(DbError::ServerError)));
-        for other in [DbError::Overloaded, DbError::Unauthorized, DbError::IsBootstrapping] {
-            assert!(!is_about_values(&answer(other)));
-        }
-        assert!(!is_about_values(&ExecutionError::EmptyPlan));
     }
 }

@@ -1,0 +1,10 @@
+//! A restore of records, as far as it is the same for all sources of records.
+//!
+//! In the order of the data: [`objects`] reads entries and lists segments, the source cuts their records into pieces and writes
+//! them, [`pipeline`] runs the pieces side by side, [`checkpoint`] says which of them are done, [`refusals`] which of their
+//! records could not be written.
+
+pub mod checkpoint;
+pub mod objects;
+pub mod pipeline;
+pub mod refusals;
