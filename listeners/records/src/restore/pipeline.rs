@@ -168,7 +168,7 @@ impl<'a> Pipeline<'a> {
                     let done: Result<Counts, Failure> = done;
                     window[n - first].counts = Some(done?);
                     first += self.advance(&mut window);
-                    self.report(phase);
+                    self.tell(phase);
                     self.save_if_due(open || !running.is_empty()).await?;
                 }
                 piece = pieces.recv(), if room => match piece {
@@ -207,7 +207,7 @@ impl<'a> Pipeline<'a> {
         moved
     }
 
-    fn report(&self, phase: &str) {
+    fn tell(&self, phase: &str) {
         let counts = self.checkpoint.counts;
         let done = match self.checkpoint.stage {
             Stage::Load => counts.written + counts.expired + counts.refused,

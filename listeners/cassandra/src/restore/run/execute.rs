@@ -9,16 +9,16 @@ use std::{
 };
 
 use scylla::{client::session::Session, statement::Consistency};
-use tidemark_cassandra_format::model::PartitionReader;
 use tidemark_catalog::{content::SegmentRef, entry::Entry, ids::ObjectName};
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::{Action, Error, PlannedObject, RestoreControl, RestorePlan, RestoreReport};
 use tidemark_records::restore::{
     checkpoint::{Checkpoint, Counts, Mark, Stage},
+    course::Step,
     objects::{entry, segments},
     pipeline::{Bounds, Pipeline},
 };
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::runtime::Handle;
 
 use crate::{
     connect,
@@ -47,9 +47,6 @@ use crate::{
     spec::CassandraSpec,
     undo::{UndoObject, select::Selected},
 };
-
-/// Pieces between the reading thread and the writers.
-const CHANNEL_PIECES: usize = 64;
 
 /// Slowest write that goes without a warning, s.
 const SLOW_SECONDS: u32 = 5;
@@ -129,18 +126,6 @@ async fn has_counters(job: &CqlJob, object: &PlannedObject) -> Result<bool, Erro
 struct Segments {
     all: Vec<SegmentRef>,
     selected: Arc<Selected>,
-}
-
-/// One stage over one segment.
-#[derive(Clone, Copy)]
-struct Step<'a> {
-    stage: Stage,
-    from: Mark,
-    /// Up to here an earlier run may have sent pieces.
-    suspect: Mark,
-    /// For people.
-    phase: &'a str,
-    selected: &'a Arc<Selected>,
 }
 
 /// A restore in progress.
@@ -224,11 +209,7 @@ impl<'a> Run<'a> {
     /// Saves how far it came; the error that stopped it.
     async fn stopped(&mut self, error: Error) -> Error {
         self.note_warnings();
-        if let Err(unsaved) = self.pipeline.save().await {
-            // The last saved checkpoint stands: work after it is done again.
-            tracing::warn!(error = %unsaved, "checkpoint of a stopped restore not saved");
-        }
-        error
+        self.pipeline.stopped(error).await
     }
 
     /// Runs the plan's schema statements that are chosen. What the destination refuses is noted.
@@ -258,12 +239,8 @@ impl<'a> Run<'a> {
 
     /// Names an object that could not be made (in an undo: made complete again), and moves on to the next.
     async fn refuse(&mut self, target: &ObjectName, error: Error) -> Result<(), Error> {
-        self.pipeline.refusals.add(target, None, error)?;
-        let checkpoint = &mut self.pipeline.checkpoint;
-        checkpoint.objects_refused += 1;
-        checkpoint.not_made.insert(checkpoint.object);
-        checkpoint.undo = None;
-        self.next_stage(Stage::Load, 1).await
+        self.note_warnings();
+        self.pipeline.refuse(target, error).await
     }
 
     /// Does what is left of the object in work and moves on to the next.
@@ -318,7 +295,7 @@ impl<'a> Run<'a> {
             progress: control.progress.clone(),
             cancel: control.cancel.clone(),
         };
-        let report = undone::run(&object, control, &mut self.pipeline.checkpoint).await?;
+        let report = undone::run(&object, &mut self.pipeline).await?;
         self.pipeline.checkpoint.undone.add(report);
         self.pipeline.checkpoint.undo = None;
         self.next_stage(Stage::Load, 1).await
@@ -347,10 +324,7 @@ impl<'a> Run<'a> {
 
     async fn next_stage(&mut self, stage: Stage, objects: usize) -> Result<(), Error> {
         self.note_warnings();
-        let checkpoint = &mut self.pipeline.checkpoint;
-        (checkpoint.stage, checkpoint.mark, checkpoint.reach) = (stage, Mark::default(), Mark::default());
-        checkpoint.object += objects;
-        self.pipeline.save().await
+        self.pipeline.turn(stage, objects).await
     }
 
     async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Error> {
@@ -391,69 +365,46 @@ impl<'a> Run<'a> {
         suspect: Mark,
         phase: &str,
     ) -> Result<(), Error> {
-        let stage = self.pipeline.checkpoint.stage;
-        while let Some(segment) =
-            segments.all.get(usize::try_from(self.pipeline.checkpoint.mark.segment).unwrap_or(usize::MAX))
-        {
-            let from = self.pipeline.checkpoint.mark;
-            if chosen::may_hold(&segments.selected, segment) {
-                let (store, segment, layout) = (self.job.store.clone(), segment.clone(), layout.clone());
-                let runtime = Handle::current();
-                let open = move || objects::open(&store, &segment, &layout, &runtime);
-                let step = Step { stage, from, suspect, phase, selected: &segments.selected };
-                drive(&mut self.pipeline, target, step, open).await?;
+        let (stage, store) = (self.pipeline.checkpoint.stage, &self.job.store);
+        let read = |segment: &SegmentRef, from: Mark| {
+            let (store, layout, runtime) = (store.clone(), layout.clone(), Handle::current());
+            let (segment, schema, selected) = (segment.clone(), target.schema.clone(), segments.selected.clone());
+            chosen::may_hold(&selected, &segment).then_some(move |take: &mut dyn FnMut(Piece) -> bool| {
+                let mut reader = objects::open(&store, &segment, &layout, &runtime)?;
+                let fed = feed(&mut reader, &schema, from, |piece| take(chosen::chosen(piece, &selected)));
+                fed.map_err(|source| objects::unread(&source))
+            })
+        };
+        let work = |piece: Piece| {
+            let target = target.clone();
+            async move {
+                match stage {
+                    _ if piece.row_count() == 0 => Ok(Counts::default()),
+                    Stage::Load => target.load(&piece, piece.at < suspect).await,
+                    Stage::Verify => target.verify(&piece).await,
+                }
             }
-            self.pipeline.checkpoint.mark = Mark { segment: from.segment + 1, ..Mark::default() };
-        }
-        Ok(())
+        };
+        let step = Step { phase, guarded: stage == Stage::Load && target.has_lists() };
+        self.pipeline.segments(&segments.all, step, read, work).await
     }
 
     /// # Errors
     /// That of the first refusal, where nothing at all could be written.
     fn report(self) -> Result<RestoreReport, Error> {
-        let checkpoint = self.pipeline.checkpoint;
-        let (counts, objects_refused) = (checkpoint.counts, checkpoint.objects_refused);
-        let refused = counts.refused + objects_refused;
-        let undone = self.plan.objects.iter().any(|object| object.action == Action::Undo);
-        let all_refused = objects_refused >= self.plan.objects.len() as u64;
-        if refused > 0 && counts.written + counts.expired == 0 && (all_refused || !undone) {
-            return Err(self.pipeline.refusals.nothing_written());
-        }
-        let mut warnings = checkpoint.warnings;
+        let mut warnings = Vec::new();
         let slow = self.pipeline.slowest_write_seconds.load(Ordering::Relaxed);
         if slow > SLOW_SECONDS {
             warnings.push(format!("writes may have taken up to {slow} s: expiring data may live that much longer"));
         }
-        if counts.hidden > 0 {
+        let hidden = self.pipeline.checkpoint.counts.hidden;
+        if hidden > 0 {
             warnings.push(format!(
-                "{} rows that were merged are not there, whole or in part: newer deletions hide them, as far as can be told \
-                 (CQL does not show deletions)",
-                counts.hidden
+                "{hidden} rows that were merged are not there, whole or in part: newer deletions hide them, as far as can be \
+                 told (CQL does not show deletions)"
             ));
         }
-        let seen = counts.verified + counts.newer + counts.hidden;
-        if seen < counts.written {
-            warnings.push(format!("{} rows were written but not found equal: expired since", counts.written - seen));
-        }
-        if refused > 0 {
-            let rows = counts.refused;
-            warnings.push(format!("{rows} rows and {objects_refused} tables could not be written: see refused"));
-        }
-        let loaded = RestoreReport {
-            rows_written: counts.written,
-            rows_expired: counts.expired,
-            rows_verified: counts.verified,
-            rows_under_newer: counts.newer,
-            rows_hidden: counts.hidden,
-            rows_refused: counts.refused,
-            objects_refused,
-            refused: self.pipeline.refusals.named(),
-            warnings,
-            ..RestoreReport::default()
-        };
-        let mut report = checkpoint.undone;
-        report.add(loaded);
-        Ok(report)
+        self.pipeline.report(self.plan, warnings)
     }
 }
 
@@ -468,61 +419,4 @@ fn name_of(planned: &PlannedObject) -> Result<(String, String), Error> {
 /// True from Cassandra 5.0 on: `WRITETIME` of a collection.
 fn tells_element_times(release: &str) -> bool {
     Release::of(release) >= Some(Release::V5_0)
-}
-
-/// Runs one stage over one segment, which is opened and decoded on a thread of its own.
-///
-/// # Errors
-/// Of the stream, of a piece, or cancellation.
-async fn drive<R>(
-    pipeline: &mut Pipeline<'_>,
-    target: &Arc<Target>,
-    step: Step<'_>,
-    open: impl FnOnce() -> Result<R, Error> + Send + 'static,
-) -> Result<(), Error>
-where
-    R: PartitionReader,
-    R::Error: std::error::Error + 'static,
-{
-    let (sender, receiver) = mpsc::channel(CHANNEL_PIECES);
-    let schema = target.schema.clone();
-    let Step { stage, from, suspect, phase, selected } = step;
-    let selected = selected.clone();
-    let reading = tokio::task::spawn_blocking(move || read(open, &schema, from, &selected, &sender));
-    let work = |piece: Piece| {
-        let target = target.clone();
-        async move {
-            match stage {
-                _ if piece.row_count() == 0 => Ok(Counts::default()),
-                Stage::Load => target.load(&piece, piece.at < suspect).await,
-                Stage::Verify => target.verify(&piece).await,
-            }
-        }
-    };
-    let guarded = stage == Stage::Load && target.has_lists();
-    let driven = pipeline.drive(receiver, phase, guarded, work).await;
-    // The receiver is gone, so that the thread ends at its next piece.
-    let read = reading.await.map_err(|e| Error::new("TM-REST-0103", format!("the reading thread ended: {e}")));
-    driven.and(read)
-}
-
-/// Sends the segment's pieces, or why it cannot be read, until nobody listens.
-fn read<R>(
-    open: impl FnOnce() -> Result<R, Error>,
-    schema: &tidemark_cassandra_format::schema::TableSchema,
-    from: Mark,
-    selected: &Selected,
-    sender: &mpsc::Sender<Result<Piece, Error>>,
-) where
-    R: PartitionReader,
-    R::Error: std::error::Error + 'static,
-{
-    let fed = open().and_then(|mut reader| {
-        feed(&mut reader, schema, from, |piece| sender.blocking_send(Ok(chosen::chosen(piece, selected))).is_ok())
-            .map_err(|source| objects::unread(&source))
-    });
-    if let Err(error) = fed {
-        // Nobody listens any more where the other side has failed or was cancelled: it says so itself.
-        sender.blocking_send(Err(error)).ok();
-    }
 }
