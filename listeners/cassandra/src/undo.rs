@@ -1,7 +1,8 @@
 //! Undo in place: what readers see in a table becomes a version's state, and only what differs is written.
 //!
 //! The version and the target stream in the order of tokens (`spans`) and are compared row by row (`scan`, `compare`).
-//! What differs is written (`fix`, `apply`) and read once more (`work`). One instant R orders everything: deletions have
+//! What differs is written (`fix`, `apply`) and read once more (`work`). How spans are run, counted and saved is the same for
+//! all sources: [`tidemark_records::difference`]. One instant R orders everything: deletions have
 //! R as their time, values R + 1 µs, so that whatever is newer wins and stays, however long the undo takes and however often
 //! it is interrupted.
 //!
@@ -12,27 +13,28 @@ mod apply;
 mod compare;
 mod fix;
 pub mod instant;
-mod keep;
 mod query;
 mod scan;
 pub mod select;
 mod spans;
-mod state;
 mod table;
 mod text;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures::{StreamExt, stream};
 use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_listener_core::{
     driver::{CheckpointSaver, Error, PlannedObject, RestoreReport, UndoCounts},
-    progress::{Progress, ProgressSink},
+    progress::ProgressSink,
 };
-use tidemark_records::restore::objects::segments;
+use tidemark_records::{
+    difference::{attempts::Attempts, course::Course, keep::Keeper, state::State},
+    reading::{self, Reader},
+    restore::objects::segments,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -41,23 +43,18 @@ use crate::{
     restore::{observe::Observed, pieces::objects, plan::chosen, write::target::Level},
     spec::CassandraSpec,
     undo::{
-        keep::Keeper,
         spans::{Cutter, Place, Span},
-        state::State,
         table::Table,
-        work::{Attempts, Work},
+        work::Work,
     },
 };
 
 /// Spans between the reading thread and the work.
-const CHANNEL_SPANS: usize = 2;
+const SPANS_AHEAD: usize = 2;
 
 /// Spans in work for each node of the destination, and the most of all: so many reads are in flight.
 const SPANS_BY_NODE: usize = 2;
 const MOST_SPANS: usize = 16;
-
-/// Time between two saves.
-const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One table to undo.
 pub struct UndoObject<'a> {
@@ -98,12 +95,7 @@ pub async fn run(
     table.refuse_later_drops(object.seen)?;
     let (keeper, requests) = Keeper::saving(state);
     let work = Work { table: &table, keeper, attempt: Attempts::default() };
-    tokio::select! {
-        biased;
-        driven = drive(object, &work) => driven?,
-        // It goes on for as long as the work may ask it.
-        () = work.keeper.serve(save, requests) => return Err(keep::ended()),
-    }
+    work.keeper.serving(save, requests, drive(object, &work)).await?;
     let state = work.keeper.into_state();
     Ok(state.report(&object.planned.target, table.remove))
 }
@@ -119,111 +111,48 @@ pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Error> {
     let table = Table::open(object, instant).await?;
     let work = Work { table: &table, keeper: Keeper::counting(State::start(instant)), attempt: Attempts::default() };
     drive(object, &work).await?;
-    let state = work.keeper.into_state();
-    let totals = state.outcome.totals;
-    Ok(UndoCounts {
-        object: object.planned.object.clone(),
-        target: object.planned.target.clone(),
-        come_back: totals.absent,
-        change: totals.changed,
-        would_be_removed: totals.extra,
-        untouched: totals.untouched,
-        rows_kept: totals.kept,
-        rows_newer: totals.newer,
-        newest_write_micros: totals.newest,
-        unreadable_ranges: state.outcome.unreadable,
-    })
+    Ok(work.keeper.into_state().counts(object.planned))
 }
 
 /// Does all spans that are left, a few at a time, and moves the place over those that are done without a hole.
 async fn drive(object: &UndoObject<'_>, work: &Work<'_>) -> Result<(), Error> {
     let segments = segments(&object.job.store, object.entry).await?;
-    let (sender, mut receiver) = mpsc::channel(CHANNEL_SPANS);
     let from = work.keeper.state().place.clone();
-    let reading = reading(object, work.table, segments, from, sender);
-    let driven = {
-        let spans = stream::poll_fn(|context| receiver.poll_recv(context));
-        let done = spans.map(|span: Result<Span, Error>| async move { work.span(span?).await });
-        let in_work = (object.seen.nodes.len() * SPANS_BY_NODE).clamp(1, MOST_SPANS);
-        advance(object, work, done.buffered(in_work)).await
-    };
-    // The receiver is gone, so that the thread ends at its next span.
-    drop(receiver);
-    let read = reading.await.map_err(|e| Error::new("TM-REST-0103", format!("the reading thread ended: {e}")));
-    driven.and(read)
-}
-
-/// Takes what was done in order, and saves after the first span, then at most every [`SAVE_INTERVAL`].
-async fn advance(
-    object: &UndoObject<'_>,
-    work: &Work<'_>,
-    done: impl futures::Stream<Item = Result<(Place, state::Outcome), Error>>,
-) -> Result<(), Error> {
-    let mut done = std::pin::pin!(done);
-    let mut saved_at: Option<Duration> = None;
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = object.cancel.cancelled() => return Err(Error::cancelled()),
-            next = done.next() => next,
-        };
-        let Some(next) = next else { return Ok(()) };
-        let (place, outcome) = next?;
-        {
-            let mut state = work.keeper.state();
-            state.place = place;
-            state.outcome.add(outcome);
-            report(object, &state);
-        }
-        let now = object.job.env.monotonic();
-        if work.keeper.writes() && saved_at.is_none_or(|at| now.saturating_sub(at) >= SAVE_INTERVAL) {
-            work.keeper.save().await?;
-            saved_at = Some(now);
-            tidemark_gateway::pause::point("mid-undo");
-        }
-    }
-}
-
-fn report(object: &UndoObject<'_>, state: &State) {
-    (object.progress)(Progress {
+    let (spans, reader) = read(object, work.table, segments, from);
+    let course = Course {
+        in_work: (object.seen.nodes.len() * SPANS_BY_NODE).clamp(1, MOST_SPANS),
         phase: format!("compare {}", object.planned.target),
-        done: state.outcome.totals.read,
-        total: object.planned.rows,
-        unit: "rows".to_owned(),
-    });
+        rows: object.planned.rows,
+        progress: &object.progress,
+        cancel: &object.cancel,
+        env: &object.job.env,
+    };
+    let driven = course.drive(&work.keeper, spans, |span: Span| work.span(span)).await;
+    driven.and(reader.ended().await)
 }
 
-/// Reads the version's segments on a thread of its own and sends their spans, or why they cannot be read.
-fn reading(
+/// Reads the version's segments on a thread of its own: their spans, or why they cannot be read.
+fn read(
     object: &UndoObject<'_>,
     table: &Table,
     segments: Vec<SegmentRef>,
     from: Place,
-    sender: mpsc::Sender<Result<Span, Error>>,
-) -> tokio::task::JoinHandle<()> {
+) -> (mpsc::Receiver<Result<Span, Error>>, Reader) {
     let (store, layout, selected) = (object.job.store.clone(), table.layout.clone(), table.selected.clone());
     let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || {
-        let take = |span| sender.blocking_send(Ok(span)).is_ok();
+    reading::start(SPANS_AHEAD, move |take: &mut dyn FnMut(Span) -> bool| {
         let mut cutter = Cutter::new(layout.table(), &selected, from.clone(), take);
-        let mut cut = || -> Result<bool, Error> {
-            for (index, segment) in (0..).zip(&segments) {
-                if index < from.segment || !chosen::may_hold(&selected, segment) {
-                    continue;
-                }
-                let mut reader = objects::open(&store, segment, &layout, &runtime)?;
-                let more = cutter.segment(index, &mut reader);
-                if !more.map_err(|source| objects::unread(&source))? {
-                    return Ok(false);
-                }
+        for (index, segment) in (0..).zip(&segments) {
+            if index < from.segment || !chosen::may_hold(&selected, segment) {
+                continue;
             }
-            Ok(true)
-        };
-        match cut() {
-            Ok(false) => {}
-            Ok(true) => drop(cutter.finish(segments.len() as u64)),
-            // Nobody listens any more where the other side has failed or was cancelled: it says so itself.
-            Err(error) => drop(sender.blocking_send(Err(error))),
+            let mut reader = objects::open(&store, segment, &layout, &runtime)?;
+            let more = cutter.segment(index, &mut reader);
+            if !more.map_err(|source| objects::unread(&source))? {
+                return Ok(());
+            }
         }
+        cutter.finish(segments.len() as u64);
+        Ok(())
     })
 }

@@ -5,6 +5,7 @@
 //! reads a segment through ([`verify::SegmentProver`]).
 
 pub mod consolidate;
+pub mod difference;
 pub mod reading;
 pub mod restore;
 pub mod segments;

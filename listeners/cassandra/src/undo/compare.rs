@@ -17,6 +17,7 @@ use tidemark_cassandra_format::{
     schema::{Column, TableSchema},
     types::CqlType,
 };
+use tidemark_records::difference::standing::Standing;
 
 use crate::{
     restore::{
@@ -52,20 +53,6 @@ pub(super) struct Comparison<'a> {
     pub(super) after: u32,
     /// True where the row was written by the undo just now: what still is another value then is newer.
     pub(super) written: bool,
-}
-
-/// How a row of the target stands to the version's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Nothing of the version is missing or another.
-    #[default]
-    Same,
-    /// The target does not show the row.
-    Absent,
-    /// Both have it, and something of the version is missing or another.
-    Changed,
-    /// The version does not have it.
-    Extra,
 }
 
 /// What the target has and the version does not.

@@ -1,34 +1,19 @@
 //! Reads a unit of the target and compares it, row by row, while both stream in the same order.
 
-use std::{cmp::Ordering, collections::VecDeque, sync::Arc};
+mod rows;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use scylla::{
-    client::pager::TypedRowStream,
-    errors::{DbError, NextPageError, NextRowError, PagerExecutionError, RequestAttemptError, RequestError},
-};
-use tidemark_cassandra_format::{
-    key,
-    model::{Clustering, Row},
-    token::murmur3,
-};
-use tidemark_gateway::causes::chain;
+use tidemark_cassandra_format::model::{Clustering, Row};
 use tidemark_listener_core::driver::Error;
+use tidemark_records::difference::pairs::{Pair, Pairs};
 
+use self::rows::{Found, Rows};
 use crate::{
-    connect::{self, Cause, Caused, Out, Retryable},
     restore::write::target::Failure,
-    undo::{
-        compare::Difference,
-        query::{self, Condition},
-        spans::Unit,
-        table::Table,
-    },
+    undo::{compare::Difference, query, spans::Unit, table::Table},
 };
-
-/// The target cannot be read.
-const READ: &str = "TM-UNDO-0004";
 
 /// Why a unit could not be read.
 pub(super) enum Trouble {
@@ -84,13 +69,6 @@ impl Seen {
     }
 }
 
-/// A row of the target.
-struct Found {
-    partition: Arc<PartitionKey>,
-    clustering: Clustering,
-    values: Vec<Option<Bytes>>,
-}
-
 /// The rows of a unit, or its static rows, as they are compared.
 pub(super) struct Scan<'a> {
     table: &'a Table,
@@ -99,12 +77,7 @@ pub(super) struct Scan<'a> {
     /// Numbers of attempts at lists so far, and whether the rows were written just now.
     attempts: u32,
     written: bool,
-    conditions: VecDeque<Condition>,
-    stream: Option<TypedRowStream<Out>>,
-    ahead: Option<Found>,
-    /// The version's next partition and row.
-    part: usize,
-    row: usize,
+    pairs: Pairs<Wanted<'a>, Rows<'a>>,
     /// When the reading began, s since 1970 by the destination's clock.
     before: u32,
     last: Option<Arc<PartitionKey>>,
@@ -114,9 +87,10 @@ impl<'a> Scan<'a> {
     /// A reading that has not begun.
     pub(super) fn new(table: &'a Table, unit: &'a Unit, is_static: bool, attempts: u32, written: bool) -> Self {
         let conditions = query::conditions(table.schema(), unit, is_static).into();
-        let before = table.now();
-        let (stream, ahead, last) = (None, None, None);
-        Self { table, unit, is_static, attempts, written, conditions, stream, ahead, part: 0, row: 0, before, last }
+        let (stream, last) = (None, None);
+        let rows = Rows { table, is_static, attempts, written, conditions, stream, last };
+        let pairs = Pairs::new(Wanted { unit, is_static, part: 0, row: 0 }, rows);
+        Self { table, unit, is_static, attempts, written, pairs, before: table.now(), last: None }
     }
 
     /// The next row that the version or the target has; `None` at the end.
@@ -124,159 +98,70 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// [`Trouble`]; the rows before it have been handed out.
     pub(super) async fn next(&mut self) -> Result<Option<Seen>, Trouble> {
-        if self.ahead.is_none() {
-            self.ahead = self.read().await?;
-        }
-        let order = match (self.wanted(), &self.ahead) {
-            (None, None) => return Ok(None),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((part, row)), Some(found)) => {
-                let part = &self.unit.parts[part];
-                let partition = (part.token, &part.raw_key).cmp(&(found.partition.token, &found.partition.raw));
-                let rows = || self.table.schema().compare_clustering(&row.clustering, &found.clustering);
-                if self.is_static { partition } else { partition.then_with(rows) }
-            }
+        let (table, unit, is_static) = (self.table, self.unit, self.is_static);
+        let order = |(part, row): &(usize, &Row), found: &Found| {
+            let part = &unit.parts[*part];
+            let partition = (part.token, &part.raw_key).cmp(&(found.partition.token, &found.partition.raw));
+            let rows = || table.schema().compare_clustering(&row.clustering, &found.clustering);
+            if is_static { partition } else { partition.then_with(rows) }
         };
-        let found = if order.is_ge() { self.ahead.take() } else { None };
-        Ok(Some(self.seen(order.is_le(), found)))
+        Ok(self.pairs.next(order).await?.map(|pair| self.seen(pair)))
     }
 
-    /// The version's next row.
-    fn wanted(&mut self) -> Option<(usize, &'a Row)> {
+    fn seen(&mut self, pair: Pair<(usize, &'a Row), Found>) -> Seen {
+        let (wanted, found) = match pair {
+            Pair::Both(wanted, found) => (Some(wanted), Some(found)),
+            Pair::Version(wanted) => (Some(wanted), None),
+            Pair::Target(found) => (None, Some(found)),
+        };
+        let comparison = self.table.comparison(self.attempts, self.before, self.table.now(), self.written);
+        let values = found.as_ref().map(|found| found.values.as_slice());
+        let difference = comparison.row(self.is_static, wanted.map(|(_, row)| row), values);
+        let (is_wanted, is_there) = (wanted.is_some(), found.is_some());
+        let (partition, clustering) = match (wanted, found) {
+            (Some((part, row)), None) => (self.partition_of(part), row.clustering.clone()),
+            (_, Some(found)) => (found.partition, found.clustering),
+            (None, None) => unreachable!("one of both is there"),
+        };
+        self.last = Some(partition.clone());
+        Seen { partition, clustering, is_wanted, is_there, difference }
+    }
+
+    fn partition_of(&self, part: usize) -> Arc<PartitionKey> {
+        let part = &self.unit.parts[part];
+        let same = |last: &&Arc<PartitionKey>| last.token == part.token && last.raw == part.raw_key;
+        let key = || PartitionKey { token: part.token, raw: part.raw_key.clone(), values: part.key.clone() };
+        self.last.as_ref().filter(same).cloned().unwrap_or_else(|| Arc::new(key()))
+    }
+}
+
+/// The version's rows of a unit, or its static rows, each with the index of its part.
+struct Wanted<'a> {
+    unit: &'a Unit,
+    is_static: bool,
+    /// The next partition and row.
+    part: usize,
+    row: usize,
+}
+
+impl<'a> Iterator for Wanted<'a> {
+    type Item = (usize, &'a Row);
+
+    fn next(&mut self) -> Option<Self::Item> {
         loop {
             let part = self.unit.parts.get(self.part)?;
             let row = match self.is_static {
                 true => part.static_row.as_ref().filter(|_| self.row == 0),
                 false => part.rows.get(self.row),
             };
+            let at = self.part;
             match row {
-                Some(row) => return Some((self.part, row)),
+                Some(row) => {
+                    self.row += 1;
+                    return Some((at, row));
+                }
                 None => (self.part, self.row) = (self.part + 1, 0),
             }
         }
-    }
-
-    fn seen(&mut self, is_wanted: bool, found: Option<Found>) -> Seen {
-        let wanted = if is_wanted { self.wanted() } else { None };
-        self.row += usize::from(is_wanted);
-        let (before, after) = (self.before, self.table.now());
-        let comparison = self.table.comparison(self.attempts, before, after, self.written);
-        let values = found.as_ref().map(|found| found.values.as_slice());
-        let difference = comparison.row(self.is_static, wanted.map(|(_, row)| row), values);
-        let is_there = found.is_some();
-        let (partition, clustering) = match (wanted, found) {
-            (Some((part, row)), None) => (self.partition_of(part), row.clustering.clone()),
-            (_, Some(found)) => (found.partition, found.clustering),
-            (None, None) => unreachable!("one of both is there"),
-        };
-        Seen { partition, clustering, is_wanted, is_there, difference }
-    }
-
-    fn partition_of(&mut self, part: usize) -> Arc<PartitionKey> {
-        let part = &self.unit.parts[part];
-        let same = |last: &&Arc<PartitionKey>| last.token == part.token && last.raw == part.raw_key;
-        if let Some(last) = self.last.as_ref().filter(same) {
-            return last.clone();
-        }
-        let key = PartitionKey { token: part.token, raw: part.raw_key.clone(), values: part.key.clone() };
-        self.last.insert(Arc::new(key)).clone()
-    }
-
-    /// The target's next chosen row.
-    async fn read(&mut self) -> Result<Option<Found>, Trouble> {
-        loop {
-            let Some(stream) = &mut self.stream else {
-                let Some(condition) = self.conditions.pop_front() else { return Ok(None) };
-                self.stream = Some(self.open(condition).await?);
-                continue;
-            };
-            match stream.try_next().await {
-                Ok(Some(row)) => {
-                    if let Some(found) = self.found(row)? {
-                        return Ok(Some(found));
-                    }
-                }
-                Ok(None) => self.stream = None,
-                Err(source) => return Err(self.trouble(&source, page_of_row(&source))),
-            }
-        }
-    }
-
-    async fn open(&self, (condition, values): Condition) -> Result<TypedRowStream<Out>, Trouble> {
-        let comparison = self.table.comparison(self.attempts, 0, 0, self.written);
-        let cql = query::select(&comparison, &self.table.target.quoted(), self.is_static, &condition);
-        let mut statement = self.table.target.extra(&cql).await?;
-        statement.set_consistency(self.table.read_level);
-        let pager = self.table.target.session.execute_iter(statement, values).await;
-        let pager = pager.map_err(|source| self.trouble(&source, page_of_pager(&source)))?;
-        let odd = |source| Error::new(READ, format!("{}: {}", self.reading(), chain(&source)));
-        Ok(pager.rows_stream::<Out>().map_err(odd)?)
-    }
-
-    /// A row as it was read, if it is chosen. Of a partition that has a static row only there is a row without clustering.
-    fn found(&mut self, row: Out) -> Result<Option<Found>, Error> {
-        let schema = self.table.schema();
-        let (keys, clusterings) = (schema.partition_key.len(), schema.clustering.len());
-        let mut values = row.0;
-        let rest = values.split_off(keys);
-        let key: Vec<Bytes> = values.into_iter().map(Option::unwrap_or_default).collect();
-        let raw = key::join(schema, &key);
-        let raw = raw.map_err(|source| Error::new(READ, format!("{}: {source}", self.table.name())))?;
-        let token = murmur3(&raw);
-        let mut clustering = rest;
-        let values = clustering.split_off(if self.is_static { 0 } else { clusterings });
-        let chosen = self.table.selected.takes_partition(token, &key)
-            && (self.is_static || self.table.selected.takes_row(&clustering));
-        // Partitions without a static row are shown with nothing in it.
-        let no_static = self.is_static && values.iter().all(Option::is_none);
-        if !chosen || no_static || clustering.iter().any(Option::is_none) {
-            return Ok(None);
-        }
-        let last = self.last.as_ref().filter(|last| last.token == token && last.raw == raw).cloned();
-        let partition = last.unwrap_or_else(|| Arc::new(PartitionKey { token, raw, values: key }));
-        self.last = Some(partition.clone());
-        Ok(Some(Found { partition, clustering, values }))
-    }
-
-    fn reading(&self) -> String {
-        format!("read {}", self.table.name())
-    }
-
-    fn trouble<E>(&self, source: &E, page: Option<&RequestError>) -> Trouble
-    where
-        E: Caused + Retryable + std::error::Error + 'static,
-    {
-        let error = connect::error(READ, &self.reading(), source);
-        match page {
-            Some(page) if is_too_much(page) => Trouble::TooMuch { error, gave_up: page.cause() == Cause::Failed },
-            // The level of writes does not fall because of what cannot be read.
-            _ => Trouble::Failed(Failure::from(error)),
-        }
-    }
-}
-
-fn page_of_pager(error: &PagerExecutionError) -> Option<&RequestError> {
-    match error {
-        PagerExecutionError::NextPageError(NextPageError::RequestFailure(error)) => Some(error),
-        _ => None,
-    }
-}
-
-fn page_of_row(error: &NextRowError) -> Option<&RequestError> {
-    match error {
-        NextRowError::NextPageError(NextPageError::RequestFailure(error)) => Some(error),
-        _ => None,
-    }
-}
-
-/// True where less might be read: the server gave up, which it does of too many deleted rows, or ran out of time.
-fn is_too_much(error: &RequestError) -> bool {
-    match error {
-        RequestError::RequestTimeout(_) => true,
-        RequestError::LastAttemptError(RequestAttemptError::DbError(error, _)) => {
-            matches!(error, DbError::ReadFailure { .. } | DbError::ReadTimeout { .. })
-        }
-        _ => false,
     }
 }

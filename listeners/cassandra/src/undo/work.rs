@@ -3,24 +3,25 @@
 //! A crash leaves the saved place. What was done after it is found equal when the undo goes on, and because of its write time
 //! it is known as the undo's own: it counts as written. What was removed is gone and is not counted again.
 
-mod attempts;
 mod look;
 mod unread;
 
 use tidemark_listener_core::driver::Error;
-
-pub(super) use attempts::Attempts;
+use tidemark_records::difference::{
+    attempts::{self, Attempts},
+    keep::Keeper,
+    standing::{Finding, Totals},
+    state::Outcome,
+};
 
 use crate::{
     restore::write::target::Failure,
     undo::{
         apply::Refused,
-        compare::{Difference, Extra, Standing},
+        compare::{Difference, Extra},
         fix::Fix,
-        keep::Keeper,
         scan::{Scan, Seen, Trouble},
         spans::{Place, Span, Unit},
-        state::{Outcome, Totals},
         table::Table,
     },
 };
@@ -36,7 +37,7 @@ pub(super) struct Work<'a> {
     /// The table.
     pub(super) table: &'a Table,
     /// Where it stands.
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Keeper<Place>,
     /// Number of the attempt at lists that units make first.
     pub(super) attempt: Attempts,
 }
@@ -131,7 +132,7 @@ impl Work<'_> {
             }
         };
         let remove = self.table.may_remove(partition.token) && !difference.extras.is_empty();
-        tally(&mut outcome.totals, &difference, is_there, remove);
+        outcome.totals.count(finding(&difference, is_there, remove));
         let writes = difference.writes();
         if writes && !self.table.may_write(partition.token) {
             outcome.totals.withheld += 1;
@@ -169,22 +170,10 @@ fn without(fixes: Vec<Fix>, refused: &[Refused]) -> Vec<Fix> {
     fixes.into_iter().filter(|fix| refused.next_if(|key| *key == fix.key()).is_none()).collect()
 }
 
-/// Counts a row as it was found; `remove` where it holds something that the version does not have, and that goes.
-fn tally(totals: &mut Totals, difference: &Difference, is_there: bool, remove: bool) {
-    let keeps = !remove && !difference.extras.is_empty();
-    totals.read += u64::from(is_there || difference.standing == Standing::Absent);
-    totals.newer += u64::from(difference.newer);
-    totals.kept += u64::from(keeps);
-    totals.newest = totals.newest.max(difference.newest);
-    match difference.standing {
-        Standing::Absent => totals.absent += 1,
-        Standing::Changed => totals.changed += 1,
-        Standing::Extra => totals.extra += 1,
-        Standing::Same if remove => totals.changed += 1,
-        Standing::Same if difference.ours => totals.written += 1,
-        Standing::Same if keeps || difference.newer => {}
-        Standing::Same => totals.untouched += u64::from(is_there),
-    }
+/// What is counted of a row; `remove` where what the version does not have of it goes.
+fn finding(difference: &Difference, is_there: bool, remove: bool) -> Finding {
+    let Difference { standing, newer, ours, newest, ref extras, .. } = *difference;
+    Finding { standing, is_there, has_extras: !extras.is_empty(), remove, newer, ours, newest }
 }
 
 /// Counts what was done.
@@ -198,36 +187,5 @@ fn count(fixes: &[Fix], totals: &mut Totals) {
             Extra::Elements(_, paths) => paths.len() as u64,
         };
         totals.cells_removed += fix.difference.extras.iter().filter(|_| fix.remove).map(cells).sum::<u64>();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tallied(standing: Standing, extras: Vec<Extra>, remove: bool) -> Totals {
-        let mut totals = Totals::default();
-        tally(&mut totals, &Difference { standing, extras, ..Difference::default() }, true, remove);
-        totals
-    }
-
-    #[test]
-    fn what_stays_and_is_not_the_versions_is_counted_and_not_taken_for_equal() {
-        let (read, kept) = (1, 1);
-        let same = Totals { read, ..Totals::default() };
-        assert_eq!(tallied(Standing::Same, vec![], false), Totals { untouched: 1, ..same });
-        let column = || vec![Extra::Column(0)];
-        assert_eq!(tallied(Standing::Same, column(), false), Totals { kept, ..same });
-        assert_eq!(tallied(Standing::Same, column(), true), Totals { changed: 1, ..same });
-        assert_eq!(tallied(Standing::Changed, column(), false), Totals { kept, changed: 1, ..same });
-        assert_eq!(tallied(Standing::Extra, vec![Extra::Row], false), Totals { kept, extra: 1, ..same });
-        assert_eq!(tallied(Standing::Extra, vec![Extra::Row], true), Totals { extra: 1, ..same });
-    }
-
-    #[test]
-    fn what_is_newer_is_not_taken_for_equal() {
-        let mut totals = Totals::default();
-        tally(&mut totals, &Difference { newer: true, ..Difference::default() }, true, false);
-        assert_eq!(totals, Totals { read: 1, newer: 1, ..Totals::default() });
     }
 }

@@ -1,3 +1,5 @@
+use tidemark_records::difference::standing::Standing;
+
 use super::*;
 use crate::{
     restore::job::TtlPolicy,
@@ -5,7 +7,6 @@ use crate::{
         samples::{self, complex, expiring, int, live},
         write::statements::ttl::{LAST_EXPIRY_2038, Lifetimes},
     },
-    undo::compare::Standing,
 };
 
 const STAMP: i64 = 1_000;

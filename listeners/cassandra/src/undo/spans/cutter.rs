@@ -7,6 +7,7 @@ use tidemark_cassandra_format::{
     model::{Clustering, Partition, PartitionReader, Unfiltered},
     schema::TableSchema,
 };
+use tidemark_records::difference::state;
 
 use super::{Area, Part, Slice, Span, Unit};
 use crate::{
@@ -39,15 +40,16 @@ pub(in crate::undo) struct Place {
     pub(in crate::undo) row: Option<Vec<Option<String>>>,
 }
 
-impl Place {
-    /// What no cutter has written, if anything.
-    pub(in crate::undo) fn fault(&self) -> Option<String> {
+impl state::Place for Place {
+    fn fault(&self) -> Option<String> {
         let token = self.token.iter().find(|token| token.parse::<i64>().is_err());
         let values = self.row.iter().flatten().flatten();
         let value = values.into_iter().find(|value| hex::decode(value).is_err());
         token.map(|token| format!("{token:?} is no token")).or(value.map(|value| format!("{value:?} is no value")))
     }
+}
 
+impl Place {
     fn covered(&self) -> Option<i64> {
         self.token.as_ref()?.parse().ok()
     }

@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tidemark_cassandra_format::model::{ColumnData, Deletion, PathCell, Row};
 use tidemark_listener_core::driver::Error;
+use tidemark_records::difference::{
+    standing::{Standing, Totals},
+    state::Outcome,
+};
 
 use super::Work;
 use crate::undo::{
-    compare::{Difference, Extra, Standing},
+    compare::{Difference, Extra},
     fix::Fix,
     scan::{Scan, Seen, Trouble},
     spans::{Area, Part, Unit},
-    state::{Outcome, Totals},
 };
 
 /// Rows that are looked at at the same time, for one unit.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidemark_cassandra_format::model::{Clustering, Row};
 use tidemark_listener_core::driver::Error;
+use tidemark_records::difference::state::Outcome;
 
 use super::Work;
 use crate::undo::{
@@ -11,7 +12,6 @@ use crate::undo::{
     fix::Fix,
     scan::PartitionKey,
     spans::{Area, Part, Unit},
-    state::Outcome,
 };
 
 impl Work<'_> {

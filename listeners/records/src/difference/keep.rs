@@ -3,69 +3,90 @@
 //!
 //! Spans in work and whoever takes them in order wait for saves side by side; the saving runs beside them all.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use tidemark_listener_core::driver::{CheckpointSaver, Error};
+use tidemark_listener_core::{failure::Failure, restorer::CheckpointSaver};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::undo::state::State;
+use crate::difference::state::{Place, State};
 
 /// Saves that are waited for at a time, before others wait to ask.
 const REQUESTS: usize = 64;
 
 /// Who waits for a save.
-type Waiting = oneshot::Sender<Result<(), Error>>;
+type Waiting = oneshot::Sender<Result<(), Failure>>;
 
 /// Nobody saves any more.
-pub(super) fn ended() -> Error {
-    Error::new("TM-REST-0501", "the undo's place is not saved any more")
+fn ended() -> Failure {
+    Failure::new("TM-REST-0501", "the undo's place is not saved any more")
 }
 
 /// Where an undo, or its counting, stands.
-pub(super) struct Keeper {
-    state: Mutex<State>,
+pub struct Keeper<P> {
+    state: Mutex<State<P>>,
     /// Absent where nothing is written and nothing is saved.
     requests: Option<mpsc::Sender<Waiting>>,
 }
 
 /// What is asked of the saving.
-pub(super) struct Requests(mpsc::Receiver<Waiting>);
+#[derive(Debug)]
+pub struct Requests(mpsc::Receiver<Waiting>);
 
-impl Keeper {
-    /// Keeps a state that is saved by [`Keeper::serve`].
-    pub(super) fn saving(state: State) -> (Self, Requests) {
+impl<P: Place> Keeper<P> {
+    /// Keeps a state that is saved by [`Keeper::serving`].
+    pub fn saving(state: State<P>) -> (Self, Requests) {
         let (sender, receiver) = mpsc::channel(REQUESTS);
         (Self { state: Mutex::new(state), requests: Some(sender) }, Requests(receiver))
     }
 
     /// Keeps a state that is not saved.
-    pub(super) fn counting(state: State) -> Self {
+    pub fn counting(state: State<P>) -> Self {
         Self { state: Mutex::new(state), requests: None }
     }
 
-    /// True where rows are written.
-    pub(super) fn writes(&self) -> bool {
+    /// True where records are written.
+    pub fn writes(&self) -> bool {
         self.requests.is_some()
     }
 
-    /// The state, for a moment.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    /// The state, for a moment: hold it across no await.
+    pub fn state(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Saves what stands now or later; durable when it returns.
     ///
     /// # Errors
-    /// The saver's.
-    pub(super) async fn save(&self) -> Result<(), Error> {
+    /// The saver's; `TM-REST-0501` where nobody serves any more.
+    pub async fn save(&self) -> Result<(), Failure> {
         let Some(requests) = &self.requests else { return Ok(()) };
         let (waiting, answer) = oneshot::channel();
         requests.send(waiting).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
-    /// Saves whenever it is asked to, for as long as it is polled.
-    pub(super) async fn serve(&self, save: &dyn CheckpointSaver, mut requests: Requests) {
+    /// Does the work, and meanwhile saves whenever it is asked to.
+    ///
+    /// # Errors
+    /// That of the work.
+    pub async fn serving<T>(
+        &self,
+        save: &dyn CheckpointSaver,
+        requests: Requests,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            // It goes on for as long as the work may ask it.
+            () = self.serve(save, requests) => Err(ended()),
+        }
+    }
+
+    async fn serve(&self, save: &dyn CheckpointSaver, mut requests: Requests) {
         while let Some(waiting) = requests.0.recv().await {
             let value = self.state().to_value();
             // Who asked may have been stopped meanwhile.
@@ -74,7 +95,7 @@ impl Keeper {
     }
 
     /// State at the end.
-    pub(super) fn into_state(self) -> State {
+    pub fn into_state(self) -> State<P> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
