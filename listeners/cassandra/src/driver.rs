@@ -24,11 +24,10 @@ use crate::{
     restore::{
         job::{CqlJob, Own},
         observe::{Observed, connect_any, observe},
-        plan, run,
+        plan, run, undo,
     },
     segment::KIND,
     spec::{self, CassandraSpec},
-    undo,
 };
 
 #[cfg(test)]

@@ -21,6 +21,5 @@ pub mod ring;
 pub mod segment;
 pub mod spec;
 pub mod staged;
-pub mod undo;
 pub mod verify;
 pub mod view;

@@ -24,10 +24,10 @@ use tidemark_listener_cassandra::{
     restore::{
         job::{CqlJob, CqlOptions},
         observe::{Observed, observe},
+        undo::{self, UndoObject},
         write::target::Level,
     },
     spec::CassandraSpec,
-    undo::{self, UndoObject},
 };
 use tidemark_listener_core::driver::{
     Action, CheckpointSaver, Error, PlannedObject, RestoreReport, Selection, UndoCounts,

@@ -1,10 +1,9 @@
 //! What a restore is going to do, decided before anything is written: the checks, the statements and the objects of its plan.
 //!
 //! [`plan_job`] looks at the version and the destination, [`decide`] decides from what was seen, alone and in a fixed order. Of
-//! the decision, `existing` judges tables that are there, `release` and `functions` what the destination can hold; `fit` compares
-//! schemas and `chosen` reads the selection.
+//! the decision, `existing` judges tables that are there, `release` and `functions` what the destination can hold; and `fit` compares
+//! schemas.
 
-pub(crate) mod chosen;
 pub mod decide;
 mod existing;
 pub mod fit;
@@ -20,9 +19,8 @@ use tidemark_records::restore::objects::entry;
 use self::decide::{Wanted, target_of};
 use crate::{
     restore::job::CqlJob,
-    restore::{observe::observe, pieces::objects},
+    restore::{chosen, observe::observe, pieces::objects, undo},
     spec::CassandraSpec,
-    undo,
 };
 
 /// Looks at what is asked for and at the destination, and decides.

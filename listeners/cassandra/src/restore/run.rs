@@ -1,6 +1,6 @@
 //! Carries a plan out.
 //!
-//! Read [`execute`] first: the course of a restore. `builds` waits for indexes and views. [`count`] and `undone` hand tables over to [`crate::undo`], to compare only and to undo.
+//! Read [`execute`] first: the course of a restore. `builds` waits for indexes and views. [`count`] and `undone` hand tables over to [`super::undo`], to compare only and to undo.
 
 mod builds;
 pub mod count;

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connect,
     restore::job::CqlJob,
+    restore::undo::{self, UndoObject},
     restore::{
         observe::{Observed, Unseen, observe},
         schema::known::first_lacking,
         write::target::Level,
     },
     spec::CassandraSpec,
-    undo::{self, UndoObject},
 };
 
 /// Counts for the objects that a plan undoes, in its order.

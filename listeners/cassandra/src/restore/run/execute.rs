@@ -26,13 +26,16 @@ use crate::{
     level,
     release::Release,
     restore::job::CqlJob,
+    restore::select::Selected,
+    restore::undo::UndoObject,
     restore::{
+        chosen,
         observe::{Contents, Observed, Unseen, observe},
         pieces::{
             feed::{Piece, feed},
             objects,
         },
-        plan::{chosen, decide},
+        plan::decide,
         run::{builds, undone},
         schema::{
             known::{Built, added_column, built, has_column},
@@ -45,7 +48,6 @@ use crate::{
     },
     segment::Layout,
     spec::CassandraSpec,
-    undo::{UndoObject, select::Selected},
 };
 
 /// Slowest write that goes without a warning, s.

@@ -3,7 +3,7 @@
 use tidemark_listener_core::driver::{Error, RestoreReport};
 use tidemark_records::restore::{pipeline::Pipeline, within::Within};
 
-use crate::undo::{self, UndoObject};
+use crate::restore::undo::{self, UndoObject};
 
 /// Undoes an object from where the checkpoint says; afterwards, error or not, the checkpoint says where it stands.
 ///

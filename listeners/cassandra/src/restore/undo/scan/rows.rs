@@ -16,11 +16,11 @@ use tidemark_records::difference::pairs::Records;
 use super::{PartitionKey, Trouble};
 use crate::{
     connect::{self, Cause, Caused, Out, Retryable},
-    restore::write::target::Failure,
-    undo::{
+    restore::undo::{
         query::{self, Condition},
         table::Table,
     },
+    restore::write::target::Failure,
 };
 
 /// The target cannot be read.

@@ -20,12 +20,12 @@ use tidemark_cassandra_format::{
 use tidemark_records::difference::standing::Standing;
 
 use crate::{
+    restore::select::Selected,
     restore::{
         values::{ordered, raw::Element},
         verify::rows::elements,
         write::statements::rows::{lives, value_expiry},
     },
-    undo::select::Selected,
 };
 
 /// Atoms that expire within this time around the reading may be there or not, s.

@@ -12,9 +12,9 @@ use tidemark_cassandra_format::{
 use crate::{
     connect::Raw,
     restore::schema::cql::quote,
-    undo::{
+    restore::select::Tokens,
+    restore::undo::{
         compare::Comparison,
-        select::Tokens,
         spans::{Area, Slice, Unit},
     },
 };

@@ -14,6 +14,8 @@ use crate::{
     consolidate::{EntrySchema, view_seconds},
     release::Release,
     restore::job::TtlPolicy,
+    restore::select::{Selected, Tokens},
+    restore::undo::{UndoObject, compare::Comparison, text},
     restore::{
         observe::Observed,
         write::{
@@ -23,12 +25,6 @@ use crate::{
     },
     segment::Layout,
     segment::key,
-    undo::{
-        UndoObject,
-        compare::Comparison,
-        select::{Selected, Tokens},
-        text,
-    },
 };
 
 /// A table of the destination, with the version's state of it.

@@ -15,8 +15,7 @@ use tidemark_records::difference::{
 };
 
 use crate::{
-    restore::write::target::Failure,
-    undo::{
+    restore::undo::{
         apply::Refused,
         compare::{Difference, Extra},
         fix::Fix,
@@ -24,6 +23,7 @@ use crate::{
         spans::{Place, Span, Unit},
         table::Table,
     },
+    restore::write::target::Failure,
 };
 
 /// Rows to mend that are held at a time.

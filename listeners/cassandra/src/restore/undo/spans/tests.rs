@@ -6,7 +6,7 @@ use tidemark_listener_core::driver::Selection;
 use super::{cutter::SPAN_ROWS, *};
 use crate::{
     restore::samples::{self, MemoryReader, int, live},
-    undo::select::Selected,
+    restore::select::Selected,
 };
 
 fn row(ck: i32) -> Row {

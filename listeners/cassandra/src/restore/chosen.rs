@@ -12,8 +12,8 @@ use crate::{
     consolidate::EntrySchema,
     restore::job::CqlJob,
     restore::pieces::feed::{Piece, has_value},
+    restore::select::Selected,
     segment::SegmentKey,
-    undo::select::Selected,
 };
 
 /// What a selection chooses of a table.

@@ -7,7 +7,7 @@ use tidemark_listener_core::driver::Error;
 use tidemark_records::difference::state::Outcome;
 
 use super::Work;
-use crate::undo::{
+use crate::restore::undo::{
     compare::Difference,
     fix::Fix,
     scan::PartitionKey,

@@ -11,8 +11,8 @@ use tidemark_records::difference::pairs::{Pair, Pairs};
 
 use self::rows::{Found, Rows};
 use crate::{
+    restore::undo::{compare::Difference, query, spans::Unit, table::Table},
     restore::write::target::Failure,
-    undo::{compare::Difference, query, spans::Unit, table::Table},
 };
 
 /// Why a unit could not be read.

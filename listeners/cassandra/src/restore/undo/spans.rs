@@ -16,7 +16,7 @@ use tidemark_cassandra_format::model::{Clustering, Row};
 
 pub(super) use cutter::{Cutter, Place};
 
-use crate::undo::select::Tokens;
+use crate::restore::select::Tokens;
 
 /// A partition, or a run of its rows, in the version.
 #[derive(Clone, Debug, PartialEq, Eq)]

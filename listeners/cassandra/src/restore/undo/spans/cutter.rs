@@ -12,7 +12,7 @@ use tidemark_records::difference::state;
 use super::{Area, Part, Slice, Span, Unit};
 use crate::{
     restore::pieces::feed::{Error, has_value, row_bytes},
-    undo::select::{Selected, Tokens},
+    restore::select::{Selected, Tokens},
 };
 
 /// Rows of the version at which a span is full.
@@ -27,17 +27,17 @@ const SPAN_TOKENS: u128 = 1 << 58;
 /// A place between two spans.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::undo) struct Place {
+pub(in crate::restore::undo) struct Place {
     /// Index of the segment that the next span reads first.
-    pub(in crate::undo) segment: u64,
+    pub(in crate::restore::undo) segment: u64,
     /// Index of the partition within the segment.
-    pub(in crate::undo) partition: u64,
+    pub(in crate::restore::undo) partition: u64,
     /// Rows and markers of this partition that are done.
-    pub(in crate::undo) rows: u64,
+    pub(in crate::restore::undo) rows: u64,
     /// Token through which all is done, as text because JSON numbers are not 64-bit; absent at the start.
-    pub(in crate::undo) token: Option<String>,
+    pub(in crate::restore::undo) token: Option<String>,
     /// Within a partition: the clustering through which all is done, hexadecimal, null as null.
-    pub(in crate::undo) row: Option<Vec<Option<String>>>,
+    pub(in crate::restore::undo) row: Option<Vec<Option<String>>>,
 }
 
 impl state::Place for Place {
@@ -61,7 +61,7 @@ impl Place {
 }
 
 /// Hands out spans; `take` answers false where it has had enough.
-pub(in crate::undo) struct Cutter<'a, T> {
+pub(in crate::restore::undo) struct Cutter<'a, T> {
     schema: &'a TableSchema,
     selected: &'a Selected,
     take: T,
@@ -80,7 +80,7 @@ pub(in crate::undo) struct Cutter<'a, T> {
 
 impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
     /// A cutter that goes on at a place.
-    pub(in crate::undo) fn new(schema: &'a TableSchema, selected: &'a Selected, from: Place, take: T) -> Self {
+    pub(in crate::restore::undo) fn new(schema: &'a TableSchema, selected: &'a Selected, from: Place, take: T) -> Self {
         let covered = from.covered().unwrap_or(selected.tokens().after).max(selected.tokens().after);
         Self {
             schema,
@@ -100,7 +100,7 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
     ///
     /// # Errors
     /// As the stream.
-    pub(in crate::undo) fn segment<R>(&mut self, index: u64, reader: &mut R) -> Result<bool, Error<R::Error>>
+    pub(in crate::restore::undo) fn segment<R>(&mut self, index: u64, reader: &mut R) -> Result<bool, Error<R::Error>>
     where
         R: PartitionReader + ?Sized,
         R::Error: std::error::Error + 'static,
@@ -119,7 +119,7 @@ impl<'a, T: FnMut(Span) -> bool> Cutter<'a, T> {
     }
 
     /// Hands out what is left, to the end of the chosen tokens; false where there was enough.
-    pub(in crate::undo) fn finish(mut self, segments: u64) -> bool {
+    pub(in crate::restore::undo) fn finish(mut self, segments: u64) -> bool {
         (self.segment, self.partition) = (segments, 0);
         let through = self.selected.tokens().through;
         match self.selected.key().map(<[Bytes]>::to_vec) {

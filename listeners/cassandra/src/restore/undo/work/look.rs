@@ -13,7 +13,7 @@ use tidemark_records::difference::{
 };
 
 use super::Work;
-use crate::undo::{
+use crate::restore::undo::{
     compare::{Difference, Extra},
     fix::Fix,
     scan::{Scan, Seen, Trouble},

@@ -14,6 +14,11 @@ use tidemark_cassandra_format::{
 
 use crate::{
     connect::Raw,
+    restore::undo::{
+        compare::{Difference, Extra},
+        query::{self, Condition},
+        scan::{PartitionKey, RowKey},
+    },
     restore::{
         schema::cql::quote,
         write::{
@@ -23,11 +28,6 @@ use crate::{
                 shapes::{Shapes, StatementId},
             },
         },
-    },
-    undo::{
-        compare::{Difference, Extra},
-        query::{self, Condition},
-        scan::{PartitionKey, RowKey},
     },
 };
 

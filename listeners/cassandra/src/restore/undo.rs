@@ -15,7 +15,6 @@ mod fix;
 pub mod instant;
 mod query;
 mod scan;
-pub mod select;
 mod spans;
 mod table;
 mod text;
@@ -40,13 +39,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     restore::job::CqlJob,
-    restore::{observe::Observed, pieces::objects, plan::chosen, write::target::Level},
-    spec::CassandraSpec,
-    undo::{
+    restore::undo::{
         spans::{Cutter, Place, Span},
         table::Table,
         work::Work,
     },
+    restore::{chosen, observe::Observed, pieces::objects, write::target::Level},
+    spec::CassandraSpec,
 };
 
 /// Spans between the reading thread and the work.

@@ -17,12 +17,12 @@ use tidemark_gateway::causes::chain;
 use tidemark_listener_core::driver::Error;
 
 use crate::{
-    restore::write::{answer::is_about_values, load::unwritable, target::Failure},
-    undo::{
+    restore::undo::{
         fix::{Fix, Mender, Request, Text},
         table::Table,
         work::Work,
     },
+    restore::write::{answer::is_about_values, load::unwritable, target::Failure},
 };
 
 /// Most statements of one request.
@@ -191,7 +191,7 @@ fn refused(fix: &Fix, why: Error, is_strict: bool, row: impl FnOnce() -> String)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::undo::{compare::Difference, scan::PartitionKey};
+    use crate::restore::undo::{compare::Difference, scan::PartitionKey};
 
     #[test]
     fn the_first_refused_row_ends_an_undo_that_is_strict() {

@@ -1,11 +1,11 @@
 //! The halving of what the target cannot read at once.
 
 use super::{Area, Part, Slice, Unit};
-use crate::undo::select::Tokens;
+use crate::restore::select::Tokens;
 
 impl Unit {
     /// The units that this one falls into, in order; none where it cannot be cut any more.
-    pub(in crate::undo) fn halved(&self) -> Vec<Unit> {
+    pub(in crate::restore::undo) fn halved(&self) -> Vec<Unit> {
         match &self.area {
             Area::Tokens(tokens) => self.cut_tokens(*tokens),
             Area::Slice(slice) => self.cut_slice(slice),
