@@ -2,9 +2,10 @@
 //!
 //! The version and the target stream in the order of tokens (`spans`) and are compared row by row (`scan`, `compare`).
 //! What differs is written (`fix`, `apply`) and read once more (`work`). How spans are run, counted and saved is the same for
-//! all sources: [`tidemark_records::difference`]. One instant R orders everything: deletions have
-//! R as their time, values R + 1 µs, so that whatever is newer wins and stays, however long the undo takes and however often
-//! it is interrupted.
+//! all sources: [`tidemark_records::difference`].
+//!
+//! One instant R orders everything: deletions have R as their time, values R + 1 µs, so that whatever is newer wins and stays,
+//! however long the undo takes and however often it is interrupted.
 //!
 //! A crash leaves the place that was saved last. From there the undo goes on with the same R: what is written again is the
 //! same, and what reads as the version says is left alone.

@@ -41,3 +41,6 @@ pub async fn segments(store: &Arc<dyn ObjectStore>, entry: &Entry) -> Result<Vec
     let pages = entry.content.records().map_or(&[][..], |records| &records.baseline);
     content::ranges(store, pages).await.map_err(|source| unloaded(&source))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,9 @@ use crate::{
     consolidate::{EntrySchema, view_seconds},
     level,
     release::Release,
-    restore::job::CqlJob,
-    restore::select::Selected,
-    restore::undo::UndoObject,
     restore::{
         chosen,
+        job::CqlJob,
         observe::{Contents, Observed, Unseen, observe},
         pieces::{
             feed::{Piece, feed},
@@ -41,6 +39,8 @@ use crate::{
             known::{Built, added_column, built, has_column},
             made::Failed,
         },
+        select::Selected,
+        undo::UndoObject,
         write::{
             statements::ttl::Lifetimes,
             target::{Level, Target, TargetSettings},
