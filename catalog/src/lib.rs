@@ -28,7 +28,6 @@ pub mod repository;
 pub mod slice;
 pub mod stored;
 pub mod work;
-pub mod write_level;
 
 #[cfg(test)]
 mod testing;

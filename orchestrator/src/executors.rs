@@ -13,7 +13,7 @@ use tidemark_catalog::{
     stored::StoredRef,
 };
 use tidemark_gateway::{Env, causes::chain as words};
-use tidemark_listener_core::{assignment::CaptureLimits, driver::ConsolidateLimits};
+use tidemark_listener_core::{assignment::CaptureLimits, records::ConsolidateLimits};
 
 use crate::{
     failure::Failure,

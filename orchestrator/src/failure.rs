@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_listener_core::driver;
+use tidemark_listener_core::failure;
 
 pub(crate) mod catalog;
 
@@ -102,9 +102,9 @@ impl Failure {
     }
 }
 
-impl From<driver::Error> for Failure {
-    fn from(error: driver::Error) -> Self {
-        let driver::Error { code, message, hint, retryable, cancelled, answered: _ } = error;
+impl From<failure::Failure> for Failure {
+    fn from(error: failure::Failure) -> Self {
+        let failure::Failure { code, message, hint, retryable, cancelled, answered: _ } = error;
         let (code, message, hint) = (code.into_owned(), bounded(message), hint.map(bounded));
         Self { code, message, hint, retryable, cancelled, details: None, away: None }
     }

@@ -27,9 +27,9 @@ use tidemark_gateway::Env;
 use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
-    driver::ListenerSpec,
     progress::ProgressSink,
     proto::{Shutdown, to_listener},
+    source::ListenerSpec,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -26,7 +26,8 @@ use tidemark_catalog::{
 };
 use tidemark_listener_core::{
     check::Status,
-    driver::{self, Place, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, RestoreReport},
+    failure,
+    restorer::{Place, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, RestoreReport},
 };
 
 use crate::{
@@ -198,7 +199,7 @@ fn completion(report: RestoreReport, left_out: Vec<String>, undo: Option<Undone>
 const STORE_READ: &str = "TM-REST-0102";
 
 /// A restorer's failure that may go away: the destination is away, or the store is. What answers is not away.
-fn away(error: driver::Error) -> Failure {
+fn away(error: failure::Failure) -> Failure {
     if error.answered {
         return error.into();
     }
@@ -246,9 +247,9 @@ mod tests {
 
     #[test]
     fn what_answers_that_it_failed_is_not_away() {
-        let failed = || driver::Error::retryable("TM-REST-0401", "write failure");
+        let failed = || failure::Failure::retryable("TM-REST-0401", "write failure");
         assert_eq!(away(failed()).away, Some(Away::Destination));
-        let answered = away(driver::Error { answered: true, ..failed() });
+        let answered = away(failure::Failure { answered: true, ..failed() });
         assert_eq!((answered.away, answered.retryable), (None, true));
     }
 

@@ -16,8 +16,13 @@ pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
 pub use policies::{Policy, Protect};
 pub use problem::Problem;
-pub use restores::{IfExists, PlannedObject, Restore, RestorePlan, TtlPolicy};
+pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
 pub use sources::{AddSource, ListenerState, Object, Source};
 pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
 pub use versions::{Totals, Version, VersionDetail, VersionObject};
 pub use words::{Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality};
+
+/// Options that say nothing.
+fn nothing() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}

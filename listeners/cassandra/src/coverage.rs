@@ -17,15 +17,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_catalog::{
-    entry::{DegradedRange, Quality},
-    write_level::{UnknownLevel, WriteLevel},
-};
+use tidemark_catalog::entry::{DegradedRange, Quality};
 
 use crate::{
     options::Options,
     ring::{Placement, TokenRange},
     segment::key,
+    write_level::{UnknownLevel, WriteLevel},
 };
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use scylla::{
     value::CqlTimestamp,
 };
 use tidemark_gateway::Env;
-use tidemark_listener_core::driver::LiveObject;
+use tidemark_listener_core::source::LiveObject;
 use uuid::Uuid;
 
 use crate::{

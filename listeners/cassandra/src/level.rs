@@ -2,7 +2,8 @@
 //! declare.
 
 use scylla::statement::Consistency;
-use tidemark_catalog::write_level::WriteLevel;
+
+use crate::write_level::WriteLevel;
 
 /// Parses the name of a level that writes of a restore can use, as [`WriteLevel`] is parsed; not `any`: a hint is no write.
 pub fn parse(name: &str) -> Option<Consistency> {

@@ -23,3 +23,4 @@ pub mod spec;
 pub mod staged;
 pub mod verify;
 pub mod view;
+pub mod write_level;

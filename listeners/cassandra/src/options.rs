@@ -4,13 +4,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidemark_listener_core::shape;
 
-use tidemark_catalog::write_level::{UnknownLevel, WriteLevel};
+use crate::write_level::{WriteLevel, names};
+
+/// Level where no policy says one.
+const UNSAID: &str = "quorum";
+
+/// Levels that a policy can declare: with `any` a write may be on no replica, and no version would be proven complete.
+const DECLARED: [WriteLevel; 8] = [
+    WriteLevel::One,
+    WriteLevel::Two,
+    WriteLevel::Three,
+    WriteLevel::Quorum,
+    WriteLevel::All,
+    WriteLevel::LocalOne,
+    WriteLevel::LocalQuorum,
+    WriteLevel::EachQuorum,
+];
 
 /// What a policy says of the application's writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// Level at which writes are acknowledged, by its CQL name; where nothing is said `one`, which proves least.
+    /// Level at which writes are acknowledged, by its name in lower case; `quorum` where nothing is said.
     pub write_level: String,
     /// The operator's word that the level always held and repairs ran since the last change of replication or ring.
     pub repaired: bool,
@@ -18,7 +33,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { write_level: "one".to_owned(), repaired: false }
+        Self { write_level: UNSAID.to_owned(), repaired: false }
     }
 }
 
@@ -28,9 +43,9 @@ pub enum Error {
     /// A field is unknown or of another type.
     #[error("options")]
     Shape(#[source] shape::Error),
-    /// The level is none.
-    #[error("options.write_level")]
-    Level(#[source] UnknownLevel),
+    /// The level is none that a policy can declare.
+    #[error("write_level {0:?} is not one of {names}", names = names(&DECLARED))]
+    Level(String),
 }
 
 impl Options {
@@ -48,12 +63,10 @@ impl Options {
     /// [`Error`] naming the field.
     pub fn validate(options: &Value) -> Result<(), Error> {
         let parsed = Self::parse(options)?;
-        parsed.write_level.parse::<WriteLevel>().map(drop).map_err(Error::Level)
+        let declared = DECLARED.iter().any(|level| level.as_str() == parsed.write_level);
+        if declared { Ok(()) } else { Err(Error::Level(parsed.write_level)) }
     }
 }
-
-/// Level where no policy says one.
-const UNSAID: &str = "quorum";
 
 /// What may be taken for said of tables for which there is no policy of their own: `policies` holds, by table, the options of
 /// the policies that name it. Where a table is named by none, or they do not agree, nobody's word is taken for the others'.
@@ -79,14 +92,38 @@ mod tests {
         let full = Options::parse(&json!({"write_level": "quorum", "repaired": true})).unwrap();
         assert_eq!((full.write_level.as_str(), full.repaired), ("quorum", true));
         assert_eq!(Options::parse(&json!({})).unwrap(), Options::default());
-        for (wrong, word) in [
-            (json!({"write_level": "most"}), "most"),
-            (json!({"repaired": 1}), "boolean"),
-            (json!({"level": "one"}), "level"),
-            (json!([]), "options"),
-        ] {
+        for level in ["", "any", "QUORUM", "local-quorum", "most"] {
+            let error = chain(&Options::validate(&json!({"write_level": level})).unwrap_err());
+            assert!(error.contains(&format!("{level:?}")) && error.contains("each_quorum"), "{error}");
+        }
+        for (wrong, word) in
+            [(json!({"repaired": 1}), "boolean"), (json!({"level": "one"}), "level"), (json!([]), "options")]
+        {
             let error = chain(&Options::validate(&wrong).unwrap_err());
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    /// What is said of two tables whose policies say these levels.
+    fn said(tables: [&[(&str, bool)]; 2]) -> (String, bool) {
+        let json = |own: &[(&str, bool)]| {
+            own.iter().map(|(level, repaired)| json!({"write_level": level, "repaired": repaired})).collect::<Vec<_>>()
+        };
+        let owned = tables.map(json);
+        let borrowed: Vec<Vec<&Value>> = owned.iter().map(|own| own.iter().collect()).collect();
+        let Options { write_level, repaired } = Options::parse(&undeclared(&borrowed)).unwrap();
+        (write_level, repaired)
+    }
+
+    #[test]
+    fn only_policies_that_name_all_tables_and_agree_are_believed() {
+        let quorum = ("quorum", true);
+        assert_eq!(said([&[quorum], &[quorum]]), ("quorum".to_owned(), true));
+        assert_eq!(said([&[("all", true)], &[("all", true)]]), ("all".to_owned(), true));
+        assert!(!said([&[quorum], &[]]).1, "none names the other");
+        assert_eq!(said([&[], &[]]), ("quorum".to_owned(), false));
+        assert!(!said([&[quorum, ("quorum", false)], &[quorum]]).1);
+        assert!(!said([&[quorum], &[("one", true)]]).1);
+        assert_eq!(said([&[quorum, ("any", true)], &[quorum]]), ("any".to_owned(), false));
     }
 }

@@ -119,7 +119,7 @@ pub struct Step {
     /// Its place within the task, from 0. The same number asks the same thing in every run of the task.
     pub number: u32,
     /// What is asked, in the source kind's own words
-    /// ([`SourceDriver::next_step`](crate::driver::SourceDriver::next_step)).
+    /// ([`Source::next_step`](crate::source::Source::next_step)).
     pub ask: Value,
     /// True where the task is over for good: what its earlier steps hold at the source is given back and nothing else is done.
     /// The answer is a failure.

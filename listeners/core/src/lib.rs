@@ -7,7 +7,6 @@ pub mod blocks;
 pub mod check;
 pub mod client;
 pub mod conformance;
-pub mod driver;
 pub mod failure;
 pub mod launch;
 pub mod listener;

@@ -20,6 +20,9 @@ use crate::{
 /// back.
 pub(super) async fn add(api: &Api, policy: Policy) -> Result<PolicyRecord, Problem> {
     let policy = PolicyRecord::try_from(policy)?;
+    let (_, source) = api.with.source(policy.source.as_str()).await.map_err(answer)?;
+    let options = source.validate_options(&policy.options);
+    options.map_err(|failure| Problem::bad_request("TM-POL-0400", failure.message))?;
     let name = policy.name.as_str();
     let known: Option<PolicyRecord> = api.registrations().get(POLICIES, name).await.map_err(answer)?;
     if known.is_some_and(|known| known != policy) {

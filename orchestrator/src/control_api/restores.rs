@@ -1,14 +1,14 @@
 //! Restores: a request of the API as it is stored with its task, and a plan as the API shows it.
 
 use tidemark_catalog::ids::VersionId;
-use tidemark_listener_core::driver;
-use tidemark_web::api::{Action, IfExists, PlannedObject, Problem, Restore, RestorePlan, TtlPolicy};
+use tidemark_listener_core::restorer;
+use tidemark_web::api::{Action, IfExists, PlannedObject, Problem, Restore, RestorePlan};
 
 use super::{problems::answer, sources::show_line};
 use crate::{executors, restore_task::spec};
 
 impl TryFrom<Restore> for spec::Restore {
-    /// `TM-VER-0400` for what is no version's id, `TM-SRC-0404` for what can be no source's name. Levels, patterns and names
+    /// `TM-VER-0400` for what is no version's id, `TM-SRC-0404` for what can be no source's name. Options, patterns and names
     /// of objects are for the plan to judge, by what the version and the destination hold.
     type Error = Problem;
 
@@ -18,38 +18,32 @@ impl TryFrom<Restore> for spec::Restore {
             objects,
             to,
             rename,
-            replication,
-            write_level,
             into_non_empty,
             if_exists,
             remove,
             rows,
             columns,
-            read_level,
             client_clock_bound_millis,
             no_safety_version,
             accept_degraded,
-            ttl,
             strict,
+            options,
         } = restore;
         Ok(Self {
             version: executors::version_id(&version).map_err(answer)?,
             objects,
             to: to.parse().map_err(|_| answer(executors::unknown_source(&to)))?,
             rename,
-            replication,
-            write_level,
             into_non_empty,
             if_exists: if_exists.map(Into::into),
             remove,
             rows,
             columns,
-            read_level,
             client_clock_bound_millis,
             no_safety_version,
             accept_degraded,
-            ttl: ttl.into(),
             strict,
+            options,
         })
     }
 }
@@ -63,27 +57,17 @@ impl From<IfExists> for spec::IfExists {
     }
 }
 
-impl From<TtlPolicy> for spec::TtlPolicy {
-    fn from(policy: TtlPolicy) -> Self {
-        match policy {
-            TtlPolicy::Keep => Self::Keep,
-            TtlPolicy::Rebase => Self::Rebase,
-            TtlPolicy::Strip => Self::Strip,
-        }
-    }
-}
-
-fn show_action(action: driver::Action) -> Action {
+fn show_action(action: restorer::Action) -> Action {
     match action {
-        driver::Action::Load => Action::Load,
-        driver::Action::Merge => Action::Merge,
-        driver::Action::Undo => Action::Undo,
+        restorer::Action::Load => Action::Load,
+        restorer::Action::Merge => Action::Merge,
+        restorer::Action::Undo => Action::Undo,
     }
 }
 
 /// A plan as the API shows it.
-pub(super) fn show_plan(version: &VersionId, plan: driver::RestorePlan) -> RestorePlan {
-    let object = |o: driver::PlannedObject| PlannedObject {
+pub(super) fn show_plan(version: &VersionId, plan: restorer::RestorePlan) -> RestorePlan {
+    let object = |o: restorer::PlannedObject| PlannedObject {
         object: o.object.to_string(),
         target: o.target.to_string(),
         action: show_action(o.action),
@@ -93,7 +77,7 @@ pub(super) fn show_plan(version: &VersionId, plan: driver::RestorePlan) -> Resto
     RestorePlan {
         version: version.to_string(),
         destination: plan.destination,
-        write_level: plan.write_level.unwrap_or_default(),
+        write_level: plan.write_level,
         objects: plan.objects.into_iter().map(object).collect(),
         schema: plan.schema,
         checks: plan.checks.into_iter().map(show_line).collect(),
@@ -117,12 +101,12 @@ mod tests {
     #[test]
     fn the_stored_restore_has_the_json_of_the_one_that_was_asked_for() {
         let whole = json!({
-            "objects": ["ks/*"], "rename": {"ks": "ks2"}, "replication": {"class": "x"}, "write_level": "TWO",
+            "objects": ["ks/*"], "rename": {"ks": "ks2"},
             "into_non_empty": ["ks2/t"], "if_exists": "merge", "remove": true, "where": "k = 1", "columns": ["v"],
-            "read_level": "quorum", "client_clock_bound_millis": 5, "no_safety_version": ["ks2/u"],
-            "accept_degraded": true, "ttl": "strip", "strict": true,
+            "client_clock_bound_millis": 5, "no_safety_version": ["ks2/u"],
+            "accept_degraded": true, "strict": true, "options": {"ttl": "strip"},
         });
-        let others = json!({"if_exists": "undo", "ttl": "rebase"});
+        let others = json!({"if_exists": "undo"});
         for more in [whole, others, json!({})] {
             let asked = asked(more);
             let stored = serde_json::to_value(spec::Restore::try_from(asked.clone()).unwrap()).unwrap();

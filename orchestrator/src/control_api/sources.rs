@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{FutureExt as _, future::join_all};
 use tidemark_catalog::ids::SourceId;
-use tidemark_listener_core::{assignment::CheckRequest, check, driver::LiveObject};
+use tidemark_listener_core::{assignment::CheckRequest, check, source::LiveObject};
 use tidemark_web::api::{
     AddSource, CheckLine, CheckStatus, Checklist, List, ListenerState, ListenerStatus, Object, Order, Page, Problem,
     Source,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tidemark_listener_core::driver::ConsolidateLimits;
+use tidemark_listener_core::records::ConsolidateLimits;
 
 use crate::{listeners::ListenerConfig, tasks::RunnerConfig};
 

@@ -69,8 +69,7 @@ fn policy() -> Policy {
         source: "src".to_owned(),
         objects: vec!["ks/*".to_owned()],
         store: "s".to_owned(),
-        write_level: "quorum".to_owned(),
-        repaired: false,
+        options: json!({"write_level": "quorum"}),
     }
 }
 
@@ -350,7 +349,7 @@ async fn what_cannot_be_registered_is_refused_with_a_code() {
         assert_eq!(name.status, 400);
         let other = api.add_source(source("src", "fake", json!({"nodes": []}))).await.unwrap_err();
         assert_eq!((other.status, other.code.as_str()), (409, "TM-SRC-0409"));
-        let level = Policy { write_level: "most".to_owned(), ..policy() };
+        let level = Policy { options: json!({"write_level": "most"}), ..policy() };
         assert_eq!(api.add_policy(level).await.unwrap_err().status, 400);
         let store = Policy { store: "none".to_owned(), ..policy() };
         assert_eq!(api.add_policy(store).await.unwrap_err().status, 404);

@@ -14,11 +14,11 @@ use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest, Work},
     check,
     client::{self, Token},
-    driver::ListenerSpec,
     failure, launch,
     listener::Listener,
     progress::{Progress, ProgressSink, silent},
     proto::{FromListener, Hello, PROTOCOL, ToListener, control_client::ControlClient, from_listener, to_listener},
+    source::ListenerSpec,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;

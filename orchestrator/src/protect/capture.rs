@@ -10,8 +10,8 @@ use tidemark_catalog::{ids::TaskId, stored::StoredRef};
 use tidemark_gateway::causes;
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, Mode, Step, Work},
-    driver::{Answers, Asked, ListenerSpec, NextStep},
     progress::{self, ProgressSink},
+    source::{Answers, Asked, ListenerSpec, NextStep},
 };
 
 use super::{Captured, Hints, Job, own, scope};

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use serde_json::{Value, json};
 use tidemark_catalog::{
     document,
     entry::{Cut, Entry, ObjectLine, PartitionCut, Quality},
@@ -14,7 +13,7 @@ use tidemark_catalog::{
     work::{self, WorkRoot},
 };
 use tidemark_gateway::pause;
-use tidemark_listener_core::{blocks::SealJob, driver, records::ConsolidateJob, source::Family};
+use tidemark_listener_core::{blocks::SealJob, records::ConsolidateJob, source::Family};
 use tidemark_records::consolidate;
 
 use super::{Inputs, Job};
@@ -91,7 +90,7 @@ impl Job<'_> {
             store: Arc::clone(&self.store.objects),
             names: Arc::clone(&self.names),
             unreadable: BTreeMap::new(),
-            options: self.options(),
+            options: self.policy.options.clone(),
             limits: self.with.consolidate_limits.clone(),
             env: self.with.env.clone(),
             progress: Arc::clone(&self.context.progress),
@@ -108,15 +107,11 @@ impl Job<'_> {
             previous,
             store: Arc::clone(&self.store.objects),
             names: Arc::clone(&self.names),
-            options: self.options(),
+            options: self.policy.options.clone(),
             env: self.with.env.clone(),
             progress: Arc::clone(&self.context.progress),
             cancel: self.context.cancel.clone(),
         }
-    }
-
-    fn options(&self) -> Value {
-        json!({"write_level": self.policy.write_level, "repaired": self.policy.repaired})
     }
 
     /// Writes the work root of this run: what is stored under its token, or under that of an earlier run, is still needed.
@@ -141,7 +136,11 @@ fn root_failed(error: document::Error) -> Failure {
 }
 
 /// The line of an object that could not be consolidated: its cut is that of the captures it would have been made of.
-fn missing(object: &ObjectName, slices: &[SliceManifest], error: &driver::Error) -> Result<ObjectLine, Failure> {
+fn missing(
+    object: &ObjectName,
+    slices: &[SliceManifest],
+    error: &tidemark_listener_core::failure::Failure,
+) -> Result<ObjectLine, Failure> {
     let partitions: Vec<_> = slices
         .iter()
         .map(|s| PartitionCut { partition: s.partition.clone(), started: s.started, finished: s.finished })

@@ -11,7 +11,7 @@ use tidemark_catalog::{
     layout,
     stored::StoredRef,
 };
-use tidemark_listener_core::driver::Answers;
+use tidemark_listener_core::source::Answers;
 
 use crate::failure::Failure;
 

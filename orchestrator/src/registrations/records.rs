@@ -1,10 +1,10 @@
 //! The records of registrations, as the coordinator and the mirrors in the stores hold them. None holds a secret.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tidemark_catalog::{
     ids::{SetId, SourceId, StoreId},
     repository,
-    write_level::WriteLevel,
 };
 use tidemark_gateway::open::Checksums;
 
@@ -77,34 +77,36 @@ pub struct PolicyRecord {
     pub objects: Vec<String>,
     /// Store.
     pub store: StoreId,
-    /// Level at which the application's writes are acknowledged.
-    pub write_level: WriteLevel,
-    /// The operator's word that the level always held and repairs ran since the last change of replication or ring.
-    #[serde(default)]
-    pub repaired: bool,
+    /// What it says in the source kind's own words, an object.
+    #[serde(default = "nothing")]
+    pub options: Value,
+}
+
+fn nothing() -> Value {
+    Value::Object(Map::new())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     fn policy(field: &str, value: Value) -> Result<PolicyRecord, serde_json::Error> {
-        let mut policy =
-            json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s", "write_level": "quorum"});
+        let mut policy = json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s"});
         policy[field] = value;
         serde_json::from_value(policy)
     }
 
     #[test]
-    fn a_policy_is_stored_under_the_names_it_always_had() {
-        let record = policy("repaired", json!(true)).unwrap();
+    fn a_policy_is_stored_under_its_names() {
+        let record = policy("options", json!({"deep": true})).unwrap();
         let stored = json!({
-            "name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s", "write_level": "quorum", "repaired": true,
+            "name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s",
+            "options": {"deep": true},
         });
         assert_eq!(serde_json::to_value(&record).unwrap(), stored);
-        assert!(!policy("store", json!("t")).unwrap().repaired, "an older record does not say it");
+        assert_eq!(policy("store", json!("t")).unwrap().options, json!({}), "nothing is said");
     }
 
     #[test]
@@ -113,7 +115,6 @@ mod tests {
             ("name", json!("../x")),
             ("source", json!("a/b")),
             ("store", json!("")),
-            ("write_level", json!("most")),
             ("objects", json!("ks/*")),
             ("more", json!(1)),
         ] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemark_listener_core::{
     check::{Line, Status},
-    driver::RestorePlan,
+    restorer::RestorePlan,
 };
 
 use super::{prepare, result::CountResult, spec::RestoreSpec};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_listener_core::{driver::UndoInstant, progress::Progress};
+use tidemark_listener_core::{progress::Progress, restorer::UndoInstant};
 
 use super::{Prepared, spec::Restore};
 use crate::{failure::Failure, tasks::TaskContext};

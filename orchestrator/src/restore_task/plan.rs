@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::{ids::ObjectName, stored::StoredRef};
-use tidemark_listener_core::{check, driver};
+use tidemark_listener_core::{check, restorer};
 
 /// A kept plan: what every run of the task does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ enum Severity {
     Fail,
 }
 
-impl From<KeptPlan> for driver::RestorePlan {
+impl From<KeptPlan> for restorer::RestorePlan {
     fn from(value: KeptPlan) -> Self {
         let KeptPlan { objects, schema, checks, rows, stored_bytes, write_level, destination } = value;
         Self {
@@ -74,9 +74,9 @@ impl From<KeptPlan> for driver::RestorePlan {
     }
 }
 
-impl From<driver::RestorePlan> for KeptPlan {
-    fn from(value: driver::RestorePlan) -> Self {
-        let driver::RestorePlan { objects, schema, checks, rows, stored_bytes, write_level, destination } = value;
+impl From<restorer::RestorePlan> for KeptPlan {
+    fn from(value: restorer::RestorePlan) -> Self {
+        let restorer::RestorePlan { objects, schema, checks, rows, stored_bytes, write_level, destination } = value;
         Self {
             objects: objects.into_iter().map(Into::into).collect(),
             schema,
@@ -89,16 +89,16 @@ impl From<driver::RestorePlan> for KeptPlan {
     }
 }
 
-impl From<KeptObject> for driver::PlannedObject {
+impl From<KeptObject> for restorer::PlannedObject {
     fn from(value: KeptObject) -> Self {
         let KeptObject { object, target, entry, action, rows, stored_bytes } = value;
         Self { object, target, entry, action: action.into(), rows, stored_bytes }
     }
 }
 
-impl From<driver::PlannedObject> for KeptObject {
-    fn from(value: driver::PlannedObject) -> Self {
-        let driver::PlannedObject { object, target, entry, action, rows, stored_bytes } = value;
+impl From<restorer::PlannedObject> for KeptObject {
+    fn from(value: restorer::PlannedObject) -> Self {
+        let restorer::PlannedObject { object, target, entry, action, rows, stored_bytes } = value;
         Self { object, target, entry, action: action.into(), rows, stored_bytes }
     }
 }
@@ -117,7 +117,7 @@ impl From<check::Line> for KeptCheck {
     }
 }
 
-impl From<Action> for driver::Action {
+impl From<Action> for restorer::Action {
     fn from(value: Action) -> Self {
         match value {
             Action::Load => Self::Load,
@@ -127,12 +127,12 @@ impl From<Action> for driver::Action {
     }
 }
 
-impl From<driver::Action> for Action {
-    fn from(value: driver::Action) -> Self {
+impl From<restorer::Action> for Action {
+    fn from(value: restorer::Action) -> Self {
         match value {
-            driver::Action::Load => Self::Load,
-            driver::Action::Merge => Self::Merge,
-            driver::Action::Undo => Self::Undo,
+            restorer::Action::Load => Self::Load,
+            restorer::Action::Merge => Self::Merge,
+            restorer::Action::Undo => Self::Undo,
         }
     }
 }
@@ -165,15 +165,15 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, action: driver::Action) -> driver::PlannedObject {
+    fn object(name: &str, action: restorer::Action) -> restorer::PlannedObject {
         let name: ObjectName = name.parse().unwrap();
         let entry = StoredRef::new(&Path::from("sources/s/pages/1"), Stored::of(b"1"));
-        driver::PlannedObject { object: name.clone(), target: name, entry, action, rows: 1, stored_bytes: 2 }
+        restorer::PlannedObject { object: name.clone(), target: name, entry, action, rows: 1, stored_bytes: 2 }
     }
 
-    fn plan() -> driver::RestorePlan {
-        let actions = [driver::Action::Load, driver::Action::Merge, driver::Action::Undo];
-        driver::RestorePlan {
+    fn plan() -> restorer::RestorePlan {
+        let actions = [restorer::Action::Load, restorer::Action::Merge, restorer::Action::Undo];
+        restorer::RestorePlan {
             objects: actions.into_iter().map(|action| object("ks/a%20b", action)).collect(),
             schema: vec!["CREATE KEYSPACE ks".to_owned()],
             checks: vec![
@@ -192,7 +192,7 @@ mod tests {
     fn a_plan_comes_back_from_its_checkpoint_as_it_was() {
         let stored = serde_json::to_vec(&KeptPlan::from(plan())).unwrap();
         let kept: KeptPlan = serde_json::from_slice(&stored).unwrap();
-        assert_eq!(driver::RestorePlan::from(kept), plan());
+        assert_eq!(restorer::RestorePlan::from(kept), plan());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::ids::{ObjectName, VersionId};
-use tidemark_listener_core::driver::{self, RestoreReport, UndoCounts};
+use tidemark_listener_core::restorer::{self, RestoreReport, UndoCounts};
 
 /// Result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,16 +170,16 @@ impl From<RestoreReport> for RestoreResult {
     }
 }
 
-impl From<driver::DifferingRow> for DifferingRow {
-    fn from(row: driver::DifferingRow) -> Self {
-        let driver::DifferingRow { target, key, why } = row;
+impl From<restorer::DifferingRow> for DifferingRow {
+    fn from(row: restorer::DifferingRow) -> Self {
+        let restorer::DifferingRow { target, key, why } = row;
         Self { target, key, why }
     }
 }
 
-impl From<driver::Refused> for Refused {
-    fn from(refused: driver::Refused) -> Self {
-        let driver::Refused { object, key, code, reason } = refused;
+impl From<restorer::Refused> for Refused {
+    fn from(refused: restorer::Refused) -> Self {
+        let restorer::Refused { object, key, code, reason } = refused;
         Self { object, key, code, reason }
     }
 }
@@ -236,8 +236,8 @@ mod tests {
 
     fn report() -> RestoreReport {
         let target: ObjectName = "ks/t".parse().unwrap();
-        let differing = driver::DifferingRow { target: target.clone(), key: "k=1".to_owned(), why: "v".to_owned() };
-        let refused = driver::Refused { object: target, key: None, code: "TM-REST-0401".into(), reason: "no".into() };
+        let differing = restorer::DifferingRow { target: target.clone(), key: "k=1".to_owned(), why: "v".to_owned() };
+        let refused = restorer::Refused { object: target, key: None, code: "TM-REST-0401".into(), reason: "no".into() };
         RestoreReport {
             rows_written: 1,
             rows_expired: 2,

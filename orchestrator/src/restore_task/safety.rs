@@ -7,18 +7,17 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidemark_catalog::{
     ids::{ObjectName, SourceId, TaskId, VersionId},
     manifest::WorstQuality,
     pattern::Patterns,
-    write_level::WriteLevel,
 };
 use tidemark_gateway::causes;
 use tidemark_listener_core::{
     check::Line,
-    driver::{Action, RestorePlan},
     progress::Progress,
+    restorer::{Action, RestorePlan},
 };
 
 use super::{Prepared, spec::Restore};
@@ -117,15 +116,15 @@ async fn submit(
     context: &TaskContext,
 ) -> Result<TaskId, Failure> {
     let name = format!("safety-{}", context.task.id);
-    let (write_level, repaired) = declared(&with.registrations.list(POLICIES).await?, &restore.to, &objects);
+    let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
+    let options = prepared.driver.undeclared(&said(&policies, &restore.to, &objects));
     let no_name = |error| Failure::permanent("TM-POL-0400", causes::chain(&error));
     let policy = PolicyRecord {
         name: name.parse().map_err(no_name)?,
         source: restore.to.clone(),
         objects,
         store: prepared.record.name.parse().map_err(no_name)?,
-        write_level,
-        repaired,
+        options,
     };
     let submit = Submit {
         kind: Kind::Protect,
@@ -137,19 +136,13 @@ async fn submit(
     Ok(with.tasks.submit(submit, &name).await?.id)
 }
 
-/// What is declared about the application's writes to these objects of a source: what all policies that name them say. Where one
-/// is named by none, or they do not agree, nobody's word is taken for the others'.
-fn declared(policies: &[PolicyRecord], source: &SourceId, objects: &[String]) -> (WriteLevel, bool) {
-    const UNSAID: WriteLevel = WriteLevel::Quorum;
-    let own: Vec<&PolicyRecord> = policies.iter().filter(|policy| policy.source == *source).collect();
-    let naming = |object: &String| own.iter().copied().filter(|policy| names(policy, object)).collect::<Vec<_>>();
-    let by_object: Vec<_> = objects.iter().map(naming).collect();
-    let named: Vec<&PolicyRecord> = by_object.iter().flatten().copied().collect();
-    let level = named.first().map_or(UNSAID, |policy| policy.write_level);
-    let agreed = named.iter().all(|policy| policy.write_level == level);
-    let repaired = agreed && by_object.iter().all(|naming| !naming.is_empty() && naming.iter().all(|p| p.repaired));
-    let any = named.iter().any(|policy| policy.write_level == WriteLevel::Any);
-    (if any { WriteLevel::Any } else { level }, repaired)
+/// What the policies of a source that name each of these objects say, in the objects' order.
+fn said<'a>(policies: &'a [PolicyRecord], source: &SourceId, objects: &[String]) -> Vec<Vec<&'a Value>> {
+    let naming = |object: &String| {
+        let own = policies.iter().filter(|policy| policy.source == *source && names(policy, object));
+        own.map(|policy| &policy.options).collect()
+    };
+    objects.iter().map(naming).collect()
 }
 
 fn names(policy: &PolicyRecord, object: &str) -> bool {
@@ -206,33 +199,19 @@ fn judge(status: &Status, restore: &Restore) -> Result<VersionId, Failure> {
 mod tests {
     use super::*;
 
-    fn policy(name: &str, objects: &str, write_level: WriteLevel, repaired: bool) -> PolicyRecord {
-        let (name, source, store) = (name.parse().unwrap(), "prod".parse().unwrap(), "s".parse().unwrap());
-        PolicyRecord { name, source, objects: vec![objects.to_owned()], store, write_level, repaired }
-    }
-
-    fn said(policies: &[PolicyRecord], objects: &[&str]) -> (WriteLevel, bool) {
-        let objects: Vec<_> = objects.iter().map(|object| (*object).to_owned()).collect();
-        declared(policies, &"prod".parse().unwrap(), &objects)
+    fn policy(name: &str, source: &str, objects: &str) -> PolicyRecord {
+        let options = json!({"of": name});
+        let (name, source, store) = (name.parse().unwrap(), source.parse().unwrap(), "s".parse().unwrap());
+        PolicyRecord { name, source, objects: vec![objects.to_owned()], store, options }
     }
 
     #[test]
-    fn only_policies_that_name_all_targets_and_agree_are_believed() {
-        use WriteLevel::{All, Any, One, Quorum};
-        let analytics = policy("analytics", "stats/*", All, true);
-        let shop = policy("shop", "shop/*", Quorum, true);
-        let doubt = policy("doubt", "shop/orders", Quorum, false);
-        let one = policy("one", "shop/orders", One, true);
-        let hints = policy("hints", "shop/orders", Any, true);
-        let all = [analytics.clone(), shop.clone()];
-        assert_eq!(said(&all, &["shop/orders"]), (Quorum, true));
-        assert_eq!(said(&all, &["stats/day"]), (All, true));
-        assert!(!said(&all, &["other/orders"]).1, "no policy names it");
-        assert!(!said(&all, &["shop/orders", "other/orders"]).1, "none names the other");
-        assert!(!said(&[shop.clone(), doubt], &["shop/orders"]).1);
-        assert!(!said(&[shop.clone(), one], &["shop/orders"]).1);
-        assert_eq!(said(&[shop, hints], &["shop/orders"]), (Any, false));
-        let elsewhere = PolicyRecord { source: "test".parse().unwrap(), ..analytics };
-        assert!(!said(&[elsewhere], &["stats/day"]).1);
+    fn each_object_has_the_words_of_the_policies_that_name_it() {
+        let policies =
+            [policy("a", "prod", "shop/*"), policy("b", "prod", "*/orders"), policy("c", "test", "shop/orders")];
+        let objects = ["shop/orders", "shop/lines", "other/x"].map(str::to_owned);
+        let found = said(&policies, &"prod".parse().unwrap(), &objects);
+        let names: Vec<Vec<_>> = found.iter().map(|own| own.iter().map(|options| &options["of"]).collect()).collect();
+        assert_eq!(json!(names), json!([["a", "b"], ["a"], []]));
     }
 }

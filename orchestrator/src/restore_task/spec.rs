@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value};
 use tidemark_catalog::ids::{SourceId, VersionId};
-use tidemark_listener_core::driver::{self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, RestoreOptions, Selection};
+use tidemark_listener_core::restorer::{self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, RestoreOptions, Selection};
 
 /// The specification of a restore task and of a count task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,12 +30,6 @@ pub struct Restore {
     /// First parts of object names or whole object names to rename, from → to; objects go first.
     #[serde(default)]
     pub rename: BTreeMap<String, String>,
-    /// Replication of what is made new, in the source kind's own words; the version's own where absent.
-    #[serde(default)]
-    pub replication: Option<BTreeMap<String, String>>,
-    /// Level to write at, in the source kind's own words; its default where absent. The plan says where it is none.
-    #[serde(default)]
-    pub write_level: Option<String>,
     /// Destination objects that may be overwritten, by full name.
     #[serde(default)]
     pub into_non_empty: Vec<String>,
@@ -51,9 +45,6 @@ pub struct Restore {
     /// Columns by name; all where empty.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Level to read an undo's target at, as `write_level`.
-    #[serde(default)]
-    pub read_level: Option<String>,
     /// How far the clocks of the destination's clients may be off, ms.
     #[serde(default)]
     pub client_clock_bound_millis: Option<u32>,
@@ -63,12 +54,16 @@ pub struct Restore {
     /// Restore what is not proven complete.
     #[serde(default)]
     pub accept_degraded: bool,
-    /// What becomes of times to live.
-    #[serde(default)]
-    pub ttl: TtlPolicy,
     /// End at the first row or object that cannot be written.
     #[serde(default)]
     pub strict: bool,
+    /// What the destination's kind of source is told in its own words, an object.
+    #[serde(default = "nothing")]
+    pub options: Value,
+}
+
+fn nothing() -> Value {
+    Value::Object(Map::new())
 }
 
 /// What becomes of a destination object that holds data.
@@ -79,19 +74,6 @@ pub enum IfExists {
     Undo,
     /// The version's data is added with its own times.
     Merge,
-}
-
-/// What becomes of times to live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TtlPolicy {
-    /// Data expires when it would have at the source.
-    #[default]
-    Keep,
-    /// Data lives on for the time that it had left at the cut.
-    Rebase,
-    /// Data does not expire.
-    Strip,
 }
 
 impl Restore {
@@ -109,24 +91,18 @@ impl From<&Restore> for RestoreOptions {
         let common = CommonOptions {
             rename: restore.rename.clone(),
             into_non_empty: restore.into_non_empty.clone(),
-            if_exists: restore.if_exists.map(driver::IfExists::from),
+            if_exists: restore.if_exists.map(restorer::IfExists::from),
             remove: restore.remove,
             selection: Selection { rows: restore.rows.clone(), columns: restore.columns.clone() },
             client_clock_bound_micros: i64::try_from(bound).expect("32 bits of milliseconds are fewer microseconds"),
             accept_degraded: restore.accept_degraded,
             strict: restore.strict,
         };
-        let source = json!({
-            "replication": restore.replication,
-            "write_level": restore.write_level,
-            "read_level": restore.read_level,
-            "ttl": restore.ttl,
-        });
-        Self { common, source }
+        Self { common, source: restore.options.clone() }
     }
 }
 
-impl From<IfExists> for driver::IfExists {
+impl From<IfExists> for restorer::IfExists {
     fn from(choice: IfExists) -> Self {
         match choice {
             IfExists::Undo => Self::Undo,
@@ -137,7 +113,7 @@ impl From<IfExists> for driver::IfExists {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::json;
 
     use super::*;
 
@@ -158,24 +134,22 @@ mod tests {
     #[test]
     fn a_driver_is_told_all_of_it() {
         let asked = json!({
-            "rename": {"ks": "ks2"}, "replication": {"class": "x"}, "write_level": "two", "into_non_empty": ["ks2/t"],
-            "if_exists": "merge", "remove": true, "where": "k = 1", "columns": ["v"], "read_level": "quorum",
-            "client_clock_bound_millis": 5, "accept_degraded": true, "ttl": "strip", "strict": true,
+            "rename": {"ks": "ks2"}, "into_non_empty": ["ks2/t"],
+            "if_exists": "merge", "remove": true, "where": "k = 1", "columns": ["v"],
+            "client_clock_bound_millis": 5, "accept_degraded": true, "strict": true, "options": {"ttl": "strip"},
         });
         let told = RestoreOptions {
             common: CommonOptions {
                 rename: [("ks".to_owned(), "ks2".to_owned())].into(),
                 into_non_empty: vec!["ks2/t".to_owned()],
-                if_exists: Some(driver::IfExists::Merge),
+                if_exists: Some(restorer::IfExists::Merge),
                 remove: true,
                 selection: Selection { rows: Some("k = 1".to_owned()), columns: vec!["v".to_owned()] },
                 client_clock_bound_micros: 5_000,
                 accept_degraded: true,
                 strict: true,
             },
-            source: json!({
-                "replication": {"class": "x"}, "write_level": "two", "read_level": "quorum", "ttl": "strip",
-            }),
+            source: json!({"ttl": "strip"}),
         };
         assert_eq!(RestoreOptions::from(&restore(asked).unwrap()), told);
     }
@@ -186,7 +160,7 @@ mod tests {
             json!({"version": "shop.daily"}),
             json!({"to": "../copy"}),
             json!({"if_exists": "replace"}),
-            json!({"ttl": "Keep"}),
+            json!({"ttl": "keep"}),
             json!({"client_clock_bound_millis": -1}),
             json!({"more": 1}),
         ] {

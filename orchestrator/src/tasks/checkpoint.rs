@@ -10,7 +10,7 @@ use std::sync::{
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tidemark_listener_core::driver::{self, CheckpointSaver};
+use tidemark_listener_core::{failure, restorer::CheckpointSaver};
 
 use super::{Error, TaskRecord, claim::Claim, keys, queue};
 use crate::coordinator::{Kv, Op, list_all};
@@ -105,10 +105,13 @@ pub(crate) const DRIVER_PART: &str = "driver";
 
 #[async_trait]
 impl CheckpointSaver for Checkpoints {
-    async fn save(&self, checkpoint: Value) -> Result<(), driver::Error> {
+    async fn save(&self, checkpoint: Value) -> Result<(), failure::Failure> {
         self.save(DRIVER_PART, &checkpoint).await.map_err(|error| {
             let retryable = !matches!(error, Error::CheckpointSize { .. });
-            driver::Error { retryable, ..driver::Error::new("TM-TASK-0006", tidemark_gateway::causes::chain(&error)) }
+            failure::Failure {
+                retryable,
+                ..failure::Failure::new("TM-TASK-0006", tidemark_gateway::causes::chain(&error))
+            }
         })
     }
 }

@@ -15,12 +15,11 @@ pub struct Policy {
     pub objects: Vec<String>,
     /// Store.
     pub store: String,
-    /// Level at which the application's writes are acknowledged: `one`, `two`, `three`, `quorum`, `all`, `local_one`,
-    /// `local_quorum`, `each_quorum`.
-    pub write_level: String,
-    /// The operator's word that the level always held and repairs ran since the last change of replication or ring.
-    #[serde(default)]
-    pub repaired: bool,
+    /// What it says in the source kind's own words; for `cassandra`: `write_level` and `repaired`, `docs/operations.md`,
+    /// "Policies and completeness".
+    #[serde(default = "super::nothing")]
+    #[schema(value_type = Object)]
+    pub options: serde_json::Value,
 }
 
 /// `POST /api/v1/protect`: a policy and its first run in one.

@@ -21,12 +21,6 @@ pub struct Restore {
     /// Keyspaces or whole objects (`keyspace/table`) to rename, from → to; objects go before their keyspaces.
     #[serde(default)]
     pub rename: BTreeMap<String, String>,
-    /// Replication of new keyspaces; the version's own where absent.
-    #[serde(default)]
-    pub replication: Option<BTreeMap<String, String>>,
-    /// Level to write at, `all` by default.
-    #[serde(default)]
-    pub write_level: Option<String>,
     /// Destination objects that may be overwritten, by full name.
     #[serde(default)]
     pub into_non_empty: Vec<String>,
@@ -42,9 +36,6 @@ pub struct Restore {
     /// Columns by name; all where empty.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Level to read an undo's target at, `all` or a quorum; one that meets every acknowledged write by default.
-    #[serde(default)]
-    pub read_level: Option<String>,
     /// How far the clocks of the destination's clients may be off, ms; 1,000 where absent.
     #[serde(default)]
     pub client_clock_bound_millis: Option<u32>,
@@ -54,12 +45,14 @@ pub struct Restore {
     /// Restore what is not proven complete.
     #[serde(default)]
     pub accept_degraded: bool,
-    /// What becomes of times to live.
-    #[serde(default)]
-    pub ttl: TtlPolicy,
     /// End at the first row or table that cannot be written, instead of naming it in the result and going on.
     #[serde(default)]
     pub strict: bool,
+    /// What only the destination's kind of source knows, in its own words; for `cassandra`: `replication`, `write_level`,
+    /// `read_level` and `ttl`.
+    #[serde(default = "super::nothing")]
+    #[schema(value_type = Object)]
+    pub options: serde_json::Value,
 }
 
 /// What becomes of a destination object that exists.
@@ -72,19 +65,6 @@ pub enum IfExists {
     Merge,
 }
 
-/// What becomes of times to live in a restore.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum TtlPolicy {
-    /// Data expires when it would have at the source; what has expired since the cut does not come back.
-    #[default]
-    Keep,
-    /// What lived at the cut lives, from its restore on, for the time that it had left at the cut.
-    Rebase,
-    /// What lived at the cut does not expire.
-    Strip,
-}
-
 /// What a restore will do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RestorePlan {
@@ -92,8 +72,9 @@ pub struct RestorePlan {
     pub version: String,
     /// Short description of the destination.
     pub destination: String,
-    /// Level to write at.
-    pub write_level: String,
+    /// Level to write at, where the kind of source has levels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_level: Option<String>,
     /// Objects in order.
     pub objects: Vec<PlannedObject>,
     /// Statements that make the schema.

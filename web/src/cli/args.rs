@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::api::{IfExists, TtlPolicy};
+use crate::api::IfExists;
 
 /// Backup of distributed databases: versions, restores, operations.
 #[derive(Debug, Parser)]
@@ -171,12 +171,15 @@ pub(super) struct ProtectArguments {
     /// Name of the policy; the source's name by default.
     #[arg(long)]
     pub(super) policy: Option<String>,
-    /// Level at which the application's writes are acknowledged.
-    #[arg(long, default_value = "quorum")]
-    pub(super) write_level: String,
-    /// Give your word that the write level always held and repairs ran since the last change of replication or ring.
+    /// Cassandra: level at which the application's writes are acknowledged; `quorum` by default.
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) write_level: Option<String>,
+    /// Cassandra: give your word that the write level always held and repairs ran since the last change of replication or ring.
     #[arg(long)]
     pub(super) repaired: bool,
+    /// Option of the source's kind, its value JSON or plain text; repeat for several.
+    #[arg(long = "option", value_name = "NAME=VALUE")]
+    pub(super) options: Vec<String>,
     /// Waiting.
     #[command(flatten)]
     pub(super) wait: WaitArguments,
@@ -239,11 +242,11 @@ pub(super) struct RestoreArguments {
     /// Keyspace or table to rename, `from=to` or `from/table=to/table`; repeat for several.
     #[arg(long, value_name = "FROM=TO")]
     pub(super) rename: Vec<String>,
-    /// Replication of new keyspaces, JSON as in CQL; the version's own by default.
+    /// Cassandra: replication of new keyspaces, JSON as in CQL; the version's own by default.
     #[arg(long)]
     pub(super) replication: Option<String>,
-    /// Level to write at; `all` by default.
-    #[arg(long)]
+    /// Cassandra: level to write at; `all` by default.
+    #[arg(long, value_name = "LEVEL")]
     pub(super) write_level: Option<String>,
     /// What becomes of destination objects that exist; without it they are refused.
     #[arg(long, value_enum)]
@@ -257,7 +260,7 @@ pub(super) struct RestoreArguments {
     /// Columns, with commas between; all by default.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(super) columns: Vec<String>,
-    /// Level to read an undo's target at, `all` or a quorum; one that meets every acknowledged write by default.
+    /// Cassandra: level to read an undo's target at, `all` or a quorum; one that meets every acknowledged write by default.
     #[arg(long, value_name = "LEVEL")]
     pub(super) read_level: Option<String>,
     /// How far the clocks of the application's clients may be off, such as 500ms or 2s; 1s by default.
@@ -272,9 +275,14 @@ pub(super) struct RestoreArguments {
     /// Restore objects that are not proven complete.
     #[arg(long)]
     pub(super) accept_degraded: bool,
-    /// What becomes of times to live.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) ttl: TtlPolicy,
+    /// Cassandra: what becomes of times to live. `keep`: data expires when it would have at the source, and what has expired since
+    /// the cut does not come back; `rebase`: what lived at the cut lives for the time that it had left then; `strip`: what
+    /// lived at the cut does not expire.
+    #[arg(long, value_parser = ["keep", "rebase", "strip"])]
+    pub(super) ttl: Option<String>,
+    /// Option of the destination's kind, its value JSON or plain text; repeat for several.
+    #[arg(long = "option", value_name = "NAME=VALUE")]
+    pub(super) options: Vec<String>,
     /// End at the first row or table that cannot be written, instead of naming it in the result and going on.
     #[arg(long)]
     pub(super) strict: bool,

@@ -176,9 +176,9 @@ impl Printed for List<Object> {
 impl Printed for List<Policy> {
     fn text(&self) -> String {
         let row = |p: &Policy| {
-            vec![p.name.clone(), p.source.clone(), p.objects.join(" "), p.store.clone(), p.write_level.clone()]
+            vec![p.name.clone(), p.source.clone(), p.objects.join(" "), p.store.clone(), p.options.to_string()]
         };
-        table(&["POLICY", "SOURCE", "OBJECTS", "STORE", "WRITE LEVEL"], self.items.iter().map(row))
+        table(&["POLICY", "SOURCE", "OBJECTS", "STORE", "OPTIONS"], self.items.iter().map(row))
     }
 }
 
@@ -243,7 +243,8 @@ fn totals(totals: &Totals) -> String {
 impl Printed for RestorePlan {
     fn text(&self) -> String {
         let mut text = format!("version      {}\ndestination  {}\n", self.version, self.destination);
-        text += &format!("write level  {}\nrows         {}\n", self.write_level, self.rows);
+        text += &self.write_level.as_ref().map(|level| format!("write level  {level}\n")).unwrap_or_default();
+        text += &format!("rows         {}\n", self.rows);
         text += &format!("to read      {}\n\n", size(self.stored_bytes));
         let row = |o: &crate::api::PlannedObject| {
             let row = [o.object.as_str(), &o.target, o.action.as_str()].map(str::to_owned);

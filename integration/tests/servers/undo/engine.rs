@@ -29,8 +29,9 @@ use tidemark_listener_cassandra::{
     },
     spec::CassandraSpec,
 };
-use tidemark_listener_core::driver::{
-    Action, CheckpointSaver, Error, PlannedObject, RestoreReport, Selection, UndoCounts,
+use tidemark_listener_core::{
+    failure::Failure as Error,
+    restorer::{Action, CheckpointSaver, PlannedObject, RestoreReport, Selection, UndoCounts},
 };
 use tidemark_records::restore::objects::entry;
 use tokio_util::sync::CancellationToken;

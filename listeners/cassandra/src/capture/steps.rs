@@ -31,7 +31,10 @@ use tidemark_catalog::{
     ids::ObjectName,
 };
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::{Answers, Asked, Error, NextStep};
+use tidemark_listener_core::{
+    failure::Failure as Error,
+    source::{Answers, Asked, NextStep},
+};
 
 use super::snapshot::{Look, SnapshotRecord};
 use crate::cluster::{NodeCapture, View};
@@ -88,7 +91,7 @@ impl Document for Answer {
     const KIND: &'static str = "cassandra-step";
 }
 
-/// The driver's [`next_step`](tidemark_listener_core::driver::SourceDriver::next_step).
+/// The driver's [`next_step`](tidemark_listener_core::source::Source::next_step).
 pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
     let present: BTreeSet<&String> = steps.last().map(|step| step.keys().collect()).unwrap_or_default();
     let mut histories = BTreeMap::new();

@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use scylla::{client::pager::QueryPager, deserialize::row::DeserializeRow, errors::PagerExecutionError};
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 
 use super::{Cause, Caused, Retryable};
 

@@ -1,7 +1,7 @@
 //! Which tables can be protected, and what is worth knowing about those that can.
 
 use tidemark_catalog::ids::ObjectName;
-use tidemark_listener_core::driver::LiveObject;
+use tidemark_listener_core::source::LiveObject;
 
 use crate::cluster::{KeyspaceSchema, TableRows};
 

@@ -47,7 +47,7 @@ impl source::Subject for Subject {
     }
 
     fn options(&self) -> Vec<Value> {
-        vec![json!({"write_level": "quorum", "repaired": true}), json!({"write_level": "any"})]
+        vec![json!({"write_level": "quorum", "repaired": true}), json!({"write_level": "local_one"})]
     }
 }
 

@@ -6,7 +6,7 @@ use tidemark_catalog::{
     entry::{Entry, ObjectLine},
 };
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::{check::Line, driver::Selection};
+use tidemark_listener_core::{check::Line, restorer::Selection};
 
 use crate::{
     consolidate::EntrySchema,

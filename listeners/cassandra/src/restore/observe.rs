@@ -9,7 +9,7 @@ use std::{
 use futures::TryStreamExt;
 use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
 use tidemark_gateway::{Env, causes::chain};
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 
 use crate::{
     cluster::KeyspaceSchema,

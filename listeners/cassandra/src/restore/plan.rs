@@ -13,7 +13,7 @@ mod release;
 use std::collections::BTreeSet;
 
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::{Error, RestorePlan};
+use tidemark_listener_core::{failure::Failure as Error, restorer::RestorePlan};
 use tidemark_records::restore::objects::entry;
 
 use self::decide::{Wanted, target_of};

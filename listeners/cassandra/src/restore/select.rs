@@ -19,7 +19,7 @@ use tidemark_cassandra_format::{
     token::murmur3,
     types::CqlType,
 };
-use tidemark_listener_core::driver::Selection;
+use tidemark_listener_core::restorer::Selection;
 
 use crate::restore::schema::cql::{self, Kind, Token, tokenize, trim};
 

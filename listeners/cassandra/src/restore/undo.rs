@@ -27,8 +27,9 @@ use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_listener_core::{
-    driver::{CheckpointSaver, Error, PlannedObject, RestoreReport, UndoCounts},
+    failure::Failure as Error,
     progress::ProgressSink,
+    restorer::{CheckpointSaver, PlannedObject, RestoreReport, UndoCounts},
 };
 use tidemark_records::{
     difference::{attempts::Attempts, course::Course, keep::Keeper, state::State},

@@ -1,52 +1,30 @@
 //! A policy of the API and the one that is stored, one from the other.
 
-use tidemark_catalog::{
-    pattern::Patterns,
-    write_level::{WriteLevel, names},
-};
+use tidemark_catalog::pattern::Patterns;
 use tidemark_web::api::{Policy, Problem};
 
 use super::super::problems::check_name;
 use crate::registrations::PolicyRecord;
 
-/// Levels that a policy can declare: with `any` a write may be on no replica, and no version would be proven complete.
-const DECLARED: [WriteLevel; 8] = [
-    WriteLevel::One,
-    WriteLevel::Two,
-    WriteLevel::Three,
-    WriteLevel::Quorum,
-    WriteLevel::All,
-    WriteLevel::LocalOne,
-    WriteLevel::LocalQuorum,
-    WriteLevel::EachQuorum,
-];
-
 impl TryFrom<Policy> for PolicyRecord {
-    /// Status 400: `TM-API-0400` for what is no name, `TM-POL-0400` for levels and patterns.
+    /// Status 400: `TM-API-0400` for what is no name, `TM-POL-0400` for patterns. Options are for the source to check.
     type Error = Problem;
 
     fn try_from(policy: Policy) -> Result<Self, Problem> {
-        let Policy { name, source, objects, store, write_level, repaired } = policy;
+        let Policy { name, source, objects, store, options } = policy;
         let (name, source) = (check_name("policy", &name)?, check_name("source", &source)?);
-        let (store, write_level) = (check_name("store", &store)?, level(&write_level)?);
+        let store = check_name("store", &store)?;
         check_objects(&objects)?;
-        Ok(Self { name, source, objects, store, write_level, repaired })
+        Ok(Self { name, source, objects, store, options })
     }
 }
 
 impl From<PolicyRecord> for Policy {
     fn from(record: PolicyRecord) -> Self {
-        let PolicyRecord { name, source, objects, store, write_level, repaired } = record;
+        let PolicyRecord { name, source, objects, store, options } = record;
         let [name, source, store] = [name.to_string(), source.to_string(), store.to_string()];
-        Self { name, source, objects, store, write_level: write_level.to_string(), repaired }
+        Self { name, source, objects, store, options }
     }
-}
-
-/// The level of exactly this name.
-fn level(name: &str) -> Result<WriteLevel, Problem> {
-    let found = DECLARED.into_iter().find(|level| level.as_str() == name);
-    let refuse = || format!("write_level {name:?} is not one of {}", names(&DECLARED));
-    found.ok_or_else(|| Problem::bad_request("TM-POL-0400", refuse()))
 }
 
 fn check_objects(objects: &[String]) -> Result<(), Problem> {
@@ -60,6 +38,8 @@ fn check_objects(objects: &[String]) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn policy() -> Policy {
@@ -68,17 +48,13 @@ mod tests {
             source: "shop".to_owned(),
             objects: vec!["ks/*".to_owned(), "{a,b}/t".to_owned()],
             store: "s".to_owned(),
-            write_level: "quorum".to_owned(),
-            repaired: true,
+            options: json!({"write_level": "quorum", "repaired": true}),
         }
     }
 
     #[test]
     fn a_policy_comes_back_as_it_was_given() {
-        for level in DECLARED {
-            let policy = Policy { write_level: level.to_string(), repaired: level == WriteLevel::One, ..policy() };
-            assert_eq!(Policy::from(PolicyRecord::try_from(policy.clone()).unwrap()), policy);
-        }
+        assert_eq!(Policy::from(PolicyRecord::try_from(policy()).unwrap()), policy());
     }
 
     #[test]
@@ -99,9 +75,6 @@ mod tests {
             assert_eq!(code(Policy { name: text.clone(), ..policy() }), "TM-API-0400");
             assert_eq!(code(Policy { source: text.clone(), ..policy() }), "TM-API-0400");
             assert_eq!(code(Policy { store: text, ..policy() }), "TM-API-0400");
-        }
-        for write_level in ["", "any", "QUORUM", "local-quorum", "most"] {
-            assert_eq!(code(Policy { write_level: write_level.to_owned(), ..policy() }), "TM-POL-0400");
         }
         for objects in [vec![], vec!["ks/{a".to_owned()]] {
             assert_eq!(code(Policy { objects, ..policy() }), "TM-POL-0400");

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use serde_json::{Map, Value};
+
 use super::super::{
     Error,
     args::{ProtectArguments, RestoreArguments},
@@ -28,9 +30,31 @@ pub(super) fn policy(what: &ProtectArguments) -> Result<Policy, Error> {
         source: source.to_owned(),
         objects,
         store: what.to.clone(),
-        write_level: what.write_level.clone(),
-        repaired: what.repaired,
+        options: options(
+            &what.options,
+            [
+                ("write_level", what.write_level.clone().map(Value::from)),
+                ("repaired", what.repaired.then_some(Value::Bool(true))),
+            ],
+        )?,
     })
+}
+
+/// Options of a kind of source: those that have a flag of their own, and those of `--option`. Each is given once.
+fn options<const N: usize>(given: &[String], flags: [(&str, Option<Value>); N]) -> Result<Value, Error> {
+    let mut all: Map<String, Value> =
+        flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    for text in given {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Error::Usage(format!("--option {text:?} is not NAME=VALUE")))?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        if all.insert(name.to_owned(), value).is_some() {
+            return Err(Error::Usage(format!("option {name} is given twice")));
+        }
+    }
+    Ok(Value::Object(all))
 }
 
 pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
@@ -40,19 +64,24 @@ pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
         objects: what.objects.clone(),
         to: what.to.clone(),
         rename: what.rename.iter().map(|text| parse_rename(text)).collect::<Result<_, _>>()?,
-        replication,
-        write_level: what.write_level.clone(),
         into_non_empty: what.into_non_empty.clone(),
         if_exists: what.if_exists,
         remove: what.remove,
         rows: what.rows.clone(),
         columns: what.columns.clone(),
-        read_level: what.read_level.clone(),
         client_clock_bound_millis: what.client_clock_bound.as_deref().map(parse_millis).transpose()?,
         no_safety_version: what.no_safety_version.clone(),
         accept_degraded: what.accept_degraded,
-        ttl: what.ttl,
         strict: what.strict,
+        options: options(
+            &what.options,
+            [
+                ("replication", replication.map(|replication| serde_json::json!(replication))),
+                ("write_level", what.write_level.clone().map(Value::from)),
+                ("read_level", what.read_level.clone().map(Value::from)),
+                ("ttl", what.ttl.clone().map(Value::from)),
+            ],
+        )?,
     })
 }
 
@@ -103,6 +132,17 @@ mod tests {
     fn a_bound_of_clocks_has_a_unit() {
         assert_eq!((parse_millis("500ms").unwrap(), parse_millis("2s").unwrap()), (500, 2_000));
         assert!(["2", "s", "", "-1s", "4294968s"].iter().all(|wrong| parse_millis(wrong).is_err()));
+    }
+
+    #[test]
+    fn an_option_is_json_or_text_and_given_once() {
+        let given = ["deep=true", "depth=3", "note=a=b", "path=\"x\""].map(str::to_owned);
+        let found = options(&given, [("level", Some(Value::from("one"))), ("other", None)]).unwrap();
+        let expected = serde_json::json!({"deep": true, "depth": 3, "note": "a=b", "path": "x", "level": "one"});
+        assert_eq!(found, expected);
+        for wrong in ["deep", "=1", "level=two"] {
+            assert!(options(&[wrong.to_owned()], [("level", Some(Value::from("one")))]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

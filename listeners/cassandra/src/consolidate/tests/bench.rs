@@ -23,8 +23,8 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::{Digest, Env, Stored};
 use tidemark_listener_core::{
-    driver::{ConsolidateJob, ConsolidateLimits},
     progress,
+    records::{ConsolidateJob, ConsolidateLimits},
 };
 use tokio_util::sync::CancellationToken;
 

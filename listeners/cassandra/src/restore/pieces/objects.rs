@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_gateway::causes::{self, chain};
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tokio::runtime::Handle;
 
 use crate::{

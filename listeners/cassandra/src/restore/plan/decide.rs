@@ -9,7 +9,7 @@ use tidemark_catalog::{
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
     check::{Line, Status},
-    driver::{Action, IfExists, PlannedObject, RestorePlan},
+    restorer::{Action, IfExists, PlannedObject, RestorePlan},
 };
 
 use super::{existing, release::holds};

@@ -2,7 +2,7 @@
 
 use tidemark_listener_core::{
     check::Line,
-    driver::{Action, IfExists},
+    restorer::{Action, IfExists},
 };
 
 use super::decide::Planner;

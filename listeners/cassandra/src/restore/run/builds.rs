@@ -12,7 +12,7 @@ use std::{
 use futures::TryStreamExt;
 use scylla::client::session::Session;
 use tidemark_gateway::{Env, causes::chain};
-use tidemark_listener_core::{driver::Error, progress::Progress};
+use tidemark_listener_core::{failure::Failure as Error, progress::Progress};
 use tidemark_records::restore::pipeline::Pipeline;
 
 use crate::{

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_gateway::causes::chain;
 use tidemark_listener_core::{
-    driver::{Action, Error, PlannedObject, RestorePlan, UndoCounts},
+    failure::Failure as Error,
     progress::ProgressSink,
+    restorer::{Action, PlannedObject, RestorePlan, UndoCounts},
 };
 use tidemark_records::restore::objects::entry;
 use tokio_util::sync::CancellationToken;

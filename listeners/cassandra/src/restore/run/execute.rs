@@ -11,7 +11,10 @@ use std::{
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_catalog::{content::SegmentRef, entry::Entry, ids::ObjectName};
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::{Action, Error, PlannedObject, RestoreControl, RestorePlan, RestoreReport};
+use tidemark_listener_core::{
+    failure::Failure as Error,
+    restorer::{Action, PlannedObject, RestoreControl, RestorePlan, RestoreReport},
+};
 use tidemark_records::restore::{
     checkpoint::{Checkpoint, Counts, Mark, Stage},
     course::Step,

@@ -1,6 +1,6 @@
 //! An undo within a restore.
 
-use tidemark_listener_core::driver::{Error, RestoreReport};
+use tidemark_listener_core::{failure::Failure as Error, restorer::RestoreReport};
 use tidemark_records::restore::{pipeline::Pipeline, within::Within};
 
 use crate::restore::undo::{self, UndoObject};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 
 use crate::restore::schema::cql;
 

@@ -14,7 +14,7 @@ use scylla::{
     },
 };
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 
 use crate::{
     restore::undo::{

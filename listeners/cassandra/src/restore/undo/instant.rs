@@ -5,10 +5,7 @@
 //! after R was taken wins.
 
 use tidemark_gateway::{Env, causes::chain};
-use tidemark_listener_core::{
-    check::Line,
-    driver::{Error, UndoInstant},
-};
+use tidemark_listener_core::{check::Line, failure::Failure as Error, restorer::UndoInstant};
 
 use crate::{
     connect::{self, Credentials},

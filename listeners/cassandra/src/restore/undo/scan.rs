@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidemark_cassandra_format::model::{Clustering, Row};
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::difference::pairs::{Pair, Pairs};
 
 use self::rows::{Found, Rows};

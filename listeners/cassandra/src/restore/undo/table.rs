@@ -7,7 +7,7 @@ use scylla::statement::Consistency;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::refusals::Refusals;
 
 use crate::{

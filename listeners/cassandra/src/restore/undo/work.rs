@@ -6,7 +6,7 @@
 mod look;
 mod unread;
 
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::difference::{
     attempts::{self, Attempts},
     keep::Keeper,

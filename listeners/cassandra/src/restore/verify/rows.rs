@@ -14,7 +14,7 @@ use tidemark_cassandra_format::{
     schema::Column,
     types::CqlType,
 };
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::checkpoint::Counts;
 
 use super::slices::{pass_over, row_key, same_key};

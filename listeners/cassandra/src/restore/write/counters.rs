@@ -20,7 +20,7 @@ use tidemark_cassandra_format::{
     schema::Column,
 };
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::checkpoint::Counts;
 
 use crate::{

@@ -15,7 +15,7 @@ use tidemark_cassandra_format::{
     schema::Column,
 };
 
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 
 use crate::{
     connect::{self, Out, Raw},

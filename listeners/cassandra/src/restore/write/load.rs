@@ -25,7 +25,7 @@ use scylla::{
 };
 use tidemark_cassandra_format::model::Row;
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::checkpoint::Counts;
 
 use crate::{

@@ -22,7 +22,7 @@ use tidemark_gateway::{
     Env,
     backoff::{self, Jitter},
 };
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::refusals::Refusals;
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Rows of `pk int, ck int, st text static, a int, b text, l list<int>, m map<text, int>, s set<text>, u (f int, g text)`.
 
 use tidemark_cassandra_format::model::CellState;
-use tidemark_listener_core::driver::Selection;
+use tidemark_listener_core::restorer::Selection;
 
 use super::*;
 use crate::restore::samples::{self, complex, expiring, int, live};

@@ -10,7 +10,7 @@ use scylla::{
 };
 use tidemark_cassandra_format::{key, model::Clustering, token::murmur3};
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::difference::pairs::Records;
 
 use super::{PartitionKey, Trouble};

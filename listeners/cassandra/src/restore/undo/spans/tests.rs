@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use tidemark_cassandra_format::model::{ColumnData, Deletion, Partition, Row, Unfiltered};
 
-use tidemark_listener_core::driver::Selection;
+use tidemark_listener_core::restorer::Selection;
 
 use super::{cutter::SPAN_ROWS, *};
 use crate::{

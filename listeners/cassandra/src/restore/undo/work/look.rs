@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tidemark_cassandra_format::model::{ColumnData, Deletion, PathCell, Row};
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::difference::{
     standing::{Standing, Totals},
     state::Outcome,

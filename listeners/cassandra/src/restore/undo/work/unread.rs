@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemark_cassandra_format::model::{Clustering, Row};
-use tidemark_listener_core::driver::Error;
+use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::difference::state::Outcome;
 
 use super::Work;
