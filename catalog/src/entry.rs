@@ -48,6 +48,21 @@ pub struct ObjectLine {
     pub left_out: Vec<LeftOut>,
 }
 
+impl ObjectLine {
+    /// The line of an object of which there is no state.
+    pub fn missing(object: ObjectName, cut: Cut, reason: String) -> Self {
+        Self {
+            object,
+            entry: None,
+            cut,
+            quality: Quality::Missing { reason },
+            topology: None,
+            figures: Figures::default(),
+            left_out: Vec::new(),
+        }
+    }
+}
+
 /// A partition that is left out of an object's state, because what it holds of the object cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

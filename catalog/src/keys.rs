@@ -20,6 +20,11 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
+    /// All keys there can be.
+    pub fn all() -> Self {
+        Self { from: None, until: None, text: "all".to_owned() }
+    }
+
     /// True where the key is in it.
     pub fn holds(&self, key: &Opaque) -> bool {
         self.from.as_ref().is_none_or(|from| from <= key) && self.until.as_ref().is_none_or(|until| key < until)

@@ -1,4 +1,4 @@
-//! Names of objects in the store (DESIGN of the repository: `docs/format.md`, "Layout").
+//! Names of objects in the store (`docs/format.md`, "Layout").
 
 use object_store::path::Path;
 

@@ -2,12 +2,13 @@
 //!
 //! A listener writes it last, create-only, as `staged/<task>/<partition>/slice.json`: everything it names is then stored.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tidemark_gateway::Digest;
 
 use crate::{
     document::Document,
+    entry::{Cut, PartitionCut},
     ids::{FencingToken, ObjectName, SourceId, TaskId},
     stored::StoredRef,
 };
@@ -76,4 +77,19 @@ pub enum Encoding {
     Plain,
     /// Independent zstd frames (RFC 8878) of 1 MiB of the file each (the last may be shorter), one after another.
     Zstd,
+}
+
+/// The cut of captures that were taken from files; `None` where there are none. It begins the bound of the clocks, µs, before the
+/// first of them does.
+pub fn cut(slices: &[&SliceManifest], clock_bound_micros: i64) -> Option<Cut> {
+    let bound = SignedDuration::from_micros(clock_bound_micros);
+    let started = slices.iter().map(|slice| slice.started).min()?;
+    let through = slices.iter().map(|slice| slice.finished).max()?;
+    let mut partitions: Vec<_> = slices.iter().map(|slice| partition_cut(slice)).collect();
+    partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
+    Some(Cut { from: started.checked_sub(bound).unwrap_or(started), through, partitions })
+}
+
+fn partition_cut(slice: &SliceManifest) -> PartitionCut {
+    PartitionCut { partition: slice.partition.clone(), started: slice.started, finished: slice.finished }
 }

@@ -114,8 +114,9 @@ impl Target {
     fn launch(&self, token: ListenerToken) -> Launch {
         let Self { source, spec, store } = self.clone();
         let (store, keys) = store.map(|store| (store.place, store.secrets)).unzip();
-        let secrets = spec.secret_environment.into_iter().chain(keys.into_iter().flatten()).collect();
-        Launch { source, listener: spec.id, program: spec.program, arguments: spec.arguments, token, store, secrets }
+        let secrets = spec.secret_environment.clone().into_iter().chain(keys.into_iter().flatten()).collect();
+        let ListenerSpec { id, program, arguments, inherited, .. } = spec;
+        Launch { source, listener: id, program, arguments, token, store, secrets, inherited }
     }
 }
 

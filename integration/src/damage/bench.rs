@@ -16,6 +16,7 @@ use tidemark_catalog::{
     document,
     entry::{Entry, ObjectLine, Quality},
     ids::{FencingToken, ObjectName},
+    keys::KeyRange,
     names::Names,
     slice::SliceManifest,
 };
@@ -224,7 +225,7 @@ impl Trial<'_> {
 
     async fn consolidate(&self, job: ConsolidateJob) -> Result<ObjectLine, Failure> {
         let driver = CassandraDriver::new(job.env.clone());
-        consolidate::object(&driver, driver.kind(), job, &[consolidate::all_keys()]).await
+        consolidate::object(&driver, driver.kind(), job, &[KeyRange::all()]).await
     }
 
     fn assignment(&self) -> Result<Assignment<Capture>> {

@@ -198,13 +198,22 @@ pub fn listener_specs(spec: &CassandraSpec) -> Result<Vec<ListenerSpec>, connect
     Ok(spec.nodes.iter().map(|node| listener_spec(node, secrets.clone())).collect())
 }
 
+/// What `nodetool` reads of its environment.
+const NODETOOL_VARIABLES: [&str; 4] = ["JAVA_HOME", "CASSANDRA_HOME", "CASSANDRA_CONF", "CASSANDRA_INCLUDE"];
+
 fn listener_spec(node: &NodeSpec, secret_environment: Vec<(String, String)>) -> ListenerSpec {
     let mut arguments = vec!["--address".to_owned(), node.address.clone()];
     for directory in &node.data_directories {
         arguments.extend(["--data-directory".to_owned(), directory.display().to_string()]);
     }
     arguments.extend(["--nodetool".to_owned(), Value::from(node.nodetool.clone()).to_string()]);
-    ListenerSpec { id: node.listener_id(), program: LISTENER_PROGRAM.to_owned(), arguments, secret_environment }
+    ListenerSpec {
+        id: node.listener_id(),
+        program: LISTENER_PROGRAM.to_owned(),
+        arguments,
+        secret_environment,
+        inherited: &NODETOOL_VARIABLES,
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{blocks::BlockSource, check, failure::Failure, records::RecordSource,
 /// A kind of source.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Name of the kind, for example `cassandra`; lower-case letters, the same for ever: entries carry it.
+    /// Name of the kind, for example `cassandra`; lower-case letters, digits and `-`, the same for ever: entries carry it.
     fn kind(&self) -> &'static str;
 
     /// Checks the shape of a source's specification (the JSON object given at `source add`). Connects to nothing.
@@ -122,6 +122,9 @@ pub struct ListenerSpec {
     pub program: String,
     /// Arguments after the control arguments (`--control URL --listener ID --source ID`).
     pub arguments: Vec<String>,
-    /// Files or variables with credentials for the source.
+    /// Variables with credentials for the source.
     pub secret_environment: Vec<(String, String)>,
+    /// Names of variables of the daemon's own environment that the source's tools need, beside those that every listener gets
+    /// (`PATH`, `HOME`, `LANG`, `TZ`, `TMPDIR`, certificates and logging).
+    pub inherited: &'static [&'static str],
 }

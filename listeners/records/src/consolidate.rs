@@ -9,7 +9,6 @@
 //! step leaves nothing to undo.
 
 pub mod budget;
-mod cut;
 mod error;
 mod join;
 #[cfg(test)]
@@ -18,22 +17,16 @@ pub mod watch;
 
 use tidemark_catalog::{
     door,
-    entry::{Cut, ObjectLine, Quality},
-    figures::Figures,
+    entry::{Cut, ObjectLine},
     keys::KeyRange,
+    slice,
 };
 use tidemark_listener_core::{
     failure::Failure,
     records::{ConsolidateJob, Consolidated, Part, RecordSource},
 };
 
-pub use cut::cut;
 use error::Error;
-
-/// All keys there can be.
-pub fn all_keys() -> KeyRange {
-    KeyRange { from: None, until: None, text: "all".to_owned() }
-}
 
 /// Collapses the captured slices of the job's object into one state and stores its pages and entry. `ranges` ascend, and hold
 /// every key once.
@@ -96,19 +89,11 @@ async fn prove_store(job: &ConsolidateJob, partition: &str) -> Result<(), Error>
 }
 
 /// The line of an object of which nothing can be said.
-pub fn missing(job: &ConsolidateJob, reason: String) -> ObjectLine {
-    let bound = job.limits.clock_bound_micros;
-    let cut = cut(&job.slices.iter().collect::<Vec<_>>(), bound).unwrap_or_else(|| {
+fn missing(job: &ConsolidateJob, reason: String) -> ObjectLine {
+    let slices: Vec<_> = job.slices.iter().collect();
+    let cut = slice::cut(&slices, job.limits.clock_bound_micros).unwrap_or_else(|| {
         let now = job.env.now();
         Cut { from: now, through: now, partitions: Vec::new() }
     });
-    ObjectLine {
-        object: job.object.clone(),
-        entry: None,
-        cut,
-        quality: Quality::Missing { reason },
-        topology: None,
-        figures: Figures::default(),
-        left_out: Vec::new(),
-    }
+    ObjectLine::missing(job.object.clone(), cut, reason)
 }

@@ -4,17 +4,14 @@ use std::{ffi::OsString, io, path::PathBuf, process::Stdio};
 
 use async_trait::async_trait;
 use tidemark_catalog::ids::SourceId;
-use tidemark_listener_core::launch::Store;
+use tidemark_listener_core::{launch::Store, process::TOKEN_VARIABLE};
 use tokio::process::Command;
 
 use super::token::ListenerToken;
 
-/// Name of the variable that carries a listener's token.
-pub const TOKEN_VARIABLE: &str = "TIDEMARK_LISTENER_TOKEN";
-
 /// Variables of the daemon's environment that its listeners get too. All others stay here: a listener knows the
 /// credentials of its own source and store only.
-const INHERITED: [&str; 16] = [
+const INHERITED: [&str; 12] = [
     "PATH",
     "HOME",
     "USER",
@@ -22,10 +19,6 @@ const INHERITED: [&str; 16] = [
     "LC_ALL",
     "TZ",
     "TMPDIR",
-    "JAVA_HOME",
-    "CASSANDRA_HOME",
-    "CASSANDRA_CONF",
-    "CASSANDRA_INCLUDE",
     "RUST_LOG",
     "RUST_BACKTRACE",
     "SSL_CERT_FILE",
@@ -50,6 +43,8 @@ pub struct Launch {
     pub store: Option<Store>,
     /// Variables with credentials.
     pub secrets: Vec<(String, String)>,
+    /// Names of further variables of the daemon's environment that it gets.
+    pub inherited: &'static [&'static str],
 }
 
 /// Runs listeners.
@@ -88,7 +83,7 @@ impl Processes {
         command.args(["--control", &self.control, "--listener", &launch.listener, "--source", source]);
         command.args(&launch.arguments);
         command.env_clear();
-        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(INHERITED.iter().chain(launch.inherited).filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env(TOKEN_VARIABLE, launch.token.expose());
         command.envs(launch.store.iter().flat_map(Store::variables));
         command.envs(launch.secrets.iter().map(|(name, value)| (name, value)));
@@ -125,6 +120,7 @@ mod tests {
             token: ListenerToken::generate(&Env::system()),
             store: Some(Store { url: "file:///b".to_owned(), repository: "r1".to_owned(), checksums: true }),
             secrets: vec![("SECRET".to_owned(), "s3".to_owned())],
+            inherited: &[],
         };
         let command = processes.command(&launch);
         let arguments: Vec<_> = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned()).collect();
@@ -151,6 +147,7 @@ mod tests {
             token: ListenerToken::generate(&Env::system()),
             store: None,
             secrets: vec![],
+            inherited: &[],
         };
         assert_eq!(processes.run(&launch).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -120,8 +120,13 @@ fn slice() -> StoredRef {
 }
 
 fn target() -> Target {
-    let spec =
-        ListenerSpec { id: "n1".to_owned(), program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
+    let spec = ListenerSpec {
+        id: "n1".to_owned(),
+        program: "p".to_owned(),
+        arguments: vec![],
+        secret_environment: vec![],
+        inherited: &[],
+    };
     let place = launch::Store { url: "memory:".to_owned(), repository: "r".to_owned(), checksums: false };
     Target { source: "src".parse().unwrap(), spec, store: Some(ListenerStore { place, secrets: vec![] }) }
 }

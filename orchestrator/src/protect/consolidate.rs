@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
     document,
-    entry::{Cut, Entry, ObjectLine, PartitionCut, Quality},
-    figures::Figures,
+    entry::{Entry, ObjectLine},
     ids::ObjectName,
-    slice::SliceManifest,
+    keys::KeyRange,
+    slice::{self, SliceManifest},
     stored::StoredRef,
     work::{self, WorkRoot},
 };
@@ -66,7 +66,7 @@ impl Job<'_> {
         let made = match self.driver.family() {
             Family::Records(records) => {
                 let job = self.consolidate_job(object, inputs, previous);
-                consolidate::object(records, self.driver.kind(), job, &[consolidate::all_keys()]).await
+                consolidate::object(records, self.driver.kind(), job, &[KeyRange::all()]).await
             }
             Family::Blocks(blocks) => blocks.seal(&self.seal_job(object, inputs, previous)).await,
         };
@@ -141,22 +141,8 @@ fn missing(
     slices: &[SliceManifest],
     error: &tidemark_listener_core::failure::Failure,
 ) -> Result<ObjectLine, Failure> {
-    let partitions: Vec<_> = slices
-        .iter()
-        .map(|s| PartitionCut { partition: s.partition.clone(), started: s.started, finished: s.finished })
-        .collect();
-    let from = partitions.iter().map(|p| p.started).min();
-    let through = partitions.iter().map(|p| p.finished).max();
-    let (Some(from), Some(through)) = (from, through) else {
+    let Some(cut) = slice::cut(&slices.iter().collect::<Vec<_>>(), 0) else {
         return Err(Failure::permanent(&error.code, error.message.clone()));
     };
-    Ok(ObjectLine {
-        object: object.clone(),
-        entry: None,
-        cut: Cut { from, through, partitions },
-        quality: Quality::Missing { reason: format!("{}: {}", error.code, error.message) },
-        topology: None,
-        figures: Figures::default(),
-        left_out: Vec::new(),
-    })
+    Ok(ObjectLine::missing(object.clone(), cut, format!("{}: {}", error.code, error.message)))
 }

@@ -20,7 +20,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if ["tests", "tests.rs", "fake.rs", "testdata"].contains(&name.as_str()) {
+        if ["tests", "tests.rs", "fake", "fake.rs", "testdata"].contains(&name.as_str()) {
             continue;
         }
         if path.is_dir() {
@@ -40,7 +40,7 @@ fn codes(text: &str) -> BTreeSet<String> {
 fn code(text: &str) -> Option<String> {
     let area: String = text[3..].chars().take_while(char::is_ascii_uppercase).collect();
     let number = text[3 + area.len()..].strip_prefix('-')?.get(..4)?;
-    let shaped = !area.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let shaped = (1..=8).contains(&area.len()) && number.bytes().all(|b| b.is_ascii_digit());
     shaped.then(|| format!("TM-{area}-{number}"))
 }
 

@@ -14,11 +14,10 @@ use tidemark_catalog::{
     keys::KeyRange,
     opaque::Opaque,
     position::{Mark, Position},
-    slice::SliceManifest,
+    slice::{SliceManifest, cut},
 };
 use tidemark_gateway::{Digest, causes::chain};
 use tidemark_listener_core::records::ConsolidateJob;
-use tidemark_records::consolidate::cut;
 
 use super::{
     columns::{self, Columns},

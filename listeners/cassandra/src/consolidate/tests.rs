@@ -53,7 +53,7 @@ fn count(line: &ObjectLine, name: &str) -> u64 {
 
 /// The line of all keys.
 async fn whole(job: ConsolidateJob) -> Result<ObjectLine, failure::Failure> {
-    in_ranges(job, &[tidemark_records::consolidate::all_keys()]).await
+    in_ranges(job, &[KeyRange::all()]).await
 }
 
 async fn in_ranges(job: ConsolidateJob, ranges: &[KeyRange]) -> Result<ObjectLine, failure::Failure> {
@@ -253,9 +253,7 @@ async fn a_file_that_is_gone_half_way_is_blamed_on_its_host() {
     let bench = Bench::of("kv", 3).await;
     let mut job = bench.job();
     let captures = captures::read(&job.store, &job.slices).await.unwrap();
-    let Verdict::Merge(plan) = Plan::make(&job, &captures, &tidemark_records::consolidate::all_keys()).unwrap() else {
-        panic!()
-    };
+    let Verdict::Merge(plan) = Plan::make(&job, &captures, &KeyRange::all()).unwrap() else { panic!() };
     job.store = Arc::new(object_store::memory::InMemory::new());
     let failure = merge(&job, *plan).await.unwrap_err();
     assert_eq!(failure.damage().unwrap().host, bench.host(0));

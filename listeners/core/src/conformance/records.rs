@@ -36,11 +36,6 @@ pub trait Subject: Send + Sync {
     async fn line(&self, job: ConsolidateJob, ranges: &[KeyRange]) -> Result<ObjectLine, Failure>;
 }
 
-/// All keys there can be.
-fn all_keys() -> KeyRange {
-    KeyRange { from: None, until: None, text: "all".to_owned() }
-}
-
 /// Runs all rules.
 ///
 /// # Errors
@@ -77,8 +72,8 @@ fn held(segments: &[SegmentRef]) -> Vec<(String, u64, u64)> {
 
 async fn repeated(subject: &dyn Subject) -> Rule {
     let job = subject.job().await;
-    let one = part(subject, &job, &all_keys()).await?;
-    let other = part(subject, &job, &all_keys()).await?;
+    let one = part(subject, &job, &KeyRange::all()).await?;
+    let other = part(subject, &job, &KeyRange::all()).await?;
     ensure(one.records > 0 && !one.segments.is_empty(), || "the subject's object is empty".to_owned())?;
     ensure(held(&one.segments) == held(&other.segments), || "segments differ".to_owned())?;
     ensure((&one.state, one.records, &one.own) == (&other.state, other.records, &other.own), || {
@@ -88,15 +83,15 @@ async fn repeated(subject: &dyn Subject) -> Rule {
 
 async fn any_order(subject: &dyn Subject) -> Rule {
     let job = subject.job().await;
-    let one = part(subject, &job, &all_keys()).await?;
+    let one = part(subject, &job, &KeyRange::all()).await?;
     let turned = Arc::new(job.slices.iter().rev().cloned().collect());
-    let other = part(subject, &ConsolidateJob { slices: turned, ..job }, &all_keys()).await?;
+    let other = part(subject, &ConsolidateJob { slices: turned, ..job }, &KeyRange::all()).await?;
     ensure(held(&one.segments) == held(&other.segments), || "segments differ".to_owned())
 }
 
 async fn in_ranges(subject: &dyn Subject) -> Rule {
     let (job, halves) = (subject.job().await, subject.halves().await);
-    let whole = part(subject, &job, &all_keys()).await?;
+    let whole = part(subject, &job, &KeyRange::all()).await?;
     let (mut records, mut stored) = (0, 0);
     for half in &halves {
         let part = part(subject, &job, half).await?;
@@ -115,12 +110,12 @@ async fn in_ranges(subject: &dyn Subject) -> Rule {
 
 async fn absent(subject: &dyn Subject) -> Rule {
     let job = subject.job().await;
-    let whole = part(subject, &job, &all_keys()).await?;
+    let whole = part(subject, &job, &KeyRange::all()).await?;
     let (first, rest) = job.slices.split_first().ok_or("there is no slice")?;
     let name = first.partition.clone();
     let absent = Arc::new(vec![(name.clone(), "it was away".to_owned())]);
     let job = ConsolidateJob { slices: Arc::new(rest.to_vec()), absent, ..job.clone() };
-    let Part { state, records, .. } = part(subject, &job, &all_keys()).await?;
+    let Part { state, records, .. } = part(subject, &job, &KeyRange::all()).await?;
     ensure(records == whole.records, || format!("{records} records, {} with it", whole.records))?;
     let named = state.replicas.iter().find(|replica| replica.partition == name);
     ensure(
@@ -132,7 +127,7 @@ async fn absent(subject: &dyn Subject) -> Rule {
 
 /// Every staged file of the first slice, harmed one after another.
 async fn harmed(subject: &dyn Subject, harm: impl AsyncFn(&Arc<dyn ObjectStore>, &Path) -> Rule) -> Rule {
-    let whole = part(subject, &subject.job().await, &all_keys()).await?;
+    let whole = part(subject, &subject.job().await, &KeyRange::all()).await?;
     let count = subject.job().await.slices.first().map_or(0, |slice| slice.objects.iter().map(|o| o.files.len()).sum());
     ensure(count > 0, || "the subject stages no file".to_owned())?;
     for index in 0..count {
@@ -140,7 +135,7 @@ async fn harmed(subject: &dyn Subject, harm: impl AsyncFn(&Arc<dyn ObjectStore>,
         let slice = job.slices.first().ok_or("there is no slice")?;
         let file = slice.objects.iter().flat_map(|object| &object.files).nth(index).ok_or("a file is missing")?;
         harm(&job.store, &file.stored.path()).await?;
-        match subject.source().consolidate(&job, &all_keys()).await {
+        match subject.source().consolidate(&job, &KeyRange::all()).await {
             Ok(Consolidated::Part(part)) => ensure(part.records == whole.records, || {
                 format!("with {} harmed there are {} records, not {}", file.name, part.records, whole.records)
             })?,
@@ -180,7 +175,7 @@ async fn lost_files(subject: &dyn Subject) -> Rule {
 async fn nothing_readable(subject: &dyn Subject) -> Rule {
     let mut job = subject.job().await;
     job.unreadable = job.slices.iter().map(|slice| (slice.partition.clone(), "a bit fell".to_owned())).collect();
-    match done("consolidate", subject.source().consolidate(&job, &all_keys()).await)? {
+    match done("consolidate", subject.source().consolidate(&job, &KeyRange::all()).await)? {
         Consolidated::Missing { reason } => ensure(reason.contains("a bit fell"), || format!("the reason is {reason}")),
         other => Err(format!("it is {other:?}")),
     }
@@ -190,7 +185,7 @@ async fn nothing_readable(subject: &dyn Subject) -> Rule {
 async fn entry(subject: &dyn Subject) -> Result<(Arc<dyn ObjectStore>, Entry), String> {
     let job = subject.job().await;
     let store = Arc::clone(&job.store);
-    let line = done("consolidate", subject.line(job, &[all_keys()]).await)?;
+    let line = done("consolidate", subject.line(job, &[KeyRange::all()]).await)?;
     let reference = line.entry.ok_or("the line has no entry")?;
     let entry = done("read the entry", document::read(&store, &reference).await)?;
     Ok((store, entry))
@@ -246,7 +241,7 @@ async fn other_schema(subject: &dyn Subject) -> Rule {
 async fn cancelled(subject: &dyn Subject) -> Rule {
     let job = subject.job().await;
     job.cancel.cancel();
-    match subject.source().consolidate(&job, &all_keys()).await {
+    match subject.source().consolidate(&job, &KeyRange::all()).await {
         Err(failure) => ensure(failure.cancelled, || format!("{failure:?}")),
         Ok(consolidated) => Err(format!("it gives {consolidated:?}")),
     }

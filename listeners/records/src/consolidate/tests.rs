@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tidemark_catalog::{
     content::{Content, SegmentRef, ranges},
     document,
-    entry::Entry,
-    figures::Counts,
+    entry::{Entry, Quality},
+    figures::{Counts, Figures},
     ids::FencingToken,
     keys::Key,
     names::Names,

@@ -11,6 +11,7 @@ use tidemark_catalog::{
     entry::{Entry, ObjectLine, Quality},
     figures::Figures,
     position::Position,
+    slice,
     stored::StoredRef,
 };
 use tidemark_gateway::Digest;
@@ -22,7 +23,6 @@ use tidemark_listener_core::{
     restorer::{HostWork, Place, RestoreControl, RestoreJob, RestorePlan, RestoreReport, Restorer},
     source::{Family, ListenerSpec, LiveObject, Source},
 };
-use tidemark_records::consolidate;
 
 use super::driver;
 
@@ -72,7 +72,7 @@ impl BlockSource for Blocks {
         let leaves: Vec<StoredRef> = object.files.iter().map(|file| file.stored.clone()).collect();
         let bytes = read(&job.store, &leaves).await?;
         let size = bytes.len() as u64;
-        let cut = consolidate::cut(&[slice], 0).unwrap();
+        let cut = slice::cut(&[slice], 0).unwrap();
         let figures = Figures { kept_new_bytes: size, records: 1, ..Figures::default() };
         let entry = Entry {
             object: job.object.clone(),

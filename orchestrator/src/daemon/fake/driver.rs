@@ -68,7 +68,13 @@ pub(super) fn live() -> Vec<LiveObject> {
 }
 
 pub(super) fn listeners(spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
-    let spec_of = |id| ListenerSpec { id, program: "p".to_owned(), arguments: vec![], secret_environment: vec![] };
+    let spec_of = |id| ListenerSpec {
+        id,
+        program: "p".to_owned(),
+        arguments: vec![],
+        secret_environment: vec![],
+        inherited: &[],
+    };
     Ok(nodes(spec)?.into_iter().map(spec_of).collect())
 }
 

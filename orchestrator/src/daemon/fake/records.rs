@@ -17,7 +17,7 @@ use tidemark_catalog::{
     keys::{Key, KeyRange},
     opaque::Opaque,
     position::Position,
-    slice::SliceManifest,
+    slice::{self, SliceManifest},
     stored::StoredRef,
 };
 use tidemark_gateway::upload;
@@ -26,7 +26,6 @@ use tidemark_listener_core::{
     progress::ProgressSink,
     records::{ConsolidateJob, Consolidated, ObjectState, Part, RecordSource},
 };
-use tidemark_records::consolidate;
 use tokio_util::sync::CancellationToken;
 
 use super::{World, driver::Driver};
@@ -151,7 +150,7 @@ fn state(job: &ConsolidateJob) -> ObjectState {
         schema: Value::Null,
         columns: vec![],
         replicas,
-        cut: consolidate::cut(&slices, 0).unwrap(),
+        cut: slice::cut(&slices, 0).unwrap(),
         position: Position::default(),
         quality: quality(job),
         topology: None,
