@@ -11,6 +11,7 @@
 pub mod control;
 mod drive;
 pub mod launch;
+pub(crate) mod own;
 mod registry;
 mod sum;
 pub mod token;

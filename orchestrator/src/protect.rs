@@ -21,7 +21,6 @@ mod capture;
 mod consolidate;
 mod kept;
 mod outcome;
-mod own;
 mod previous;
 pub mod result;
 pub(crate) mod seal;
@@ -42,6 +41,7 @@ use tidemark_catalog::{
 use crate::{
     executors::{Executors, read_document, spec},
     failure::Failure,
+    listeners::own,
     registrations::{PolicyRecord, SourceRecord},
     sources::Driver,
     stores::{self, OpenStore},

@@ -27,7 +27,7 @@ use tidemark_catalog::{
 use tidemark_listener_core::{
     check::Status,
     failure,
-    restorer::{Place, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, RestoreReport},
+    restorer::{self, Place, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, RestoreReport},
 };
 
 use crate::{
@@ -170,21 +170,31 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         save: Arc::new(context.checkpoints.clone()),
         instant: None,
     };
-    if !plan.undoes() {
-        let restorer = prepared.driver.restorer();
-        let report = match restorer.place(&prepared.job, &plan).await.map_err(away)? {
-            Place::Daemon => restorer.run(&prepared.job, &plan, control).await.map_err(away)?,
-            Place::Hosts(works) => hosts::run(with, &prepared, works, &context).boxed().await?,
-        };
-        return Ok(completion(report, prepared.left_out, None));
+    let restorer = prepared.driver.restorer();
+    match restorer.place(&prepared.job, &plan).await.map_err(away)? {
+        Place::Hosts(_) if plan.undoes() => return Err(no_undo_at_hosts()),
+        Place::Hosts(works) => {
+            let report = hosts::run(with, &prepared, works, &context).boxed().await?;
+            return Ok(completion(report, prepared.left_out, None));
+        }
+        Place::Daemon if !plan.undoes() => {
+            let report = restorer.run(&prepared.job, &plan, control).await.map_err(away)?;
+            return Ok(completion(report, prepared.left_out, None));
+        }
+        Place::Daemon => {}
     }
     let fixed = instant::fixed(&prepared, &restore, &context).await?;
     let safety_version = safety::version(with, &prepared, &restore, &plan, &context).await?;
     let control = RestoreControl { instant: Some(fixed.instant.micros), ..control };
-    let mut report = prepared.driver.restorer().run(&prepared.job, &plan, control).await.map_err(away)?;
+    let mut report = restorer.run(&prepared.job, &plan, control).await.map_err(away)?;
     report.warnings.extend(fixed.instant.unread.iter().map(|why| format!("a clock was not known: {why}")));
     let undone = Undone { safety_version, instant_micros: fixed.instant.micros.to_string() };
     Ok(completion(report, prepared.left_out, Some(undone)))
+}
+
+fn no_undo_at_hosts() -> Failure {
+    let words = "an undo in place runs in the daemon, and this kind of source restores at the destination's hosts";
+    Failure::permanent("TM-REST-0010", words).with_hint("merge, or restore under another name")
 }
 
 /// The result of a run: the driver's report with what only the task knows. Rows that still differ are a warning.
@@ -195,15 +205,12 @@ fn completion(report: RestoreReport, left_out: Vec<String>, undo: Option<Undone>
     Completion::of(&result, warnings)
 }
 
-/// Code of what restorers cannot read from the store.
-const STORE_READ: &str = "TM-REST-0102";
-
 /// A restorer's failure that may go away: the destination is away, or the store is. What answers is not away.
 fn away(error: failure::Failure) -> Failure {
     if error.answered {
         return error.into();
     }
-    let what = if error.code == STORE_READ { Away::Store } else { Away::Destination };
+    let what = if error.code == restorer::STORE_READ { Away::Store } else { Away::Destination };
     Failure::from(error).by_absence_of(what)
 }
 

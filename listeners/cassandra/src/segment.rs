@@ -34,7 +34,7 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use describe::KIND;
+pub use describe::KIND;
 pub use key::SegmentKey;
 pub use layout::{Layout, LayoutError};
 pub use reader::{ReadError, SegmentReader};

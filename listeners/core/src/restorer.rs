@@ -21,6 +21,10 @@ pub use undo::{UndoCounts, UndoInstant};
 
 use crate::{failure::Failure, progress::ProgressSink, source::ListenerSpec};
 
+/// Code of a failure to read the version: the store is away, or what it holds is absent or another. Every other failure that may
+/// pass is of a destination that is away.
+pub const STORE_READ: &str = "TM-REST-0102";
+
 /// Brings versions of a kind of source back to a destination of the same kind.
 #[async_trait]
 pub trait Restorer: Send + Sync {

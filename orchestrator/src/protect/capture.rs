@@ -14,11 +14,11 @@ use tidemark_listener_core::{
     source::{Answers, Asked, ListenerSpec, NextStep},
 };
 
-use super::{Captured, Hints, Job, own, scope};
+use super::{Captured, Hints, Job, scope};
 use crate::{
     failure::{Away, Failure},
     generation,
-    listeners::{Stop, Sum, Target},
+    listeners::{Stop, Sum, Target, own},
     stores::{self, ListenerStore},
 };
 

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt as _, future::join_all};
-use tidemark_catalog::{document, ids::SourceId, layout, stored::StoredRef};
+use tidemark_catalog::{document, ids::SourceId, stored::StoredRef};
 use tidemark_listener_core::{
     assignment::{Assignment, Restore, Work},
     progress::ProgressSink,
@@ -17,7 +17,7 @@ use super::Prepared;
 use crate::{
     executors::Executors,
     failure::{self, Failure},
-    listeners::{Stop, Sum, Target},
+    listeners::{Stop, Sum, Target, own},
     stores::{self, ListenerStore},
     tasks::TaskContext,
 };
@@ -59,10 +59,12 @@ pub(super) async fn run(
     let mut answers: Answers = context.checkpoints.load(PART).await?.unwrap_or_default();
     let open: Vec<_> = works.into_iter().filter(|work| !answers.contains_key(&work.listener.id)).collect();
     let asked = join_all(open.iter().map(|work| together.restore(work).boxed())).await;
+    let asked = open.iter().map(|work| work.listener.id.clone()).zip(asked).collect();
+    let folder = own::Folder { source: &together.destination, task: &context.task.id };
     let mut failed = None;
-    for (work, answer) in open.iter().zip(asked) {
+    for (listener, answer) in own::only_own(folder, asked, std::slice::from_ref(&answers)) {
         match answer {
-            Ok(answer) => drop(answers.insert(work.listener.id.clone(), answer)),
+            Ok(answer) => drop(answers.insert(listener, answer)),
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
@@ -89,8 +91,7 @@ impl Together<'_> {
         let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
         let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
         let target = Target { source, spec, store };
-        let answer = self.with.listeners.work(&target, self.assignment(work), progress, stop).await?;
-        self.own(&work.listener.id, answer)
+        self.with.listeners.work(&target, self.assignment(work), progress, stop).await
     }
 
     /// The assignment of the n-th try.
@@ -104,18 +105,6 @@ impl Together<'_> {
             needs: Vec::new(),
             repository: self.repository.clone(),
             work: Work::Restore(Restore { ask: work.ask.clone() }),
-        }
-    }
-
-    /// An answer must lie where this task's listeners write.
-    fn own(&self, listener: &str, answer: StoredRef) -> Result<StoredRef, Failure> {
-        let folder = format!("{}/{}/", layout::staged_root(&self.destination), self.context.task.id);
-        match answer.key.starts_with(&folder) && !answer.key.contains("/../") {
-            true => Ok(answer),
-            false => {
-                let words = format!("listener {listener} handed in {}, which is not in {folder}", answer.key);
-                Err(Failure::permanent("TM-PROT-0006", words))
-            }
         }
     }
 }

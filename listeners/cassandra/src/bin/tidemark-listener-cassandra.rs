@@ -10,6 +10,7 @@ use clap::Args;
 use tidemark_listener_cassandra::{
     capture::{CassandraListener, Config},
     connect::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE},
+    segment::KIND,
     spec::{CassandraSpec, LISTENER_PROGRAM, NodeSpec},
 };
 use tidemark_listener_core::{
@@ -19,7 +20,7 @@ use tidemark_listener_core::{
 
 const PROGRAM: Program = Program {
     name: LISTENER_PROGRAM,
-    kind: "cassandra",
+    kind: KIND,
     version: env!("CARGO_PKG_VERSION"),
     about: "Captures one Cassandra node for Tidemark",
     log: "info,scylla=warn",

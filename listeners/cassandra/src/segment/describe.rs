@@ -10,7 +10,7 @@ use tidemark_catalog::ids::ObjectName;
 use super::layout::Layout;
 
 /// The kind of source that understands the segment.
-pub(crate) const KIND: &str = "cassandra";
+pub const KIND: &str = "cassandra";
 
 #[derive(Serialize)]
 struct Described<'a> {

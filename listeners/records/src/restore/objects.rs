@@ -10,14 +10,14 @@ use tidemark_catalog::{
     stored::StoredRef,
 };
 use tidemark_gateway::causes::chain;
-use tidemark_listener_core::failure::Failure;
+use tidemark_listener_core::{failure::Failure, restorer::STORE_READ};
 
 fn damaged(reference: &StoredRef, why: &str) -> Failure {
     Failure::new("TM-REST-0103", format!("{} cannot be read: {why}", reference.key))
 }
 
 fn unloaded(source: &document::Error) -> Failure {
-    Failure { retryable: source.is_retryable(), ..Failure::new("TM-REST-0102", chain(source)) }
+    Failure { retryable: source.is_retryable(), ..Failure::new(STORE_READ, chain(source)) }
 }
 
 /// An entry of records.

@@ -47,6 +47,21 @@ async fn a_block_that_is_another_is_found() {
 }
 
 #[tokio::test]
+async fn an_undo_at_hosts_is_refused_before_anything_is_asked_of_them() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = fake::World::default();
+    let restored = Arc::clone(&world.restored);
+    with_daemon(state.path(), world, async |api| {
+        protected(&api, bucket.path()).await;
+        let undo = Restore { if_exists: Some(tidemark_web::api::IfExists::Undo), ..restore() };
+        let asked = api.restore(undo, "three").await.unwrap();
+        assert_eq!(done(&api, asked).await.error.unwrap().code, "TM-REST-0010");
+    })
+    .await;
+    assert!(restored.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_listener_that_cannot_restore_says_why_and_the_others_are_done() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (restored, task) = with_full_node(state.path(), bucket.path()).await;

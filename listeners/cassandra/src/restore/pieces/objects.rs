@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_gateway::causes::{self, chain};
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::{failure::Failure as Error, restorer::STORE_READ};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -34,7 +34,7 @@ pub fn open(
     let opened = StoredSegment::new(store, segment.clone(), runtime.clone()).open(layout);
     opened.map_err(|source| match source {
         OpenError::Stored { .. } => {
-            Error { retryable: source.is_retryable(), ..Error::new("TM-REST-0102", chain(&source)) }
+            Error { retryable: source.is_retryable(), ..Error::new(STORE_READ, chain(&source)) }
         }
         OpenError::Read(source) => unread(&source),
     })

@@ -20,14 +20,14 @@ const NOT_OWN: &str = "TM-PROT-0006";
 
 /// A source's task: what all staged folders of a capture lie below.
 #[derive(Clone, Copy)]
-pub(super) struct Folder<'a> {
-    pub(super) source: &'a SourceId,
-    pub(super) task: &'a TaskId,
+pub(crate) struct Folder<'a> {
+    pub(crate) source: &'a SourceId,
+    pub(crate) task: &'a TaskId,
 }
 
 impl Folder<'_> {
     /// The partition in whose folder the object of this name lies; `None` where it lies in none of this task.
-    pub(super) fn partition<'k>(&self, key: &'k str) -> Option<&'k str> {
+    pub(crate) fn partition<'k>(&self, key: &'k str) -> Option<&'k str> {
         // Names that a store reads as others, such as those with `..`, are nobody's.
         Path::parse(key).ok().filter(|path| path.as_ref() == key)?;
         let staged = layout::staged_root(self.source);
@@ -57,7 +57,7 @@ impl Folder<'_> {
 
 /// What came of a step, by listener; answers that are not their listener's own are failures. `earlier` are the answers to the
 /// steps before it.
-pub(super) fn only_own(
+pub(crate) fn only_own(
     folder: Folder<'_>,
     outcomes: Vec<(String, Result<StoredRef, Failure>)>,
     earlier: &[Answers],
