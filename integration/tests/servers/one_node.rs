@@ -1,6 +1,7 @@
 //! What one node suffices for, each part with keyspaces of its own: times to live, a schema that changes, targets that exist, a long
 //! past. `ONLY=name` runs one of them.
 
+mod conformance;
 mod dropped;
 mod existing;
 mod lifetimes;
@@ -46,6 +47,7 @@ async fn in_turn() -> Result<()> {
     let captured = parts.run("lifetimes", lifetimes::capture(&shared)).await;
     parts.run("schema_change", schema_change::each_version_has_its_own_schema(&shared)).await;
     parts.run("existing", existing::targets_that_exist_are_chosen_for(&shared)).await;
+    parts.run("conformance", conformance::the_rules_are_kept(&shared)).await;
     if let Some(captured) = captured {
         parts.run("lifetimes", lifetimes::restore_by_each_policy(&shared, &captured)).await;
     }
