@@ -34,7 +34,11 @@ impl Parts {
         println!("part {name} …");
         let env = Env::system();
         let ended = part.await;
-        println!("part {name}: {} after {} s", if ended.is_ok() { "ok" } else { "FAILED" }, env.monotonic().as_secs());
+        let seconds = env.monotonic().as_secs();
+        match &ended {
+            Ok(_) => println!("part {name}: ok after {seconds} s"),
+            Err(error) => println!("part {name}: FAILED after {seconds} s: {error:?}"),
+        }
         ended.map_err(|error| self.failed.push(format!("part {name}: {error:?}"))).ok()
     }
 

@@ -1,9 +1,11 @@
 //! The conformance suite: what every implementation of the seams must keep, whatever its source.
 //!
-//! An implementation names itself by a subject ([`source::Subject`], [`records::Subject`], [`listener::Subject`],
-//! [`restorer::Subject`]) and runs the suite in its tests: `conformance::records::all(&subject).await.unwrap()`. Every rule is one
-//! function, and all rules that are broken are named, not only the first. A subject makes what it hands out anew for each rule.
+//! An implementation names itself by a subject ([`source::Subject`], [`records::Subject`], [`blocks::Subject`],
+//! [`listener::Subject`], [`restorer::Subject`]) and runs the suite in its tests:
+//! `conformance::records::all(&subject).await.unwrap()`. Every rule is one function, and all rules that are broken are named, not
+//! only the first. A subject makes what it hands out anew for each rule.
 
+pub mod blocks;
 pub mod listener;
 pub mod records;
 pub mod restorer;

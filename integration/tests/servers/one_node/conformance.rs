@@ -1,5 +1,7 @@
 //! The rules of the conformance suite that need a server: those of the listener beside a node, and those of restores.
 
+#![allow(clippy::unwrap_used, reason = "a subject that cannot be made fails its test")]
+
 use std::{
     path::PathBuf,
     sync::{

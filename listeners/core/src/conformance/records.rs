@@ -153,7 +153,7 @@ async fn harmed(subject: &dyn Subject, harm: impl AsyncFn(&Arc<dyn ObjectStore>,
     Ok(())
 }
 
-async fn flip(store: &Arc<dyn ObjectStore>, path: &Path) -> Rule {
+pub(super) async fn flip(store: &Arc<dyn ObjectStore>, path: &Path) -> Rule {
     let read = done("read", store.get(path).await)?;
     let mut bytes = done("read", read.bytes().await)?.to_vec();
     let middle = bytes.len() / 2;

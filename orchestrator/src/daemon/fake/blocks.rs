@@ -67,12 +67,14 @@ impl Source for Blocks {
 #[async_trait]
 impl BlockSource for Blocks {
     async fn seal(&self, job: &SealJob) -> Result<ObjectLine, Failure> {
-        let slice = &job.slices[0];
-        let object = slice.objects.iter().find(|object| object.object == job.object).unwrap();
+        let slice = job.slices.first().ok_or_else(|| failed("no slice"))?;
+        let cut = slice::cut(&[slice], 0).ok_or_else(|| failed("no slice"))?;
+        let Some(object) = slice.objects.iter().find(|object| object.object == job.object) else {
+            return Ok(ObjectLine::missing(job.object.clone(), cut, "it was not captured".to_owned()));
+        };
         let leaves: Vec<StoredRef> = object.files.iter().map(|file| file.stored.clone()).collect();
         let bytes = read(&job.store, &leaves).await?;
         let size = bytes.len() as u64;
-        let cut = slice::cut(&[slice], 0).unwrap();
         let figures = Figures { kept_new_bytes: size, records: 1, ..Figures::default() };
         let entry = Entry {
             object: job.object.clone(),

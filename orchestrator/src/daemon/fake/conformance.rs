@@ -7,7 +7,8 @@ use object_store::{memory::InMemory, path::Path};
 use serde_json::{Value, json};
 use tidemark_catalog::{entry::ObjectLine, ids::FencingToken, keys::KeyRange, names::Names, opaque::Opaque};
 use tidemark_listener_core::{
-    conformance::{records, source},
+    blocks::{BlockSource, SealJob},
+    conformance::{blocks as block_rules, records, source},
     progress,
     records::{ConsolidateJob, ConsolidateLimits, RecordSource},
 };
@@ -98,6 +99,35 @@ impl records::Subject for Subject<Driver> {
     async fn line(&self, job: ConsolidateJob, ranges: &[KeyRange]) -> Result<ObjectLine, Failure> {
         consolidate::object(&self.0, self.0.kind(), job, ranges).await
     }
+}
+
+#[async_trait]
+impl block_rules::Subject for Subject<blocks::Blocks> {
+    fn source(&self) -> &dyn BlockSource {
+        &self.0
+    }
+
+    async fn job(&self) -> SealJob {
+        let ConsolidateJob { source, object, slices, store, names, env, .. } = records::Subject::job(&fake()).await;
+        SealJob {
+            source,
+            object,
+            slices,
+            absent: Arc::default(),
+            previous: None,
+            store,
+            names,
+            options: json!({}),
+            env,
+            progress: progress::silent(),
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_is_a_source_of_blocks() {
+    block_rules::all(&Subject(blocks::Blocks)).await.unwrap();
 }
 
 #[tokio::test]
