@@ -3,6 +3,8 @@
 //! Both calls are functions from stored objects to stored objects. Until a manifest names it, what they write is garbage, so
 //! that a crash leaves nothing to undo. `tidemark-records` makes an object's line of its parts and has what these functions share.
 
+mod partitions;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
