@@ -10,6 +10,7 @@
 
 pub mod budget;
 mod error;
+mod failed;
 mod join;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tidemark_listener_core::{
 };
 
 use error::Error;
+pub use failed::{Failed, failure};
 
 /// Collapses the captured slices of the job's object into one state and stores its pages and entry. `ranges` ascend, and hold
 /// every key once.
