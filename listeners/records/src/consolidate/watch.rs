@@ -11,7 +11,7 @@ use tidemark_listener_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Steps of the stream between two looks at the token and the counter.
+/// Steps of the stream from one look at the token and the counter to the next.
 const EVERY: u32 = 1024;
 
 /// Why a watched stream ended before its end. What the stream itself failed of is kept in [`Watched::failed`], because the
@@ -59,7 +59,7 @@ impl Watch {
     }
 }
 
-/// A stream that is watched: every 1024 steps it reports, and ends if the work was cancelled.
+/// A stream that is watched: before its first step and every 1024 steps it reports, and ends if the work was cancelled.
 pub struct Watched<S, E> {
     stream: S,
     watch: Watch,
@@ -96,8 +96,9 @@ impl<S, E> Watched<S, E> {
     }
 
     fn look(&mut self) -> Result<(), Stopped> {
+        let looks = self.steps.is_multiple_of(EVERY);
         self.steps = self.steps.wrapping_add(1);
-        if !self.steps.is_multiple_of(EVERY) {
+        if !looks {
             return Ok(());
         }
         self.watch.report();
@@ -127,11 +128,18 @@ mod tests {
             *count += 1;
             Ok::<_, ()>(*count)
         };
-        assert!((1..2048).all(|count| stream.step(next) == Ok(count)));
+        assert!((1..=2048).all(|count| stream.step(next) == Ok(count)));
         cancel.cancel();
-        assert_eq!((stream.step(next), *stream.stream(), stream.failed()), (Err(Stopped::Cancelled), 2047, None));
+        assert_eq!((stream.step(next), *stream.stream(), stream.failed()), (Err(Stopped::Cancelled), 2048, None));
         let seen: Vec<_> = seen.lock().unwrap().iter().map(|report| (report.done, report.total)).collect();
-        assert_eq!(seen, [(100, 100); 2], "what is read ahead is no more than there is");
+        assert_eq!(seen, [(100, 100); 3], "what is read ahead is no more than there is");
+    }
+
+    #[test]
+    fn a_stream_of_few_steps_does_not_begin_when_it_is_cancelled() {
+        let mut stream = Watched::new((), watch(Arc::new(|_| {}), 0));
+        stream.watch.cancel.cancel();
+        assert_eq!(stream.step(|()| Ok::<_, ()>(1)), Err(Stopped::Cancelled));
     }
 
     #[test]
