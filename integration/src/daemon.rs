@@ -26,6 +26,8 @@ const READY: Duration = Duration::from_secs(60);
 /// Where a daemon keeps what it keeps.
 #[derive(Clone, Debug)]
 pub struct DaemonSpec {
+    /// Its program, `tidemarkd` or one that takes the same arguments.
+    pub program: &'static str,
     /// Directory for state, token and logs.
     pub dir: PathBuf,
     /// Address of its API, `ip:port`; no other daemon on the machine may have it.
@@ -120,7 +122,7 @@ impl Daemon {
         // A session of its own makes it the leader of its group; unless kept, it dies with the process that started it.
         let mut command = Command::new(if self.spec.keep { "setsid" } else { "setpriv" });
         command.args(["--pdeathsig", "KILL", "setsid"].iter().filter(|_| !self.spec.keep));
-        command.arg(paths::binary("tidemarkd")?);
+        command.arg(paths::binary(self.spec.program)?);
         command.arg("--state").arg(self.state_dir()).args(["--listen", &self.spec.listen]);
         command.arg("--token-file").arg(self.token_file());
         command.envs(self.spec.environment.iter().map(|(name, value)| (name, value)));

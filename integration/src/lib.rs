@@ -10,7 +10,8 @@
 //! - [`damage`] harms files of real snapshots and sees what comes of them;
 //! - [`demo`] is what `make demo` shows;
 //! - [`opinions`] asks others what is stored: Cassandra's own tools, and readers of Parquet that know nothing of ours;
-//! - [`segment_sizes`] is what `make bench-segments` measures.
+//! - [`segment_sizes`] is what `make bench-segments` measures;
+//! - [`toy`] is a small kind of source, which tests the seams.
 //!
 //! Nothing that compares decodes SSTables or segments: what is compared is what Cassandra answers.
 
@@ -33,4 +34,5 @@ pub mod system;
 pub mod tables;
 pub mod tally;
 pub mod ties;
+pub mod toy;
 pub mod wait;

@@ -20,6 +20,9 @@ use crate::{
 /// Name of the store that [`System::start`] registers.
 pub const STORE: &str = "main";
 
+/// The product's daemon.
+const DAEMON: &str = "tidemarkd";
+
 pub use self::held::Held;
 
 /// How a store is registered, and what opens it.
@@ -52,8 +55,16 @@ impl System {
     /// # Errors
     /// Where the binaries were not built or do not come up.
     pub async fn start(group: u8) -> Result<Self> {
+        Self::start_as(group, DAEMON).await
+    }
+
+    /// The same with this program as the daemon.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_as(group: u8, program: &'static str) -> Result<Self> {
         let directory = home()?;
-        Self::start_in(group, directory.path().to_owned(), Some(directory), None).await
+        Self::start_in(group, program, directory.path().to_owned(), Some(directory), None).await
     }
 
     /// The same with this store.
@@ -62,7 +73,7 @@ impl System {
     /// As [`System::start`].
     pub async fn start_on(group: u8, store: StoreAccess) -> Result<Self> {
         let directory = home()?;
-        Self::start_in(group, directory.path().to_owned(), Some(directory), Some(store)).await
+        Self::start_in(group, DAEMON, directory.path().to_owned(), Some(directory), Some(store)).await
     }
 
     /// As [`System::start`], with everything left running and in place when the value is dropped.
@@ -70,12 +81,13 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn start_to_keep(group: u8) -> Result<Self> {
-        Self::start_in(group, home()?.keep(), None, None).await
+        Self::start_in(group, DAEMON, home()?.keep(), None, None).await
     }
 
     /// Keeps everything where there is no directory to go with the value.
     async fn start_in(
         group: u8,
+        program: &'static str,
         home: PathBuf,
         directory: Option<TempDir>,
         store: Option<StoreAccess>,
@@ -83,7 +95,7 @@ impl System {
         let store = store.unwrap_or_else(|| local(&home));
         let listen = format!("127.0.{group}.100:8480");
         let (environment, keep) = (store.environment.clone(), directory.is_none());
-        let daemon = Daemon::start(DaemonSpec { dir: home.join("daemon"), listen, environment, keep }).await?;
+        let daemon = Daemon::start(DaemonSpec { program, dir: home.join("daemon"), listen, environment, keep }).await?;
         let system = Self { cli: daemon.cli()?, daemon, home, store, _directory: directory };
         fs::create_dir_all(system.store_dir())?;
         system.add_store().await?;
@@ -123,9 +135,17 @@ impl System {
     /// # Errors
     /// Where it is refused.
     pub async fn add_source_as(&self, name: &str, specification: &Value) -> Result<Value> {
+        self.add_source_of("cassandra", name, specification).await
+    }
+
+    /// Registers a source of this kind by its specification.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn add_source_of(&self, kind: &str, name: &str, specification: &Value) -> Result<Value> {
         let file = self.scratch(&format!("{name}.json"));
         fs::write(&file, serde_json::to_vec_pretty(specification)?)?;
-        self.cli.json(&["source", "add", name, "--kind", "cassandra", "--spec", text(&file)?]).await
+        self.cli.json(&["source", "add", name, "--kind", kind, "--spec", text(&file)?]).await
     }
 
     /// Protects objects under a policy of its own and waits; `more` are further arguments. Returns the version.

@@ -1,0 +1,48 @@
+//! The daemon, with the toy kind of source and no other: as `tidemarkd`, which does not have it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Parser;
+use tidemark_gateway::Env;
+use tidemark_integration::toy::driver::Toy;
+use tidemark_listener_core::source::Source;
+use tidemark_orchestrator::{
+    daemon::{self, Parts, RawConfig},
+    sources::Drivers,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What tests say of a daemon.
+#[derive(Parser)]
+struct Arguments {
+    /// Directory of its state.
+    #[arg(long)]
+    state: PathBuf,
+    /// Address of the API.
+    #[arg(long)]
+    listen: String,
+    /// File of the API's token.
+    #[arg(long)]
+    token_file: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let Arguments { state, listen, token_file } = Arguments::parse();
+    let config = RawConfig {
+        state,
+        listen,
+        token_file,
+        control_listen: None,
+        node: "tidemarkd-toy".to_owned(),
+        consolidations: 1,
+        consolidation_memory_bytes: 64 << 20,
+        longest_absence_seconds: 600,
+        longest_pause_seconds: 5,
+    };
+    let env = Env::system();
+    let parts = Parts { drivers: Drivers::of([Arc::new(Toy) as Arc<dyn Source>]), ..Parts::real(&env) };
+    let ready = |address| println!("ready on http://{address}");
+    Ok(daemon::run(config.validate()?, env, parts, ready, CancellationToken::new()).await?)
+}
