@@ -68,8 +68,10 @@ pub struct Start {
     pub env: Env,
 }
 
-/// Arguments of control, then the listener's own.
+/// Arguments of control, then the listener's own. They form no group: its name would be this type's, and a listener may call its
+/// own so too.
 #[derive(Debug, Parser)]
+#[group(skip)]
 struct Arguments<A: Args> {
     /// URL of the orchestrator's control service.
     #[arg(long)]
@@ -184,6 +186,22 @@ mod tests {
         assert_eq!((read.control.as_str(), read.listener.as_str(), read.source.as_str()), ("unix:/s", "n1", "shop"));
         assert_eq!(read.own.directory, "/d");
         assert!(parse(&words[..6]).is_err() && parse(&words[2..]).is_err());
+    }
+
+    #[test]
+    fn a_listener_may_call_its_arguments_as_it_likes() {
+        mod listener {
+            #[derive(Debug, clap::Args)]
+            pub(super) struct Arguments {
+                #[arg(long)]
+                pub(super) replica: String,
+            }
+        }
+        let command = Arguments::<listener::Arguments>::command(&PROGRAM);
+        command.clone().debug_assert();
+        let words = ["x", "--control", "unix:/s", "--listener", "n1", "--source", "shop", "--replica", "a"];
+        let read = Arguments::<listener::Arguments>::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        assert_eq!(read.own.replica, "a");
     }
 
     #[test]
