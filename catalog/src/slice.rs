@@ -79,8 +79,8 @@ pub enum Encoding {
     Zstd,
 }
 
-/// The cut of captures that were taken from files; `None` where there are none. It begins the bound of the clocks, µs, before the
-/// first of them does.
+/// The cut of captures that were taken from files; `None` where there are none. It begins before the first of them, by the
+/// bound of the clocks, µs.
 pub fn cut(slices: &[&SliceManifest], clock_bound_micros: i64) -> Option<Cut> {
     let bound = SignedDuration::from_micros(clock_bound_micros);
     let started = slices.iter().map(|slice| slice.started).min()?;

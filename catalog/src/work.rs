@@ -1,9 +1,9 @@
 //! Work roots: which stored objects a running task may still need, so that collection leaves them alone.
 //!
 //! A root names no object: every name carries the token that it was written under, or lies in the task's staged folder; a root
-//! names the task, the tokens of its claims so far, and the versions that it reads. So it has the same size whatever the task writes. Each claim writes one
-//! root before it writes anything else, under the claim's token, and remembers the reference in its checkpoint; the next
-//! claim reads it from there and takes its tokens along.
+//! names the task, the tokens of its claims so far, and the versions that it reads. So it has the same size whatever the task
+//! writes. Each claim writes one root before it writes anything else, under the claim's token, and remembers the reference in its
+//! checkpoint; the next claim reads it from there and takes its tokens along.
 
 use std::sync::Arc;
 

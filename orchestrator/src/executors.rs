@@ -58,7 +58,7 @@ impl Executors {
         Ok((record, driver))
     }
 
-    /// The driver of a kind.
+    /// The source of a kind.
     pub(crate) fn driver(&self, kind: &str) -> Result<Driver, Failure> {
         self.drivers.get(kind).ok_or_else(|| {
             Failure::permanent("TM-SRC-0002", format!("sources of kind {kind} are not known"))
@@ -98,7 +98,7 @@ pub(crate) struct FoundVersion {
 /// The version of a printed id.
 ///
 /// # Errors
-/// `TM-VER-0400` for what is none.
+/// `TM-VER-0400` for a text that is no version's id.
 pub(crate) fn version_id(id: &str) -> Result<VersionId, Failure> {
     id.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))
 }

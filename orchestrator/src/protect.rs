@@ -141,6 +141,8 @@ impl<'a> Job<'a> {
     async fn new(with: &'a Executors, context: &'a TaskContext) -> Result<Self, Failure> {
         let ProtectSpec { policy } = spec(context)?;
         let (source, driver) = with.source(policy.source.as_str()).await?;
+        // What cannot be read now could not be read after the capture either.
+        driver.validate_options(&policy.options)?;
         let store = with.stores.unproven(policy.store.as_str()).await?;
         let (source_id, set) = (policy.source.clone(), policy.name.clone());
         let names = Arc::new(Names::new(source_id.clone(), context.token));

@@ -25,7 +25,7 @@ use tidemark_catalog::{
     pattern::Patterns,
 };
 use tidemark_listener_core::{
-    check::Status,
+    check::{self, Status},
     failure,
     restorer::{self, Place, RestoreControl, RestoreJob, RestoreOptions, RestorePlan, RestoreReport},
 };
@@ -35,7 +35,7 @@ use crate::{
     failure::{Away, Failure},
     registrations::StoreRecord,
     sources::Driver,
-    tasks::{Completion, DRIVER_PART, TaskContext},
+    tasks::{Completion, RESTORER_PART, TaskContext},
 };
 use plan::KeptPlan;
 use result::{RestoreResult, Undone};
@@ -60,20 +60,29 @@ impl Prepared {
     /// What the run would do.
     ///
     /// # Errors
-    /// The driver's.
+    /// The restorer's.
     pub(crate) async fn plan(&self) -> Result<RestorePlan, Failure> {
         self.driver.restorer().plan(&self.job).await.map_err(away)
+    }
+
+    /// The check that refuses an undo where the destination's listeners would have to do it.
+    async fn at_hosts(&self, plan: &RestorePlan) -> Result<Option<check::Line>, Failure> {
+        let place = self.driver.restorer().place(&self.job, plan).await.map_err(away)?;
+        let hint = "merge, or restore under another name";
+        let line = || check::Line::fail("undo", &plan.destination, "this kind of source restores at its hosts", hint);
+        Ok(matches!(place, Place::Hosts(_)).then(line))
     }
 
     /// The checks that hang on what Tidemark itself needs: targets whose present state can be kept.
     ///
     /// # Errors
-    /// The driver's.
+    /// The restorer's, or the source's.
     pub(crate) async fn full_plan(&self, restore: &Restore) -> Result<RestorePlan, Failure> {
         let mut plan = self.plan().await?;
         if plan.undoes() {
             let listeners = self.driver.listeners(&self.job.destination).await?;
             plan.checks.extend(safety::checks(&plan, restore, listeners.len()));
+            plan.checks.extend(self.at_hosts(&plan).await?);
         }
         Ok(plan)
     }
@@ -93,6 +102,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
             format!("version {} is of kind {}, {} is {}", restore.version, version.kind, restore.to, destination.kind);
         return Err(Failure::permanent("TM-REST-0003", words));
     }
+    driver.restorer().validate_options(&restore.options)?;
     let job = RestoreJob {
         lines,
         store: store.objects,
@@ -166,7 +176,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let control = RestoreControl {
         progress: Arc::clone(&context.progress),
         cancel: context.cancel.clone(),
-        checkpoint: context.checkpoints.load(DRIVER_PART).await?,
+        checkpoint: context.checkpoints.load(RESTORER_PART).await?,
         save: Arc::new(context.checkpoints.clone()),
         instant: None,
     };
@@ -197,7 +207,7 @@ fn no_undo_at_hosts() -> Failure {
     Failure::permanent("TM-REST-0010", words).with_hint("merge, or restore under another name")
 }
 
-/// The result of a run: the driver's report with what only the task knows. Rows that still differ are a warning.
+/// The result of a run: the restorer's report with what only the task knows. Rows that still differ are a warning.
 fn completion(report: RestoreReport, left_out: Vec<String>, undo: Option<Undone>) -> Completion {
     let mut result = RestoreResult { undo, ..report.into() };
     result.warnings.extend(left_out);

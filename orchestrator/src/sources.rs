@@ -26,7 +26,7 @@ impl Drivers {
         Self { by_kind: Arc::new(drivers.into_iter().map(|driver| (driver.kind(), driver)).collect()) }
     }
 
-    /// The driver of a kind.
+    /// The source of a kind.
     pub fn get(&self, kind: &str) -> Option<Driver> {
         self.by_kind.get(kind).cloned()
     }

@@ -25,7 +25,7 @@ mod runner;
 mod submit;
 
 pub use checkpoint::Checkpoints;
-pub(crate) use checkpoint::DRIVER_PART;
+pub(crate) use checkpoint::RESTORER_PART;
 pub use progress::StoredProgress;
 pub use queue::{Status, Tasks};
 pub use record::{Kind, State, TaskRecord, Waiting};

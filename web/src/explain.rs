@@ -100,6 +100,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-REST-0103",
     "TM-REST-0104",
     "TM-REST-0105",
+    "TM-REST-0106",
     "TM-REST-0201",
     "TM-REST-0202",
     "TM-REST-0203",

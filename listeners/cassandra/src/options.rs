@@ -43,13 +43,16 @@ pub enum Error {
     /// A field is unknown or of another type.
     #[error("options")]
     Shape(#[source] shape::Error),
-    /// The level is none that a policy can declare.
+    /// The word is given for a level that is not said.
+    #[error("repaired is the word that the write level always held: say the level with it, as write_level")]
+    NoLevel,
+    /// The level is not one that a policy can declare.
     #[error("write_level {0:?} is not one of {names}", names = names(&DECLARED))]
     Level(String),
 }
 
 impl Options {
-    /// Parses options; a level that is none proves nothing ([`coverage::judge`](crate::coverage::judge)).
+    /// Parses options; an unknown level proves nothing ([`coverage::judge`](crate::coverage::judge)).
     ///
     /// # Errors
     /// [`Error::Shape`].
@@ -63,6 +66,9 @@ impl Options {
     /// [`Error`] naming the field.
     pub fn validate(options: &Value) -> Result<(), Error> {
         let parsed = Self::parse(options)?;
+        if parsed.repaired && options.get("write_level").is_none() {
+            return Err(Error::NoLevel);
+        }
         let declared = DECLARED.iter().any(|level| level.as_str() == parsed.write_level);
         if declared { Ok(()) } else { Err(Error::Level(parsed.write_level)) }
     }
@@ -92,6 +98,8 @@ mod tests {
         let full = Options::parse(&json!({"write_level": "quorum", "repaired": true})).unwrap();
         assert_eq!((full.write_level.as_str(), full.repaired), ("quorum", true));
         assert_eq!(Options::parse(&json!({})).unwrap(), Options::default());
+        let unsaid = chain(&Options::validate(&json!({"repaired": true})).unwrap_err());
+        assert!(unsaid.contains("write_level"), "{unsaid}");
         for level in ["", "any", "QUORUM", "local-quorum", "most"] {
             let error = chain(&Options::validate(&json!({"write_level": level})).unwrap_err());
             assert!(error.contains(&format!("{level:?}")) && error.contains("each_quorum"), "{error}");

@@ -28,7 +28,7 @@ pub enum WriteLevel {
     EachQuorum,
 }
 
-/// A text is none of the levels.
+/// A text names no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{level} is no write level; use one of {}", names(&WriteLevel::EVERY))]
 pub struct UnknownLevel {

@@ -1,4 +1,4 @@
-//! Why work failed: one type from a listener or a driver to the operation that people see.
+//! Why work failed: one type from a listener or a kind of source to the operation that people see.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::proto;
 /// Code of a failure whose own code is none: whoever sent it is of a version that does not fit.
 const NO_CODE: &str = "TM-LIST-0004";
 
-/// Why the work of a driver or listener failed.
+/// Why the work of a listener or a kind of source failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {

@@ -146,7 +146,7 @@ pub struct ObjectState {
 pub struct ConsolidateLimits {
     /// Bytes of buffers over all inputs and the output.
     pub memory_bytes: usize,
-    /// Size at which a segment ends at the next partition boundary, stored bytes.
+    /// Stored bytes at which a segment ends with the key that reaches them.
     pub segment_bytes: usize,
     /// Clock bound in µs: how far clocks of nodes and orchestrator may be apart.
     pub clock_bound_micros: i64,

@@ -143,4 +143,12 @@ pub trait CheckpointSaver: Send + Sync {
     /// # Errors
     /// [`Failure`] where the task's claim is lost or the coordinator cannot be reached.
     async fn save(&self, checkpoint: Value) -> Result<(), Failure>;
+
+    /// As [`save`](Self::save), of what every run changes anew, such as the number of its attempt: it is no progress.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    async fn note(&self, checkpoint: Value) -> Result<(), Failure> {
+        self.save(checkpoint).await
+    }
 }

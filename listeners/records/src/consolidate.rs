@@ -33,7 +33,7 @@ pub use failed::{Failed, failure};
 /// Collapses the captured slices of the job's object into one state and stores its pages and entry. `ranges` ascend, and hold
 /// every key once.
 ///
-/// An object of which nothing can be read is a line without entry whose quality says why.
+/// Where nothing of the object can be read, the line has no entry, and its quality says why.
 ///
 /// # Errors
 /// `TM-REC-0001` where a page or the entry cannot be stored, `TM-REC-0002` where a partition cannot be read and the store does not
@@ -44,6 +44,11 @@ pub async fn object(
     mut job: ConsolidateJob,
     ranges: &[KeyRange],
 ) -> Result<ObjectLine, Failure> {
+    if !hold_every_key_once(ranges) {
+        return Err(
+            Error::Parts { object: job.object.to_string(), what: "their ranges do not hold every key once" }.into()
+        );
+    }
     loop {
         let (partition, reason) = match parts(source, &job, ranges).await? {
             Outcome::Parts(parts) => return Ok(join::line(&job, kind, parts).await?),
@@ -58,6 +63,12 @@ pub async fn object(
             "the partition cannot be read, the object is made without it");
         job.unreadable.insert(partition, reason);
     }
+}
+
+fn hold_every_key_once(ranges: &[KeyRange]) -> bool {
+    let ends =
+        ranges.first().is_some_and(|range| range.from.is_none()) && ranges.last().is_some_and(|r| r.until.is_none());
+    ends && ranges.windows(2).all(|pair| pair[0].until.is_some() && pair[0].until == pair[1].from)
 }
 
 /// What all ranges came to.

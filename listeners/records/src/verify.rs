@@ -105,6 +105,10 @@ struct Verifier<P> {
 impl<P: SegmentProver> Verifier<P> {
     async fn run(&self, entry: &Entry) -> Result<u64, Error> {
         let records = entry.content.records().ok_or_else(|| self.entry("it holds blocks, not records".to_owned()))?;
+        if !records.increments.is_empty() || !records.retractions.is_empty() {
+            let what = "it has increments or retractions, which this build does not verify";
+            return Err(self.entry(what.to_owned()));
+        }
         self.check_merged(records).await?;
         let mut sums = Sums::default();
         let ranges = content::ranges(&self.store, &records.baseline).await;

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 /// Code of an answer that is not its listener's own.
 const NOT_OWN: &str = "TM-PROT-0006";
 
-/// A source's task: what all staged folders of a capture lie below.
+/// A source's task: all folders that its listeners stage in lie below it.
 #[derive(Clone, Copy)]
 pub(crate) struct Folder<'a> {
     pub(crate) source: &'a SourceId,
@@ -62,7 +62,7 @@ pub(crate) fn only_own(
     outcomes: Vec<(String, Result<StoredRef, Failure>)>,
     earlier: &[Answers],
 ) -> Vec<(String, Result<StoredRef, Failure>)> {
-    let owners = owners(folder, &outcomes);
+    let owners = owners(folder, &outcomes, earlier);
     let judge = |listener: &str, answer: StoredRef| {
         folder.refuse(listener, &answer, earlier)?;
         match folder.partition(&answer.key).and_then(|partition| Some((partition, owners.get(partition)?))) {
@@ -79,13 +79,19 @@ pub(crate) fn only_own(
         .collect()
 }
 
-/// Who handed in which partition.
-fn owners(folder: Folder<'_>, outcomes: &[(String, Result<StoredRef, Failure>)]) -> BTreeMap<String, Vec<String>> {
+/// Who handed in which partition, in this step or an earlier one.
+fn owners(
+    folder: Folder<'_>,
+    outcomes: &[(String, Result<StoredRef, Failure>)],
+    earlier: &[Answers],
+) -> BTreeMap<String, Vec<String>> {
     let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (listener, outcome) in outcomes {
-        let Ok(answer) = outcome else { continue };
-        if let Some(partition) = folder.partition(&answer.key) {
-            owners.entry(partition.to_owned()).or_default().push(listener.clone());
+    let now = outcomes.iter().filter_map(|(listener, outcome)| Some((listener, outcome.as_ref().ok()?)));
+    for (listener, answer) in now.chain(earlier.iter().flatten()) {
+        let Some(partition) = folder.partition(&answer.key) else { continue };
+        let owners = owners.entry(partition.to_owned()).or_default();
+        if !owners.contains(listener) {
+            owners.push(listener.clone());
         }
     }
     owners
@@ -148,6 +154,13 @@ mod tests {
     fn a_partition_that_two_hand_in_is_nobodys_and_others_stand() {
         let (one, two) = ("sources/shop/staged/t1/p1/slice.json", "sources/shop/staged/t1/p2/slice.json");
         assert_eq!(judged(&[("a", one), ("b", one), ("c", two)], &[]), [NOT_OWN, NOT_OWN, two]);
+    }
+
+    #[test]
+    fn what_another_handed_in_before_is_nobodys() {
+        let (one, two) = ("sources/shop/staged/t1/p1/slice.json", "sources/shop/staged/t1/p2/slice.json");
+        assert_eq!(judged(&[("b", one)], &[("a", one)]), [NOT_OWN]);
+        assert_eq!(judged(&[("b", two)], &[("a", one)]), [two]);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub struct SourceRecord {
 
 /// A registered policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "StoredPolicy")]
 pub struct PolicyRecord {
     /// Name, which is that of its version set.
     pub name: SetId,
@@ -78,12 +78,30 @@ pub struct PolicyRecord {
     /// Store.
     pub store: StoreId,
     /// What it says in the source kind's own words, an object.
-    #[serde(default = "nothing")]
     pub options: Value,
 }
 
-fn nothing() -> Value {
-    Value::Object(Map::new())
+/// A policy as any build stored it: at first what is Cassandra's stood beside the rest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPolicy {
+    name: SetId,
+    source: SourceId,
+    objects: Vec<String>,
+    store: StoreId,
+    #[serde(default)]
+    options: Map<String, Value>,
+    write_level: Option<Value>,
+    repaired: Option<Value>,
+}
+
+impl From<StoredPolicy> for PolicyRecord {
+    fn from(stored: StoredPolicy) -> Self {
+        let StoredPolicy { name, source, objects, store, mut options, write_level, repaired } = stored;
+        let beside = [("write_level", write_level), ("repaired", repaired)];
+        options.extend(beside.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        Self { name, source, objects, store, options: Value::Object(options) }
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +125,11 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&record).unwrap(), stored);
         assert_eq!(policy("store", json!("t")).unwrap().options, json!({}), "nothing is said");
+        let mut first = json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s"});
+        first["write_level"] = json!("quorum");
+        first["repaired"] = json!(true);
+        let read: PolicyRecord = serde_json::from_value(first).unwrap();
+        assert_eq!(read.options, json!({"write_level": "quorum", "repaired": true}), "what stood beside the rest");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt as _, future::join_all};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidemark_catalog::{document, ids::SourceId, stored::StoredRef};
 use tidemark_listener_core::{
     assignment::{Assignment, Restore, Work},
@@ -16,7 +18,7 @@ use tidemark_listener_core::{
 use super::Prepared;
 use crate::{
     executors::Executors,
-    failure::{self, Failure},
+    failure::{self, Away, Failure},
     listeners::{Stop, Sum, Target, own},
     stores::{self, ListenerStore},
     tasks::TaskContext,
@@ -24,6 +26,9 @@ use crate::{
 
 /// Part of the checkpoint that holds the answers.
 const PART: &str = "hosts";
+
+/// Part of the checkpoint that holds the shares of the first run.
+const SHARES: &str = "shares";
 
 /// References of reports, by listener.
 type Answers = BTreeMap<String, StoredRef>;
@@ -36,6 +41,32 @@ struct Together<'a> {
     repository: String,
     store: ListenerStore,
     total: Arc<Sum>,
+}
+
+/// A share as it was given out first.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Share {
+    listener: String,
+    ask: Value,
+}
+
+/// Refuses shares that are none, or others than those of the task's first run: what has been answered then would stand for them.
+async fn require_same(works: &[HostWork], context: &TaskContext) -> Result<(), Failure> {
+    let now: Vec<Share> =
+        works.iter().map(|work| Share { listener: work.listener.id.clone(), ask: work.ask.clone() }).collect();
+    if now.is_empty() {
+        return Err(Failure::permanent("TM-REST-0106", "the destination names no listeners, which are to restore")
+            .with_hint("add its listeners to the specification of the destination"));
+    }
+    match context.checkpoints.load::<Vec<Share>>(SHARES).await? {
+        None => Ok(context.checkpoints.save(SHARES, &now).await?),
+        Some(first) if first == now => Ok(()),
+        Some(_) => Err(Failure::permanent(
+            "TM-REST-0106",
+            "the destination's listeners are others than when the restore began",
+        )
+        .with_hint("start the restore again")),
+    }
 }
 
 /// Has every listener do its share; the sum of their reports.
@@ -56,6 +87,7 @@ pub(super) async fn run(
         store: stores::listener_store(&prepared.record)?,
         total: Arc::new(Sum::new("restore", "bytes", Arc::clone(&context.progress))),
     };
+    require_same(&works, context).await?;
     let mut answers: Answers = context.checkpoints.load(PART).await?.unwrap_or_default();
     let open: Vec<_> = works.into_iter().filter(|work| !answers.contains_key(&work.listener.id)).collect();
     let asked = join_all(open.iter().map(|work| together.restore(work).boxed())).await;
@@ -91,7 +123,9 @@ impl Together<'_> {
         let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
         let stop = Stop { now: self.context.cancel.clone(), over: self.context.over.clone() };
         let target = Target { source, spec, store };
-        self.with.listeners.work(&target, self.assignment(work), progress, stop).await
+        let done = self.with.listeners.work(&target, self.assignment(work), progress, stop).await;
+        // A listener that is away is one of the destination here.
+        done.map_err(|failure| Failure { away: failure.away.map(destination), ..failure })
     }
 
     /// The assignment of the n-th try.
@@ -107,4 +141,8 @@ impl Together<'_> {
             work: Work::Restore(Restore { ask: work.ask.clone() }),
         }
     }
+}
+
+fn destination(away: Away) -> Away {
+    if away == Away::Source { Away::Destination } else { away }
 }

@@ -68,7 +68,7 @@ impl Instant {
 /// The instant of this task, by this run or an earlier one; returns when no write from before it can land any more.
 ///
 /// # Errors
-/// The driver's; `TM-REST-0011` where a clock cannot be read and every replica is asked, `TM-REST-0013` where one stays so far
+/// The restorer's; `TM-REST-0011` where a clock cannot be read and every replica is asked, `TM-REST-0013` where one stays so far
 /// behind that the damage would not be undone.
 pub(super) async fn fixed(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> Result<Fixed, Failure> {
     let fixed = match context.checkpoints.load(PART).await? {

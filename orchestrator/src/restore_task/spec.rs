@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use tidemark_catalog::ids::{SourceId, VersionId};
 use tidemark_listener_core::restorer::{self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, RestoreOptions, Selection};
@@ -13,7 +13,20 @@ use tidemark_listener_core::restorer::{self, CLIENT_CLOCK_BOUND_MICROS, CommonOp
 #[serde(deny_unknown_fields)]
 pub struct RestoreSpec {
     /// As it was asked for.
+    #[serde(deserialize_with = "of_any_build")]
     pub restore: Restore,
+}
+
+/// A restore as any build stored it: at first what is Cassandra's stood beside the rest.
+fn of_any_build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Restore, D::Error> {
+    let mut stored = Map::deserialize(deserializer)?;
+    let beside = ["replication", "write_level", "read_level", "ttl"];
+    let beside: Vec<_> = beside.into_iter().filter_map(|name| Some((name.to_owned(), stored.remove(name)?))).collect();
+    let options = stored.entry("options").or_insert_with(nothing);
+    if let Value::Object(options) = options {
+        options.extend(beside.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    serde_json::from_value(Value::Object(stored)).map_err(D::Error::custom)
 }
 
 /// A restore as it was asked for.
@@ -152,6 +165,17 @@ mod tests {
             source: json!({"ttl": "strip"}),
         };
         assert_eq!(RestoreOptions::from(&restore(asked).unwrap()), told);
+    }
+
+    #[test]
+    fn a_restore_of_an_earlier_build_is_read() {
+        let stored = json!({"restore": {
+            "version": "shop.daily.1", "to": "copy", "replication": null, "write_level": "two", "read_level": null, "ttl": "keep",
+        }});
+        let spec: RestoreSpec = serde_json::from_value(stored).unwrap();
+        assert_eq!(spec.restore.options, json!({"write_level": "two", "ttl": "keep"}));
+        let again: RestoreSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
+        assert_eq!(again, spec);
     }
 
     #[test]

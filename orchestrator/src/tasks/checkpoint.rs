@@ -100,18 +100,21 @@ impl Checkpoints {
     }
 }
 
-/// The part that drivers' own checkpoints are kept in.
-pub(crate) const DRIVER_PART: &str = "driver";
+/// The part that restorers' own checkpoints are kept in.
+pub(crate) const RESTORER_PART: &str = "driver";
 
 #[async_trait]
 impl CheckpointSaver for Checkpoints {
     async fn save(&self, checkpoint: Value) -> Result<(), failure::Failure> {
-        self.save(DRIVER_PART, &checkpoint).await.map_err(|error| {
-            let retryable = !matches!(error, Error::CheckpointSize { .. });
-            failure::Failure {
-                retryable,
-                ..failure::Failure::new("TM-TASK-0006", tidemark_gateway::causes::chain(&error))
-            }
-        })
+        self.save(RESTORER_PART, &checkpoint).await.map_err(|error| unsaved(&error))
     }
+
+    async fn note(&self, checkpoint: Value) -> Result<(), failure::Failure> {
+        self.note(RESTORER_PART, &checkpoint).await.map_err(|error| unsaved(&error))
+    }
+}
+
+fn unsaved(error: &Error) -> failure::Failure {
+    let retryable = !matches!(error, Error::CheckpointSize { .. });
+    failure::Failure { retryable, ..failure::Failure::new("TM-TASK-0006", tidemark_gateway::causes::chain(error)) }
 }

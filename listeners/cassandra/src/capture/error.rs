@@ -13,7 +13,7 @@ pub enum Error {
     /// A pattern of objects cannot be read.
     #[error("patterns of the assignment")]
     Pattern(#[source] pattern::Error),
-    /// A pattern is none of tables.
+    /// A text is no pattern of tables.
     #[error("pattern {0:?} is not keyspace/table, with * for any text")]
     Depth(String),
     /// The node does not let us in.

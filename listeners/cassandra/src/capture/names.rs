@@ -13,7 +13,7 @@ pub(super) const SHIPPED: [&str; 6] =
 /// The patterns of an assignment: of tables, so that each has two parts.
 ///
 /// # Errors
-/// [`Error::Pattern`] and [`Error::Depth`] for the first that is none.
+/// [`Error::Pattern`] and [`Error::Depth`] for the first text that is no pattern.
 pub(super) fn patterns(texts: &[String]) -> Result<Patterns, Error> {
     let patterns = Patterns::parse(texts).map_err(Error::Pattern)?;
     let other = patterns.iter().find(|pattern| pattern.depth() != 2).map(ToString::to_string);

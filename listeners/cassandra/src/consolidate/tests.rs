@@ -375,8 +375,10 @@ async fn key_ranges_make_the_same_state_as_one() {
     assert_eq!((figures.records, &figures.own), (of_one.records, &of_one.own));
     assert_eq!((many.quality, many.left_out), (one.quality, one.left_out));
     verify(&bench.store, &many_entry, progress::silent()).await.unwrap();
-    let no_range = KeyRange { from: Some(Opaque::new(vec![1])), until: None, text: "x".to_owned() };
-    assert_eq!(in_ranges(bench.job(), &[no_range]).await.unwrap_err().code, "TM-CASS-0411");
+    let no_token = || Some(Opaque::new(vec![1]));
+    let range = |from, until| KeyRange { from, until, text: "x".to_owned() };
+    let no_ranges = [range(None, no_token()), range(no_token(), None)];
+    assert_eq!(in_ranges(bench.job(), &no_ranges).await.unwrap_err().code, "TM-CASS-0411");
 }
 
 #[test]

@@ -16,7 +16,7 @@ impl<R: PartitionReader> Watched<R> {
         self.0.stream()
     }
 
-    /// What the stream failed of, once.
+    /// The stream's own error, once.
     pub(super) fn failed(&mut self) -> Option<R::Error> {
         self.0.failed()
     }

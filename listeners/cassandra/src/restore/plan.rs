@@ -1,7 +1,7 @@
 //! What a restore is going to do, decided before anything is written: the checks, the statements and the objects of its plan.
 //!
 //! [`plan_job`] looks at the version and the destination, [`decide`] decides from what was seen, alone and in a fixed order. Of
-//! the decision, `existing` judges tables that are there, `release` and `functions` what the destination can hold; and `fit` compares
+//! the decision, `existing` judges tables that are there, `release` and `functions` what the destination can hold, and `fit` compares
 //! schemas.
 
 pub mod decide;

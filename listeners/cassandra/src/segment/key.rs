@@ -61,6 +61,9 @@ pub(crate) fn range(after: i64, through: i64) -> KeyRange {
 pub(crate) fn tokens(range: &KeyRange) -> Option<(i64, i64)> {
     let end = |bound: &Opaque| token(bound.as_bytes().try_into().ok()?).checked_sub(1);
     let after = range.from.as_ref().map_or(Some(i64::MIN), end)?;
+    if after == i64::MIN && range.from.is_some() {
+        return None;
+    }
     let through = range.until.as_ref().map_or(Some(i64::MAX), end)?;
     Some((after, through))
 }

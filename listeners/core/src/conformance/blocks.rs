@@ -8,6 +8,7 @@ use tidemark_catalog::{
     content::{Blocks, Content},
     document,
     entry::{Entry, ObjectLine, Quality},
+    layout,
 };
 use tidemark_gateway::Digest;
 
@@ -38,6 +39,8 @@ pub async fn all(subject: &dyn Subject) -> Result<(), Broken> {
     suite.rule("a damaged leaf proves nothing", damaged(subject)).await;
     suite.rule("a lost leaf proves nothing", lost(subject)).await;
     suite.rule("another root or size is not proven", other(subject)).await;
+    suite.rule("an entry names nothing that is staged", own_names(subject)).await;
+    suite.rule("an object that a listener could not read is missing", unreadable_line(subject)).await;
     suite.rule("an object that no slice holds is no empty object", absent(subject)).await;
     suite.end()
 }
@@ -81,19 +84,46 @@ async fn unproven(subject: &dyn Subject, store: &Arc<dyn ObjectStore>, entry: &E
 }
 
 async fn damaged(subject: &dyn Subject) -> Rule {
-    let (store, _, entry) = sealed(subject).await?;
-    for leaf in &blocks(&entry)?.leaves {
-        flip(&store, &leaf.path()).await?;
+    let leaves = blocks(&sealed(subject).await?.2)?.leaves.len();
+    for index in 0..leaves {
+        let (store, _, entry) = sealed(subject).await?;
+        flip(&store, &blocks(&entry)?.leaves[index].path()).await?;
+        unproven(subject, &store, &entry, "a bit of a leaf turned").await?;
     }
-    unproven(subject, &store, &entry, "a bit of each leaf turned").await
+    Ok(())
 }
 
 async fn lost(subject: &dyn Subject) -> Rule {
-    let (store, _, entry) = sealed(subject).await?;
-    for leaf in &blocks(&entry)?.leaves {
-        done("delete", store.delete(&leaf.path()).await)?;
+    let leaves = blocks(&sealed(subject).await?.2)?.leaves.len();
+    for index in 0..leaves {
+        let (store, _, entry) = sealed(subject).await?;
+        done("delete", store.delete(&blocks(&entry)?.leaves[index].path()).await)?;
+        unproven(subject, &store, &entry, "a leaf deleted").await?;
     }
-    unproven(subject, &store, &entry, "its leaves deleted").await
+    Ok(())
+}
+
+/// Listeners may write below the staged folder, and collection takes what lies there.
+async fn own_names(subject: &dyn Subject) -> Rule {
+    let job = subject.job().await;
+    let staged = format!("{}/", layout::staged_root(&job.source));
+    let (_, _, entry) = sealed(subject).await?;
+    let below = blocks(&entry)?.leaves.iter().find(|leaf| leaf.key.starts_with(&staged));
+    ensure(below.is_none(), || format!("{below:?} is staged"))
+}
+
+/// A slice says that the object could not be read.
+async fn unreadable_line(subject: &dyn Subject) -> Rule {
+    let mut job = subject.job().await;
+    let mut slices = job.slices.to_vec();
+    for object in slices.iter_mut().flat_map(|slice| &mut slice.objects) {
+        object.unreadable = Some("a bit fell".to_owned());
+        object.files.clear();
+    }
+    job.slices = Arc::new(slices);
+    let line = done("seal", subject.source().seal(&job).await)?;
+    let said = matches!(&line.quality, Quality::Missing { reason } if reason.contains("a bit fell"));
+    ensure(line.entry.is_none() && said, || format!("{line:?}"))
 }
 
 async fn other(subject: &dyn Subject) -> Rule {

@@ -48,6 +48,7 @@ pub async fn all(subject: &dyn Subject) -> Result<(), Broken> {
     suite.rule("an absent partition is named, and what the others hold is there", absent(subject)).await;
     suite.rule("a damaged staged file is named or harmless, never fewer records", damaged_files(subject)).await;
     suite.rule("a staged file that is gone is named or harmless", lost_files(subject)).await;
+    suite.rule("an object that a listener could not read is named", unreadable_line(subject)).await;
     suite.rule("no readable partition is no empty object", nothing_readable(subject)).await;
     suite.rule("an entry is proven by what it names", verified(subject)).await;
     suite.rule("a damaged segment proves nothing", damaged_segments(subject)).await;
@@ -126,7 +127,11 @@ async fn absent(subject: &dyn Subject) -> Rule {
 }
 
 /// Every staged file of the first slice, harmed one after another.
-async fn harmed(subject: &dyn Subject, harm: impl AsyncFn(&Arc<dyn ObjectStore>, &Path) -> Rule) -> Rule {
+async fn harmed(
+    subject: &dyn Subject,
+    may_pass: bool,
+    harm: impl AsyncFn(&Arc<dyn ObjectStore>, &Path) -> Rule,
+) -> Rule {
     let whole = part(subject, &subject.job().await, &KeyRange::all()).await?;
     let count = subject.job().await.slices.first().map_or(0, |slice| slice.objects.iter().map(|o| o.files.len()).sum());
     ensure(count > 0, || "the subject stages no file".to_owned())?;
@@ -136,8 +141,11 @@ async fn harmed(subject: &dyn Subject, harm: impl AsyncFn(&Arc<dyn ObjectStore>,
         let file = slice.objects.iter().flat_map(|object| &object.files).nth(index).ok_or("a file is missing")?;
         harm(&job.store, &file.stored.path()).await?;
         match subject.source().consolidate(&job, &KeyRange::all()).await {
-            Ok(Consolidated::Part(part)) => ensure(part.records == whole.records, || {
-                format!("with {} harmed there are {} records, not {}", file.name, part.records, whole.records)
+            Ok(Consolidated::Part(part)) => ensure(held(&part.segments) == held(&whole.segments), || {
+                format!(
+                    "with {} harmed the state is another: {} records, not {}",
+                    file.name, part.records, whole.records
+                )
             })?,
             Ok(Consolidated::Unreadable { partition, reason }) => {
                 ensure(partition == slice.partition && !reason.is_empty(), || {
@@ -147,7 +155,8 @@ async fn harmed(subject: &dyn Subject, harm: impl AsyncFn(&Arc<dyn ObjectStore>,
             Ok(Consolidated::Missing { reason }) => {
                 return Err(format!("{} of one partition is harmed, and the object is missing: {reason}", file.name));
             }
-            Err(failure) => ensure(failure.retryable, || format!("{} is harmed: {failure}", file.name))?,
+            // What is gone may be there again; what is another will stay so.
+            Err(failure) => ensure(failure.retryable && may_pass, || format!("{} is harmed: {failure}", file.name))?,
         }
     }
     Ok(())
@@ -165,11 +174,32 @@ pub(super) async fn flip(store: &Arc<dyn ObjectStore>, path: &Path) -> Rule {
 }
 
 async fn damaged_files(subject: &dyn Subject) -> Rule {
-    harmed(subject, async |store: &Arc<dyn ObjectStore>, path: &Path| flip(store, path).await).await
+    harmed(subject, false, async |store: &Arc<dyn ObjectStore>, path: &Path| flip(store, path).await).await
 }
 
 async fn lost_files(subject: &dyn Subject) -> Rule {
-    harmed(subject, async |store: &Arc<dyn ObjectStore>, path: &Path| done("delete", store.delete(path).await)).await
+    harmed(subject, true, async |store: &Arc<dyn ObjectStore>, path: &Path| done("delete", store.delete(path).await))
+        .await
+}
+
+/// A slice says that its partition could not be read: others are merged, and the partition is left out by name.
+async fn unreadable_line(subject: &dyn Subject) -> Rule {
+    let mut job = subject.job().await;
+    let whole = part(subject, &job, &KeyRange::all()).await?;
+    let mut slices = job.slices.to_vec();
+    let first = slices.first_mut().ok_or("there is no slice")?;
+    for object in first.objects.iter_mut().filter(|object| object.object == job.object) {
+        object.unreadable = Some("a bit fell".to_owned());
+        object.files.clear();
+    }
+    let name = first.partition.clone();
+    job.slices = Arc::new(slices);
+    let Part { state, records, .. } = part(subject, &job, &KeyRange::all()).await?;
+    ensure(records == whole.records, || format!("{records} records, {} with it", whole.records))?;
+    let named = state.left_out.iter().any(|left| left.partition == name && left.reason.contains("a bit fell"));
+    ensure(named, || format!("left out are {:?}", state.left_out))?;
+    let replica = state.replicas.iter().find(|replica| replica.partition == name);
+    ensure(matches!(replica.map(|r| &r.state), Some(ReplicaState::Unreadable { .. })), || format!("{replica:?}"))
 }
 
 async fn nothing_readable(subject: &dyn Subject) -> Rule {
@@ -181,11 +211,11 @@ async fn nothing_readable(subject: &dyn Subject) -> Rule {
     }
 }
 
-/// The entry of the whole object, and its store.
+/// The entry of the whole object, made in halves, and its store.
 async fn entry(subject: &dyn Subject) -> Result<(Arc<dyn ObjectStore>, Entry), String> {
     let job = subject.job().await;
     let store = Arc::clone(&job.store);
-    let line = done("consolidate", subject.line(job, &[KeyRange::all()]).await)?;
+    let line = done("consolidate", subject.line(job, &subject.halves().await).await)?;
     let reference = line.entry.ok_or("the line has no entry")?;
     let entry = done("read the entry", document::read(&store, &reference).await)?;
     Ok((store, entry))
@@ -211,19 +241,29 @@ async fn unproven(subject: &dyn Subject, store: &Arc<dyn ObjectStore>, entry: &E
 }
 
 async fn damaged_segments(subject: &dyn Subject) -> Rule {
-    let (store, entry) = entry(subject).await?;
-    for segment in segments(&store, &entry).await? {
-        flip(&store, &segment.stored.path()).await?;
+    for index in 0..count(subject).await? {
+        let (store, entry) = entry(subject).await?;
+        flip(&store, &segments(&store, &entry).await?[index].stored.path()).await?;
+        unproven(subject, &store, &entry, "a bit of a segment turned").await?;
     }
-    unproven(subject, &store, &entry, "a bit of a segment turned").await
+    Ok(())
 }
 
 async fn lost_segments(subject: &dyn Subject) -> Rule {
-    let (store, entry) = entry(subject).await?;
-    for segment in segments(&store, &entry).await? {
-        done("delete", store.delete(&segment.stored.path()).await)?;
+    for index in 0..count(subject).await? {
+        let (store, entry) = entry(subject).await?;
+        done("delete", store.delete(&segments(&store, &entry).await?[index].stored.path()).await)?;
+        unproven(subject, &store, &entry, "a segment deleted").await?;
     }
-    unproven(subject, &store, &entry, "its segments deleted").await
+    Ok(())
+}
+
+/// Segments of the subject's entry: more than one, because it is made in halves.
+async fn count(subject: &dyn Subject) -> Result<usize, String> {
+    let (store, entry) = entry(subject).await?;
+    let count = segments(&store, &entry).await?.len();
+    ensure(count > 1, || format!("there are {count} segments"))?;
+    Ok(count)
 }
 
 async fn other_figures(subject: &dyn Subject) -> Rule {

@@ -49,6 +49,9 @@ pub async fn all(subject: &dyn Subject) -> Result<(), Broken> {
     suite.end()
 }
 
+/// Saves within which the subject's restore must be done.
+const MOST_SAVES: u32 = 100;
+
 /// Keeps what was saved, and stops the work after some saves.
 struct Saver {
     saved: Mutex<Option<Value>>,
@@ -128,7 +131,8 @@ async fn restored(subject: &dyn Subject) -> Rule {
 
 /// Stopped after the first save, then after the second, and so on, until it gets to its end.
 async fn interrupted(subject: &dyn Subject) -> Rule {
-    for saves in 1..100 {
+    let mut stopped = false;
+    for saves in 1..MOST_SAVES {
         let job = subject.job().await;
         let plan = plan(subject, &job).await?;
         let saver = Saver::stopping_after(saves);
@@ -144,10 +148,11 @@ async fn interrupted(subject: &dyn Subject) -> Rule {
         }
         seen(subject, &job).await?;
         if ended {
-            return Ok(());
+            return ensure(stopped, || "it saves nothing, or cannot be stopped".to_owned());
         }
+        stopped = true;
     }
-    Ok(())
+    Err(format!("it does not end within {MOST_SAVES} saves"))
 }
 
 async fn refused(subject: &dyn Subject) -> Rule {

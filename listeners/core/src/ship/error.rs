@@ -14,7 +14,7 @@ pub enum Error {
     /// The process was started without a store.
     #[error("this listener was started without a store")]
     NoStore,
-    /// The store's URL is none.
+    /// The store's URL cannot be read.
     #[error("URL of the store")]
     StoreUrl(#[source] store_url::Error),
     /// The store cannot be opened.

@@ -94,8 +94,11 @@ fn unreadable(partition: &str) -> Consolidated {
     Consolidated::Unreadable { partition: partition.to_owned(), reason: "a bit fell".to_owned() }
 }
 
-fn half(text: &str) -> KeyRange {
-    KeyRange { from: None, until: None, text: text.to_owned() }
+/// Keys below 4, and the others.
+fn halves() -> [KeyRange; 2] {
+    let four = || Some(Opaque::new(vec![4]));
+    let range = |from, until, text: &str| KeyRange { from, until, text: text.to_owned() };
+    [range(None, four(), "low"), range(four(), None, "high")]
 }
 
 /// A job with slices of `a` and `b`, of which only the description of `a` is in the store.
@@ -130,7 +133,7 @@ async fn job() -> ConsolidateJob {
 }
 
 async fn made(job: &ConsolidateJob, source: &Told) -> Result<ObjectLine, Failure> {
-    object(source, "told", job.clone(), &[half("low"), half("high")]).await
+    object(source, "told", job.clone(), &halves()).await
 }
 
 #[tokio::test]
@@ -168,6 +171,15 @@ async fn a_partition_is_not_left_out_for_what_the_store_does_not_show() {
 async fn a_source_that_names_a_partition_for_ever_is_ended() {
     let failure = made(&job().await, &Told::of([unreadable("a"), unreadable("a")])).await.unwrap_err();
     assert_eq!((failure.code.as_ref(), failure.retryable), ("TM-REC-0003", false));
+}
+
+#[tokio::test]
+async fn ranges_that_do_not_hold_every_key_once_are_refused() {
+    let [low, high] = halves();
+    for ranges in [vec![], vec![low.clone()], vec![high.clone(), low.clone()], vec![low.clone(), low, high]] {
+        let failure = object(&Told::of([]), "told", job().await, &ranges).await.unwrap_err();
+        assert_eq!(failure.code, "TM-REC-0003", "{failure}");
+    }
 }
 
 #[tokio::test]

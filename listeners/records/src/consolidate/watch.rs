@@ -90,7 +90,7 @@ impl<S, E> Watched<S, E> {
         &self.stream
     }
 
-    /// What the stream failed of, once.
+    /// The stream's own error, once.
     pub fn failed(&mut self) -> Option<E> {
         self.failed.take()
     }

@@ -41,6 +41,6 @@ pub async fn another<P: Place>(keeper: &Keeper<P>) -> Result<u32, Failure> {
         state.attempts += 1;
         state.attempts - 1
     };
-    keeper.save().await?;
+    keeper.note().await?;
     Ok(number)
 }

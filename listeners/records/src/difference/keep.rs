@@ -16,8 +16,8 @@ use crate::difference::state::{Place, State};
 /// Saves that are waited for at a time, before others wait to ask.
 const REQUESTS: usize = 64;
 
-/// Who waits for a save.
-type Waiting = oneshot::Sender<Result<(), Failure>>;
+/// Who waits for a save, and whether it is progress.
+type Waiting = (bool, oneshot::Sender<Result<(), Failure>>);
 
 /// Nobody saves any more.
 fn ended() -> Failure {
@@ -62,9 +62,21 @@ impl<P: Place> Keeper<P> {
     /// # Errors
     /// The saver's; `TM-REST-0501` where nobody serves any more.
     pub async fn save(&self) -> Result<(), Failure> {
+        self.ask(true).await
+    }
+
+    /// As [`save`](Self::save), of what is no progress.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn note(&self) -> Result<(), Failure> {
+        self.ask(false).await
+    }
+
+    async fn ask(&self, progress: bool) -> Result<(), Failure> {
         let Some(requests) = &self.requests else { return Ok(()) };
         let (waiting, answer) = oneshot::channel();
-        requests.send(waiting).await.map_err(|_| ended())?;
+        requests.send((progress, waiting)).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -87,10 +99,11 @@ impl<P: Place> Keeper<P> {
     }
 
     async fn serve(&self, save: &dyn CheckpointSaver, mut requests: Requests) {
-        while let Some(waiting) = requests.0.recv().await {
+        while let Some((progress, waiting)) = requests.0.recv().await {
             let value = self.state().to_value();
+            let saved = if progress { save.save(value).await } else { save.note(value).await };
             // Who asked may have been stopped meanwhile.
-            waiting.send(save.save(value).await).ok();
+            waiting.send(saved).ok();
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Finding {
     pub is_there: bool,
     /// True where the target has something that the version does not, the whole record included.
     pub has_extras: bool,
-    /// True where that goes.
+    /// True where those extras are removed.
     pub remove: bool,
     /// True where something is newer than the undo's instant and another than in the version.
     pub newer: bool,

@@ -72,7 +72,7 @@ impl Counts {
     }
 }
 
-/// Where a restore stands. Saved as JSON, which denies unknown fields: a build reads what it wrote itself and older builds wrote.
+/// Where a restore stands. Saved as JSON. Unknown fields are refused: a build reads what it or an older build wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {

@@ -59,7 +59,7 @@ impl Refusals {
         Ok(())
     }
 
-    /// From now on records may be missing that only the destination's answer told of.
+    /// Notes that the destination refused a record: one may be missing there although it could be expressed.
     pub fn note_destination(&self) {
         self.kept().by_destination = true;
     }

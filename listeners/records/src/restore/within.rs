@@ -31,6 +31,13 @@ impl<'a> Within<'a> {
         self.last().clone()
     }
 
+    /// The whole checkpoint with this place.
+    fn with(&self, place: &Value) -> Value {
+        let mut whole = self.whole.clone();
+        whole.undo = Some(place.clone());
+        whole.to_value()
+    }
+
     fn last(&self) -> MutexGuard<'_, Option<Value>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,9 +46,13 @@ impl<'a> Within<'a> {
 #[async_trait]
 impl CheckpointSaver for Within<'_> {
     async fn save(&self, place: Value) -> Result<(), Failure> {
-        let mut whole = self.whole.clone();
-        whole.undo = Some(place.clone());
-        self.control.save.save(whole.to_value()).await?;
+        self.control.save.save(self.with(&place)).await?;
+        *self.last() = Some(place);
+        Ok(())
+    }
+
+    async fn note(&self, place: Value) -> Result<(), Failure> {
+        self.control.save.note(self.with(&place)).await?;
         *self.last() = Some(place);
         Ok(())
     }

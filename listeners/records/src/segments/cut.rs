@@ -1,6 +1,6 @@
 //! Cuts a stream of records into segments.
 //!
-//! A segment ends at the first key that begins after [`WriteLimits::segment_bytes`]; it collects in memory and spills to an
+//! A segment ends with the key that reaches [`WriteLimits::segment_bytes`]; it collects in memory and spills to an
 //! unnamed temporary file beyond [`WriteLimits::spool_bytes`], so that a giant key costs disk, not memory. A crash leaves
 //! nothing behind: unnamed files vanish with the process.
 
@@ -88,7 +88,7 @@ pub enum CutError<E: std::error::Error + 'static> {
 /// Writes records in the order of their keys, and hands out segments as they end: [`SegmentCutter::begin`] each key,
 /// [`SegmentCutter::append`] its records, [`SegmentCutter::end`] it, and [`SegmentCutter::finish`] behind the last.
 ///
-/// `K` is a key as the source has it; it must order as the bytes of the [`Key`] do that it becomes.
+/// `K` is a key as the source has it; its order must be that of the bytes of the [`Key`] that it becomes.
 pub struct SegmentCutter<B, K = Key> {
     builder: B,
     limits: WriteLimits,
@@ -128,7 +128,7 @@ impl<B: RecordBuilder, K: Ord + Clone + Into<Key>> SegmentCutter<B, K> {
     /// Appends one record of the key that was begun.
     ///
     /// # Errors
-    /// [`CutError::Record`] with what `record` fails of, [`CutError::Encode`]; the cutter is of no use afterwards.
+    /// [`CutError::Record`] with the error of `record`, [`CutError::Encode`]; the cutter is of no use afterwards.
     pub fn append(&mut self, record: impl FnOnce(&mut B) -> Result<(), B::Error>) -> Result<(), CutError<B::Error>> {
         record(&mut self.builder).map_err(CutError::Record)?;
         if self.builder.records() >= BATCH_RECORDS || self.builder.bytes() >= self.limits.batch_bytes {

@@ -6,7 +6,7 @@ use super::Refused;
 
 /// Sees the keys of a segment one after the other: that they ascend, and which are the first and the last.
 ///
-/// `K` is a key as the source has it; it must order as the bytes of the [`Key`] do that it becomes.
+/// `K` is a key as the source has it; its order must be that of the bytes of the [`Key`] that it becomes.
 #[derive(Debug)]
 pub struct Ends<K = Key>(Option<(K, K)>);
 

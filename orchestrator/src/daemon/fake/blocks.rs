@@ -14,7 +14,7 @@ use tidemark_catalog::{
     slice,
     stored::StoredRef,
 };
-use tidemark_gateway::Digest;
+use tidemark_gateway::{Digest, upload};
 use tidemark_listener_core::{
     blocks::{BlockSource, SealJob},
     check,
@@ -72,9 +72,14 @@ impl BlockSource for Blocks {
         let Some(object) = slice.objects.iter().find(|object| object.object == job.object) else {
             return Ok(ObjectLine::missing(job.object.clone(), cut, "it was not captured".to_owned()));
         };
-        let leaves: Vec<StoredRef> = object.files.iter().map(|file| file.stored.clone()).collect();
-        let bytes = read(&job.store, &leaves).await?;
-        let size = bytes.len() as u64;
+        if let Some(reason) = &object.unreadable {
+            return Ok(ObjectLine::missing(job.object.clone(), cut, reason.clone()));
+        }
+        let staged: Vec<StoredRef> = object.files.iter().map(|file| file.stored.clone()).collect();
+        let bytes = read(&job.store, &staged).await?;
+        let (size, path) = (bytes.len() as u64, job.names.segment());
+        let stored = upload::put_new(&job.store, &path, bytes.clone()).await.map_err(failed)?;
+        let leaves = vec![StoredRef::new(&path, stored)];
         let figures = Figures { kept_new_bytes: size, records: 1, ..Figures::default() };
         let entry = Entry {
             object: job.object.clone(),

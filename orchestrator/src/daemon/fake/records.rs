@@ -12,12 +12,12 @@ use serde_json::Value;
 use tidemark_catalog::{
     content::{self, SegmentRef},
     door,
-    entry::{DegradedRange, Entry, LeftOut, Quality, Replica, ReplicaState},
+    entry::{DegradedRange, Entry, Quality},
     figures::Counts,
     keys::{Key, KeyRange},
     opaque::Opaque,
     position::Position,
-    slice::{self, SliceManifest},
+    slice::{self, SliceObject},
     stored::StoredRef,
 };
 use tidemark_gateway::upload;
@@ -45,14 +45,15 @@ impl RecordSource for Driver {
             return Err(Failure::new("TM-FAKE-0004", "n1: nb-1-big-Data.db: offset 7: checksum"));
         }
         let mut merged = Lines::new();
-        for slice in job.slices.iter().filter(|slice| !job.unreadable.contains_key(&slice.partition)) {
-            match lines(job, slice).await? {
+        for (slice, object) in job.merged() {
+            match lines(job, object).await? {
                 Ok(lines) => merged.extend(lines),
                 Err(reason) => return Ok(Consolidated::Unreadable { partition: slice.partition.clone(), reason }),
             }
         }
-        if job.unreadable.len() == job.slices.len() {
-            let reasons: Vec<_> = job.unreadable.values().cloned().collect();
+        let left_out = job.left_out();
+        if left_out.len() == job.slices.len() {
+            let reasons: Vec<_> = left_out.into_iter().map(|left| left.reason).collect();
             return Ok(Consolidated::Missing { reason: reasons.join("; ") });
         }
         merged.retain(|key, _| range.holds(&Opaque::new(vec![*key])));
@@ -87,10 +88,9 @@ impl RecordSource for Driver {
 }
 
 /// What a slice holds of the object; the inner error says why it cannot be read.
-async fn lines(job: &ConsolidateJob, slice: &SliceManifest) -> Result<Result<Lines, String>, Failure> {
+async fn lines(job: &ConsolidateJob, object: Option<&SliceObject>) -> Result<Result<Lines, String>, Failure> {
     let mut all = Lines::new();
-    let files = slice.objects.iter().filter(|object| object.object == job.object).flat_map(|object| &object.files);
-    for file in files {
+    for file in object.into_iter().flat_map(|object| &object.files) {
         match door::read(&job.store, &file.stored).await {
             Ok(bytes) => match parse(&bytes) {
                 Some(lines) => all.extend(lines),
@@ -126,35 +126,17 @@ impl World {
 }
 
 fn state(job: &ConsolidateJob) -> ObjectState {
-    let unreadable = |partition: &String| job.unreadable.get(partition).cloned();
-    let captured = job.slices.iter().map(|slice| {
-        let reason = unreadable(&slice.partition);
-        let state = reason.map_or(ReplicaState::Captured, |reason| ReplicaState::Unreadable { reason });
-        Replica { partition: slice.partition.clone(), state, own: Value::Null }
-    });
-    let absent = job.absent.iter().map(|(partition, reason)| Replica {
-        partition: partition.clone(),
-        state: ReplicaState::Absent { reason: reason.clone() },
-        own: Value::Null,
-    });
-    let mut replicas: Vec<_> = captured.chain(absent).collect();
-    replicas.sort_by(|a, b| a.partition.cmp(&b.partition));
-    let left_out = job.unreadable.iter().map(|(partition, reason)| LeftOut {
-        partition: partition.clone(),
-        place: String::new(),
-        reason: reason.clone(),
-    });
     let slices: Vec<_> = job.slices.iter().collect();
     ObjectState {
         object_id: "1".to_owned(),
         schema: Value::Null,
         columns: vec![],
-        replicas,
+        replicas: job.replicas(),
         cut: slice::cut(&slices, 0).unwrap(),
         position: Position::default(),
         quality: quality(job),
         topology: None,
-        left_out: left_out.collect(),
+        left_out: job.left_out(),
         logical_bytes: 0,
         shipped_bytes: 0,
     }

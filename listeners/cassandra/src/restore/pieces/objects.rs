@@ -40,8 +40,12 @@ pub fn open(
     })
 }
 
-/// `TM-REST-0103` of a segment that cannot be read on: retryable where a [`ReadError`] among the causes is.
+/// Why a segment cannot be read on: `TM-REST-0102`, retryable, where a [`ReadError`] among the causes is of the store; else
+/// `TM-REST-0103`.
 pub fn unread(source: &(dyn std::error::Error + 'static)) -> Error {
     let read = causes::of(source).find_map(|cause| cause.downcast_ref::<ReadError>());
-    Error { retryable: read.is_some_and(ReadError::is_retryable), ..Error::new("TM-REST-0103", chain(source)) }
+    match read.is_some_and(ReadError::is_retryable) {
+        true => Error::retryable(STORE_READ, chain(source)),
+        false => Error::new("TM-REST-0103", chain(source)),
+    }
 }
