@@ -9,7 +9,7 @@ pub fn of<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 
 /// One line: `error` and its causes, outermost first, joined by `: `. A cause whose text the line holds already is not
 /// repeated: some libraries print their causes themselves.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn joined(error: &(dyn Error + 'static)) -> String {
     let mut texts = of(error).map(ToString::to_string);
     let mut line = texts.next().unwrap_or_default();
     for text in texts {
@@ -35,6 +35,6 @@ mod tests {
         let middle = Layer("write f: disk full", Some(Box::new(inner)));
         let outer = Layer("save", Some(Box::new(middle)));
         assert_eq!(of(&outer).count(), 3);
-        assert_eq!(chain(&outer), "save: write f: disk full");
+        assert_eq!(joined(&outer), "save: write f: disk full");
     }
 }

@@ -11,7 +11,7 @@
 //! - [`consolidate`] merges them into segments ([`segment`]), [`verify`] proves these, [`restore`] brings them back;
 //! - [`driver`] puts it all behind the seams.
 
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure;
 
 pub mod capture;
@@ -60,5 +60,5 @@ const OTHER: &str = "TM-TOY-0007";
 
 /// A directory or a file of a replica that is away: that may pass.
 fn away(error: &replica::Error) -> Failure {
-    Failure::retryable(DIRECTORY, chain(error)).with_hint("see that the replica's directory is there and may be read")
+    Failure::retryable(DIRECTORY, joined(error)).with_hint("see that the replica's directory is there and may be read")
 }

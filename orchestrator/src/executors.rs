@@ -12,7 +12,7 @@ use tidemark_catalog::{
     manifest::{Barrier, Holds, Manifest, Version},
     stored::StoredRef,
 };
-use tidemark_gateway::{Env, causes::chain as words};
+use tidemark_gateway::{Env, causes::joined as words};
 use tidemark_listener_core::{assignment::CaptureLimits, records::ConsolidateLimits};
 
 use crate::{

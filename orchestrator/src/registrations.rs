@@ -46,7 +46,7 @@ pub enum Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let retryable = matches!(error, Error::Coordinator { .. });
-        Self::of("TM-TASK-0002", causes::chain(&error), retryable)
+        Self::of("TM-TASK-0002", causes::joined(&error), retryable)
     }
 }
 

@@ -15,7 +15,7 @@ use tidemark_catalog::ids::VersionId;
 use tidemark_catalog::{chain, chain::VersionSet, document, find, manifest::Manifest};
 use tidemark_gateway::{
     Env,
-    causes::chain as chain_of,
+    causes::joined as chain_of,
     credentials::{self, Credentials},
     open, preflight,
     store_url::{self, StoreUrl},

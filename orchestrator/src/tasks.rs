@@ -107,7 +107,7 @@ impl From<Error> for Failure {
             Error::KeyReused { .. } => ("TM-API-0422", false),
             Error::NotResumable { .. } => ("TM-TASK-0409", false),
         };
-        Self::of(code, causes::chain(&error), retryable)
+        Self::of(code, causes::joined(&error), retryable)
     }
 }
 

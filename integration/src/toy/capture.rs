@@ -13,7 +13,7 @@ use tidemark_catalog::{
     slice::{Encoding, SliceObject},
     stored::StoredRef,
 };
-use tidemark_gateway::{Digest, causes::chain};
+use tidemark_gateway::{Digest, causes::joined};
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest},
     check::{self, Line},
@@ -176,7 +176,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|error| away(&error)),
-        Err(ended) => Err(Failure::new(DIRECTORY, chain(&ended))),
+        Err(ended) => Err(Failure::new(DIRECTORY, joined(&ended))),
     }
 }
 

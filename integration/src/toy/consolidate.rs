@@ -22,7 +22,7 @@ use tidemark_catalog::{
     position::Position,
     slice::{self, SliceManifest, StagedFile},
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     failure::Failure,
     records::{ConsolidateJob, Consolidated, ObjectState, Part},
@@ -160,8 +160,8 @@ async fn fetch(
             Ok(record) => Ok((file, record)),
             Err(error) => Err(format!("{} is not a document: {error}", file.name)),
         }),
-        Err(error) if error.is_of_the_store() => Err(Failure::retryable(CONSOLIDATION, chain(&error))),
-        Err(error) => Ok(Err(format!("{}: {}", file.name, chain(&error)))),
+        Err(error) if error.is_of_the_store() => Err(Failure::retryable(CONSOLIDATION, joined(&error))),
+        Err(error) => Ok(Err(format!("{}: {}", file.name, joined(&error)))),
     }
 }
 

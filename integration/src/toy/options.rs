@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{failure::Failure, shape};
 
 use super::OPTIONS;
@@ -41,5 +41,5 @@ impl RestoreOptions {
 }
 
 fn wrong(error: &shape::Error) -> Failure {
-    Failure::new(OPTIONS, format!("options: {}", chain(error)))
+    Failure::new(OPTIONS, format!("options: {}", joined(error)))
 }

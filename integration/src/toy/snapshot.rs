@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidemark_gateway::{Env, causes::chain};
+use tidemark_gateway::{Env, causes::joined};
 
 use super::{
     record::DOCUMENT_BYTES,
@@ -71,7 +71,7 @@ impl Snapshot {
         let started = env.now();
         let mut objects = BTreeMap::new();
         for object in replica::objects(replica)?.into_iter().filter(|object| is_meant(object)) {
-            let held = link(replica, &directory, &object).unwrap_or_else(|error| Held::Unreadable(chain(&error)));
+            let held = link(replica, &directory, &object).unwrap_or_else(|error| Held::Unreadable(joined(&error)));
             objects.insert(object, held);
         }
         let taken = Taken { started, finished: env.now(), objects };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{failure::Failure, shape};
 
 use super::SPECIFICATION;
@@ -34,7 +34,7 @@ impl Specification {
     /// `TM-TOY-0001` naming the field.
     pub fn read(spec: &Value) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::new(SPECIFICATION, format!("specification: {why}"));
-        let read: Self = shape::read(spec).map_err(|error| wrong(chain(&error)))?;
+        let read: Self = shape::read(spec).map_err(|error| wrong(joined(&error)))?;
         read.wrong().map_or(Ok(read), |why| Err(wrong(why)))
     }
 

@@ -31,7 +31,7 @@ mod watch;
 mod within;
 
 use tidemark_catalog::keys::KeyRange;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     failure,
     records::{ConsolidateJob, Consolidated, ObjectState, Part},
@@ -62,7 +62,7 @@ pub async fn consolidate(job: &ConsolidateJob, range: &KeyRange) -> Result<Conso
     let failure = match merge(job, *plan).await {
         Ok(part) => return Ok(Consolidated::Part(Box::new(part))),
         Err(refused) if refused.is_of_local_counters() => {
-            return Ok(Consolidated::Missing { reason: chain(&refused) });
+            return Ok(Consolidated::Missing { reason: joined(&refused) });
         }
         Err(failure) => failure,
     };

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 use serde_json::Value;
 use tidemark_catalog::{entry::Entry, keys::KeyRange};
-use tidemark_gateway::{Env, causes::chain};
+use tidemark_gateway::{Env, causes::joined};
 use tidemark_listener_core::{
     check::Line,
     failure::Failure,
@@ -47,11 +47,11 @@ impl CassandraDriver {
 }
 
 fn parse(spec: &Value) -> Result<CassandraSpec, Failure> {
-    CassandraSpec::parse(spec).map_err(|source| Failure::new("TM-CASS-0001", chain(&source)))
+    CassandraSpec::parse(spec).map_err(|source| Failure::new("TM-CASS-0001", joined(&source)))
 }
 
 fn describe_error(source: &describe::Error) -> Failure {
-    Failure { retryable: source.is_retryable(), ..Failure::new("TM-CASS-0003", chain(source)) }
+    Failure { retryable: source.is_retryable(), ..Failure::new("TM-CASS-0003", joined(source)) }
 }
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Source for CassandraDriver {
     }
 
     fn validate_options(&self, options: &Value) -> Result<(), Failure> {
-        Options::validate(options).map_err(|source| Failure::new("TM-CASS-0412", chain(&source)))
+        Options::validate(options).map_err(|source| Failure::new("TM-CASS-0412", joined(&source)))
     }
 
     fn undeclared(&self, policies: &[Vec<&Value>]) -> Value {
@@ -86,7 +86,7 @@ impl Source for CassandraDriver {
     }
 
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
-        spec::listener_specs(&parse(spec)?).map_err(|source| Failure::new("TM-CASS-0004", chain(&source)))
+        spec::listener_specs(&parse(spec)?).map_err(|source| Failure::new("TM-CASS-0004", joined(&source)))
     }
 
     async fn next_step(&self, store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Failure> {
@@ -208,13 +208,13 @@ async fn check_keyspaces(spec: &CassandraSpec, contact: &str) -> Vec<Line> {
     };
     let names = match describe::keyspace_names(&session).await {
         Ok(names) => names,
-        Err(error) => return failed(chain(&error), error.hint()),
+        Err(error) => return failed(joined(&error), error.hint()),
     };
     let mut lines = Vec::new();
     for name in names.iter().filter(|name| !describe::is_system_keyspace(name)) {
         lines.push(match describe::keyspace_schema(&session, name).await {
             Ok(keyspace) => check_strategy(name, keyspace.replication.get("class").map_or("", String::as_str)),
-            Err(error) => Line::fail("keyspace", name, chain(&error), error.hint()),
+            Err(error) => Line::fail("keyspace", name, joined(&error), error.hint()),
         });
     }
     lines
@@ -234,10 +234,10 @@ fn check_strategy(name: &str, class: &str) -> Line {
 async fn check_node(spec: &CassandraSpec, address: &str) -> Line {
     let credentials = match connect::Credentials::of(spec) {
         Ok(credentials) => credentials,
-        Err(error) => return Line::fail("node", address, chain(&error), error.hint()),
+        Err(error) => return Line::fail("node", address, joined(&error), error.hint()),
     };
     match connect::connect_node(address, credentials.as_ref()).await {
         Ok(_) => Line::ok("node", address, "reachable"),
-        Err(error) => Line::fail("node", address, chain(&error), error.hint()),
+        Err(error) => Line::fail("node", address, joined(&error), error.hint()),
     }
 }

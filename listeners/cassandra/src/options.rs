@@ -89,7 +89,7 @@ pub fn undeclared(policies: &[Vec<&Value>]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_gateway::causes::chain;
+    use tidemark_gateway::causes::joined;
 
     use super::*;
 
@@ -98,16 +98,16 @@ mod tests {
         let full = Options::parse(&json!({"write_level": "quorum", "repaired": true})).unwrap();
         assert_eq!((full.write_level.as_str(), full.repaired), ("quorum", true));
         assert_eq!(Options::parse(&json!({})).unwrap(), Options::default());
-        let unsaid = chain(&Options::validate(&json!({"repaired": true})).unwrap_err());
+        let unsaid = joined(&Options::validate(&json!({"repaired": true})).unwrap_err());
         assert!(unsaid.contains("write_level"), "{unsaid}");
         for level in ["", "any", "QUORUM", "local-quorum", "most"] {
-            let error = chain(&Options::validate(&json!({"write_level": level})).unwrap_err());
+            let error = joined(&Options::validate(&json!({"write_level": level})).unwrap_err());
             assert!(error.contains(&format!("{level:?}")) && error.contains("each_quorum"), "{error}");
         }
         for (wrong, word) in
             [(json!({"repaired": 1}), "boolean"), (json!({"level": "one"}), "level"), (json!([]), "options")]
         {
-            let error = chain(&Options::validate(&wrong).unwrap_err());
+            let error = joined(&Options::validate(&wrong).unwrap_err());
             assert!(error.contains(word), "{error}");
         }
     }

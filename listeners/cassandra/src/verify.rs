@@ -52,7 +52,7 @@ struct Unreadable {
 
 impl From<Unreadable> for Failure {
     fn from(error: Unreadable) -> Self {
-        Self::new(CODE, causes::chain(&error))
+        Self::new(CODE, causes::joined(&error))
     }
 }
 

@@ -211,7 +211,7 @@ async fn attach(
     }
     if let Err(error) = prove(config) {
         return if error.is_absent() {
-            Ok(End::NoConnection(causes::chain(&error)))
+            Ok(End::NoConnection(causes::joined(&error)))
         } else {
             Err(Error::Socket(error))
         };
@@ -249,7 +249,7 @@ async fn dial(
     outgoing: mpsc::Receiver<FromListener>,
 ) -> Result<Streaming<ToListener>, Status> {
     let connected: Result<Channel, _> = endpoint.connect().await;
-    let channel = connected.map_err(|error| Status::unavailable(causes::chain(&error)))?;
+    let channel = connected.map_err(|error| Status::unavailable(causes::joined(&error)))?;
     let mut request = Request::new(ReceiverStream::new(outgoing));
     request.metadata_mut().insert("authorization", bearer.clone());
     Ok(ControlClient::new(channel).attach(request).await?.into_inner())

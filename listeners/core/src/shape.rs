@@ -36,7 +36,7 @@ pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
 mod tests {
     use serde::Deserialize;
     use serde_json::json;
-    use tidemark_gateway::causes::chain;
+    use tidemark_gateway::causes::joined;
 
     use super::*;
 
@@ -58,7 +58,7 @@ mod tests {
             (json!({"deep": 1}), "deep: "),
             (json!({"parts": [1, "x"]}), "parts[1]: "),
         ] {
-            let error = chain(&read::<Own>(&wrong).unwrap_err());
+            let error = joined(&read::<Own>(&wrong).unwrap_err());
             assert!(error.contains(word), "{error}");
         }
     }

@@ -35,7 +35,7 @@ fn show(failure: &Failure, status: impl FnOnce(&Failure) -> u16) -> Problem {
 
 /// A permanent failure in the words of an error.
 pub(super) fn refused(status: u16, code: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
-    Problem::new(status, code, causes::chain(error))
+    Problem::new(status, code, causes::joined(error))
 }
 
 pub(super) fn unknown_operation(id: &str) -> Problem {

@@ -72,7 +72,7 @@ fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
 
 fn unsafe_store(name: &str, error: &preflight::Error) -> Problem {
     let status = if error.is_retryable() { 503 } else { 422 };
-    let words = format!("store {name}: {}", tidemark_gateway::causes::chain(error));
+    let words = format!("store {name}: {}", tidemark_gateway::causes::joined(error));
     Problem::new(status, "TM-STORE-0102", words).with_hint(format!("the preflight failed at {}", error.property()))
 }
 
@@ -123,7 +123,7 @@ async fn others(
             Err(error) if passed(&error) => {
                 tracing::warn!(
                     store = name,
-                    error = tidemark_gateway::causes::chain(&error),
+                    error = tidemark_gateway::causes::joined(&error),
                     "store is told no generation"
                 );
             }
@@ -228,7 +228,7 @@ fn failed(store: &str, error: &preflight::Error) -> CheckLine {
         name: error.property().to_owned(),
         subject: store.to_owned(),
         status: CheckStatus::Fail,
-        detail: tidemark_gateway::causes::chain(error),
+        detail: tidemark_gateway::causes::joined(error),
         hint: Some("versions are not safe on a store without this".to_owned()),
     }
 }

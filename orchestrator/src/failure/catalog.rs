@@ -1,7 +1,7 @@
 //! Failures of what is read from a store and written to it.
 
 use tidemark_catalog::{chain, commit, document, pages};
-use tidemark_gateway::causes::chain as words;
+use tidemark_gateway::causes::joined as words;
 
 use super::{Away, Failure};
 

@@ -154,7 +154,7 @@ impl Job<'_> {
     async fn unfinished(&self) -> Result<Option<Vec<TaskId>>, Failure> {
         let newest = generation::newest(&self.store.objects)
             .await
-            .map_err(|error| Failure::retryable("TM-STORE-0104", causes::chain(&error)))?;
+            .map_err(|error| Failure::retryable("TM-STORE-0104", causes::joined(&error)))?;
         if newest > self.context.token.generation {
             return Ok(None);
         }

@@ -92,6 +92,6 @@ fn lacking<T>(read: Result<T, document::Error>) -> Result<Result<T, String>, Fai
     match read {
         Ok(document) => Ok(Ok(document)),
         Err(error) if error.is_of_the_store() => Err(error.into()),
-        Err(error) => Ok(Err(tidemark_gateway::causes::chain(&error))),
+        Err(error) => Ok(Err(tidemark_gateway::causes::joined(&error))),
     }
 }

@@ -67,7 +67,7 @@ impl Job<'_> {
             Ok(read) => Ok(Some(read)),
             Err(error) if is_of_the_store(&error) => Err(error.into()),
             Err(error) => {
-                let (what, error) = (what(), tidemark_gateway::causes::chain(&error));
+                let (what, error) = (what(), tidemark_gateway::causes::joined(&error));
                 tracing::warn!(source_id = %self.source_id, set = %self.set, what, error, "damaged, and not carried on");
                 Ok(None)
             }

@@ -118,7 +118,7 @@ async fn submit(
     let name = format!("safety-{}", context.task.id);
     let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
     let options = prepared.driver.undeclared(&said(&policies, &restore.to, &objects));
-    let no_name = |error| Failure::permanent("TM-POL-0400", causes::chain(&error));
+    let no_name = |error| Failure::permanent("TM-POL-0400", causes::joined(&error));
     let policy = PolicyRecord {
         name: name.parse().map_err(no_name)?,
         source: restore.to.clone(),

@@ -1,6 +1,6 @@
 //! Failures of stores.
 
-use tidemark_gateway::causes::chain as words;
+use tidemark_gateway::causes::joined as words;
 
 use super::{Error, FindError};
 use crate::failure::{

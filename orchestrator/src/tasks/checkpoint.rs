@@ -116,5 +116,5 @@ impl CheckpointSaver for Checkpoints {
 
 fn unsaved(error: &Error) -> failure::Failure {
     let retryable = !matches!(error, Error::CheckpointSize { .. });
-    failure::Failure { retryable, ..failure::Failure::new("TM-TASK-0006", tidemark_gateway::causes::chain(error)) }
+    failure::Failure { retryable, ..failure::Failure::new("TM-TASK-0006", tidemark_gateway::causes::joined(error)) }
 }

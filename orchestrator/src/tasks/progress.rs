@@ -42,7 +42,7 @@ pub(super) async fn write(claim: &Claim, mut newest: watch::Receiver<Progress>, 
         match claim.write(vec![Op::put(keys::progress(claim.id()), queue::encode(&stored))], "progress").await {
             Err(error @ Error::ClaimLost { .. }) => return error,
             Err(error) => {
-                tracing::warn!(task = %claim.id(), error = %tidemark_gateway::causes::chain(&error), "progress not written")
+                tracing::warn!(task = %claim.id(), error = %tidemark_gateway::causes::joined(&error), "progress not written")
             }
             Ok(()) => {}
         }

@@ -194,7 +194,7 @@ impl Runner {
                 Ok((0, 0)) => {}
                 Ok((tasks, keys)) => tracing::info!(tasks, keys, "old tasks and idempotency keys deleted"),
                 Err(error) => {
-                    tracing::warn!(error = %tidemark_gateway::causes::chain(&error), "old tasks and idempotency keys not deleted");
+                    tracing::warn!(error = %tidemark_gateway::causes::joined(&error), "old tasks and idempotency keys not deleted");
                 }
             }
             tokio::time::sleep(prune::EVERY).await;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::exit;
 use crate::{api::Problem, client, token};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Error {
     /// Code, cause and hint of what the server did not say.
     pub(super) fn report(&self) -> Report {
         let (code, hint) = self.code();
-        Report { title: "Command failed", code, detail: chain(self), hint, doc: format!("/errors/{code}") }
+        Report { title: "Command failed", code, detail: joined(self), hint, doc: format!("/errors/{code}") }
     }
 
     fn code(&self) -> (&'static str, Option<&'static str>) {

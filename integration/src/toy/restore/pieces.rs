@@ -1,7 +1,7 @@
 //! Records of a segment, some at a time.
 
 use tidemark_catalog::content::SegmentRef;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{failure::Failure, restorer::RestoreJob};
 use tidemark_records::{
     restore::{checkpoint::Mark, pipeline},
@@ -61,5 +61,5 @@ pub(super) fn reader(
 }
 
 fn unread(error: &(dyn std::error::Error + 'static), retryable: bool) -> Failure {
-    Failure { retryable, ..Failure::new(VERIFICATION, chain(error)) }
+    Failure { retryable, ..Failure::new(VERIFICATION, joined(error)) }
 }

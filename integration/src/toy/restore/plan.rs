@@ -4,7 +4,7 @@ use tidemark_catalog::{
     entry::{ObjectLine, Quality},
     ids::ObjectName,
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     check::Line,
     failure::Failure,
@@ -95,7 +95,7 @@ fn filled(name: &str, options: &CommonOptions) -> Line {
 /// The object's name at the destination.
 fn renamed(object: &ObjectName, options: &CommonOptions) -> Result<ObjectName, Failure> {
     let Some(to) = options.rename.get(&object.to_string()) else { return Ok(object.clone()) };
-    to.parse().map_err(|error| Failure::new(OPTIONS, format!("rename {object} to {to:?}: {}", chain(&error))))
+    to.parse().map_err(|error| Failure::new(OPTIONS, format!("rename {object} to {to:?}: {}", joined(&error))))
 }
 
 /// Targets that two objects would share.

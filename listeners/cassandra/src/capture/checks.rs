@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use scylla::client::session::Session;
 use tidemark_catalog::pattern::Patterns;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     assignment::CheckRequest,
     check::{self, Line, Status, some},
@@ -33,7 +33,7 @@ pub(super) async fn run(node: &Node, request: &CheckRequest) -> Vec<Line> {
     let mut lines = directories(&spec.address, &spec.data_directories).await;
     match connect::connect_node(&spec.address, cassandra.as_ref()).await {
         Ok(session) => lines.extend(by_session(node, &session, request).await),
-        Err(error) => lines.push(Line::fail("connect", &spec.address, chain(&error), error.hint())),
+        Err(error) => lines.push(Line::fail("connect", &spec.address, joined(&error), error.hint())),
     }
     if request.store {
         let subject = format!("{} store", spec.address);
@@ -60,7 +60,7 @@ async fn by_session(node: &Node, session: &Session, request: &CheckRequest) -> V
 }
 
 fn unreadable(name: &str, subject: &str, error: &describe::Error) -> Line {
-    Line::fail(name, subject, chain(error), error.hint())
+    Line::fail(name, subject, joined(error), error.hint())
 }
 
 /// Judges a server version by its release; 4.0 to 5.0 are known, their pre-releases not quite.
@@ -101,7 +101,7 @@ async fn nodetool(node: &Node, local: &LocalNode) -> Line {
         }
         Err(error) => {
             let hint = "see that the command runs as the listener's user and reaches this node's JMX port";
-            Line::fail(name, subject, chain(&error), hint)
+            Line::fail(name, subject, joined(&error), hint)
         }
     }
 }
@@ -145,7 +145,7 @@ async fn members(node: &Node, session: &Session, local: &LocalNode) -> Line {
     let hint = "see that nodetool reaches this node's JMX port, and what nodetool ring prints";
     let printed = match node.nodetool.ring().await {
         Ok(printed) => printed,
-        Err(error) => return Line::fail(name, subject, chain(&error), hint),
+        Err(error) => return Line::fail(name, subject, joined(&error), hint),
     };
     let known = match describe::known(session, local).await {
         Ok(known) => known,
@@ -153,7 +153,7 @@ async fn members(node: &Node, session: &Session, local: &LocalNode) -> Line {
     };
     match Live::parse(&printed, &known) {
         Ok(live) => ghosts(name, subject, &live),
-        Err(error) => Line::fail(name, subject, chain(&error), hint),
+        Err(error) => Line::fail(name, subject, joined(&error), hint),
     }
 }
 
@@ -188,12 +188,12 @@ async fn objects(node: &Node, session: &Session, request: &CheckRequest) -> Vec<
     let patterns = match names::patterns(&request.objects) {
         Ok(patterns) => patterns,
         Err(error) => {
-            return vec![Line::fail("objects", subject, chain(&error), "write keyspace/table, * for any text")];
+            return vec![Line::fail("objects", subject, joined(&error), "write keyspace/table, * for any text")];
         }
     };
     let keyspaces = match snapshot::schemas(session, &patterns).await {
         Ok(keyspaces) => keyspaces,
-        Err(error) => return vec![Line::fail("objects", subject, chain(&error), "see that the node answers queries")],
+        Err(error) => return vec![Line::fail("objects", subject, joined(&error), "see that the node answers queries")],
     };
     let chosen = chosen(&keyspaces, &patterns);
     let mut lines = vec![matched(subject, &chosen, &patterns)];

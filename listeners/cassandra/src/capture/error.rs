@@ -1,7 +1,7 @@
 //! Why a capture failed, and the codes that operators see.
 
 use tidemark_catalog::pattern;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{failure::Failure, ship};
 
 use super::nodetool;
@@ -100,7 +100,7 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), chain(&error)) };
+        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), joined(&error)) };
         Self { hint: error.hint().map(str::to_owned), ..failure }
     }
 }

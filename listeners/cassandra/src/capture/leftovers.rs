@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     assignment::{Assignment, Capture},
     ship, tags,
@@ -24,7 +24,7 @@ pub(super) struct Held<'a> {
 pub(super) async fn remove(held: &Held<'_>, assignment: &Assignment<Capture>) {
     match found(held.data_directories).await {
         Ok(found) => clear(held.nodetool, tags::abandoned(&found, assignment)).await,
-        Err(error) => tracing::warn!(error = chain(&error), "no search for left snapshots: none is removed"),
+        Err(error) => tracing::warn!(error = joined(&error), "no search for left snapshots: none is removed"),
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn give_back(held: &Held<'_>, assignment: &Assignment<Capture>,
     let mut own: BTreeSet<String> = steps.into_iter().map(|step| tags::tag(assignment, step)).collect();
     match found(held.data_directories).await {
         Ok(found) => own.extend(tags::own(&found, assignment).into_iter().map(str::to_owned)),
-        Err(error) => tracing::warn!(error = chain(&error), "no search for other snapshots of the task"),
+        Err(error) => tracing::warn!(error = joined(&error), "no search for other snapshots of the task"),
     }
     clear(held.nodetool, own.iter().map(String::as_str).collect()).await;
 }
@@ -42,7 +42,7 @@ async fn clear(nodetool: &Nodetool, tags: Vec<&str>) {
     for tag in tags {
         match nodetool.clear_snapshot(tag).await {
             Ok(()) => tracing::info!(tag, "removed a snapshot"),
-            Err(error) => tracing::warn!(tag, error = chain(&error), "a snapshot could not be removed from the node"),
+            Err(error) => tracing::warn!(tag, error = joined(&error), "a snapshot could not be removed from the node"),
         }
     }
 }

@@ -30,7 +30,7 @@ use tidemark_catalog::{
     document::{self, Document},
     ids::ObjectName,
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     failure::Failure as Error,
     source::{Answers, Asked, NextStep},
@@ -101,7 +101,7 @@ pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -
             let Some(reference) = answers.get(listener) else { return Err(strange(listener, step)) };
             let answer = document::read::<Answer>(store, reference).await;
             let failed =
-                |error: document::Error| Error { retryable: error.is_retryable(), ..unreadable(&chain(&error)) };
+                |error: document::Error| Error { retryable: error.is_retryable(), ..unreadable(&joined(&error)) };
             match answer.map_err(failed)? {
                 Answer::Look(look) => history.looks.push((step, *look)),
                 Answer::Take(take) => history.takes.push((step, take)),

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use scylla::{client::pager::QueryPager, deserialize::row::DeserializeRow, errors::PagerExecutionError};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure as Error;
 
 use super::{Cause, Caused, Retryable};
@@ -12,7 +12,7 @@ pub fn error<E>(code: &'static str, what: &str, source: &E) -> Error
 where
     E: Caused + Retryable + std::error::Error + 'static,
 {
-    let error = Error::new(code, format!("{what}: {}", chain(source)));
+    let error = Error::new(code, format!("{what}: {}", joined(source)));
     Error { retryable: source.is_retryable(), answered: Caused::cause(source) == Cause::Failed, ..error }
 }
 
@@ -30,7 +30,7 @@ where
 {
     let pager = pager.map_err(|source| error(code, what, &source))?;
     let rows = pager.rows_stream::<R>();
-    let rows = rows.map_err(|source| Error::new(code, format!("{what}: {}", chain(&source))))?;
+    let rows = rows.map_err(|source| Error::new(code, format!("{what}: {}", joined(&source))))?;
     rows.try_collect().await.map_err(|source| error(code, what, &source))
 }
 

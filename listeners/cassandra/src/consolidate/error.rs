@@ -3,7 +3,7 @@
 use tidemark_cassandra_format::sstable;
 use tidemark_catalog::document;
 use tidemark_gateway::{
-    causes::{self, chain},
+    causes::{self, joined},
     upload,
 };
 use tidemark_listener_core::failure;
@@ -104,8 +104,8 @@ impl Failure {
             return None;
         }
         let (host, reason) = match self {
-            Self::Staged { source, .. } => (source.damaged_host()?, chain(source)),
-            Self::Open { host, source, .. } => (host.as_str(), chain(source)),
+            Self::Staged { source, .. } => (source.damaged_host()?, joined(source)),
+            Self::Open { host, source, .. } => (host.as_str(), joined(source)),
             Self::Read { file, source: collapse::Error::Replica { host, source }, .. } => {
                 (host.as_str(), of_file(file.as_deref(), innermost(source)))
             }
@@ -125,9 +125,9 @@ impl Failure {
 /// What was wrong, without the merges that it came through: they name sources by number.
 fn innermost(error: &merge::Error<merge::Error<sstable::Error>>) -> String {
     match error {
-        merge::Error::Source { source: merge::Error::Source { source, .. }, .. } => chain(source),
-        merge::Error::Source { source, .. } => chain(source),
-        other => chain(other),
+        merge::Error::Source { source: merge::Error::Source { source, .. }, .. } => joined(source),
+        merge::Error::Source { source, .. } => joined(source),
+        other => joined(other),
     }
 }
 
@@ -149,7 +149,7 @@ impl From<Failure> for failure::Failure {
         if matches!(failure, Failure::Cancelled) {
             return Self::cancelled();
         }
-        let message = chain(&failure);
+        let message = joined(&failure);
         let error = Self { retryable: failure.is_retryable(), ..Self::new(failure.code(), message) };
         match failure.hint() {
             Some(hint) => error.with_hint(hint),
@@ -173,7 +173,7 @@ mod tests {
     fn local_counters_are_told_from_damage_and_named_by_file_key_and_column() {
         assert!(failure(Refused::Local).is_of_local_counters());
         assert!(!failure(Refused::Malformed("x")).is_of_local_counters() && !Failure::Cancelled.is_of_local_counters());
-        let text = chain(&failure(Refused::Local));
+        let text = joined(&failure(Refused::Local));
         assert!(["nb-1-big-Data.db", "0x0a", "\"c\"", "local shards"].iter().all(|word| text.contains(word)), "{text}");
     }
 }

@@ -16,7 +16,7 @@ use tidemark_catalog::{
     position::{Mark, Position},
     slice::{SliceManifest, cut},
 };
-use tidemark_gateway::{Digest, causes::chain};
+use tidemark_gateway::{Digest, causes::joined};
 use tidemark_listener_core::records::ConsolidateJob;
 
 use super::{
@@ -91,7 +91,7 @@ impl Plan {
         };
         match schema.table() {
             Ok(table) => Self::of(job, captures, (tokens, &options), schema, Arc::new(table)),
-            Err(error) => Ok(Verdict::Missing(chain(&error))),
+            Err(error) => Ok(Verdict::Missing(joined(&error))),
         }
     }
 
@@ -121,7 +121,7 @@ impl Plan {
         schema.last_column_id = Some(last);
         let layout = match Layout::new(table.clone(), &columns) {
             Ok(layout) => Arc::new(layout),
-            Err(error) => return Ok(Verdict::Missing(chain(&error))),
+            Err(error) => return Ok(Verdict::Missing(joined(&error))),
         };
         let encode = |source| Failure::Encode { table: name.clone(), source };
         let topology = serde_json::to_vec(&(&captures[0].ring, &schema.keyspace.replication)).map_err(encode)?;
@@ -176,7 +176,7 @@ fn nobody(job: &ConsolidateJob) -> String {
 fn given(job: &ConsolidateJob, schema: &EntrySchema, table: &TableSchema) -> Columns {
     let Ok(rows) = schema.rows() else { return Columns::default() };
     columns::carried_on(rows, table, job.previous.as_deref()).unwrap_or_else(|error| {
-        tracing::warn!(source_id = %job.source, object = %job.object, error = %chain(&error),
+        tracing::warn!(source_id = %job.source, object = %job.object, error = %joined(&error),
             "the state before cannot be understood, columns are numbered anew");
         columns::fresh(rows, table)
     })
@@ -228,7 +228,7 @@ fn usable(slice: &SliceManifest, job: &ConsolidateJob, object_id: &str) -> Resul
     match (&object.unreadable, job.unreadable.get(&slice.partition)) {
         (Some(reason), _) | (None, Some(reason)) => Err(reason.clone()),
         (None, None) if object.object_id != object_id => Err(format!("it shipped table id {}", object.object_id)),
-        (None, None) => staged::group(&slice.partition, &object.files).map_err(|error| chain(&error)),
+        (None, None) => staged::group(&slice.partition, &object.files).map_err(|error| joined(&error)),
     }
 }
 

@@ -5,7 +5,7 @@ use tidemark_catalog::{
     content::SegmentRef,
     entry::{Entry, ObjectLine},
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{check::Line, restorer::Selection};
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// In words, where it does not fit to the table.
 pub(in crate::restore) fn of(selection: &Selection, entry: &Entry) -> Result<Selected, String> {
-    let layout = EntrySchema::layout(entry).map_err(|e| chain(&e))?;
+    let layout = EntrySchema::layout(entry).map_err(|e| joined(&e))?;
     Selected::parse(selection, layout.table())
 }
 

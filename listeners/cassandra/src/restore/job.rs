@@ -6,7 +6,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::entry::ObjectLine;
-use tidemark_gateway::{Env, causes::chain};
+use tidemark_gateway::{Env, causes::joined};
 use tidemark_listener_core::{
     failure::Failure,
     restorer::{CommonOptions, IfExists, RestoreJob, Selection},
@@ -60,7 +60,7 @@ impl Own {
     /// # Errors
     /// `TM-REST-0104` naming the option.
     pub fn parse(options: &Value) -> Result<Self, Failure> {
-        let wrong = |error| Failure::new("TM-REST-0104", format!("options of the restore: {}", chain(&error)));
+        let wrong = |error| Failure::new("TM-REST-0104", format!("options of the restore: {}", joined(&error)));
         shape::read(options).map_err(wrong)
     }
 }

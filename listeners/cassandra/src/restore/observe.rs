@@ -8,7 +8,7 @@ use std::{
 
 use futures::TryStreamExt;
 use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
-use tidemark_gateway::{Env, causes::chain};
+use tidemark_gateway::{Env, causes::joined};
 use tidemark_listener_core::failure::Failure as Error;
 
 use crate::{
@@ -147,13 +147,13 @@ impl fmt::Display for Unseen {
 
 impl From<connect::Error> for Unseen {
     fn from(error: connect::Error) -> Self {
-        Self { why: chain(&error), hint: error.hint(), retryable: error.is_retryable() }
+        Self { why: joined(&error), hint: error.hint(), retryable: error.is_retryable() }
     }
 }
 
 impl From<describe::Error> for Unseen {
     fn from(error: describe::Error) -> Self {
-        Self { why: chain(&error), hint: error.hint(), retryable: error.is_retryable() }
+        Self { why: joined(&error), hint: error.hint(), retryable: error.is_retryable() }
     }
 }
 
@@ -292,9 +292,9 @@ async fn content(session: &Session, keyspace: &str, table: &str) -> Contents {
 async fn first_row(session: &Session, keyspace: &str, table: &str, level: Consistency) -> Result<bool, String> {
     let mut query = Statement::new(format!("SELECT * FROM {}.{} LIMIT 1", quote(keyspace), quote(table)));
     query.set_consistency(level);
-    let pager = session.query_iter(query, ()).await.map_err(|e| chain(&e))?;
-    let mut rows = pager.rows_stream::<Out>().map_err(|e| chain(&e))?;
-    rows.try_next().await.map(|row| row.is_some()).map_err(|e| chain(&e))
+    let pager = session.query_iter(query, ()).await.map_err(|e| joined(&e))?;
+    let mut rows = pager.rows_stream::<Out>().map_err(|e| joined(&e))?;
+    rows.try_next().await.map(|row| row.is_some()).map_err(|e| joined(&e))
 }
 
 /// The last expiry that a server takes: until 5.0 and in the mode that 5.0 starts with, expiries are signed numbers. In a

@@ -12,7 +12,7 @@ mod release;
 
 use std::collections::BTreeSet;
 
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{failure::Failure as Error, restorer::RestorePlan};
 use tidemark_records::restore::objects::entry;
 
@@ -28,7 +28,7 @@ use crate::{
 /// # Errors
 /// `TM-REST-0101` where the destination's specification is wrong. Whatever else is wrong is a check of the plan.
 pub async fn plan_job(job: &CqlJob) -> Result<RestorePlan, Error> {
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
     let (mut wanted, mut refused) = (Vec::new(), Vec::new());
     for line in &job.lines {
         let schema = match &line.entry {

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use futures::TryStreamExt;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 use tidemark_catalog::{ids::SourceId, layout};
-use tidemark_gateway::{Env, causes::chain, fetch};
+use tidemark_gateway::{Env, causes::joined, fetch};
 
 use super::Line;
 use crate::access::Access;
@@ -28,7 +28,7 @@ const HINT: &str = "see that the store is reachable from this host, and that the
 pub async fn lines(access: &Access, source: &SourceId, subject: &str, env: &Env) -> Vec<Line> {
     let store = match access.open(env) {
         Ok(store) => store,
-        Err(error) => return vec![Line::fail("store", subject, chain(&error), HINT)],
+        Err(error) => return vec![Line::fail("store", subject, joined(&error), HINT)],
     };
     let probe = Probe { store, subject, source };
     let lines = tokio::time::timeout(LIMIT, probe.lines(access.has_rights(), env)).await;
@@ -58,12 +58,12 @@ impl Probe<'_> {
         match self.create(&path).await {
             // An earlier check has created it: whoever may not write hears that first.
             Ok(()) | Err(Error::AlreadyExists { .. }) => {}
-            Err(error) => return self.fail(name, chain(&error)),
+            Err(error) => return self.fail(name, joined(&error)),
         }
         match fetch::get_unchecked(&self.store, &path).await {
             Ok(bytes) if bytes == BODY => Line::ok(name, self.subject, format!("{path} is written and read")),
             Ok(_) => self.fail(name, format!("{path} reads back other than it was written")),
-            Err(error) => self.fail(name, chain(&error)),
+            Err(error) => self.fail(name, joined(&error)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Probe<'_> {
         match self.store.list(Some(&checks)).try_any(|meta| std::future::ready(meta.location == path)).await {
             Ok(true) => Line::ok(name, self.subject, format!("{path} is listed")),
             Ok(false) => self.fail(name, format!("{path} was written and is not listed")),
-            Err(error) => self.fail(name, chain(&error)),
+            Err(error) => self.fail(name, joined(&error)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Probe<'_> {
                 let root = layout::staged_root(self.source);
                 Line::ok(name, self.subject, format!("writing outside {root} is refused"))
             }
-            Err(error) => self.fail(name, chain(&error)),
+            Err(error) => self.fail(name, joined(&error)),
             Ok(()) => {
                 let left = self.store.delete(&path).await.is_err();
                 let detail = if left { format!("; {path} is left there, harmless") } else { String::new() };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use object_store::path::Path;
 use tidemark_catalog::document;
-use tidemark_gateway::{causes::chain, fetch, open, store_url, upload};
+use tidemark_gateway::{causes::joined, fetch, open, store_url, upload};
 
 use crate::failure::Failure;
 
@@ -136,7 +136,7 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), chain(&error)) };
+        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), joined(&error)) };
         Self { hint: error.hint().map(str::to_owned), ..failure }
     }
 }

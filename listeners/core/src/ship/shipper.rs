@@ -19,7 +19,7 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::{
     Stored,
-    causes::chain,
+    causes::joined,
     pause,
     tree::TreeHasher,
     upload::{self, UploadOptions},
@@ -117,7 +117,7 @@ impl<'a> Shipper<'a> {
         };
         match self.files(item, parcels).await {
             Ok(files) => Ok(SliceObject { files, ..item.line() }),
-            Err(error) if error.is_local() => Ok(item.unreadable(chain(&error))),
+            Err(error) if error.is_local() => Ok(item.unreadable(joined(&error))),
             Err(error) => Err(error),
         }
     }

@@ -1,7 +1,7 @@
 //! Why an object's parts could not become its line.
 
 use tidemark_catalog::document;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure;
 
 /// Why an object's parts could not become its line.
@@ -37,7 +37,7 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), chain(&error)) };
+        let failure = Self { retryable: error.is_retryable(), ..Self::new(error.code(), joined(&error)) };
         match error {
             Error::Away { .. } => {
                 failure.with_hint("see that the store is there, is the same and lets its objects be read")

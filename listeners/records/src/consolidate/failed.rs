@@ -1,6 +1,6 @@
 //! Why the thread that makes the segments of a range ended, and the failure that it becomes.
 
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure;
 
 use super::watch::Stopped;
@@ -34,7 +34,7 @@ pub fn failure<E: std::error::Error + 'static>(error: &Error<Failed<E>>, code: &
         Error::Made(Failed::Cut(CutError::Spool(_))) => true,
         Error::Thread(_) | Error::Made(_) => false,
     };
-    Failure { retryable, ..Failure::new(code, chain(error)) }
+    Failure { retryable, ..Failure::new(code, joined(error)) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tidemark_catalog::{
     entry::Entry,
     stored::StoredRef,
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{failure::Failure, restorer::STORE_READ};
 
 fn damaged(reference: &StoredRef, why: &str) -> Failure {
@@ -17,7 +17,7 @@ fn damaged(reference: &StoredRef, why: &str) -> Failure {
 }
 
 fn unloaded(source: &document::Error) -> Failure {
-    Failure { retryable: source.is_retryable(), ..Failure::new(STORE_READ, chain(source)) }
+    Failure { retryable: source.is_retryable(), ..Failure::new(STORE_READ, joined(source)) }
 }
 
 /// An entry of records.

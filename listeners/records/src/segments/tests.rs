@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use tidemark_catalog::{content::SegmentRef, ids::FencingToken, names::Names};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tokio::runtime::Handle;
 
 use super::{
@@ -77,7 +77,7 @@ fn keys_out_of_order_and_records_that_do_not_fit_are_refused() {
         assert_eq!(error.to_string(), "key 1 came out of order");
     }
     let error = write(tiny(1), [-4], 1).unwrap_err();
-    assert_eq!(chain(&error), "a record does not fit its segment: -4 is negative");
+    assert_eq!(joined(&error), "a record does not fit its segment: -4 is negative");
 }
 
 #[test]
@@ -180,7 +180,7 @@ async fn a_stored_segment_with_other_bytes_is_not_opened() {
     store.put(&path, bytes.into()).await.unwrap();
     let error = opened(&store, &reference).await.err().unwrap();
     assert!(matches!(error, OpenError::Stored { .. }) && !error.is_retryable(), "{error}");
-    assert!(chain(&error).contains(&reference.stored.key), "{}", chain(&error));
+    assert!(joined(&error).contains(&reference.stored.key), "{}", joined(&error));
     store.delete(&path).await.unwrap();
     assert!(opened(&store, &reference).await.is_err());
 }

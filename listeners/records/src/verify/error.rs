@@ -57,6 +57,6 @@ impl Error {
 
     /// The failure under a source's code.
     pub(super) fn coded(&self, code: &'static str) -> Failure {
-        Failure { retryable: self.is_retryable(), ..Failure::new(code, causes::chain(self)) }
+        Failure { retryable: self.is_retryable(), ..Failure::new(code, causes::joined(self)) }
     }
 }

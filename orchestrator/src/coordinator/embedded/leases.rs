@@ -125,7 +125,7 @@ async fn keep(inner: Weak<Inner>, id: LeaseId, ttl: Duration, dropped: Cancellat
     }
     let Some(inner) = inner.upgrade() else { return };
     if let Err(error) = end(&inner, id).await {
-        tracing::error!(lease = %id, error = %tidemark_gateway::causes::chain(&error), "keys of an expired lease were not deleted");
+        tracing::error!(lease = %id, error = %tidemark_gateway::causes::joined(&error), "keys of an expired lease were not deleted");
     }
 }
 

@@ -35,7 +35,7 @@ struct Options {
 }
 
 fn read_options(options: &Value) -> Result<Options, Error> {
-    shape::read(options).map_err(|error| Error::new("TM-FAKE-0007", causes::chain(&error)))
+    shape::read(options).map_err(|error| Error::new("TM-FAKE-0007", causes::joined(&error)))
 }
 
 pub(super) fn validate_options(options: &Value) -> Result<(), Error> {

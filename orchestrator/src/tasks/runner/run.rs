@@ -41,7 +41,7 @@ impl Run {
         }
         let leave = self.settle(&mut task, outcome);
         if let Err(error) = self.leave(&task, due_before, leave).await {
-            tracing::warn!(task = %id, fencing_token = %token, error = %tidemark_gateway::causes::chain(&error), "the end of a run was not recorded");
+            tracing::warn!(task = %id, fencing_token = %token, error = %tidemark_gateway::causes::joined(&error), "the end of a run was not recorded");
             return;
         }
         let error = task.error.as_ref().map(ToString::to_string);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
-use tidemark_gateway::causes::{self, chain};
+use tidemark_gateway::causes::{self, joined};
 use tidemark_listener_core::{failure::Failure as Error, restorer::STORE_READ};
 use tokio::runtime::Handle;
 
@@ -18,7 +18,7 @@ use crate::{
 /// # Errors
 /// In words, where it is not the schema of a table.
 pub fn schema_of(entry: &Entry) -> Result<EntrySchema, String> {
-    EntrySchema::of_entry(entry).map_err(|e| chain(&e))
+    EntrySchema::of_entry(entry).map_err(|e| joined(&e))
 }
 
 /// Opens a segment; all bytes that are read of it are proven. Blocking: call it off the runtime.
@@ -34,7 +34,7 @@ pub fn open(
     let opened = StoredSegment::new(store, segment.clone(), runtime.clone()).open(layout);
     opened.map_err(|source| match source {
         OpenError::Stored { .. } => {
-            Error { retryable: source.is_retryable(), ..Error::new(STORE_READ, chain(&source)) }
+            Error { retryable: source.is_retryable(), ..Error::new(STORE_READ, joined(&source)) }
         }
         OpenError::Read(source) => unread(&source),
     })
@@ -45,7 +45,7 @@ pub fn open(
 pub fn unread(source: &(dyn std::error::Error + 'static)) -> Error {
     let read = causes::of(source).find_map(|cause| cause.downcast_ref::<ReadError>());
     match read.is_some_and(ReadError::is_retryable) {
-        true => Error::retryable(STORE_READ, chain(source)),
-        false => Error::new("TM-REST-0103", chain(source)),
+        true => Error::retryable(STORE_READ, joined(source)),
+        false => Error::new("TM-REST-0103", joined(source)),
     }
 }

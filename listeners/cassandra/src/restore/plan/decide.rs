@@ -6,7 +6,7 @@ use tidemark_catalog::{
     entry::{ObjectLine, Quality},
     ids::ObjectName,
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     check::{Line, Status},
     restorer::{Action, IfExists, PlannedObject, RestorePlan},
@@ -338,7 +338,7 @@ impl Planner<'_> {
                 undone.iter().flat_map(|table| existing::added_again(captured, table, exists)).collect();
             if !again.is_empty() {
                 match statements::statements(captured, &[], target, replication) {
-                    Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
+                    Err(why) => self.fail("schema", target, joined(&why), "report this with the entry's schema"),
                     Ok(made) => self.schema.extend(made.types.into_iter().chain(again)),
                 }
             }
@@ -351,7 +351,7 @@ impl Planner<'_> {
         let unknown = holds.unknown_types(&captured.types);
         let captured = self.held(captured, &tables, target, holds);
         match statements::statements(&captured, &tables, target, replication) {
-            Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
+            Err(why) => self.fail("schema", target, joined(&why), "report this with the entry's schema"),
             Ok(made) => {
                 self.schema.extend(exists.is_none().then_some(made.keyspace));
                 let functions = self.functions(made.functions, target, exists, seen.functions, |statement| {

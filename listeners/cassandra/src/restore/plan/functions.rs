@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::check::Line;
 
 use super::decide::Planner;
@@ -50,7 +50,7 @@ impl Planner<'_> {
         let mut kept = Vec::new();
         for table in tables {
             match functions::without_masks(&table, lost) {
-                Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
+                Err(why) => self.fail("schema", target, joined(&why), "report this with the entry's schema"),
                 Ok((statement, columns)) => {
                     let line = |column: &String| Line::warn("function", target, not_masked(column), BY_HAND);
                     self.checks.extend(columns.iter().map(line));

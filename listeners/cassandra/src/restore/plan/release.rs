@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::check::Line;
 
 use super::decide::Planner;
@@ -70,7 +70,7 @@ impl Planner<'_> {
         let mut kept = Vec::new();
         for statement in statements {
             match holds.fit(&statement) {
-                Err(why) => self.fail("schema", target, chain(&why), "report this with the entry's schema"),
+                Err(why) => self.fail("schema", target, joined(&why), "report this with the entry's schema"),
                 Ok(fitted) => {
                     let hint = "restore into a destination that has it, or make up for it by hand";
                     let subject = format!("{target}/{}", fitted.name);

@@ -11,7 +11,7 @@ use std::{
 
 use futures::TryStreamExt;
 use scylla::client::session::Session;
-use tidemark_gateway::{Env, causes::chain};
+use tidemark_gateway::{Env, causes::joined};
 use tidemark_listener_core::{failure::Failure as Error, progress::Progress};
 use tidemark_records::restore::pipeline::Pipeline;
 
@@ -47,7 +47,7 @@ pub(super) async fn wait(
     pipeline: &Pipeline<'_>,
     env: &Env,
 ) -> Result<Vec<String>, Error> {
-    let credentials = Credentials::of(spec).map_err(|e| Error::new("TM-REST-0204", chain(&e)))?;
+    let credentials = Credentials::of(spec).map_err(|e| Error::new("TM-REST-0204", joined(&e)))?;
     let mut pending: BTreeSet<Pending<'_>> =
         nodes.iter().flat_map(|node| wanted.iter().map(|built| (built, node.address.as_str()))).collect();
     let total = pending.len();
@@ -88,7 +88,7 @@ async fn look<'a>(
         let session = match connect::connect_node(node, credentials).await {
             Ok(session) => session,
             Err(error) => {
-                tracing::debug!(node, error = chain(&error), "what a node has built is not known");
+                tracing::debug!(node, error = joined(&error), "what a node has built is not known");
                 continue;
             }
         };
@@ -122,8 +122,8 @@ async fn is_built(session: &Session, built: &Built) -> Result<bool, String> {
     let pager = match session.query_iter(query, ()).await {
         Ok(pager) => pager,
         Err(error) if error.is_retryable() => return Ok(false),
-        Err(error) => return Err(chain(&error)),
+        Err(error) => return Err(joined(&error)),
     };
-    let mut rows = pager.rows_stream::<Out>().map_err(|error| chain(&error))?;
+    let mut rows = pager.rows_stream::<Out>().map_err(|error| joined(&error))?;
     Ok(matches!(rows.try_next().await, Ok(Some(_))))
 }

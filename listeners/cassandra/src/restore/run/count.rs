@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use scylla::{client::session::Session, statement::Consistency};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     failure::Failure as Error,
     progress::ProgressSink,
@@ -34,7 +34,7 @@ pub async fn run(
     progress: &ProgressSink,
     cancel: &CancellationToken,
 ) -> Result<Vec<UndoCounts>, Error> {
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
     let targets: BTreeSet<(String, String)> = plan.objects.iter().filter_map(parts).collect();
     let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
@@ -42,7 +42,7 @@ pub async fn run(
     refuse_dropped(plan, &seen)?;
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
-        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
+        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", joined(&e)) })?;
     let counting = Counting { job, spec: &spec, seen: &seen, session: Arc::new(session), progress, cancel };
     let mut counts = Vec::new();
     for planned in plan.objects.iter().filter(|o| o.action == Action::Undo) {

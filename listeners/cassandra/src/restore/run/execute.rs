@@ -10,7 +10,7 @@ use std::{
 
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_catalog::{content::SegmentRef, entry::Entry, ids::ObjectName};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     failure::Failure as Error,
     restorer::{Action, PlannedObject, RestoreControl, RestorePlan, RestoreReport},
@@ -62,7 +62,7 @@ const SLOW_SECONDS: u32 = 5;
 /// `TM-REST-0201` where a check of the plan fails or a target is no longer empty; else as its parts.
 pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Error> {
     refuse_failed(plan)?;
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
     let targets = targets(plan);
     let keyspaces: BTreeSet<String> = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
@@ -76,7 +76,7 @@ pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> R
     };
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
-        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", chain(&e)) })?;
+        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", joined(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
     let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows, job.options.strict);
     let run = Run::new(job, plan, spec, seen, Arc::new(session), keyspaces, pipeline)?;
@@ -123,7 +123,7 @@ async fn refuse_filled(job: &CqlJob, plan: &RestorePlan, seen: &Observed) -> Res
 /// True where the object holds counters, which are restored into empty tables only.
 async fn has_counters(job: &CqlJob, object: &PlannedObject) -> Result<bool, Error> {
     let entry = entry(&job.store, &object.entry).await?;
-    let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", chain(&e)))?;
+    let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", joined(&e)))?;
     Ok(layout.table().has_counters())
 }
 
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
     async fn refresh(&self) -> Result<(), Error> {
         let made = self.keyspaces.iter().filter(|keyspace| !self.failed.is_unmade(keyspace));
         let refreshed = connect::refresh(&self.session, &made.cloned().collect()).await;
-        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", chain(&e)) })
+        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", joined(&e)) })
     }
 
     /// Waits for indexes and views, and notes those that are not built.
@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
             }
             let Err(source) = self.session.query_unpaged(statement.as_str(), ()).await else { continue };
             // The reason comes first: where a long text is cut, the statement loses its end.
-            let message = format!("{}, in {statement}", chain(&source));
+            let message = format!("{}, in {statement}", joined(&source));
             let error = Error { message, ..connect::error("TM-REST-0203", statement, &source) };
             if error.retryable || self.pipeline.refusals.is_strict() {
                 return Err(error);
@@ -334,7 +334,7 @@ impl<'a> Run<'a> {
 
     async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Error> {
         let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", planned.object));
-        let layout = EntrySchema::layout(entry).map_err(|e| refuse(chain(&e)))?;
+        let layout = EntrySchema::layout(entry).map_err(|e| refuse(joined(&e)))?;
         let schema = layout.table().clone();
         // Counters are read and added to at ALL or not at all.
         let counters = schema.has_counters();

@@ -11,7 +11,7 @@ use crate::{
     describe::TRIGGER,
     restore::schema::cql::{self, Token},
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 
 /// A user-defined function or aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ impl SchemaStatements {
         let kind = item.kind.to_ascii_lowercase();
         match statement {
             Ok(statement) => self.functions.push(Function { kind, name: item.name.clone(), statement }),
-            Err(why) => self.warnings.push(format!("{kind} {} is not made again: {}", item.name, chain(&why))),
+            Err(why) => self.warnings.push(format!("{kind} {} is not made again: {}", item.name, joined(&why))),
         }
     }
 }

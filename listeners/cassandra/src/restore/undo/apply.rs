@@ -13,7 +13,7 @@ use scylla::{
         prepared::PreparedStatement,
     },
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure as Error;
 
 use crate::{
@@ -125,7 +125,7 @@ impl Work<'_> {
         for fix in fixes {
             match mender.requests(fix) {
                 Ok(own) => requests.extend(own),
-                Err(source) => refused.push(self.refused(fix, unwritable(chain(&source), &source))?),
+                Err(source) => refused.push(self.refused(fix, unwritable(joined(&source), &source))?),
             }
         }
         Ok((requests, refused))
@@ -164,7 +164,9 @@ impl Table {
         batch.set_load_balancing_policy(pinned);
         match self.target.session.batch(&batch, values).await {
             Ok(_) => Ok(()),
-            Err(source) if is_about_values(&source) => Err(Unsent::Refused(Error::new("TM-REST-0401", chain(&source)))),
+            Err(source) if is_about_values(&source) => {
+                Err(Unsent::Refused(Error::new("TM-REST-0401", joined(&source))))
+            }
             Err(source) => {
                 let what = format!("write {} {}", self.name(), place());
                 Err(Unsent::Failed(Failure::of("TM-REST-0401", &what, &source)))

@@ -4,7 +4,7 @@
 //! declared bound, servers with their own; so R is the lowest of all clocks we can read, less that bound, and what is written
 //! after R was taken wins.
 
-use tidemark_gateway::{Env, causes::chain};
+use tidemark_gateway::{Env, causes::joined};
 use tidemark_listener_core::{check::Line, failure::Failure as Error, restorer::UndoInstant};
 
 use crate::{
@@ -24,13 +24,13 @@ const MICROS: i64 = 1_000;
 /// `TM-REST-0101` where the destination's specification is wrong; `TM-REST-0011`, retryable, where the destination cannot be
 /// reached. A node that does not answer us is named: it may be down, or stamp writes of clients that reach it.
 pub async fn instant(job: &CqlJob) -> Result<UndoInstant, Error> {
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", chain(&e)))?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
     let failed = |why: String| Error::retryable("TM-REST-0011", format!("read the clocks of the destination: {why}"));
-    let credentials = Credentials::of(&spec).map_err(|e| failed(chain(&e)))?;
+    let credentials = Credentials::of(&spec).map_err(|e| failed(joined(&e)))?;
     let session = connect_any(&spec).await.map_err(|unseen| failed(unseen.why))?;
-    let local = describe::local(&session).await.map_err(|e| failed(chain(&e)))?;
-    let ring = describe::ring(&session, &local).await.map_err(|e| failed(chain(&e)))?;
-    let settings = describe::settings(&session).await.map_err(|e| failed(chain(&e)))?;
+    let local = describe::local(&session).await.map_err(|e| failed(joined(&e)))?;
+    let ring = describe::ring(&session, &local).await.map_err(|e| failed(joined(&e)))?;
+    let settings = describe::settings(&session).await.map_err(|e| failed(joined(&e)))?;
     let (mut behind, mut unread) = (vec![(0, "ours".to_owned())], Vec::new());
     for node in &ring {
         match offset(&node.address, credentials.as_ref(), &job.env).await {
@@ -74,8 +74,8 @@ pub async fn check(job: &CqlJob) -> Line {
 
 /// Our clock minus a node's, ms.
 async fn offset(address: &str, credentials: Option<&Credentials>, env: &Env) -> Result<i64, String> {
-    let session = connect::connect_node(address, credentials).await.map_err(|e| chain(&e))?;
-    describe::clock_offset_millis(&session, env).await.map_err(|e| chain(&e))
+    let session = connect::connect_node(address, credentials).await.map_err(|e| joined(&e))?;
+    describe::clock_offset_millis(&session, env).await.map_err(|e| joined(&e))
 }
 
 /// The instant below all clocks: `behind` is how far each lies behind ours, ms, with its owner.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use scylla::statement::Consistency;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::refusals::Refusals;
 
@@ -58,7 +58,7 @@ impl Table {
     pub(super) async fn open(object: &UndoObject<'_>, instant: i64) -> Result<Self, Error> {
         let name = &object.planned.target;
         let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", object.planned.object));
-        let layout = EntrySchema::layout(object.entry).map_err(|e| refuse(chain(&e)))?;
+        let layout = EntrySchema::layout(object.entry).map_err(|e| refuse(joined(&e)))?;
         let schema = layout.table().clone();
         if schema.has_counters() {
             let text = format!("{name} holds counters: a counter cannot be set to a value in place");

@@ -19,7 +19,7 @@ use tidemark_cassandra_format::{
     model::{CellState, ColumnData, Row},
     schema::Column,
 };
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::checkpoint::Counts;
 
@@ -104,7 +104,7 @@ impl Target {
         let mut additions = Vec::new();
         for row in rows {
             let refuse = |why: String| Error::new("TM-REST-0302", format!("{}: {why}", self.place(&piece.key, &[])));
-            let clustering = match clustering(&self.schema, row).map_err(|source| refuse(chain(&source))) {
+            let clustering = match clustering(&self.schema, row).map_err(|source| refuse(joined(&source))) {
                 Ok(clustering) => clustering,
                 Err(refused) if self.refusals.is_strict() => return Err(refused.into()),
                 Err(refused) => {

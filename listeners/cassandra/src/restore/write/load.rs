@@ -24,7 +24,7 @@ use scylla::{
     },
 };
 use tidemark_cassandra_format::model::Row;
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::restore::checkpoint::Counts;
 
@@ -174,7 +174,7 @@ impl Target {
     /// Clustering and writes of one row.
     fn row(&self, piece: &Piece, row: &Row, is_static: bool, now: u32) -> Result<(Arc<[Bytes]>, Vec<Write>), Error> {
         let refuse = |place: &[Bytes], source: rows::Error| {
-            unwritable(format!("{}: {}", self.place(&piece.key, place), chain(&source)), &source)
+            unwritable(format!("{}: {}", self.place(&piece.key, place), joined(&source)), &source)
         };
         let values = clustering(&self.schema, row).map_err(|source| refuse(&[], source))?;
         let clock = self.clock(now);

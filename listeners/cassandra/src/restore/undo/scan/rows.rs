@@ -9,7 +9,7 @@ use scylla::{
     errors::{DbError, NextPageError, NextRowError, PagerExecutionError, RequestAttemptError, RequestError},
 };
 use tidemark_cassandra_format::{key, model::Clustering, token::murmur3};
-use tidemark_gateway::causes::chain;
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::failure::Failure as Error;
 use tidemark_records::difference::pairs::Records;
 
@@ -81,7 +81,7 @@ impl Rows<'_> {
         statement.set_consistency(self.table.read_level);
         let pager = self.table.target.session.execute_iter(statement, values).await;
         let pager = pager.map_err(|source| self.trouble(&source, page_of_pager(&source)))?;
-        let odd = |source| Error::new(READ, format!("{}: {}", self.reading(), chain(&source)));
+        let odd = |source| Error::new(READ, format!("{}: {}", self.reading(), joined(&source)));
         Ok(pager.rows_stream::<Out>().map_err(odd)?)
     }
 
