@@ -37,7 +37,7 @@ use tidemark_listener_core::{
     records::{ConsolidateJob, Consolidated, ObjectState, Part},
 };
 
-use error::Failure;
+use error::Error;
 use plan::{Plan, Verdict};
 pub(crate) use run::view_seconds;
 pub use schema::{ENTRY_SCHEMA_FORMAT, EntrySchema, SchemaError};
@@ -52,7 +52,7 @@ pub use schema::{ENTRY_SCHEMA_FORMAT, EntrySchema, SchemaError};
 /// tokens, the store fails. Cancellation is an error marked so.
 pub async fn consolidate(job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, failure::Failure> {
     if job.cancel.is_cancelled() {
-        return Err(Failure::Cancelled.into());
+        return Err(Error::Cancelled.into());
     }
     let captures = captures::read(&job.store, &job.slices).await?;
     let plan = match Plan::make(job, &captures, range)? {
@@ -72,7 +72,7 @@ pub async fn consolidate(job: &ConsolidateJob, range: &KeyRange) -> Result<Conso
     }
 }
 
-async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<Part, Failure> {
+async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<Part, Error> {
     let outcome = run::run(job, &plan).await?;
     let replicas = plan.all_replicas();
     let state = ObjectState {

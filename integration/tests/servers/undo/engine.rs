@@ -30,7 +30,7 @@ use tidemark_listener_cassandra::{
     spec::CassandraSpec,
 };
 use tidemark_listener_core::{
-    failure::Failure as Error,
+    failure::Failure,
     restorer::{Action, CheckpointSaver, PlannedObject, RestoreReport, Selection, UndoCounts},
 };
 use tidemark_records::restore::objects::entry;
@@ -156,7 +156,7 @@ impl Engine {
     }
 }
 
-fn told(error: Error) -> anyhow::Error {
+fn told(error: Failure) -> anyhow::Error {
     anyhow!("{}: {}", error.code, error.message)
 }
 
@@ -166,7 +166,7 @@ pub(super) struct Saved(pub(super) Mutex<Option<Value>>);
 
 #[async_trait]
 impl CheckpointSaver for Saved {
-    async fn save(&self, checkpoint: Value) -> Result<(), Error> {
+    async fn save(&self, checkpoint: Value) -> Result<(), Failure> {
         *self.0.lock().expect("no test panics while it holds this") = Some(checkpoint);
         Ok(())
     }

@@ -32,7 +32,7 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
-    failure::Failure as Error,
+    failure::Failure,
     source::{Answers, Asked, NextStep},
 };
 
@@ -92,7 +92,7 @@ impl Document for Answer {
 }
 
 /// The driver's [`next_step`](tidemark_listener_core::source::Source::next_step).
-pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Failure> {
     let present: BTreeSet<&String> = steps.last().map(|step| step.keys().collect()).unwrap_or_default();
     let mut histories = BTreeMap::new();
     for listener in present {
@@ -101,7 +101,7 @@ pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -
             let Some(reference) = answers.get(listener) else { return Err(strange(listener, step)) };
             let answer = document::read::<Answer>(store, reference).await;
             let failed =
-                |error: document::Error| Error { retryable: error.is_retryable(), ..unreadable(&joined(&error)) };
+                |error: document::Error| Failure { retryable: error.is_retryable(), ..unreadable(&joined(&error)) };
             match answer.map_err(failed)? {
                 Answer::Look(look) => history.looks.push((step, *look)),
                 Answer::Take(take) => history.takes.push((step, take)),
@@ -112,11 +112,11 @@ pub(crate) async fn next_step(store: &Arc<dyn ObjectStore>, steps: &[Answers]) -
     Ok(decide(steps.len(), &histories))
 }
 
-fn unreadable(why: &str) -> Error {
-    Error::new("TM-CASS-0114", format!("what a node answered cannot be read: {why}"))
+fn unreadable(why: &str) -> Failure {
+    Failure::new("TM-CASS-0114", format!("what a node answered cannot be read: {why}"))
 }
 
-fn strange(listener: &str, step: u32) -> Error {
+fn strange(listener: &str, step: u32) -> Failure {
     unreadable(&format!("{listener} has not answered step {step}"))
 }
 

@@ -3,17 +3,17 @@
 use futures::TryStreamExt;
 use scylla::{client::pager::QueryPager, deserialize::row::DeserializeRow, errors::PagerExecutionError};
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 
 use super::{Cause, Caused, Retryable};
 
 /// The error of a call, in the words `what: reasons`.
-pub fn error<E>(code: &'static str, what: &str, source: &E) -> Error
+pub fn error<E>(code: &'static str, what: &str, source: &E) -> Failure
 where
     E: Caused + Retryable + std::error::Error + 'static,
 {
-    let error = Error::new(code, format!("{what}: {}", joined(source)));
-    Error { retryable: source.is_retryable(), answered: Caused::cause(source) == Cause::Failed, ..error }
+    let error = Failure::new(code, format!("{what}: {}", joined(source)));
+    Failure { retryable: source.is_retryable(), answered: Caused::cause(source) == Cause::Failed, ..error }
 }
 
 /// All rows of an answer, page by page.
@@ -24,13 +24,13 @@ pub async fn collect<R>(
     pager: Result<QueryPager, PagerExecutionError>,
     code: &'static str,
     what: &str,
-) -> Result<Vec<R>, Error>
+) -> Result<Vec<R>, Failure>
 where
     R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
 {
     let pager = pager.map_err(|source| error(code, what, &source))?;
     let rows = pager.rows_stream::<R>();
-    let rows = rows.map_err(|source| Error::new(code, format!("{what}: {}", joined(&source))))?;
+    let rows = rows.map_err(|source| Failure::new(code, format!("{what}: {}", joined(&source))))?;
     rows.try_collect().await.map_err(|source| error(code, what, &source))
 }
 

@@ -16,7 +16,7 @@ pub(super) type StreamError = collapse::Error<crate::merge::Error<sstable::Error
 
 /// Why a consolidation failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum Error {
     #[error("read what host {host} said about its cluster")]
     Capture { host: String, source: document::Error },
     #[error("what host {host} said about its cluster is not of it: {reason}")]
@@ -47,7 +47,7 @@ pub(super) enum Failure {
     Thread(String),
 }
 
-impl Failure {
+impl Error {
     fn code(&self) -> &'static str {
         match self {
             Self::Capture { .. } | Self::StrangeCapture { .. } => "TM-CASS-0401",
@@ -97,7 +97,7 @@ pub(super) struct Damage {
     pub(super) reason: String,
 }
 
-impl Failure {
+impl Error {
     /// The replica whose files are to blame; `None` where it is the store, the table, or the whole of the replicas.
     pub(super) fn damage(&self) -> Option<Damage> {
         if self.is_retryable() || self.is_of_local_counters() {
@@ -144,9 +144,9 @@ fn caused_by(error: &(dyn std::error::Error + 'static), is: impl Fn(&sstable::Er
     causes::of(error).any(|error| error.downcast_ref::<sstable::Error>().is_some_and(&is))
 }
 
-impl From<Failure> for failure::Failure {
-    fn from(failure: Failure) -> Self {
-        if matches!(failure, Failure::Cancelled) {
+impl From<Error> for failure::Failure {
+    fn from(failure: Error) -> Self {
+        if matches!(failure, Error::Cancelled) {
             return Self::cancelled();
         }
         let message = joined(&failure);
@@ -162,17 +162,17 @@ impl From<Failure> for failure::Failure {
 mod tests {
     use super::*;
 
-    fn failure(source: Refused) -> Failure {
+    fn failure(source: Refused) -> Error {
         let inner = merge::Error::Counter { index: Some(0), key: "0a".into(), column: "c".into(), source };
         let source =
             collapse::Error::Replica { host: "h".into(), source: merge::Error::Source { index: 0, source: inner } };
-        Failure::Read { table: "ks.t".into(), file: Some("nb-1-big-Data.db".into()), source }
+        Error::Read { table: "ks.t".into(), file: Some("nb-1-big-Data.db".into()), source }
     }
 
     #[test]
     fn local_counters_are_told_from_damage_and_named_by_file_key_and_column() {
         assert!(failure(Refused::Local).is_of_local_counters());
-        assert!(!failure(Refused::Malformed("x")).is_of_local_counters() && !Failure::Cancelled.is_of_local_counters());
+        assert!(!failure(Refused::Malformed("x")).is_of_local_counters() && !Error::Cancelled.is_of_local_counters());
         let text = joined(&failure(Refused::Local));
         assert!(["nb-1-big-Data.db", "0x0a", "\"c\"", "local shards"].iter().all(|word| text.contains(word)), "{text}");
     }

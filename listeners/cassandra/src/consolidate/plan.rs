@@ -21,7 +21,7 @@ use tidemark_listener_core::records::ConsolidateJob;
 
 use super::{
     columns::{self, Columns},
-    error::Failure,
+    error::Error,
     schema::EntrySchema,
 };
 use crate::{
@@ -77,9 +77,9 @@ pub(super) struct Replica {
 
 impl Plan {
     /// Plans the job for a range; `captures` stand in the order of its slices.
-    pub(super) fn make(job: &ConsolidateJob, captures: &[NodeCapture], range: &KeyRange) -> Result<Verdict, Failure> {
-        let tokens = key::tokens(range).ok_or_else(|| Failure::Range(range.text.clone()))?;
-        let options = Options::parse(&job.options).map_err(Failure::Options)?;
+    pub(super) fn make(job: &ConsolidateJob, captures: &[NodeCapture], range: &KeyRange) -> Result<Verdict, Error> {
+        let tokens = key::tokens(range).ok_or_else(|| Error::Range(range.text.clone()))?;
+        let options = Options::parse(&job.options).map_err(Error::Options)?;
         let [keyspace, table] = job.object.parts() else {
             return Ok(Verdict::Missing("a table's name has two parts, keyspace and table".to_owned()));
         };
@@ -101,7 +101,7 @@ impl Plan {
         (tokens, options): ((i64, i64), &Options),
         mut schema: EntrySchema,
         table: Arc<TableSchema>,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<Verdict, Error> {
         let name = format!("{}.{}", table.keyspace, table.table);
         let object_id = schema.rows().map(|rows| rows.id.clone()).unwrap_or_default();
         let Sorted { captured, others, left_out } = sort(job, captures, &object_id);
@@ -123,7 +123,7 @@ impl Plan {
             Ok(layout) => Arc::new(layout),
             Err(error) => return Ok(Verdict::Missing(joined(&error))),
         };
-        let encode = |source| Failure::Encode { table: name.clone(), source };
+        let encode = |source| Error::Encode { table: name.clone(), source };
         let topology = serde_json::to_vec(&(&captures[0].ring, &schema.keyspace.replication)).map_err(encode)?;
         Ok(Verdict::Merge(Box::new(Self {
             object_id,
@@ -148,14 +148,14 @@ impl Plan {
 
 /// Differences between the nodes: of the cluster an error, of this table's schema the reason why it is missing. Those of the ring
 /// degrade the ranges that they concern.
-fn differences(captures: &[NodeCapture], keyspace: &str, table: &str) -> Result<Option<String>, Failure> {
+fn differences(captures: &[NodeCapture], keyspace: &str, table: &str) -> Result<Option<String>, Error> {
     let found: Vec<Difference> =
         ring::agree(captures).into_iter().filter(|d| d.concerns(keyspace, table) && !d.is_of_the_ring()).collect();
     let Some(first) = found.first() else { return Ok(None) };
     // What concerns every table there could be is not this table's own matter.
     let (whole, own): (Vec<_>, Vec<_>) = found.iter().partition(|difference| difference.concerns("", ""));
     match whole.first() {
-        Some(ring) => Err(Failure::Disagree(more(&ring.to_string(), whole.len()))),
+        Some(ring) => Err(Error::Disagree(more(&ring.to_string(), whole.len()))),
         None => Ok(Some(format!("the schema changed while it was captured: {}", more(&first.to_string(), own.len())))),
     }
 }
@@ -266,13 +266,13 @@ fn mark(slice: &SliceManifest) -> (String, Mark) {
     (slice.partition.clone(), Mark { bytes, text: slice.started.to_string() })
 }
 
-fn place(captures: &[NodeCapture], schema: &EntrySchema) -> Result<Placement, Failure> {
+fn place(captures: &[NodeCapture], schema: &EntrySchema) -> Result<Placement, Error> {
     let keyspace = &schema.keyspace.name;
     let now = captures.iter().filter_map(|c| Some((&c.ring[..], &c.keyspace(keyspace)?.replication)));
     let before = captures.iter().filter_map(|c| c.before.as_ref());
     let before = before.filter_map(|view| Some((&view.ring[..], view.replication.get(keyspace)?)));
     let placed = Placement::united(&now.chain(before).collect::<Vec<_>>());
-    placed.map_err(|source| Failure::Placement { keyspace: schema.keyspace.name.clone(), source })
+    placed.map_err(|source| Error::Placement { keyspace: schema.keyspace.name.clone(), source })
 }
 
 fn replicas(captured: Vec<Readable<'_>>, captures: &[NodeCapture]) -> Vec<Replica> {

@@ -20,7 +20,7 @@ use tidemark_records::{
 use tokio::runtime::Handle;
 
 use super::{
-    error::{Failure, StreamError},
+    error::{Error, StreamError},
     identity,
     plan::{Plan, Replica},
     watch::Watched,
@@ -52,7 +52,7 @@ struct OpenedReplica {
 }
 
 /// Runs the plan.
-pub(super) async fn run(job: &ConsolidateJob, plan: &Plan) -> Result<Outcome, Failure> {
+pub(super) async fn run(job: &ConsolidateJob, plan: &Plan) -> Result<Outcome, Error> {
     let budget = Budget::of(job.limits.memory_bytes, plan.replicas.iter().map(|r| r.sstables.len()).sum());
     let bytes_read = Arc::new(AtomicU64::new(0));
     let options = staged::ReadOptions {
@@ -82,13 +82,13 @@ async fn open(
     plan: &Plan,
     replica: &Replica,
     options: &staged::ReadOptions,
-) -> Result<Vec<OpenedSsTable>, Failure> {
+) -> Result<Vec<OpenedSsTable>, Error> {
     let opens: Vec<_> = replica.sstables.iter().map(|table| staged::open(&job.store, table, options)).collect();
     let opened = tokio::select! {
         opened = stream::iter(opens).buffered(OPEN_AT_A_TIME).try_collect() => opened,
-        () = job.cancel.cancelled() => return Err(Failure::Cancelled),
+        () = job.cancel.cancelled() => return Err(Error::Cancelled),
     };
-    opened.map_err(|source| Failure::Staged { table: plan.name.clone(), source })
+    opened.map_err(|source| Error::Staged { table: plan.name.clone(), source })
 }
 
 fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Vec<Identity> {
@@ -100,11 +100,11 @@ fn identities(plan: &Plan, replica: &Replica, files: &[OpenedSsTable]) -> Vec<Id
 }
 
 /// Collapses on a thread of its own while finished segments are stored.
-async fn write(job: &ConsolidateJob, plan: &Plan, merge: Merge) -> Result<(Vec<SegmentRef>, CollapseStats), Failure> {
+async fn write(job: &ConsolidateJob, plan: &Plan, merge: Merge) -> Result<(Vec<SegmentRef>, CollapseStats), Error> {
     let written = stored_while(&job.store, &job.names, move |sink| merge.run(sink)).await;
     written.map_err(|error| match error {
-        upload::Error::Store(source) => Failure::Upload { table: plan.name.clone(), source },
-        upload::Error::Thread(reason) => Failure::Thread(reason),
+        upload::Error::Store(source) => Error::Upload { table: plan.name.clone(), source },
+        upload::Error::Thread(reason) => Error::Thread(reason),
         upload::Error::Made(failure) => failure,
     })
 }
@@ -142,7 +142,7 @@ impl Merge {
         }
     }
 
-    fn run(self, finished: &SegmentSink) -> Result<CollapseStats, Failure> {
+    fn run(self, finished: &SegmentSink) -> Result<CollapseStats, Error> {
         let Self { name, table, layout, replicas, tokens, collapse, reading, writing, watch } = self;
         let names: Vec<_> = replicas.iter().map(|r| (r.host.clone(), file_names(r))).collect();
         let inputs = replicas.into_iter().map(|replica| input(&name, &table, replica, tokens, reading));
@@ -180,11 +180,11 @@ fn input(
     replica: OpenedReplica,
     tokens: (i64, i64),
     options: sstable::ReadOptions,
-) -> Result<ReplicaInput<Merged>, Failure> {
+) -> Result<ReplicaInput<Merged>, Error> {
     let OpenedReplica { host, owns, files } = replica;
     let open = |file: OpenedSsTable| SsTableReader::open(file.into_files(), table.clone(), options);
     let readers = files.into_iter().map(open).collect::<Result<Vec<_>, _>>();
-    let readers = readers.map_err(|source| Failure::Open { table: name.to_owned(), host: host.clone(), source })?;
+    let readers = readers.map_err(|source| Error::Open { table: name.to_owned(), host: host.clone(), source })?;
     let reader = Within::new(MergeReader::new(table.clone(), readers), tokens);
     Ok(ReplicaInput { host, reader, owns })
 }
@@ -208,11 +208,11 @@ fn failure(
     error: WriteError<Stopped>,
     cause: Option<StreamError>,
     files: &[(String, Vec<String>)],
-) -> Failure {
+) -> Error {
     match (error, cause) {
-        (_, Some(source)) => Failure::Read { file: blamed(&source, files), table, source },
-        (WriteError::Stream(Stopped::Cancelled), None) => Failure::Cancelled,
-        (source, None) => Failure::Write { table, source },
+        (_, Some(source)) => Error::Read { file: blamed(&source, files), table, source },
+        (WriteError::Stream(Stopped::Cancelled), None) => Error::Cancelled,
+        (source, None) => Error::Write { table, source },
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use futures::TryStreamExt;
 use scylla::{client::session::Session, statement::Consistency, statement::unprepared::Statement};
 use tidemark_gateway::{Env, causes::joined};
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 
 use crate::{
     cluster::KeyspaceSchema,
@@ -133,9 +133,9 @@ pub struct Unseen {
 impl Unseen {
     /// The error of a run that needs to see its destination.
     #[must_use]
-    pub fn into_error(self) -> Error {
+    pub fn into_error(self) -> Failure {
         let Self { why, hint, retryable } = self;
-        Error { retryable, ..Error::new("TM-REST-0202", format!("look at the destination: {why}")) }.with_hint(hint)
+        Failure { retryable, ..Failure::new("TM-REST-0202", format!("look at the destination: {why}")) }.with_hint(hint)
     }
 }
 

@@ -13,7 +13,7 @@ mod release;
 use std::collections::BTreeSet;
 
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::{failure::Failure as Error, restorer::RestorePlan};
+use tidemark_listener_core::{failure::Failure, restorer::RestorePlan};
 use tidemark_records::restore::objects::entry;
 
 use self::decide::{Wanted, target_of};
@@ -27,8 +27,8 @@ use crate::{
 ///
 /// # Errors
 /// `TM-REST-0101` where the destination's specification is wrong. Whatever else is wrong is a check of the plan.
-pub async fn plan_job(job: &CqlJob) -> Result<RestorePlan, Error> {
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
+pub async fn plan_job(job: &CqlJob) -> Result<RestorePlan, Failure> {
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Failure::new("TM-REST-0101", joined(&e)))?;
     let (mut wanted, mut refused) = (Vec::new(), Vec::new());
     for line in &job.lines {
         let schema = match &line.entry {

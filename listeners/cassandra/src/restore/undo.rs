@@ -27,7 +27,7 @@ use scylla::client::session::Session;
 use serde_json::Value;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_listener_core::{
-    failure::Failure as Error,
+    failure::Failure,
     progress::ProgressSink,
     restorer::{CheckpointSaver, PlannedObject, RestoreReport, UndoCounts},
 };
@@ -84,13 +84,13 @@ pub struct UndoObject<'a> {
 /// # Errors
 /// `TM-UNDO-0001` for counters, `TM-UNDO-0002` where a column was dropped after the instant, `TM-UNDO-0003` where the selection
 /// is none of this table, `TM-UNDO-0004` where it cannot be read, `TM-REST-0401` where it cannot be written, `TM-REST-0501` where
-/// `saved` is not of this undo; as the version cannot be read; [`Error::cancelled`].
+/// `saved` is not of this undo; as the version cannot be read; [`Failure::cancelled`].
 pub async fn run(
     object: &UndoObject<'_>,
     instant: i64,
     saved: Option<Value>,
     save: &dyn CheckpointSaver,
-) -> Result<RestoreReport, Error> {
+) -> Result<RestoreReport, Failure> {
     let state = saved.map_or_else(|| Ok(State::start(instant)), |saved| State::parse(saved, instant))?;
     let table = Table::open(object, instant).await?;
     table.refuse_later_drops(object.seen)?;
@@ -106,7 +106,7 @@ pub async fn run(
 ///
 /// # Errors
 /// As [`run`], but for those of writing.
-pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Error> {
+pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Failure> {
     let now = object.job.env.now().as_microsecond();
     let instant = now - object.job.options.client_clock_bound_micros;
     let table = Table::open(object, instant).await?;
@@ -116,7 +116,7 @@ pub async fn count(object: &UndoObject<'_>) -> Result<UndoCounts, Error> {
 }
 
 /// Does all spans that are left, a few at a time, and moves the place over those that are done without a hole.
-async fn drive(object: &UndoObject<'_>, work: &Work<'_>) -> Result<(), Error> {
+async fn drive(object: &UndoObject<'_>, work: &Work<'_>) -> Result<(), Failure> {
     let segments = segments(&object.job.store, object.entry).await?;
     let from = work.keeper.state().place.clone();
     let (spans, reader) = read(object, work.table, segments, from);
@@ -138,7 +138,7 @@ fn read(
     table: &Table,
     segments: Vec<SegmentRef>,
     from: Place,
-) -> (mpsc::Receiver<Result<Span, Error>>, Reader) {
+) -> (mpsc::Receiver<Result<Span, Failure>>, Reader) {
     let (store, layout, selected) = (object.job.store.clone(), table.layout.clone(), table.selected.clone());
     let runtime = tokio::runtime::Handle::current();
     reading::start(SPANS_AHEAD, move |take: &mut dyn FnMut(Span) -> bool| {

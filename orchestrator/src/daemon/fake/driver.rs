@@ -10,7 +10,7 @@ use tidemark_catalog::entry::ObjectLine;
 use tidemark_gateway::causes;
 use tidemark_listener_core::{
     check,
-    failure::Failure as Error,
+    failure::Failure,
     progress::ProgressSink,
     restorer::{
         Action, IfExists, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport, Restorer, UndoCounts,
@@ -34,23 +34,23 @@ struct Options {
     ttl: Option<String>,
 }
 
-fn read_options(options: &Value) -> Result<Options, Error> {
-    shape::read(options).map_err(|error| Error::new("TM-FAKE-0007", causes::joined(&error)))
+fn read_options(options: &Value) -> Result<Options, Failure> {
+    shape::read(options).map_err(|error| Failure::new("TM-FAKE-0007", causes::joined(&error)))
 }
 
-pub(super) fn validate_options(options: &Value) -> Result<(), Error> {
+pub(super) fn validate_options(options: &Value) -> Result<(), Failure> {
     match read_options(options)?.write_level.as_deref() {
-        Some("most") => Err(Error::new("TM-FAKE-0007", "options.write_level: most")),
+        Some("most") => Err(Failure::new("TM-FAKE-0007", "options.write_level: most")),
         _ => Ok(()),
     }
 }
 
-pub(super) fn validate(spec: &Value) -> Result<(), Error> {
+pub(super) fn validate(spec: &Value) -> Result<(), Failure> {
     nodes(spec).map(drop)
 }
 
-fn nodes(spec: &Value) -> Result<Vec<String>, Error> {
-    let wrong = || Error::new("TM-FAKE-0003", "nodes");
+fn nodes(spec: &Value) -> Result<Vec<String>, Failure> {
+    let wrong = || Failure::new("TM-FAKE-0003", "nodes");
     let nodes = spec.get("nodes").and_then(Value::as_array).ok_or_else(wrong)?;
     nodes.iter().map(|node| node.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
 }
@@ -67,7 +67,7 @@ pub(super) fn live() -> Vec<LiveObject> {
     objects().into_iter().map(live).collect()
 }
 
-pub(super) fn listeners(spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
+pub(super) fn listeners(spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
     let spec_of = |id| ListenerSpec {
         id,
         program: "p".to_owned(),
@@ -115,11 +115,11 @@ impl Source for Driver {
         "fake"
     }
 
-    fn validate(&self, spec: &Value) -> Result<(), Error> {
+    fn validate(&self, spec: &Value) -> Result<(), Failure> {
         validate(spec)
     }
 
-    fn validate_options(&self, options: &Value) -> Result<(), Error> {
+    fn validate_options(&self, options: &Value) -> Result<(), Failure> {
         validate_options(options)
     }
 
@@ -127,15 +127,15 @@ impl Source for Driver {
         check(spec)
     }
 
-    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Error> {
+    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Failure> {
         Ok(live())
     }
 
-    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Error> {
+    async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
         listeners(spec)
     }
 
-    async fn next_step(&self, _store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Error> {
+    async fn next_step(&self, _store: &Arc<dyn ObjectStore>, steps: &[Answers]) -> Result<NextStep, Failure> {
         Ok(match steps.len() < self.world.prepares {
             true => NextStep::Prepare(Asked::default()),
             false => NextStep::Ship(Asked::default()),
@@ -153,11 +153,11 @@ impl Source for Driver {
 
 #[async_trait]
 impl Restorer for Driver {
-    fn validate_options(&self, options: &Value) -> Result<(), Error> {
+    fn validate_options(&self, options: &Value) -> Result<(), Failure> {
         read_options(options).map(drop)
     }
 
-    async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Error> {
+    async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Failure> {
         Ok(plan(job))
     }
 
@@ -166,10 +166,10 @@ impl Restorer for Driver {
         _job: &RestoreJob,
         plan: &RestorePlan,
         control: RestoreControl,
-    ) -> Result<RestoreReport, Error> {
+    ) -> Result<RestoreReport, Failure> {
         self.world.instants.lock().unwrap().push(control.instant);
         if self.hang.here("restore", &control.cancel).await {
-            return Err(Error::cancelled());
+            return Err(Failure::cancelled());
         }
         control.save.save(serde_json::json!({"done": 1})).await?;
         Ok(RestoreReport { rows_written: plan.rows, ..RestoreReport::default() })
@@ -181,7 +181,7 @@ impl Restorer for Driver {
         plan: &RestorePlan,
         _progress: ProgressSink,
         _cancel: CancellationToken,
-    ) -> Result<Vec<UndoCounts>, Error> {
+    ) -> Result<Vec<UndoCounts>, Failure> {
         let count = |planned: &PlannedObject| UndoCounts {
             object: planned.object.clone(),
             target: planned.target.clone(),
@@ -197,7 +197,7 @@ impl Restorer for Driver {
         Ok(plan.objects.iter().map(count).collect())
     }
 
-    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Error> {
+    async fn undo_instant(&self, job: &RestoreJob) -> Result<UndoInstant, Failure> {
         let micros = job.env.now_micros() - job.options.common.client_clock_bound_micros;
         Ok(UndoInstant { micros, lowest: "n1".to_owned(), unread: vec![], needs_all_clocks: true, settle_millis: 1 })
     }

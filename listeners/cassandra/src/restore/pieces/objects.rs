@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_gateway::causes::{self, joined};
-use tidemark_listener_core::{failure::Failure as Error, restorer::STORE_READ};
+use tidemark_listener_core::{failure::Failure, restorer::STORE_READ};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -30,11 +30,11 @@ pub fn open(
     segment: &SegmentRef,
     layout: &Arc<Layout>,
     runtime: &Handle,
-) -> Result<SegmentReader, Error> {
+) -> Result<SegmentReader, Failure> {
     let opened = StoredSegment::new(store, segment.clone(), runtime.clone()).open(layout);
     opened.map_err(|source| match source {
         OpenError::Stored { .. } => {
-            Error { retryable: source.is_retryable(), ..Error::new(STORE_READ, joined(&source)) }
+            Failure { retryable: source.is_retryable(), ..Failure::new(STORE_READ, joined(&source)) }
         }
         OpenError::Read(source) => unread(&source),
     })
@@ -42,10 +42,10 @@ pub fn open(
 
 /// Why a segment cannot be read on: `TM-REST-0102`, retryable, where a [`ReadError`] among the causes is of the store; else
 /// `TM-REST-0103`.
-pub fn unread(source: &(dyn std::error::Error + 'static)) -> Error {
+pub fn unread(source: &(dyn std::error::Error + 'static)) -> Failure {
     let read = causes::of(source).find_map(|cause| cause.downcast_ref::<ReadError>());
     match read.is_some_and(ReadError::is_retryable) {
-        true => Error::retryable(STORE_READ, joined(source)),
-        false => Error::new("TM-REST-0103", joined(source)),
+        true => Failure::retryable(STORE_READ, joined(source)),
+        false => Failure::new("TM-REST-0103", joined(source)),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use futures::TryStreamExt;
 use scylla::client::session::Session;
 use tidemark_gateway::{Env, causes::joined};
-use tidemark_listener_core::{failure::Failure as Error, progress::Progress};
+use tidemark_listener_core::{failure::Failure, progress::Progress};
 use tidemark_records::restore::pipeline::Pipeline;
 
 use crate::{
@@ -39,15 +39,15 @@ type Pending<'a> = (&'a Built, &'a str);
 /// Waits until `wanted` is built on all of `nodes`; a warning for each build that is not done.
 ///
 /// # Errors
-/// [`Error::cancelled`]; `TM-REST-0204` where the credentials cannot be read.
+/// [`Failure::cancelled`]; `TM-REST-0204` where the credentials cannot be read.
 pub(super) async fn wait(
     spec: &CassandraSpec,
     nodes: &[ObservedNode],
     wanted: &[Built],
     pipeline: &Pipeline<'_>,
     env: &Env,
-) -> Result<Vec<String>, Error> {
-    let credentials = Credentials::of(spec).map_err(|e| Error::new("TM-REST-0204", joined(&e)))?;
+) -> Result<Vec<String>, Failure> {
+    let credentials = Credentials::of(spec).map_err(|e| Failure::new("TM-REST-0204", joined(&e)))?;
     let mut pending: BTreeSet<Pending<'_>> =
         nodes.iter().flat_map(|node| wanted.iter().map(|built| (built, node.address.as_str()))).collect();
     let total = pending.len();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use scylla::{client::session::Session, statement::Consistency};
 use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
-    failure::Failure as Error,
+    failure::Failure,
     progress::ProgressSink,
     restorer::{Action, PlannedObject, RestorePlan, UndoCounts},
 };
@@ -27,14 +27,14 @@ use crate::{
 /// Counts for the objects that a plan undoes, in its order.
 ///
 /// # Errors
-/// `TM-UNDO-0005` where a column was dropped since; as the version or the destination cannot be read; [`Error::cancelled`].
+/// `TM-UNDO-0005` where a column was dropped since; as the version or the destination cannot be read; [`Failure::cancelled`].
 pub async fn run(
     job: &CqlJob,
     plan: &RestorePlan,
     progress: &ProgressSink,
     cancel: &CancellationToken,
-) -> Result<Vec<UndoCounts>, Error> {
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
+) -> Result<Vec<UndoCounts>, Failure> {
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Failure::new("TM-REST-0101", joined(&e)))?;
     let targets: BTreeSet<(String, String)> = plan.objects.iter().filter_map(parts).collect();
     let keyspaces = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
@@ -42,7 +42,7 @@ pub async fn run(
     refuse_dropped(plan, &seen)?;
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
-        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", joined(&e)) })?;
+        session.map_err(|e| Failure { retryable: e.is_retryable(), ..Failure::new("TM-REST-0202", joined(&e)) })?;
     let counting = Counting { job, spec: &spec, seen: &seen, session: Arc::new(session), progress, cancel };
     let mut counts = Vec::new();
     for planned in plan.objects.iter().filter(|o| o.action == Action::Undo) {
@@ -52,12 +52,12 @@ pub async fn run(
 }
 
 /// A run adds a dropped column again before it compares; a count writes nothing, and there is no column to compare with.
-fn refuse_dropped(plan: &RestorePlan, seen: &Observed) -> Result<(), Error> {
+fn refuse_dropped(plan: &RestorePlan, seen: &Observed) -> Result<(), Failure> {
     let Some([keyspace, table, column]) = first_lacking(&plan.schema, &seen.keyspaces) else { return Ok(()) };
     let text = format!(
         "{keyspace}/{table}: column {column:?} was dropped since and cannot be compared; a run adds it again first"
     );
-    Err(Error::new("TM-UNDO-0005", text).with_hint("add it again by hand and count anew, or run without a count"))
+    Err(Failure::new("TM-UNDO-0005", text).with_hint("add it again by hand and count anew, or run without a count"))
 }
 
 fn parts(planned: &PlannedObject) -> Option<(String, String)> {
@@ -75,9 +75,9 @@ struct Counting<'a> {
 }
 
 impl Counting<'_> {
-    async fn object(&self, planned: &PlannedObject) -> Result<UndoCounts, Error> {
+    async fn object(&self, planned: &PlannedObject) -> Result<UndoCounts, Failure> {
         if self.cancel.is_cancelled() {
-            return Err(Error::cancelled());
+            return Err(Failure::cancelled());
         }
         let entry = entry(&self.job.store, &planned.entry).await?;
         let object = UndoObject {

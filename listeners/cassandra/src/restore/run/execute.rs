@@ -12,7 +12,7 @@ use scylla::{client::session::Session, statement::Consistency};
 use tidemark_catalog::{content::SegmentRef, entry::Entry, ids::ObjectName};
 use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
-    failure::Failure as Error,
+    failure::Failure,
     restorer::{Action, PlannedObject, RestoreControl, RestorePlan, RestoreReport},
 };
 use tidemark_records::restore::{
@@ -60,9 +60,9 @@ const SLOW_SECONDS: u32 = 5;
 ///
 /// # Errors
 /// `TM-REST-0201` where a check of the plan fails or a target is no longer empty; else as its parts.
-pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Error> {
+pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> Result<RestoreReport, Failure> {
     refuse_failed(plan)?;
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Failure::new("TM-REST-0101", joined(&e)))?;
     let targets = targets(plan);
     let keyspaces: BTreeSet<String> = targets.iter().map(|(keyspace, _)| keyspace.clone()).collect();
     let seen = observe(&spec, &keyspaces, &targets, &job.env).await;
@@ -76,7 +76,7 @@ pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> R
     };
     let session = connect::connect(&spec, &keyspaces).await;
     let session =
-        session.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0202", joined(&e)) })?;
+        session.map_err(|e| Failure { retryable: e.is_retryable(), ..Failure::new("TM-REST-0202", joined(&e)) })?;
     let bounds = Bounds::for_nodes(seen.nodes.len());
     let pipeline = Pipeline::new(&control, &job.env, bounds, checkpoint, plan.rows, job.options.strict);
     let run = Run::new(job, plan, spec, seen, Arc::new(session), keyspaces, pipeline)?;
@@ -84,14 +84,14 @@ pub async fn run(job: &CqlJob, plan: &RestorePlan, control: RestoreControl) -> R
 }
 
 /// A plan with failed checks is not run.
-fn refuse_failed(plan: &RestorePlan) -> Result<(), Error> {
+fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
     let failed = decide::refusals(plan);
     if failed.is_empty() {
         return Ok(());
     }
     let lines: Vec<String> = failed.iter().map(|l| format!("{} {}: {}", l.name, l.subject, l.detail)).collect();
     let hint = failed.iter().find_map(|l| l.hint.clone()).unwrap_or_default();
-    Err(Error::new("TM-REST-0201", format!("the plan is refused: {}", lines.join("; "))).with_hint(hint))
+    Err(Failure::new("TM-REST-0201", format!("the plan is refused: {}", lines.join("; "))).with_hint(hint))
 }
 
 fn targets(plan: &RestorePlan) -> BTreeSet<(String, String)> {
@@ -109,21 +109,21 @@ fn is_there(seen: &Observed, target: &ObjectName) -> bool {
 }
 
 /// Refuses tables that were filled since the plan was made.
-async fn refuse_filled(job: &CqlJob, plan: &RestorePlan, seen: &Observed) -> Result<(), Error> {
+async fn refuse_filled(job: &CqlJob, plan: &RestorePlan, seen: &Observed) -> Result<(), Failure> {
     for object in &plan.objects {
         let [keyspace, table] = object.target.parts() else { continue };
         let rows = seen.contents.get(&(keyspace.clone(), table.clone())) == Some(&Contents::Rows);
         if rows && (object.action == Action::Load || has_counters(job, object).await?) {
-            return Err(Error::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
+            return Err(Failure::new("TM-REST-0201", format!("{} holds rows since the plan was made", object.target)));
         }
     }
     Ok(())
 }
 
 /// True where the object holds counters, which are restored into empty tables only.
-async fn has_counters(job: &CqlJob, object: &PlannedObject) -> Result<bool, Error> {
+async fn has_counters(job: &CqlJob, object: &PlannedObject) -> Result<bool, Failure> {
     let entry = entry(&job.store, &object.entry).await?;
-    let layout = EntrySchema::layout(&entry).map_err(|e| Error::new("TM-REST-0103", joined(&e)))?;
+    let layout = EntrySchema::layout(&entry).map_err(|e| Failure::new("TM-REST-0103", joined(&e)))?;
     Ok(layout.table().has_counters())
 }
 
@@ -160,9 +160,9 @@ impl<'a> Run<'a> {
         session: Arc<Session>,
         keyspaces: BTreeSet<String>,
         pipeline: Pipeline<'a>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Failure> {
         let planned = plan.write_level.as_deref().unwrap_or_default();
-        let unknown = || Error::new("TM-REST-0201", format!("{planned:?} is not a level that writes can use"));
+        let unknown = || Failure::new("TM-REST-0201", format!("{planned:?} is not a level that writes can use"));
         let wanted = level::parse(planned).ok_or_else(unknown)?;
         let declared = job.options.write_level.as_deref().and_then(level::parse);
         let level = Arc::new(Level::new(wanted, declared));
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn all(mut self) -> Result<RestoreReport, Error> {
+    async fn all(mut self) -> Result<RestoreReport, Failure> {
         self.statements(|statement| built(statement).is_none()).await?;
         self.refresh().await?;
         while self.pipeline.checkpoint.object < self.plan.objects.len() {
@@ -196,14 +196,14 @@ impl<'a> Run<'a> {
     }
 
     /// Shows the driver the keyspaces that are there now. One that the destination refused is left to its tables' refusals.
-    async fn refresh(&self) -> Result<(), Error> {
+    async fn refresh(&self) -> Result<(), Failure> {
         let made = self.keyspaces.iter().filter(|keyspace| !self.failed.is_unmade(keyspace));
         let refreshed = connect::refresh(&self.session, &made.cloned().collect()).await;
-        refreshed.map_err(|e| Error { retryable: e.is_retryable(), ..Error::new("TM-REST-0203", joined(&e)) })
+        refreshed.map_err(|e| Failure { retryable: e.is_retryable(), ..Failure::new("TM-REST-0203", joined(&e)) })
     }
 
     /// Waits for indexes and views, and notes those that are not built.
-    async fn builds(&mut self) -> Result<(), Error> {
+    async fn builds(&mut self) -> Result<(), Failure> {
         let made = self.plan.schema.iter().filter(|statement| !self.failed.is_failed(statement));
         let wanted: Vec<Built> = made.filter_map(|statement| built(statement)).collect();
         let unbuilt = builds::wait(&self.spec, &self.seen.nodes, &wanted, &self.pipeline, &self.job.env).await?;
@@ -212,13 +212,13 @@ impl<'a> Run<'a> {
     }
 
     /// Saves how far it came; the error that stopped it.
-    async fn stopped(&mut self, error: Error) -> Error {
+    async fn stopped(&mut self, error: Failure) -> Failure {
         self.note_warnings();
         self.pipeline.stopped(error).await
     }
 
     /// Runs the plan's schema statements that are chosen. What the destination refuses is noted.
-    async fn statements(&mut self, chosen: impl Fn(&str) -> bool) -> Result<(), Error> {
+    async fn statements(&mut self, chosen: impl Fn(&str) -> bool) -> Result<(), Failure> {
         for statement in self.plan.schema.iter().filter(|s| chosen(s)) {
             if self.is_added(statement) {
                 continue;
@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
             let Err(source) = self.session.query_unpaged(statement.as_str(), ()).await else { continue };
             // The reason comes first: where a long text is cut, the statement loses its end.
             let message = format!("{}, in {statement}", joined(&source));
-            let error = Error { message, ..connect::error("TM-REST-0203", statement, &source) };
+            let error = Failure { message, ..connect::error("TM-REST-0203", statement, &source) };
             if error.retryable || self.pipeline.refusals.is_strict() {
                 return Err(error);
             }
@@ -243,13 +243,13 @@ impl<'a> Run<'a> {
     }
 
     /// Names an object that could not be made (in an undo: made complete again), and moves on to the next.
-    async fn refuse(&mut self, target: &ObjectName, error: Error) -> Result<(), Error> {
+    async fn refuse(&mut self, target: &ObjectName, error: Failure) -> Result<(), Failure> {
         self.note_warnings();
         self.pipeline.refuse(target, error).await
     }
 
     /// Does what is left of the object in work and moves on to the next.
-    async fn object(&mut self) -> Result<(), Error> {
+    async fn object(&mut self) -> Result<(), Failure> {
         let planned = &self.plan.objects[self.pipeline.checkpoint.object];
         let name = name_of(planned)?;
         if let Some(error) = self.failed.take(&name) {
@@ -268,7 +268,7 @@ impl<'a> Run<'a> {
         };
         let selected = chosen::of(&self.job.options.selection, &entry);
         let selected =
-            Arc::new(selected.map_err(|why| Error::new("TM-REST-0103", format!("{}: {why}", planned.object)))?);
+            Arc::new(selected.map_err(|why| Failure::new("TM-REST-0103", format!("{}: {why}", planned.object)))?);
         let segments = Segments { all: segments, selected };
         let suspect = self.pipeline.checkpoint.reach;
         if self.pipeline.checkpoint.stage == Stage::Load {
@@ -287,7 +287,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does what is left of the undo of the object in work and moves on to the next.
-    async fn undo(&mut self, planned: &PlannedObject, entry: &Entry) -> Result<(), Error> {
+    async fn undo(&mut self, planned: &PlannedObject, entry: &Entry) -> Result<(), Failure> {
         let control = self.pipeline.control();
         let object = UndoObject {
             job: self.job,
@@ -327,13 +327,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn next_stage(&mut self, stage: Stage, objects: usize) -> Result<(), Error> {
+    async fn next_stage(&mut self, stage: Stage, objects: usize) -> Result<(), Failure> {
         self.note_warnings();
         self.pipeline.turn(stage, objects).await
     }
 
-    async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Error> {
-        let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", planned.object));
+    async fn target(&self, planned: &PlannedObject, entry: &Entry) -> Result<(Arc<Target>, Arc<Layout>), Failure> {
+        let refuse = |why: String| Failure::new("TM-REST-0103", format!("{}: {why}", planned.object));
         let layout = EntrySchema::layout(entry).map_err(|e| refuse(joined(&e)))?;
         let schema = layout.table().clone();
         // Counters are read and added to at ALL or not at all.
@@ -369,7 +369,7 @@ impl<'a> Run<'a> {
         target: &Arc<Target>,
         suspect: Mark,
         phase: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         let (stage, store) = (self.pipeline.checkpoint.stage, &self.job.store);
         let read = |segment: &SegmentRef, from: Mark| {
             let (store, layout, runtime) = (store.clone(), layout.clone(), Handle::current());
@@ -396,7 +396,7 @@ impl<'a> Run<'a> {
 
     /// # Errors
     /// That of the first refusal, where nothing at all could be written.
-    fn report(self) -> Result<RestoreReport, Error> {
+    fn report(self) -> Result<RestoreReport, Failure> {
         let mut warnings = Vec::new();
         let slow = self.pipeline.slowest_write_seconds.load(Ordering::Relaxed);
         if slow > SLOW_SECONDS {
@@ -414,10 +414,10 @@ impl<'a> Run<'a> {
 }
 
 /// Keyspace and table of an object at the destination.
-fn name_of(planned: &PlannedObject) -> Result<(String, String), Error> {
+fn name_of(planned: &PlannedObject) -> Result<(String, String), Failure> {
     match planned.target.parts() {
         [keyspace, table] => Ok((keyspace.clone(), table.clone())),
-        _ => Err(Error::new("TM-REST-0103", format!("{}: its name is not keyspace/table", planned.target))),
+        _ => Err(Failure::new("TM-REST-0103", format!("{}: its name is not keyspace/table", planned.target))),
     }
 }
 

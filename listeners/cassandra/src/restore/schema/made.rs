@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 
 use crate::restore::schema::cql;
 
@@ -10,17 +10,17 @@ use crate::restore::schema::cql;
 #[derive(Debug, Default)]
 pub struct Failed {
     /// Whatever tables of a keyspace need: the keyspace itself, types, functions.
-    keyspaces: BTreeMap<String, Error>,
+    keyspaces: BTreeMap<String, Failure>,
     /// Keyspaces whose own statements were refused.
     unmade: BTreeSet<String>,
-    tables: BTreeMap<(String, String), Error>,
+    tables: BTreeMap<(String, String), Failure>,
     /// Texts of indexes and views.
     builds: BTreeSet<String>,
 }
 
 impl Failed {
     /// Notes a refused statement; gives the error back where it makes no table and nothing that a table needs.
-    pub fn add(&mut self, statement: &str, error: Error) -> Option<Error> {
+    pub fn add(&mut self, statement: &str, error: Failure) -> Option<Failure> {
         match made(statement) {
             Some(Made::Table(name)) => {
                 self.tables.entry(name).or_insert(error);
@@ -41,10 +41,12 @@ impl Failed {
     }
 
     /// Why the table could not be made; taken out. What it needs and does not have comes before its own refusal.
-    pub fn take(&mut self, table: &(String, String)) -> Option<Error> {
+    pub fn take(&mut self, table: &(String, String)) -> Option<Failure> {
         let own = self.tables.remove(table)?;
         let needed = self.keyspaces.get(&table.0);
-        Some(needed.map_or(own, |e| Error { hint: e.hint.clone(), ..Error::new(e.code.clone(), e.message.clone()) }))
+        Some(
+            needed.map_or(own, |e| Failure { hint: e.hint.clone(), ..Failure::new(e.code.clone(), e.message.clone()) }),
+        )
     }
 
     /// True where the keyspace could not be made.
@@ -89,8 +91,8 @@ fn made(statement: &str) -> Option<Made> {
 mod tests {
     use super::*;
 
-    fn error(text: &str) -> Error {
-        Error::new("TM-REST-0203", text)
+    fn error(text: &str) -> Failure {
+        Failure::new("TM-REST-0203", text)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use scylla::{
     },
 };
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 
 use crate::{
     restore::undo::{
@@ -22,7 +22,7 @@ use crate::{
         table::Table,
         work::Work,
     },
-    restore::write::{answer::is_about_values, load::unwritable, target::Failure},
+    restore::write::{answer::is_about_values, load::unwritable, target::WriteFailure},
 };
 
 /// Most statements of one request.
@@ -32,17 +32,17 @@ const REQUEST_STATEMENTS: usize = 500;
 const PARTITIONS: usize = 8;
 
 /// A row that cannot be written, with the reason.
-pub(super) type Refused = (Fix, Error);
+pub(super) type Refused = (Fix, Failure);
 
 /// Why a request was not acknowledged.
 enum Unsent {
     /// The destination takes no such value.
-    Refused(Error),
-    Failed(Failure),
+    Refused(Failure),
+    Failed(WriteFailure),
 }
 
-impl From<Error> for Unsent {
-    fn from(error: Error) -> Self {
+impl From<Failure> for Unsent {
+    fn from(error: Failure) -> Self {
         Self::Failed(error.into())
     }
 }
@@ -54,7 +54,7 @@ impl Work<'_> {
     /// `TM-REST-0401` where the destination does not acknowledge within the budget of tries; as the checkpoint cannot be saved;
     /// where the first refusal is to end the undo, that of the row: `TM-REST-0302`, `TM-REST-0303`, `TM-REST-0304`,
     /// `TM-REST-0401`.
-    pub(super) async fn apply(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Error> {
+    pub(super) async fn apply(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Failure> {
         // Boxed: of a stream over a borrowing closure the compiler cannot tell that it is Send.
         let partitions = fixes.chunk_by(|a, b| a.partition == b.partition);
         let mended: Vec<_> = partitions.map(|fixes| self.apply_partition(fixes).boxed()).collect();
@@ -63,7 +63,7 @@ impl Work<'_> {
     }
 
     /// Mends rows of one partition, those that the destination refuses left out.
-    async fn apply_partition(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Error> {
+    async fn apply_partition(&self, fixes: &[Fix]) -> Result<Vec<Refused>, Failure> {
         match self.send(fixes, false).await {
             Ok(refused) => Ok(refused),
             Err(Unsent::Failed(failure)) => Err(failure.error),
@@ -83,7 +83,7 @@ impl Work<'_> {
     }
 
     /// A row that cannot be written, unless the first one is to end the undo.
-    fn refused(&self, fix: &Fix, why: Error) -> Result<Refused, Error> {
+    fn refused(&self, fix: &Fix, why: Failure) -> Result<Refused, Failure> {
         let row = || format!("{}: {}", self.table.name(), self.table.key_text(&fix.partition.values, &fix.clustering));
         refused(fix, why, self.table.target.refusals.is_strict(), row)
     }
@@ -104,7 +104,11 @@ impl Work<'_> {
 
     /// The statements that mend the rows, with the time to live of now, and lists under a number that was never used: the
     /// run's own at first, another one for each further try.
-    async fn requests(&self, fixes: &[Fix], attempt: &mut Option<u32>) -> Result<(Vec<Request>, Vec<Refused>), Error> {
+    async fn requests(
+        &self,
+        fixes: &[Fix],
+        attempt: &mut Option<u32>,
+    ) -> Result<(Vec<Request>, Vec<Refused>), Failure> {
         if fixes.iter().any(Fix::has_lists) {
             *attempt = Some(match attempt {
                 None => self.attempt().await?,
@@ -165,16 +169,16 @@ impl Table {
         match self.target.session.batch(&batch, values).await {
             Ok(_) => Ok(()),
             Err(source) if is_about_values(&source) => {
-                Err(Unsent::Refused(Error::new("TM-REST-0401", joined(&source))))
+                Err(Unsent::Refused(Failure::new("TM-REST-0401", joined(&source))))
             }
             Err(source) => {
                 let what = format!("write {} {}", self.name(), place());
-                Err(Unsent::Failed(Failure::of("TM-REST-0401", &what, &source)))
+                Err(Unsent::Failed(WriteFailure::of("TM-REST-0401", &what, &source)))
             }
         }
     }
 
-    async fn statement(&self, text: &Text) -> Result<PreparedStatement, Error> {
+    async fn statement(&self, text: &Text) -> Result<PreparedStatement, Failure> {
         match text {
             Text::Prepared(id) => Ok(self.target.statement(*id)),
             Text::Cql(cql) => self.target.extra(cql).await,
@@ -183,9 +187,9 @@ impl Table {
 }
 
 /// A row that cannot be written; where the first one is to end the undo, the error that ends it, with the row's place.
-fn refused(fix: &Fix, why: Error, is_strict: bool, row: impl FnOnce() -> String) -> Result<Refused, Error> {
+fn refused(fix: &Fix, why: Failure, is_strict: bool, row: impl FnOnce() -> String) -> Result<Refused, Failure> {
     match is_strict {
-        true => Err(Error { message: format!("{}: {}", row(), why.message), ..why }),
+        true => Err(Failure { message: format!("{}: {}", row(), why.message), ..why }),
         false => Ok((fix.clone(), why)),
     }
 }
@@ -200,8 +204,9 @@ mod tests {
         let partition = Arc::new(PartitionKey { token: 1, raw: Default::default(), values: Vec::new() });
         let (clustering, difference) = (Vec::new(), Difference::default());
         let fix = Fix { partition, clustering, is_static: false, is_wanted: true, difference, remove: false };
-        let of =
-            |is_strict| refused(&fix, Error::new("TM-REST-0304", "too large"), is_strict, || "ks/t: pk = 1".to_owned());
+        let of = |is_strict| {
+            refused(&fix, Failure::new("TM-REST-0304", "too large"), is_strict, || "ks/t: pk = 1".to_owned())
+        };
         let error = of(true).unwrap_err();
         assert_eq!((error.code.as_ref(), error.message.as_str()), ("TM-REST-0304", "ks/t: pk = 1: too large"));
         assert_eq!(of(false).unwrap().1.message, "too large");

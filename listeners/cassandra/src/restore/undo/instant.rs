@@ -5,7 +5,7 @@
 //! after R was taken wins.
 
 use tidemark_gateway::{Env, causes::joined};
-use tidemark_listener_core::{check::Line, failure::Failure as Error, restorer::UndoInstant};
+use tidemark_listener_core::{check::Line, failure::Failure, restorer::UndoInstant};
 
 use crate::{
     connect::{self, Credentials},
@@ -23,9 +23,9 @@ const MICROS: i64 = 1_000;
 /// # Errors
 /// `TM-REST-0101` where the destination's specification is wrong; `TM-REST-0011`, retryable, where the destination cannot be
 /// reached. A node that does not answer us is named: it may be down, or stamp writes of clients that reach it.
-pub async fn instant(job: &CqlJob) -> Result<UndoInstant, Error> {
-    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Error::new("TM-REST-0101", joined(&e)))?;
-    let failed = |why: String| Error::retryable("TM-REST-0011", format!("read the clocks of the destination: {why}"));
+pub async fn instant(job: &CqlJob) -> Result<UndoInstant, Failure> {
+    let spec = CassandraSpec::parse(&job.destination).map_err(|e| Failure::new("TM-REST-0101", joined(&e)))?;
+    let failed = |why: String| Failure::retryable("TM-REST-0011", format!("read the clocks of the destination: {why}"));
     let credentials = Credentials::of(&spec).map_err(|e| failed(joined(&e)))?;
     let session = connect_any(&spec).await.map_err(|unseen| failed(unseen.why))?;
     let local = describe::local(&session).await.map_err(|e| failed(joined(&e)))?;

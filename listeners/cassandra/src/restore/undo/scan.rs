@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidemark_cassandra_format::model::{Clustering, Row};
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::difference::pairs::{Pair, Pairs};
 
 use self::rows::{Found, Rows};
 use crate::{
     restore::undo::{compare::Difference, query, spans::Unit, table::Table},
-    restore::write::target::Failure,
+    restore::write::target::WriteFailure,
 };
 
 /// Why a unit could not be read.
@@ -20,16 +20,16 @@ pub(super) enum Trouble {
     /// There is too much in it for one request: too many deleted rows, or it takes too long.
     TooMuch {
         /// The last error.
-        error: Error,
+        error: Failure,
         /// True where the target gave up by itself, and not for want of time.
         gave_up: bool,
     },
     /// Anything else.
-    Failed(Failure),
+    Failed(WriteFailure),
 }
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
+impl From<Failure> for Trouble {
+    fn from(error: Failure) -> Self {
         Self::Failed(error.into())
     }
 }

@@ -7,7 +7,7 @@ use scylla::statement::Consistency;
 use tidemark_cassandra_format::schema::TableSchema;
 use tidemark_catalog::entry::{DegradedRange, Entry, Quality};
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::restore::refusals::Refusals;
 
 use crate::{
@@ -55,18 +55,18 @@ impl Table {
     /// # Errors
     /// `TM-UNDO-0001` for counters, `TM-UNDO-0003` where the selection is none of this table, `TM-REST-0103` where the entry
     /// cannot be understood, `TM-REST-0301` where the destination refuses a statement.
-    pub(super) async fn open(object: &UndoObject<'_>, instant: i64) -> Result<Self, Error> {
+    pub(super) async fn open(object: &UndoObject<'_>, instant: i64) -> Result<Self, Failure> {
         let name = &object.planned.target;
-        let refuse = |why: String| Error::new("TM-REST-0103", format!("{}: {why}", object.planned.object));
+        let refuse = |why: String| Failure::new("TM-REST-0103", format!("{}: {why}", object.planned.object));
         let layout = EntrySchema::layout(object.entry).map_err(|e| refuse(joined(&e)))?;
         let schema = layout.table().clone();
         if schema.has_counters() {
             let text = format!("{name} holds counters: a counter cannot be set to a value in place");
-            return Err(Error::new("TM-UNDO-0001", text).with_hint("restore it under another name"));
+            return Err(Failure::new("TM-UNDO-0001", text).with_hint("restore it under another name"));
         }
         let options = &object.job.options;
         let selected = Selected::parse(&options.selection, &schema);
-        let selected = selected.map_err(|why| Error::new("TM-UNDO-0003", format!("{name}: {why}")))?;
+        let selected = selected.map_err(|why| Failure::new("TM-UNDO-0003", format!("{name}: {why}")))?;
         let target = Target::prepare(object.session.clone(), schema, settings(object, &refuse)?).await?;
         Ok(Self {
             target,
@@ -91,7 +91,7 @@ impl Table {
     ///
     /// # Errors
     /// `TM-UNDO-0002`.
-    pub(super) fn refuse_later_drops(&self, seen: &Observed) -> Result<(), Error> {
+    pub(super) fn refuse_later_drops(&self, seen: &Observed) -> Result<(), Failure> {
         let (keyspace, table) = &self.target.name;
         let table = seen.keyspaces.iter().filter(|k| k.name == *keyspace).find_map(|k| k.table(table));
         let dropped: Vec<_> = table.into_iter().flat_map(|table| &table.dropped).collect();
@@ -105,7 +105,7 @@ impl Table {
             self.name(),
             column.name
         );
-        Err(Error::new("TM-UNDO-0002", text).with_hint("start the undo again: it takes a later instant"))
+        Err(Failure::new("TM-UNDO-0002", text).with_hint("start the undo again: it takes a later instant"))
     }
 
     /// `keyspace/table`.
@@ -173,7 +173,7 @@ impl Table {
     }
 }
 
-fn settings(object: &UndoObject<'_>, refuse: &impl Fn(String) -> Error) -> Result<TargetSettings, Error> {
+fn settings(object: &UndoObject<'_>, refuse: &impl Fn(String) -> Failure) -> Result<TargetSettings, Failure> {
     let [keyspace, table] = object.planned.target.parts() else {
         return Err(refuse("its name is not keyspace/table".to_owned()));
     };
@@ -198,9 +198,9 @@ fn settings(object: &UndoObject<'_>, refuse: &impl Fn(String) -> Error) -> Resul
 }
 
 /// The level to read at: one that meets every acknowledged write where nobody says otherwise.
-fn read_level(object: &UndoObject<'_>) -> Result<Consistency, Error> {
+fn read_level(object: &UndoObject<'_>) -> Result<Consistency, Failure> {
     let Some(name) = object.job.options.read_level.as_deref() else { return Ok(Consistency::All) };
-    let unknown = || Error::new("TM-REST-0201", format!("{name:?} is not a level that an undo can read at"));
+    let unknown = || Failure::new("TM-REST-0201", format!("{name:?} is not a level that an undo can read at"));
     parse_read_level(name).ok_or_else(unknown)
 }
 

@@ -6,7 +6,7 @@
 mod look;
 mod unread;
 
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::difference::{
     attempts::{self, Attempts},
     keep::Keeper,
@@ -23,7 +23,7 @@ use crate::{
         spans::{Place, Span, Unit},
         table::Table,
     },
-    restore::write::target::Failure,
+    restore::write::target::WriteFailure,
 };
 
 /// Rows to mend that are held at a time.
@@ -47,7 +47,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// As it cannot be saved.
-    pub(super) async fn attempt(&self) -> Result<u32, Error> {
+    pub(super) async fn attempt(&self) -> Result<u32, Failure> {
         self.attempt.current(&self.keeper).await
     }
 
@@ -55,7 +55,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// As it cannot be saved.
-    pub(super) async fn further_attempt(&self) -> Result<u32, Error> {
+    pub(super) async fn further_attempt(&self) -> Result<u32, Failure> {
         attempts::another(&self.keeper).await
     }
 
@@ -67,7 +67,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// As the target cannot be read or written.
-    pub(super) async fn span(&self, span: Span) -> Result<(Place, Outcome), Error> {
+    pub(super) async fn span(&self, span: Span) -> Result<(Place, Outcome), Failure> {
         let mut outcome = Outcome::default();
         let mut units = vec![span.unit];
         while let Some(unit) = units.pop() {
@@ -82,13 +82,13 @@ impl Work<'_> {
     }
 
     /// Does a unit; the inner error says that there is too much in it.
-    async fn unit(&self, unit: &Unit, outcome: &mut Outcome) -> Result<Result<(), Error>, Error> {
+    async fn unit(&self, unit: &Unit, outcome: &mut Outcome) -> Result<Result<(), Failure>, Failure> {
         let (mut tries, smaller) = (0, !unit.halved().is_empty());
         loop {
             let Err(trouble) = self.try_unit(unit, outcome).await else { return Ok(Ok(())) };
             // Some of its lists may have been sent.
             self.attempt.renew().await;
-            let failure: Failure = match trouble {
+            let failure: WriteFailure = match trouble {
                 Trouble::TooMuch { error, gave_up } if smaller || (gave_up && tries >= LAST_TRIES) => {
                     return Ok(Err(error));
                 }
@@ -143,7 +143,7 @@ impl Work<'_> {
     }
 
     /// Mends rows and looks at them again.
-    async fn mend(&self, unit: &Unit, fixes: Vec<Fix>, outcome: &mut Outcome) -> Result<(), Error> {
+    async fn mend(&self, unit: &Unit, fixes: Vec<Fix>, outcome: &mut Outcome) -> Result<(), Failure> {
         if fixes.is_empty() {
             return Ok(());
         }

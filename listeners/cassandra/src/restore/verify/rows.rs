@@ -14,7 +14,7 @@ use tidemark_cassandra_format::{
     schema::Column,
     types::CqlType,
 };
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::restore::checkpoint::Counts;
 
 use super::slices::{pass_over, row_key, same_key};
@@ -32,7 +32,7 @@ use crate::{
         write::{
             load::RowKey,
             statements::{rows::value_expiry, ttl::Lifetimes},
-            target::{Failure, Target},
+            target::{Target, WriteFailure},
         },
     },
 };
@@ -79,7 +79,7 @@ impl Target {
     /// # Errors
     /// `TM-REST-0601` names the first row and column that differ; `TM-REST-0602` where they cannot be read. In a merge a row
     /// differs only where it is older than what was written: what newer data or a deletion may explain is counted apart.
-    pub async fn verify(&self, piece: &Piece) -> Result<Counts, Error> {
+    pub async fn verify(&self, piece: &Piece) -> Result<Counts, Failure> {
         let mut tries = 0;
         loop {
             match self.try_verify(piece).await {
@@ -91,7 +91,7 @@ impl Target {
     }
 
     /// How many rows are equal. Which rows were refused is looked at only where one is not as it was.
-    async fn try_verify(&self, piece: &Piece) -> Result<Counts, Failure> {
+    async fn try_verify(&self, piece: &Piece) -> Result<Counts, WriteFailure> {
         match self.verify_but(piece, &BTreeSet::new()).await {
             Err(failure) if failure.error.code == MISMATCH && !self.refusals.is_strict() => {
                 let refused = self.refused_rows(piece).await?;
@@ -102,7 +102,7 @@ impl Target {
     }
 
     /// How many rows are equal, those that were refused aside.
-    async fn verify_but(&self, piece: &Piece, refused: &BTreeSet<RowKey>) -> Result<Counts, Failure> {
+    async fn verify_but(&self, piece: &Piece, refused: &BTreeSet<RowKey>) -> Result<Counts, WriteFailure> {
         let mut verified = Counts::default();
         if let Some(row) = &piece.static_row {
             let (found, reading) = self.read(piece, true).await?;
@@ -120,7 +120,7 @@ impl Target {
         &self,
         piece: &Piece,
         is_static: bool,
-    ) -> Result<(Vec<Out>, Reading), Failure> {
+    ) -> Result<(Vec<Out>, Reading), WriteFailure> {
         let before = self.now();
         let mut found = Vec::new();
         for (condition, values) in self.conditions(piece, is_static) {
@@ -132,7 +132,7 @@ impl Target {
         Ok((found, Reading { before, after: self.now(), late, started, lifetimes }))
     }
 
-    async fn read_all(&self, piece: &Piece, cql: &str, values: Vec<Raw>) -> Result<Vec<Out>, Failure> {
+    async fn read_all(&self, piece: &Piece, cql: &str, values: Vec<Raw>) -> Result<Vec<Out>, WriteFailure> {
         let statement = self.extra(cql).await?;
         let pager = self.session.execute_iter(statement, values).await;
         let what = format!("read back {}", self.place(&piece.key, &[]));
@@ -174,7 +174,7 @@ impl Target {
         found: Vec<Out>,
         (reading, refused): (Reading, &BTreeSet<RowKey>),
         is_static: bool,
-    ) -> Result<Counts, Error> {
+    ) -> Result<Counts, Failure> {
         let columns = if is_static { &self.schema.statics } else { &self.schema.regulars };
         let keys = if is_static { self.schema.partition_key.len() } else { 1 + self.schema.clustering.len() };
         let mut found =
@@ -214,8 +214,9 @@ impl Target {
         }
     }
 
-    fn mismatch(&self, piece: &Piece, key: &[Bytes], why: &str) -> Result<(), Error> {
-        let error = Error::new(MISMATCH, format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
+    fn mismatch(&self, piece: &Piece, key: &[Bytes], why: &str) -> Result<(), Failure> {
+        let error =
+            Failure::new(MISMATCH, format!("{} was not restored as it was: {why}", self.place(&piece.key, key)));
         let hint = "a counter that was deleted in a table cannot be set in it again, and nobody else may write to it: \
                     restore into a new table";
         Err(if self.has_counters() { error.with_hint(hint) } else { error })

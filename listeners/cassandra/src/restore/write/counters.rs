@@ -20,7 +20,7 @@ use tidemark_cassandra_format::{
     schema::Column,
 };
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::restore::checkpoint::Counts;
 
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
         write::{
             load::Outcome,
             statements::rows::clustering,
-            target::{Failure, Target},
+            target::{Target, WriteFailure},
         },
     },
 };
@@ -56,7 +56,7 @@ impl Target {
     /// `TM-REST-0302` where a counter's context is malformed, or where the first refusal is to end the restore; `TM-REST-0403`
     /// where the destination refuses an addition or does not acknowledge it within the budget of tries; `TM-REST-0602` where
     /// the rows cannot be read.
-    pub(super) async fn load_counters(&self, piece: &Piece) -> Result<Counts, Error> {
+    pub(super) async fn load_counters(&self, piece: &Piece) -> Result<Counts, Failure> {
         let mut tries = 0;
         loop {
             match self.try_load_counters(piece).await {
@@ -72,7 +72,7 @@ impl Target {
     }
 
     /// Adds what is missing; what became of each row.
-    async fn try_load_counters(&self, piece: &Piece) -> Result<Vec<Outcome>, Failure> {
+    async fn try_load_counters(&self, piece: &Piece) -> Result<Vec<Outcome>, WriteFailure> {
         let (mut outcomes, mut additions) = (Vec::new(), Vec::new());
         if let Some(row) = &piece.static_row {
             let (found, _) = self.read(piece, true).await?;
@@ -94,7 +94,7 @@ impl Target {
         found: Vec<Out>,
         is_static: bool,
         outcomes: &mut Vec<Outcome>,
-    ) -> Result<Vec<Addition>, Failure> {
+    ) -> Result<Vec<Addition>, WriteFailure> {
         let columns = self.columns(is_static);
         let keys = if is_static { self.schema.partition_key.len() } else { 1 + self.schema.clustering.len() };
         let clustering_of = |row: &[Option<Bytes>]| -> Vec<Option<Bytes>> {
@@ -103,7 +103,7 @@ impl Target {
         let found: BTreeMap<_, _> = found.into_iter().map(|Out(row)| (clustering_of(&row), row)).collect();
         let mut additions = Vec::new();
         for row in rows {
-            let refuse = |why: String| Error::new("TM-REST-0302", format!("{}: {why}", self.place(&piece.key, &[])));
+            let refuse = |why: String| Failure::new("TM-REST-0302", format!("{}: {why}", self.place(&piece.key, &[])));
             let clustering = match clustering(&self.schema, row).map_err(|source| refuse(joined(&source))) {
                 Ok(clustering) => clustering,
                 Err(refused) if self.refusals.is_strict() => return Err(refused.into()),
@@ -123,7 +123,7 @@ impl Target {
     }
 
     /// Adds, once: in one request, which one replica applies as a whole or not at all.
-    async fn add(&self, piece: &Piece, additions: &[Addition]) -> Result<(), Failure> {
+    async fn add(&self, piece: &Piece, additions: &[Addition]) -> Result<(), WriteFailure> {
         if additions.is_empty() {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl Target {
         batch.set_retry_policy(Some(std::sync::Arc::new(FallthroughRetryPolicy::new())));
         let what = || format!("add to the counters of {}", self.place(&piece.key, &[]));
         let sent = self.session.batch(&batch, values).await;
-        sent.map(drop).map_err(|source| Failure::of("TM-REST-0403", &what(), &source))
+        sent.map(drop).map_err(|source| WriteFailure::of("TM-REST-0403", &what(), &source))
     }
 
     /// `UPDATE … SET "c" = "c" + ?, … WHERE …`

@@ -15,7 +15,7 @@ use tidemark_cassandra_format::{
     schema::Column,
 };
 
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 
 use crate::{
     connect::{self, Out, Raw},
@@ -28,7 +28,7 @@ use crate::{
                 rows::{Write, value_expiry},
                 shapes::{Slot, slots},
             },
-            target::{Failure, Target},
+            target::{Target, WriteFailure},
         },
     },
 };
@@ -66,7 +66,7 @@ impl Target {
         clustering: &[Bytes],
         writes: Vec<Write>,
         now: u32,
-    ) -> Result<Vec<Write>, Failure> {
+    ) -> Result<Vec<Write>, WriteFailure> {
         let wanted = self.wanted(row, is_static, now);
         let found = self.read_lists(piece, is_static, clustering, &wanted).await?;
         let judged: Vec<(ColumnIndex, Verdict)> = wanted
@@ -130,7 +130,7 @@ impl Target {
         is_static: bool,
         clustering: &[Bytes],
         wanted: &BTreeMap<ColumnIndex, Vec<Wanted>>,
-    ) -> Result<BTreeMap<ColumnIndex, Vec<Element>>, Failure> {
+    ) -> Result<BTreeMap<ColumnIndex, Vec<Element>>, WriteFailure> {
         let columns = self.columns(is_static);
         let names: Vec<String> = wanted.keys().map(|i| quote(&columns[usize::from(*i)].name)).collect();
         let times =
@@ -153,9 +153,9 @@ impl Target {
         Ok(found)
     }
 
-    fn list_error(&self, piece: &Piece, clustering: &[Bytes], why: &str) -> Error {
+    fn list_error(&self, piece: &Piece, clustering: &[Bytes], why: &str) -> Failure {
         let place = self.place(&piece.key, clustering);
-        Error::new(LOOK, format!("look at the lists of {place}: {why}"))
+        Failure::new(LOOK, format!("look at the lists of {place}: {why}"))
     }
 
     /// `"pk" = ? AND …` of one row, or of the partition for its static row.
@@ -173,7 +173,7 @@ impl Target {
         clustering: &[Bytes],
         is_static: bool,
         cql: &str,
-    ) -> Result<Option<Out>, Failure> {
+    ) -> Result<Option<Out>, WriteFailure> {
         let cql = if is_static { format!("{cql} LIMIT 1") } else { cql.to_owned() };
         let statement = self.extra(&cql).await?;
         let values = bound(piece, if is_static { &[] } else { clustering });
@@ -191,7 +191,7 @@ impl Target {
         clustering: &[Bytes],
         index: ColumnIndex,
         mut doomed: Vec<(i32, i64)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WriteFailure> {
         let name = quote(&self.columns(is_static)[usize::from(index)].name);
         let (table, condition) = (self.quoted(), self.row_condition(is_static));
         let cql = format!("DELETE {name}[?] FROM {table} USING TIMESTAMP ? WHERE {condition}");
@@ -210,7 +210,7 @@ impl Target {
                 part.iter().map(|d| first(d).into_iter().chain(key.clone()).collect()).collect();
             let sent = self.session.batch(&batch, values).await;
             let what = || format!("delete list elements of {}", self.place(&piece.key, clustering));
-            sent.map_err(|source| Failure::of("TM-REST-0402", &what(), &source))?;
+            sent.map_err(|source| WriteFailure::of("TM-REST-0402", &what(), &source))?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use scylla::{
 };
 use tidemark_cassandra_format::model::Row;
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::restore::checkpoint::Counts;
 
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
                 rows::{self, Write, check_key, clustering, is_live, row_writes},
                 shapes::{Slot, StatementId},
             },
-            target::{Failure, Target},
+            target::{Target, WriteFailure},
         },
     },
 };
@@ -81,7 +81,7 @@ impl Target {
     /// `TM-REST-0401` where the destination refuses it or does not acknowledge it within the budget of tries; where the first
     /// refusal is to end the restore also `TM-REST-0302` for a row that CQL cannot express, `TM-REST-0303` for one whose expiry
     /// the destination cannot hold, `TM-REST-0304` for a value larger than it takes.
-    pub async fn load(&self, piece: &Piece, mut careful: bool) -> Result<Counts, Error> {
+    pub async fn load(&self, piece: &Piece, mut careful: bool) -> Result<Counts, Failure> {
         if self.has_counters() {
             return self.load_counters(piece).await;
         }
@@ -101,7 +101,7 @@ impl Target {
     }
 
     /// What became of a piece's rows, the static one first; refused ones are named.
-    pub(super) fn counts(&self, piece: &Piece, mut outcomes: Vec<Outcome>) -> Result<Counts, Error> {
+    pub(super) fn counts(&self, piece: &Piece, mut outcomes: Vec<Outcome>) -> Result<Counts, Failure> {
         let mut counts = Counts::default();
         for (n, (row, is_static)) in piece.all_rows().enumerate() {
             match std::mem::replace(&mut outcomes[n], Outcome::Written) {
@@ -132,7 +132,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::load`].
-    pub(in crate::restore) async fn refused_rows(&self, piece: &Piece) -> Result<BTreeSet<RowKey>, Failure> {
+    pub(in crate::restore) async fn refused_rows(&self, piece: &Piece) -> Result<BTreeSet<RowKey>, WriteFailure> {
         let outcomes = match self.has_counters() {
             true => Vec::new(),
             false => self.try_load(piece, true).await?,
@@ -148,7 +148,7 @@ impl Target {
     }
 
     /// Sends a piece; what became of each of its rows.
-    async fn try_load(&self, piece: &Piece, careful: bool) -> Result<Vec<Outcome>, Failure> {
+    async fn try_load(&self, piece: &Piece, careful: bool) -> Result<Vec<Outcome>, WriteFailure> {
         let now = self.now();
         let (mut outcomes, mut statements) = (Vec::new(), Vec::new());
         for (n, (row, is_static)) in piece.all_rows().enumerate() {
@@ -172,7 +172,7 @@ impl Target {
     }
 
     /// Clustering and writes of one row.
-    fn row(&self, piece: &Piece, row: &Row, is_static: bool, now: u32) -> Result<(Arc<[Bytes]>, Vec<Write>), Error> {
+    fn row(&self, piece: &Piece, row: &Row, is_static: bool, now: u32) -> Result<(Arc<[Bytes]>, Vec<Write>), Failure> {
         let refuse = |place: &[Bytes], source: rows::Error| {
             unwritable(format!("{}: {}", self.place(&piece.key, place), joined(&source)), &source)
         };
@@ -188,7 +188,12 @@ impl Target {
 
     /// Sends statements of one partition in order, as few requests as fit. Rows whose values the destination refuses are among
     /// the outcomes; nothing more of them is sent.
-    async fn send(&self, piece: &Piece, statements: Vec<Statement>, outcomes: &mut [Outcome]) -> Result<(), Failure> {
+    async fn send(
+        &self,
+        piece: &Piece,
+        statements: Vec<Statement>,
+        outcomes: &mut [Outcome],
+    ) -> Result<(), WriteFailure> {
         let mut requests: VecDeque<Vec<Statement>> =
             self.sizes.requests(REQUEST_STATEMENTS, statements, Statement::bytes).into();
         // Only one coordinator gives the elements of a list growing ids over several requests.
@@ -219,7 +224,7 @@ impl Target {
         piece: &Piece,
         request: &[Statement],
         pinned: Option<Arc<dyn LoadBalancingPolicy>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WriteFailure> {
         let bound = |s: &Statement| s.write.bind(&piece.key, &s.clustering);
         let mut prepared = Vec::with_capacity(request.len());
         for statement in request {
@@ -237,11 +242,11 @@ impl Target {
         // A write without an answer may have landed as late.
         self.note_duration(self.env.monotonic().saturating_sub(started));
         let what = || format!("write {}", self.place(&piece.key, only_row(request)));
-        sent.map_err(|source| Failure::of("TM-REST-0401", &what(), &source))
+        sent.map_err(|source| WriteFailure::of("TM-REST-0401", &what(), &source))
     }
 
     /// The statement of a write.
-    async fn prepared(&self, write: &Write) -> Result<PreparedStatement, Error> {
+    async fn prepared(&self, write: &Write) -> Result<PreparedStatement, Failure> {
         let Some(assignment) = &write.apart else { return Ok(self.statement(write.statement)) };
         let condition = self.row_condition(matches!(write.statement, StatementId::Static(_)));
         let table = self.quoted();
@@ -274,11 +279,11 @@ impl Target {
 }
 
 /// The error for a row that cannot be written, in these words.
-pub(crate) fn unwritable(text: String, source: &rows::Error) -> Error {
+pub(crate) fn unwritable(text: String, source: &rows::Error) -> Failure {
     match source {
-        rows::Error::Ttl(_) => Error::new("TM-REST-0303", text).with_hint(TTL_HINT),
-        rows::Error::Large { .. } => Error::new("TM-REST-0304", text).with_hint(LARGE_HINT),
-        _ => Error::new("TM-REST-0302", text),
+        rows::Error::Ttl(_) => Failure::new("TM-REST-0303", text).with_hint(TTL_HINT),
+        rows::Error::Large { .. } => Failure::new("TM-REST-0304", text).with_hint(LARGE_HINT),
+        _ => Failure::new("TM-REST-0302", text),
     }
 }
 
@@ -289,7 +294,7 @@ pub(super) enum Outcome {
     /// Nothing of it lives.
     Nothing,
     /// It cannot be written.
-    Refused(Error),
+    Refused(Failure),
 }
 
 /// Clustering of the row that a request is of; none where it is of several.

@@ -22,7 +22,7 @@ use tidemark_gateway::{
     Env,
     backoff::{self, Jitter},
 };
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::restore::refusals::Refusals;
 
 use crate::{
@@ -157,7 +157,7 @@ impl Target {
         session: Arc<Session>,
         schema: Arc<TableSchema>,
         settings: TargetSettings,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Failure> {
         let shapes = Shapes::of(&schema, &settings.name.0, &settings.name.1);
         let mut prepared = Vec::new();
         // Counters are written by statements of their own.
@@ -209,7 +209,7 @@ impl Target {
     ///
     /// # Errors
     /// `TM-REST-0301`.
-    pub async fn extra(&self, cql: &str) -> Result<PreparedStatement, Error> {
+    pub async fn extra(&self, cql: &str) -> Result<PreparedStatement, Failure> {
         let mut extra = self.extra.lock().await;
         if let Some(found) = extra.get(cql) {
             return Ok(self.at_level(found.clone()));
@@ -250,7 +250,7 @@ impl Target {
     ///
     /// # Errors
     /// `error` itself where the first refusal is to end the restore.
-    pub(super) fn refuse(&self, key: String, error: Error) -> Result<(), Error> {
+    pub(super) fn refuse(&self, key: String, error: Failure) -> Result<(), Failure> {
         match ObjectName::new([self.name.0.as_str(), self.name.1.as_str()]) {
             Ok(object) => self.refusals.add(&object, Some(key), error),
             Err(_) => Err(error),
@@ -269,7 +269,7 @@ impl Target {
     ///
     /// # Errors
     /// The error that was given, where no further try may help; it is permanent then or the budget is spent.
-    pub async fn wait_to_retry(&self, error: Failure, tries: u32, settle: bool) -> Result<(), Error> {
+    pub async fn wait_to_retry(&self, error: WriteFailure, tries: u32, settle: bool) -> Result<(), Failure> {
         let fell = error.unavailable && self.level.fall();
         if !fell && (!error.error.retryable || tries >= RETRIES) {
             return Err(error.error);
@@ -288,7 +288,7 @@ fn ids(shapes: &Shapes) -> Vec<StatementId> {
 }
 
 /// Prepares a statement that the driver never sends twice by itself: whether that is safe is known here only.
-async fn prepare(session: &Session, cql: &str) -> Result<PreparedStatement, Error> {
+async fn prepare(session: &Session, cql: &str) -> Result<PreparedStatement, Failure> {
     let refused =
         |source: scylla::errors::PrepareError| connect::error("TM-REST-0301", &format!("prepare {cql:?}"), &source);
     let mut prepared = session.prepare(cql).await.map_err(refused)?;
@@ -298,22 +298,22 @@ async fn prepare(session: &Session, cql: &str) -> Result<PreparedStatement, Erro
 }
 
 /// A request that failed.
-pub struct Failure {
+pub struct WriteFailure {
     /// For people and for the task.
-    pub error: Error,
+    pub error: Failure,
     /// True where too few replicas are alive for the level.
     pub unavailable: bool,
     /// True where the answer is about the values that were sent.
     pub about_values: bool,
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<Failure> for WriteFailure {
+    fn from(error: Failure) -> Self {
         Self { error, unavailable: false, about_values: false }
     }
 }
 
-impl Failure {
+impl WriteFailure {
     /// What `code` and `what` say, because of `source`.
     pub fn of(code: &'static str, what: &str, source: &ExecutionError) -> Self {
         Self {

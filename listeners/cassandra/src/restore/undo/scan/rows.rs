@@ -10,7 +10,7 @@ use scylla::{
 };
 use tidemark_cassandra_format::{key, model::Clustering, token::murmur3};
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::difference::pairs::Records;
 
 use super::{PartitionKey, Trouble};
@@ -20,7 +20,7 @@ use crate::{
         query::{self, Condition},
         table::Table,
     },
-    restore::write::target::Failure,
+    restore::write::target::WriteFailure,
 };
 
 /// The target cannot be read.
@@ -81,19 +81,19 @@ impl Rows<'_> {
         statement.set_consistency(self.table.read_level);
         let pager = self.table.target.session.execute_iter(statement, values).await;
         let pager = pager.map_err(|source| self.trouble(&source, page_of_pager(&source)))?;
-        let odd = |source| Error::new(READ, format!("{}: {}", self.reading(), joined(&source)));
+        let odd = |source| Failure::new(READ, format!("{}: {}", self.reading(), joined(&source)));
         Ok(pager.rows_stream::<Out>().map_err(odd)?)
     }
 
     /// A row as it was read, if it is chosen. Of a partition that has a static row only there is a row without clustering.
-    fn found(&mut self, row: Out) -> Result<Option<Found>, Error> {
+    fn found(&mut self, row: Out) -> Result<Option<Found>, Failure> {
         let schema = self.table.schema();
         let (keys, clusterings) = (schema.partition_key.len(), schema.clustering.len());
         let mut values = row.0;
         let rest = values.split_off(keys);
         let key: Vec<Bytes> = values.into_iter().map(Option::unwrap_or_default).collect();
         let raw = key::join(schema, &key);
-        let raw = raw.map_err(|source| Error::new(READ, format!("{}: {source}", self.table.name())))?;
+        let raw = raw.map_err(|source| Failure::new(READ, format!("{}: {source}", self.table.name())))?;
         let token = murmur3(&raw);
         let mut clustering = rest;
         let values = clustering.split_off(if self.is_static { 0 } else { clusterings });
@@ -122,7 +122,7 @@ impl Rows<'_> {
         match page {
             Some(page) if is_too_much(page) => Trouble::TooMuch { error, gave_up: page.cause() == Cause::Failed },
             // The level of writes does not fall because of what cannot be read.
-            _ => Trouble::Failed(Failure::from(error)),
+            _ => Trouble::Failed(WriteFailure::from(error)),
         }
     }
 }

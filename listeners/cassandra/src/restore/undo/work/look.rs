@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tidemark_cassandra_format::model::{ColumnData, Deletion, PathCell, Row};
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::difference::{
     standing::{Standing, Totals},
     state::Outcome,
@@ -28,7 +28,7 @@ const FEW: usize = 8;
 
 impl Work<'_> {
     /// Reads mended rows: the whole unit where they are many of it, else each by its key.
-    pub(super) async fn look_again(&self, unit: &Unit, mended: Vec<Fix>, outcome: &mut Outcome) -> Result<(), Error> {
+    pub(super) async fn look_again(&self, unit: &Unit, mended: Vec<Fix>, outcome: &mut Outcome) -> Result<(), Failure> {
         let many = mended.len() * FEW > unit.row_count() && mended.iter().any(|fix| fix.is_wanted);
         let looks = match many {
             // What cannot be read as a whole is read row by row.
@@ -74,7 +74,7 @@ impl Work<'_> {
         Ok(found)
     }
 
-    async fn reread_row(&self, fix: &Fix) -> Result<Option<Seen>, Error> {
+    async fn reread_row(&self, fix: &Fix) -> Result<Option<Seen>, Failure> {
         let unit = row_unit(fix);
         let mut tries = 0;
         loop {

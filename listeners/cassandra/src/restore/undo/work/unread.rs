@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemark_cassandra_format::model::{Clustering, Row};
-use tidemark_listener_core::failure::Failure as Error;
+use tidemark_listener_core::failure::Failure;
 use tidemark_records::difference::state::Outcome;
 
 use super::Work;
@@ -17,7 +17,7 @@ use crate::restore::undo::{
 impl Work<'_> {
     /// Names the unit. The version's row in it, if there is one, is written unseen: what is newer wins over that as over
     /// anything. Its lists cannot be written so.
-    pub(super) async fn unread(&self, unit: &Unit, why: &Error, outcome: &mut Outcome) -> Result<(), Error> {
+    pub(super) async fn unread(&self, unit: &Unit, why: &Failure, outcome: &mut Outcome) -> Result<(), Failure> {
         let place = self.place(unit);
         outcome.cannot_read(format!("{place}: {}", why.message));
         let unseen = self.unseen(unit);
