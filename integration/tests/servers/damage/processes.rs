@@ -216,10 +216,9 @@ async fn restore_what_is_there(
 
 /// Without the word that the write level held, and where there is one replica only, the ranges are named with the file.
 async fn what_the_others_do_not_prove_is_degraded(system: &System) -> Result<()> {
-    for (keyspace, table, more, captured) in [
-        ("ks", "data_cut", &[][..], "2 of 3 replicas"),
-        (SINGLE.0, SINGLE.1, &["--write-level", "quorum", "--repaired"], "0 of 1 replicas"),
-    ] {
+    for (keyspace, table, more, captured) in
+        [("ks", "data_cut", &[][..], "2 of 3 replicas"), (SINGLE.0, SINGLE.1, &["--repaired"], "0 of 1 replicas")]
+    {
         let arguments = [&["--write-level", "quorum"], more].concat();
         let version =
             system.protect("hurt", &format!("{keyspace}/{table}"), &table.replace('_', "-"), &arguments).await?;
