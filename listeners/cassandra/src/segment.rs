@@ -23,7 +23,6 @@ mod nested;
 mod physical;
 mod properties;
 mod reader;
-mod stored;
 mod values;
 mod writer;
 
@@ -38,7 +37,6 @@ pub use describe::KIND;
 pub use key::SegmentKey;
 pub use layout::{Layout, LayoutError};
 pub use reader::{ReadError, SegmentReader};
-pub use stored::{OpenError, StoredSegment};
 pub use tidemark_records::segments::{Content, Fetch, FinishedSegment, WriteLimits};
 pub use writer::{SegmentWriter, ShapeError, WriteError};
 

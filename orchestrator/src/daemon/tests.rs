@@ -317,6 +317,19 @@ async fn a_plan_with_a_failed_check_is_refused_and_leaves_no_operation() {
     .await;
 }
 
+#[tokio::test]
+async fn options_that_the_source_does_not_know_are_refused_before_anything_is_asked() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        let refused = api.restore(restore(json!({"options": {"tll": "strip"}})), "r").await.unwrap_err();
+        assert!(refused.code == "TM-FAKE-0007" && refused.detail.contains("tll"), "{refused:?}");
+        assert_eq!(api.operations(&Page::first()).await.unwrap().items.len(), 1);
+    })
+    .await;
+}
+
 fn restore(more: Value) -> Restore {
     let mut whole = json!({"version": "src.daily.1", "to": "src"});
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

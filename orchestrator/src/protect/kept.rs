@@ -44,7 +44,7 @@ impl Job<'_> {
     }
 
     /// What of a line the store no longer holds as it was written; `None` where it holds all. The entry and its pages are read;
-    /// segments and leaves are asked for by presence and size.
+    /// segments and leaves are asked for by presence and size, what leaves name is not.
     ///
     /// # Errors
     /// Where the store does not answer.

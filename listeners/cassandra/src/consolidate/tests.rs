@@ -12,12 +12,13 @@ use tidemark_catalog::{
     opaque::Opaque,
 };
 use tidemark_listener_core::progress;
+use tidemark_records::segments::StoredSegment;
 
 use super::*;
 use crate::{
     consolidate::EntrySchema,
     driver::CassandraDriver,
-    segment::{SegmentReader, StoredSegment, key},
+    segment::{SegmentReader, key},
     verify::verify,
 };
 use bench::Bench;
@@ -29,7 +30,7 @@ async fn content(bench: &Bench, entry: &Entry) -> Vec<(tidemark_cassandra_format
     for range in bench.ranges(entry).await {
         let segment = StoredSegment::new(&bench.store, range, tokio::runtime::Handle::current());
         let layout = layout.clone();
-        let read = move || all(&mut segment.open(&layout).unwrap());
+        let read = move || all(&mut SegmentReader::of(segment.open().unwrap(), &layout).unwrap());
         found.extend(tokio::task::spawn_blocking(read).await.unwrap());
     }
     found

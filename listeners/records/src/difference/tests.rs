@@ -1,6 +1,9 @@
 //! An undo over a few numbers: spans are done side by side and saved in order.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,14 +35,20 @@ impl Place for Next {
     }
 }
 
+/// What was saved, and how often that was said to be no progress.
 #[derive(Default)]
-struct Saves(Mutex<Vec<Value>>);
+struct Saves(Mutex<Vec<Value>>, AtomicUsize);
 
 #[async_trait::async_trait]
 impl CheckpointSaver for Saves {
     async fn save(&self, place: Value) -> Result<(), Failure> {
         self.0.lock().unwrap().push(place);
         Ok(())
+    }
+
+    async fn note(&self, place: Value) -> Result<(), Failure> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.save(place).await
     }
 }
 
@@ -149,6 +158,7 @@ async fn what_is_tried_again_is_sent_under_another_number_that_was_saved() {
     };
     keeper.serving(&*saves, requests, work).await.unwrap();
     assert_eq!(keeper.into_state().attempts, 3);
+    assert_eq!((saves.states().len(), saves.1.load(Ordering::Relaxed)), (3, 3), "an attempt is no progress");
 }
 
 #[test]

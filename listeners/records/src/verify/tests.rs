@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
 use serde_json::Value;
 use tidemark_catalog::{
-    content::{Blocks, Content, RangePage},
+    content::{Blocks, Content, RangePage, Retraction},
     document,
     entry::{Cut, Quality},
     ids::FencingToken,
@@ -201,6 +201,16 @@ async fn blocks_are_no_records() {
     let of_blocks = Entry { content: Content::Blocks(blocks), ..bench.entry().await };
     let proven = entry(&bench.store, &of_blocks, Numbers, "TM-NUM-0001", progress::silent()).await;
     assert!(proven.unwrap_err().message.contains("it holds blocks"));
+}
+
+#[tokio::test]
+async fn what_came_on_top_of_the_baseline_is_not_passed_over() {
+    let bench = Bench::new().await;
+    let mut entry_with_more = bench.entry().await;
+    let Content::Records(records) = &mut entry_with_more.content else { panic!("no records") };
+    records.retractions.push(Retraction { capture: 1, segments: Vec::new() });
+    let proven = entry(&bench.store, &entry_with_more, Numbers, "TM-NUM-0001", progress::silent()).await;
+    assert!(proven.unwrap_err().message.contains("does not verify"));
 }
 
 /// Cannot have the bytes of any segment.

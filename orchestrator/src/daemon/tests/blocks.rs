@@ -62,6 +62,19 @@ async fn an_undo_at_hosts_is_refused_before_anything_is_asked_of_them() {
 }
 
 #[tokio::test]
+async fn a_destination_without_listeners_is_no_success() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        protected(&api, bucket.path()).await;
+        let empty = AddSource { name: "empty".to_owned(), kind: "fake-blocks".to_owned(), spec: json!({"nodes": []}) };
+        api.add_source(empty).await.unwrap();
+        let asked = api.restore(Restore { to: "empty".to_owned(), ..restore() }, "three").await.unwrap();
+        assert_eq!(done(&api, asked).await.error.unwrap().code, "TM-REST-0106");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_listener_that_cannot_restore_says_why_and_the_others_are_done() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (restored, task) = with_full_node(state.path(), bucket.path()).await;

@@ -6,11 +6,12 @@ use object_store::ObjectStore;
 use tidemark_catalog::{content::SegmentRef, entry::Entry};
 use tidemark_gateway::causes::{self, joined};
 use tidemark_listener_core::{failure::Failure, restorer::STORE_READ};
+use tidemark_records::segments::{OpenError, StoredSegment};
 use tokio::runtime::Handle;
 
 use crate::{
     consolidate::EntrySchema,
-    segment::{Layout, OpenError, ReadError, SegmentReader, StoredSegment},
+    segment::{Layout, ReadError, SegmentReader},
 };
 
 /// The schema in an entry.
@@ -31,13 +32,13 @@ pub fn open(
     layout: &Arc<Layout>,
     runtime: &Handle,
 ) -> Result<SegmentReader, Failure> {
-    let opened = StoredSegment::new(store, segment.clone(), runtime.clone()).open(layout);
-    opened.map_err(|source| match source {
+    let file = StoredSegment::new(store, segment.clone(), runtime.clone()).open().map_err(|source| match source {
         OpenError::Stored { .. } => {
             Failure { retryable: source.is_retryable(), ..Failure::new(STORE_READ, joined(&source)) }
         }
-        OpenError::Read(source) => unread(&source),
-    })
+        OpenError::Read(source) => unread(&ReadError::from(source)),
+    })?;
+    SegmentReader::of(file, layout).map_err(|source| unread(&source))
 }
 
 /// Why a segment cannot be read on: `TM-REST-0102`, retryable, where a [`ReadError`] among the causes is of the store; else
