@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::{GetOptions, ObjectStore, path::Path};
 
-use crate::{Digest, Stored};
+use crate::{Digest, Stored, local::Cached};
 
 /// Greatest object that [`get_unchecked`] reads, bytes; [`get`] is bounded by the size it is told.
 pub const UNCHECKED_BYTES: u64 = 64 << 20;
@@ -78,13 +78,25 @@ impl Error {
 /// # Errors
 /// [`Error::Size`] before anything is read and [`Error::Digest`] where the object is another; [`Error::Read`].
 pub async fn get(store: &Arc<dyn ObjectStore>, path: &Path, expected: &Stored) -> Result<Bytes, Error> {
+    proven(store, path, expected).await.map(|read| read.bytes)
+}
+
+async fn proven(store: &Arc<dyn ObjectStore>, path: &Path, expected: &Stored) -> Result<Read, Error> {
     let wrong_size = |found| Error::Size { path: path.clone(), expected: expected.size, found };
-    let bytes = read(store, path, |size| if size == expected.size { Ok(()) } else { Err(wrong_size(size)) }).await?;
-    let found = Digest::of(&bytes);
+    let read = read(store, path, |size| if size == expected.size { Ok(()) } else { Err(wrong_size(size)) }).await?;
+    let found = Digest::of(&read.bytes);
     if found != expected.digest {
         return Err(Error::Digest { path: path.clone(), expected: expected.digest, found });
     }
-    Ok(bytes)
+    Ok(read)
+}
+
+/// Whether `path`, which holds what was written, is known to last: not where a local store read it from memory.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) async fn lasts(store: &Arc<dyn ObjectStore>, path: &Path, expected: &Stored) -> Result<bool, Error> {
+    proven(store, path, expected).await.map(|read| !read.cached)
 }
 
 /// The bytes of `path` as they are, at most [`UNCHECKED_BYTES`].
@@ -94,23 +106,30 @@ pub async fn get(store: &Arc<dyn ObjectStore>, path: &Path, expected: &Stored) -
 pub async fn get_unchecked(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Bytes, Error> {
     let limit = UNCHECKED_BYTES;
     let too_large = |found| Error::TooLarge { path: path.clone(), found, limit };
-    read(store, path, |size| if size <= limit { Ok(()) } else { Err(too_large(size)) }).await
+    let read = read(store, path, |size| if size <= limit { Ok(()) } else { Err(too_large(size)) }).await?;
+    Ok(read.bytes)
+}
+
+struct Read {
+    bytes: Bytes,
+    /// By a local store, from memory.
+    cached: bool,
 }
 
 async fn read(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
     admit: impl Fn(u64) -> Result<(), Error>,
-) -> Result<Bytes, Error> {
+) -> Result<Read, Error> {
     let failed = |source| Error::Read { path: path.clone(), source };
     let mut tries = 0;
     loop {
         tries += 1;
         let answer = store.get_opts(path, GetOptions::default()).await.map_err(failed)?;
-        let size = answer.meta.size;
+        let (size, cached) = (answer.meta.size, answer.extensions.get::<Cached>().is_some());
         admit(size)?;
         match answer.bytes().await {
-            Ok(bytes) if bytes.len() as u64 == size => return Ok(bytes),
+            Ok(bytes) if bytes.len() as u64 == size => return Ok(Read { bytes, cached }),
             Ok(bytes) if tries == BODY_TRIES => {
                 return Err(Error::Size { path: path.clone(), expected: size, found: bytes.len() as u64 });
             }

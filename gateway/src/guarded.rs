@@ -5,7 +5,7 @@
 //! not while a body is read. A bandwidth limit and request metrics have their place in [`Guarded::attempt`] and
 //! [`GuardedUpload`], through which whole objects and parts pass; listings are the client's own.
 
-use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,34 +31,17 @@ pub(crate) struct Guarded {
     heads: Arc<dyn ObjectStore>,
     permits: Arc<Semaphore>,
     retry: Option<Retry>,
-    /// Directory of a file store. The library makes directories as it writes: without it nothing is written.
-    root: Option<PathBuf>,
     env: Env,
 }
 
 impl Guarded {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, requests: usize, retry: Option<Retry>, env: Env) -> Self {
-        Self { heads: Arc::clone(&inner), inner, permits: Arc::new(Semaphore::new(requests)), retry, root: None, env }
+        Self { heads: Arc::clone(&inner), inner, permits: Arc::new(Semaphore::new(requests)), retry, env }
     }
 
     /// The same with another client of the same store for requests without a body.
     pub(crate) fn with_heads(self, heads: Arc<dyn ObjectStore>) -> Self {
         Self { heads, ..self }
-    }
-
-    /// The same in this directory: writes are refused where it is gone.
-    pub(crate) fn with_root(self, root: PathBuf) -> Self {
-        Self { root: Some(root), ..self }
-    }
-
-    fn require_root(&self) -> Result<()> {
-        match &self.root {
-            Some(root) if !root.is_dir() => {
-                let source = format!("the directory {} of the store is gone", root.display()).into();
-                Err(object_store::Error::Generic { store: "file", source })
-            }
-            _ => Ok(()),
-        }
     }
 
     async fn attempt<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
@@ -94,7 +77,6 @@ impl fmt::Display for Guarded {
 #[async_trait]
 impl ObjectStore for Guarded {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.require_root()?;
         if matches!(opts.mode, PutMode::Overwrite) {
             return self.repeat("put", || self.inner.put_opts(location, payload.clone(), opts.clone())).await;
         }
@@ -102,7 +84,6 @@ impl ObjectStore for Guarded {
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.require_root()?;
         let opts = match &self.retry {
             Some(retry) => opts.with_retry_policy(Arc::new(PartRetry { retry: retry.clone(), env: self.env.clone() })),
             None => opts,
@@ -149,7 +130,6 @@ impl ObjectStore for Guarded {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.require_root()?;
         if matches!(options.mode, CopyMode::Overwrite) {
             return self.repeat("copy", || self.inner.copy_opts(from, to, options.clone())).await;
         }

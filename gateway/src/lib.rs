@@ -13,6 +13,7 @@ pub mod digest;
 pub mod env;
 pub mod fetch;
 mod guarded;
+mod local;
 pub mod open;
 pub mod pause;
 pub mod preflight;

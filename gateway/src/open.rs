@@ -10,7 +10,6 @@ use std::{
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, Checksum, S3ConditionalPut},
-    local::LocalFileSystem,
     memory::InMemory,
     prefix::PrefixStore,
 };
@@ -20,6 +19,7 @@ use crate::{
     checksums::{self, Connector},
     credentials::Credentials,
     guarded::Guarded,
+    local::{self, Local, Sync},
     retry::Retry,
     store_url::{S3Url, StoreUrl},
     tls,
@@ -104,8 +104,8 @@ pub enum Error {
 
 /// Opens the store at `url`, decorated with retry and bounded concurrency.
 ///
-/// File stores are made only where the options say so, write nothing once their directory is gone, and flush to disk before
-/// they acknowledge. S3 uploads carry their SHA-256, so that a
+/// File stores are made only where the options say so, write nothing once their directory is gone, and acknowledge only what a
+/// sync of the file and of its directories has made to last. S3 uploads carry their SHA-256, so that a
 /// store never acknowledges bytes other than those sent. `memory:` URLs of one name are one store for this process.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ pub fn open(
     match url {
         StoreUrl::File(path) => {
             let store = file(url, path, options.create)?;
-            Ok(Arc::new(guarded(Arc::new(store), None).with_root(path.clone())))
+            Ok(Arc::new(guarded(Arc::new(store), None)))
         }
         StoreUrl::Memory(name) => Ok(Arc::new(guarded(memory(name), None))),
         StoreUrl::S3(s3) => {
@@ -138,14 +138,22 @@ pub fn open(
     }
 }
 
-fn file(url: &StoreUrl, path: &PathBuf, create: bool) -> Result<LocalFileSystem, Error> {
+fn file(url: &StoreUrl, path: &PathBuf, create: bool) -> Result<Local, Error> {
+    let sync = Sync::kernel();
     if create {
-        std::fs::create_dir_all(path).map_err(|source| Error::Directory { path: path.clone(), source })?;
+        local::make(path, &sync).map_err(|error| not_made(path, error))?;
     } else if !path.is_dir() {
         return Err(Error::Absent { path: path.clone() });
     }
-    let store = LocalFileSystem::new_with_prefix(path).map_err(|source| Error::Client { url: url.clone(), source })?;
-    Ok(store.with_fsync(true))
+    Local::open(path, sync).map_err(|source| Error::Client { url: url.clone(), source })
+}
+
+fn not_made(path: &std::path::Path, error: local::Error) -> Error {
+    let source = match error {
+        local::Error::File { source, .. } => source,
+        other => std::io::Error::other(other),
+    };
+    Error::Directory { path: path.to_owned(), source }
 }
 
 fn memory(name: &str) -> Arc<InMemory> {

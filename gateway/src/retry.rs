@@ -10,7 +10,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use crate::{
     Env,
     backoff::{self, Jitter},
-    causes,
+    causes, local,
 };
 
 /// How long to keep trying.
@@ -70,10 +70,13 @@ impl<'a> Tries<'a> {
     }
 }
 
-/// Whether the same request may succeed later: no answer came, or the server said that it is at fault or busy.
+/// Whether the same request may succeed later: no answer came, the server said that it is at fault or busy, or a local disk did
+/// not take what was written.
 pub fn is_transient(error: &object_store::Error) -> bool {
     match error {
-        object_store::Error::Generic { source, .. } => transport(source.as_ref()) || busy(&error.to_string()),
+        object_store::Error::Generic { source, .. } => {
+            local::is_unsynced(error) || transport(source.as_ref()) || busy(&error.to_string())
+        }
         _ => false,
     }
 }

@@ -4,6 +4,9 @@
 //! and "already exists" may be the answer to an own earlier try or to a conflict where nothing landed. So after any answer
 //! but success the object is read back and compared. A crash leaves the object whole or absent, or an unfinished multipart
 //! upload that no reader sees.
+//!
+//! Reading back from a local disk proves less: it shows what is in memory, though the disk may have failed to take it. There
+//! only the store's own word counts, which is also "already exists" (`local`).
 
 mod stream;
 
@@ -108,8 +111,8 @@ pub enum Attempt {
     Stored(Stored),
     /// The object exists with other bytes.
     Taken,
-    /// The object does not exist (yet: a try without an answer may still land); trying again with the same bytes is right
-    /// where the error [is retryable](Error::is_retryable).
+    /// The object does not exist (yet: a try without an answer may still land), or is in the memory of a local store that did not
+    /// bring it to its disk; trying again with the same bytes is right where the error [is retryable](Error::is_retryable).
     Absent(Error),
 }
 
@@ -130,8 +133,9 @@ pub async fn try_create(
         Ok(Err(source)) => Error::Write { path: path.clone(), source },
         Err(_) => Error::NoAnswer { path: path.clone(), after: limit },
     };
-    match fetch::get(store, path, &stored).await {
-        Ok(_) => Ok(Attempt::Stored(stored)),
+    match fetch::lasts(store, path, &stored).await {
+        Ok(lasts) if lasts || exists(&failure) => Ok(Attempt::Stored(stored)),
+        Ok(_) => Ok(Attempt::Absent(failure)),
         Err(fetch::Error::Size { .. } | fetch::Error::Digest { .. }) => Ok(Attempt::Taken),
         Err(error) if error.is_absent() => Ok(Attempt::Absent(failure)),
         Err(source) => Err(Error::Unknown { path: path.clone(), source }),
@@ -164,6 +168,11 @@ pub async fn put_new(store: &Arc<dyn ObjectStore>, path: &Path, bytes: impl Into
 fn pause_before(tries: u32, path: &Path) -> Duration {
     let noise = crate::Digest::of(format!("{path}#{tries}").as_bytes()).noise();
     backoff::wait(FIRST_PAUSE, LONGEST_PAUSE, tries - 1, Jitter::Full(noise))
+}
+
+/// The answer of a store that proved the name to be taken, and on a local disk to last.
+fn exists(failure: &Error) -> bool {
+    matches!(failure, Error::Write { source: object_store::Error::AlreadyExists { .. }, .. })
 }
 
 /// A conflict may mean that nothing landed; a transient failure says so itself. All else is a refusal.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use object_store::{
-    GetOptions, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, path::Path,
-};
+use object_store::{GetOptions, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, path::Path};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     task::JoinSet,
@@ -15,7 +13,9 @@ use super::{Error, put_new};
 use crate::{
     Stored,
     checksums::{Composite, Told},
-    fetch, pause,
+    fetch,
+    local::Cached,
+    pause,
     tree::TreeHasher,
 };
 
@@ -111,9 +111,10 @@ async fn fill(reader: &mut (impl AsyncRead + Unpin), limit: usize, path: &Path) 
     Ok(buffer.freeze())
 }
 
+/// The object, where there is one that is known to last. Of a local store, which compares by itself, none is.
 async fn look(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<ObjectMeta>, Error> {
-    match store.head(path).await {
-        Ok(meta) => Ok(Some(meta)),
+    match store.get_opts(path, GetOptions { head: true, ..GetOptions::default() }).await {
+        Ok(found) => Ok(Some(found.meta).filter(|_| found.extensions.get::<Cached>().is_none())),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(Error::Write { path: path.clone(), source }),
     }
@@ -140,28 +141,30 @@ async fn same(store: &Arc<dyn ObjectStore>, path: &Path, found: &ObjectMeta, our
         return Err(taken());
     }
     match compare(store, path, &ours, None).await {
-        Ok(()) => Ok(ours),
+        Ok(_) => Ok(ours),
         Err(fetch::Error::Size { .. } | fetch::Error::Digest { .. }) => Err(taken()),
         Err(source) => Err(Error::Unknown { path: path.clone(), source }),
     }
 }
 
-/// Compares the size, and the digest: by the store's word where that counts and agrees, or else by reading all.
+/// Compares the size, and the digest: by the store's word where that counts and agrees, or else by reading all. True where what
+/// was found is known to last.
 async fn compare(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
     expected: &Stored,
     checksum: Option<&Told>,
-) -> Result<(), fetch::Error> {
+) -> Result<bool, fetch::Error> {
     let failed = |source| fetch::Error::Read { path: path.clone(), source };
     let head = store.get_opts(path, GetOptions { head: true, ..GetOptions::default() }).await.map_err(failed)?;
     if head.meta.size != expected.size {
         return Err(fetch::Error::Size { path: path.clone(), expected: expected.size, found: head.meta.size });
     }
+    let lasts = head.extensions.get::<Cached>().is_none();
     if checksum.is_some() && head.extensions.get::<Told>() == checksum {
-        return Ok(());
+        return Ok(lasts);
     }
-    read_back(store, path, expected).await
+    read_back(store, path, expected).await.map(|()| lasts)
 }
 
 /// Reads the whole object in ranges and compares size and digest.
@@ -266,8 +269,13 @@ impl<'a> Multipart<'a> {
         let stored = std::mem::take(&mut self.sum).finish();
         let completed = self.upload.complete().await;
         match (completed, compare(store, self.path, &stored, Some(&self.composite.told())).await) {
-            // A failed answer may hide a success: what is stored decides.
-            (_, Ok(())) => Ok(stored),
+            // A failed answer may hide a success: what is stored decides, where it is seen to be stored.
+            (Ok(_), Ok(_)) | (Err(_), Ok(true)) => Ok(stored),
+            (Err(source), Ok(false)) => Err(Error::Write { path: self.path.clone(), source }),
+            (
+                Err(object_store::Error::AlreadyExists { .. }),
+                Err(fetch::Error::Size { .. } | fetch::Error::Digest { .. }),
+            ) => Err(Error::Taken { path: self.path.clone() }),
             (Ok(_), Err(source)) => Err(Error::Damaged { path: self.path.clone(), source }),
             (Err(source), Err(error)) if error.is_absent() => {
                 self.abort().await;

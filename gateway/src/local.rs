@@ -1,0 +1,270 @@
+//! A store in a local directory that acknowledges only what outlasts a power cut.
+//!
+//! Reading and listing are the library's; writing is our own, because the kernel reports a failed write to the disk once and
+//! may have dropped the bytes by then: a sync that is asked again, or reading the bytes back from memory, proves nothing.
+//!
+//! A write makes the directories that lack (`directories`), writes the bytes to `name#n` beside the name, syncs them
+//! through the handle that wrote them, links the file to its name, which fails where that is taken, and syncs the directory.
+//! Where a sync fails the write has failed, with an error that says so, and its file is thrown away. A name is given only to
+//! bytes that were synced; a crash after that leaves a whole object whose name a power cut may still take. Nobody was told
+//! that it is stored. Whoever writes the same bytes again finds the name taken, and puts what it has written and synced itself
+//! in its place before it says so. A crash before leaves `name#n`, which no listing shows ([`crate::unfinished`]).
+//!
+//! Deletions are not synced: what comes back is deleted again.
+
+mod directories;
+mod staged;
+mod upload;
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    ops::Range,
+    path::{self, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
+};
+
+use self::{
+    directories::Directories,
+    staged::{Found, Staged},
+    upload::Upload,
+};
+
+/// Says of an answer, among its extensions, that it comes from the memory of a machine that may not have it on its disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cached;
+
+/// Why a local store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The directory of the store.
+    #[error("the directory {} of the store is gone", path.display())]
+    Gone { path: PathBuf },
+    /// One call on a file or directory.
+    #[error("{operation} {}", path.display())]
+    File { operation: &'static str, path: PathBuf, source: io::Error },
+    /// What was written may be in memory only. The same bytes can be written again.
+    #[error("sync {} to disk: what was written is not stored and has to be written again", path.display())]
+    Unsynced { path: PathBuf, source: io::Error },
+    /// The name holds other bytes, or it is a create and the name is taken.
+    #[error("{} exists", path.display())]
+    Exists { path: PathBuf },
+    /// An upload that was ended, or of which a part failed.
+    #[error("the upload of {} has ended or lacks a part", path.display())]
+    Ended { path: PathBuf },
+}
+
+impl From<Error> for object_store::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Exists { ref path } => {
+                Self::AlreadyExists { path: path.display().to_string(), source: error.into() }
+            }
+            _ => Self::Generic { store: "file", source: error.into() },
+        }
+    }
+}
+
+/// Whether a local store could not write to its disk. It may be able to later, if the bytes are written anew.
+pub(crate) fn is_unsynced(error: &(dyn std::error::Error + 'static)) -> bool {
+    crate::causes::of(error).any(|cause| matches!(cause.downcast_ref(), Some(Error::Unsynced { .. })))
+}
+
+/// The call that makes what was written to a file or directory outlast a power cut; another one in tests.
+#[derive(Clone)]
+pub(crate) struct Sync(Arc<dyn Fn(&path::Path, &File) -> io::Result<()> + Send + std::marker::Sync>);
+
+impl Sync {
+    /// The kernel's.
+    pub(crate) fn kernel() -> Self {
+        Self(Arc::new(|_, file| file.sync_all()))
+    }
+
+    fn ask(&self, path: &path::Path, file: &File) -> std::result::Result<(), Error> {
+        (self.0)(path, file).map_err(|source| Error::Unsynced { path: path.to_owned(), source })
+    }
+}
+
+impl fmt::Debug for Sync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sync")
+    }
+}
+
+/// A store in a directory, which is never made here: where it is gone, nothing is written and nothing is taken for absent.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    inner: LocalFileSystem,
+    disk: Arc<Disk>,
+}
+
+/// Where and how files are written.
+#[derive(Debug)]
+struct Disk {
+    root: PathBuf,
+    sync: Sync,
+    directories: Directories,
+}
+
+/// Makes the directory of a store, and each above it that lacks, such that they last.
+///
+/// # Errors
+/// Where one cannot be made or synced.
+pub(crate) fn make(path: &path::Path, sync: &Sync) -> std::result::Result<(), Error> {
+    let lacking: Vec<_> = path.ancestors().take_while(|directory| !directory.is_dir()).collect();
+    lacking.into_iter().rev().try_for_each(|directory| directories::make(directory, sync))
+}
+
+impl Local {
+    /// The store in the directory `root`.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub(crate) fn open(root: &path::Path, sync: Sync) -> Result<Self> {
+        let inner = LocalFileSystem::new_with_prefix(root)?;
+        let gone = |source| Error::File { operation: "find", path: root.to_owned(), source };
+        let root = std::fs::canonicalize(root).map_err(gone)?;
+        let directories = Directories::new(root.clone(), sync.clone());
+        Ok(Self { inner, disk: Arc::new(Disk { root, sync, directories }) })
+    }
+
+    fn require_root(&self) -> Result<()> {
+        let root = &self.disk.root;
+        if root.is_dir() { Ok(()) } else { Err(Error::Gone { path: root.clone() }.into()) }
+    }
+
+    /// Runs `write`, which may block, on this store's disk and the file of `location`.
+    async fn write<T: Send + 'static>(
+        &self,
+        location: &Path,
+        write: impl FnOnce(&Disk, &path::Path) -> std::result::Result<T, Error> + Send + 'static,
+    ) -> Result<T> {
+        let (disk, target) = (Arc::clone(&self.disk), self.inner.path_to_filesystem(location)?);
+        self.blocking(move || write(&disk, &target)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> std::result::Result<T, Error> + Send + 'static,
+    ) -> Result<T> {
+        let done = tokio::task::spawn_blocking(work).await?;
+        done.map_err(|error| if self.require_root().is_err() { self.gone() } else { error.into() })
+    }
+
+    fn gone(&self) -> object_store::Error {
+        Error::Gone { path: self.disk.root.clone() }.into()
+    }
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Local {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let create = match opts.mode {
+            PutMode::Create => true,
+            PutMode::Overwrite => false,
+            // There is no such condition on files: the library's words.
+            PutMode::Update(_) => return self.inner.put_opts(location, payload, opts).await,
+        };
+        let put = move |disk: &Disk, target: &path::Path| {
+            let mut staged = Staged::new(disk, target)?;
+            payload.iter().try_for_each(|bytes| staged.append(bytes))?;
+            staged.sync(disk)?;
+            let result = result(staged.tag()?);
+            publish(disk, staged, create).map(|()| result)
+        };
+        self.write(location, put).await
+    }
+
+    /// As everywhere in this store a name is written once: completing fails where the name holds other bytes.
+    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let staged = self.write(location, Staged::new).await?;
+        Ok(Box::new(Upload::new(Arc::clone(&self.disk), staged)))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let mut answer = match self.inner.get_opts(location, options).await {
+            Err(object_store::Error::NotFound { .. }) if self.require_root().is_err() => return Err(self.gone()),
+            other => other?,
+        };
+        answer.extensions.insert(Cached);
+        Ok(answer)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        match self.inner.get_ranges(location, ranges).await {
+            Err(object_store::Error::NotFound { .. }) if self.require_root().is_err() => Err(self.gone()),
+            other => other,
+        }
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listed(self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listed(self.inner.list_with_offset(prefix, offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let listed = self.inner.list_with_delimiter(prefix).await;
+        self.require_root()?;
+        listed
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let (source, create) = (self.inner.path_to_filesystem(from)?, matches!(options.mode, CopyMode::Create));
+        self.require_root()?;
+        if !source.is_file() {
+            return self.inner.copy_opts(from, to, options).await;
+        }
+        let copy = move |disk: &Disk, target: &path::Path| publish(disk, Staged::link(disk, &source, target)?, create);
+        self.write(to, copy).await
+    }
+}
+
+impl Local {
+    /// The library lists a directory that is gone as an empty one.
+    fn listed(&self, names: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let this = self.clone();
+        let end = async move { this.require_root().err().map(Err) };
+        names.chain(futures::stream::once(end).filter_map(std::future::ready)).boxed()
+    }
+}
+
+/// Gives a synced file its name; of a create only where that is free, whatever it holds.
+fn publish(disk: &Disk, staged: Staged, create: bool) -> std::result::Result<(), Error> {
+    let path = staged.target().to_owned();
+    if !create {
+        return staged.replace(disk);
+    }
+    match staged.create(disk)? {
+        Found::New => Ok(()),
+        Found::Same | Found::Other => Err(Error::Exists { path }),
+    }
+}
+
+fn result(tag: String) -> PutResult {
+    PutResult { e_tag: Some(tag), version: None, extensions: object_store::Extensions::default() }
+}
+
+#[cfg(test)]
+mod tests;

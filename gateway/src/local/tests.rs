@@ -1,0 +1,297 @@
+use std::{os::unix::fs::MetadataExt, sync::Mutex, time::Duration};
+
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+
+use super::*;
+use crate::{
+    Env, Stored, preflight, retry,
+    upload::{self, Attempt, UploadOptions},
+};
+
+/// A store whose syncs are written down, and fail where that is asked for.
+struct Case {
+    store: Arc<dyn ObjectStore>,
+    directory: tempfile::TempDir,
+    asked: Asked,
+}
+
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Log>>);
+
+#[derive(Default)]
+struct Log {
+    /// Paths in the store in their order; `.` is the store itself.
+    paths: Vec<String>,
+    /// The next sync of these fails, once, as the kernel has it.
+    failing: Vec<String>,
+}
+
+impl Asked {
+    fn sync(&self, root: &path::Path) -> Sync {
+        let (asked, root) = (self.clone(), std::fs::canonicalize(root).unwrap());
+        Sync(Arc::new(move |path, file| asked.note(path.strip_prefix(&root).unwrap(), file)))
+    }
+
+    fn note(&self, path: &path::Path, file: &File) -> io::Result<()> {
+        let mut log = self.0.lock().unwrap();
+        let path = if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() };
+        log.paths.push(path.clone());
+        match log.failing.iter().position(|failing| *failing == path) {
+            Some(at) => {
+                log.failing.remove(at);
+                Err(io::Error::from_raw_os_error(5))
+            }
+            None => file.sync_all(),
+        }
+    }
+}
+
+impl Case {
+    fn new() -> Self {
+        let (directory, asked) = (tempfile::tempdir().unwrap(), Asked::default());
+        let local = Local::open(directory.path(), asked.sync(directory.path())).unwrap();
+        Self { store: Arc::new(local), directory, asked }
+    }
+
+    /// Syncs since the last call.
+    fn syncs(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.0.lock().unwrap().paths)
+    }
+
+    fn fail(&self, path: &str) {
+        self.asked.0.lock().unwrap().failing.push(path.to_owned());
+    }
+
+    async fn create(&self, path: &str, bytes: &'static str) -> Result<PutResult> {
+        self.store.put_opts(&path.into(), bytes.into(), PutMode::Create.into()).await
+    }
+
+    async fn upload(&self, path: &str, bytes: &[u8]) -> std::result::Result<Stored, upload::Error> {
+        let options = UploadOptions { part_bytes: 10, in_flight: 3 };
+        upload::put_reader_new(&self.store, &path.into(), bytes, &options, |_| {}).await
+    }
+
+    fn inode(&self, path: &str) -> u64 {
+        std::fs::metadata(self.directory.path().join(path)).unwrap().ino()
+    }
+
+    /// All files of the directory, those that no listing shows too.
+    fn files(&self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path().join(directory)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn unsynced(error: &object_store::Error) -> bool {
+    is_unsynced(error) && retry::is_transient(error)
+}
+
+#[tokio::test]
+async fn each_write_syncs_its_file_its_directory_and_each_directory_that_was_made() {
+    let case = Case::new();
+    case.create("a/b/c", "x").await.unwrap();
+    assert_eq!(case.syncs(), [".", "a", "a/b/c#1", "a/b"]);
+    case.create("a/b/d", "x").await.unwrap();
+    assert_eq!(case.syncs(), ["a/b/d#1", "a/b"]);
+    case.store.put(&"a/b/d".into(), "y".into()).await.unwrap();
+    assert_eq!(case.syncs(), ["a/b/d#1", "a/b"]);
+    case.upload("a/e/f", &[1; 35]).await.unwrap();
+    assert_eq!(case.syncs(), ["a", "a/e/f#1", "a/e"]);
+    case.store.copy(&"a/b/c".into(), &"g/h".into()).await.unwrap();
+    assert_eq!(case.syncs(), [".", "g"]);
+    case.store.rename(&"g/h".into(), &"g/i".into()).await.unwrap();
+    assert_eq!(case.syncs(), ["g"]);
+    assert_eq!(
+        (case.files("a/b"), case.files("a/e"), case.files("g")),
+        (vec!["c".into(), "d".into()], vec!["f".into()], vec!["i".into()])
+    );
+}
+
+#[tokio::test]
+async fn directories_of_another_writer_are_synced_too() {
+    let case = Case::new();
+    std::fs::create_dir_all(case.directory.path().join("a/b")).unwrap();
+    case.create("a/b/c", "x").await.unwrap();
+    assert_eq!(case.syncs(), [".", "a", "a/b/c#1", "a/b"]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_not_synced_is_never_named_and_is_written_anew() {
+    let case = Case::new();
+    for put in [PutMode::Create, PutMode::Overwrite] {
+        case.fail("c#1");
+        let error = case.store.put_opts(&"c".into(), "x".into(), put.into()).await.unwrap_err();
+        assert!(unsynced(&error) && error.to_string().contains("is not stored"), "{error}");
+        assert_eq!(case.files("."), Vec::<String>::new());
+    }
+    case.fail("c#1");
+    upload::put_new(&case.store, &"c".into(), "x").await.unwrap();
+    assert_eq!(case.files("."), ["c"]);
+}
+
+#[tokio::test]
+async fn what_is_read_back_after_a_failed_sync_of_the_directory_does_not_count() {
+    let case = Case::new();
+    case.fail(".");
+    let (path, bytes) = (Path::from("c"), Bytes::from("x"));
+    let tried = upload::try_create(&case.store, &path, &bytes, Duration::from_secs(9)).await.unwrap();
+    let Attempt::Absent(error) = tried else { panic!("{tried:?}") };
+    assert!(error.is_retryable(), "{error}");
+    let (first, _) = (case.inode("c"), case.syncs());
+    upload::put_new(&case.store, &path, bytes).await.unwrap();
+    assert_eq!(case.syncs(), ["c#1", "."]);
+    assert_ne!(case.inode("c"), first, "the bytes were not written anew");
+}
+
+#[tokio::test]
+async fn the_same_for_an_upload_in_parts() {
+    let case = Case::new();
+    let bytes = [7; 35];
+    for failing in ["c#1", "."] {
+        case.fail(failing);
+        let error = case.upload("c", &bytes).await.unwrap_err();
+        assert!(matches!(error, upload::Error::Write { .. }) && error.is_retryable(), "{failing}: {error}");
+    }
+    let (first, _) = (case.inode("c"), case.syncs());
+    case.upload("c", &bytes).await.unwrap();
+    assert_eq!((case.syncs(), case.files(".")), (vec!["c#1".into(), ".".into()], vec!["c".into()]));
+    assert_ne!(case.inode("c"), first, "the bytes were not written anew");
+    let taken = case.upload("c", &[8; 35]).await.unwrap_err();
+    assert!(matches!(taken, upload::Error::Taken { .. }), "{taken}");
+    assert_eq!(std::fs::read(case.directory.path().join("c")).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_sync_without_an_end_is_no_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let root = std::fs::canonicalize(directory.path()).unwrap();
+    let sync = Sync(Arc::new(move |path, _| {
+        let ends = path == root && held.lock().unwrap().recv().is_err();
+        if ends { Err(io::Error::other("the test is over")) } else { Ok(()) }
+    }));
+    let store: Arc<dyn ObjectStore> = Arc::new(Local::open(directory.path(), sync).unwrap());
+    let (path, bytes) = (Path::from("c"), Bytes::from("x"));
+    // The name is there long before the time is over, and its sync never ends.
+    let tried = upload::try_create(&store, &path, &bytes, Duration::from_millis(500)).await.unwrap();
+    assert!(matches!(tried, Attempt::Absent(upload::Error::NoAnswer { .. })), "{tried:?}");
+    assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "x");
+    drop(release);
+}
+
+#[tokio::test]
+async fn a_directory_whose_sync_failed_is_made_anew() {
+    let case = Case::new();
+    case.fail("a");
+    assert!(unsynced(&case.create("a/b/c", "x").await.unwrap_err()));
+    assert_eq!(case.files("a"), Vec::<String>::new());
+    let _ = case.syncs();
+    case.create("a/b/c", "x").await.unwrap();
+    assert_eq!(case.syncs(), ["a", "a/b/c#1", "a/b"]);
+}
+
+#[tokio::test]
+async fn a_directory_in_use_whose_sync_failed_is_not_asked_again() {
+    let case = Case::new();
+    std::fs::create_dir_all(case.directory.path().join("a/b")).unwrap();
+    case.fail("a");
+    for _ in 0..2 {
+        let error = case.create("a/b/c", "x").await.unwrap_err();
+        assert!(unsynced(&error), "{error}");
+    }
+    assert_eq!(case.syncs(), [".", "a"]);
+    case.create("a/d/c", "x").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_name_is_refused_and_lasts_where_it_has_the_same_bytes() {
+    let case = Case::new();
+    case.create("c", "x").await.unwrap();
+    let (first, _) = (case.inode("c"), case.syncs());
+    let other = case.create("c", "y").await.unwrap_err();
+    assert!(matches!(other, object_store::Error::AlreadyExists { .. }), "{other}");
+    assert_eq!((case.inode("c"), case.syncs()), (first, vec!["c#1".into()]));
+    let same = case.create("c", "x").await.unwrap_err();
+    assert!(matches!(same, object_store::Error::AlreadyExists { .. }), "{same}");
+    assert_ne!(case.inode("c"), first);
+    assert_eq!((case.syncs(), case.files(".")), (vec!["c#1".into(), ".".into()], vec!["c".into()]));
+}
+
+#[tokio::test]
+async fn a_copy_onto_another_name_of_the_same_file_leaves_nothing_behind() {
+    let case = Case::new();
+    case.create("c", "x").await.unwrap();
+    for _ in 0..2 {
+        case.store.copy(&"c".into(), &"d".into()).await.unwrap();
+        assert_eq!(case.files("."), ["c", "d"]);
+    }
+    let taken = case.store.copy_if_not_exists(&"c".into(), &"d".into()).await.unwrap_err();
+    assert!(matches!(taken, object_store::Error::AlreadyExists { .. }), "{taken}");
+    let absent = case.store.copy(&"z".into(), &"e".into()).await.unwrap_err();
+    assert!(matches!(absent, object_store::Error::NotFound { .. }), "{absent}");
+}
+
+#[tokio::test]
+async fn an_upload_that_lacks_a_part_is_not_completed() {
+    let case = Case::new();
+    let mut upload = case.store.put_multipart(&"c".into()).await.unwrap();
+    drop(upload.put_part("lost".into()));
+    upload.put_part("kept".into()).await.unwrap();
+    let error = upload.complete().await.unwrap_err();
+    assert!(error.to_string().contains("lacks a part"), "{error}");
+    assert_eq!(case.files("."), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_store_whose_directory_is_gone_is_neither_empty_nor_written() {
+    let case = Case::new();
+    case.create("a/c", "x").await.unwrap();
+    std::fs::remove_dir_all(case.directory.path()).unwrap();
+    let path = Path::from("a/c");
+    let texts = [
+        case.store.list(None).try_collect::<Vec<_>>().await.unwrap_err().to_string(),
+        case.store.list_with_delimiter(None).await.unwrap_err().to_string(),
+        case.store.head(&path).await.unwrap_err().to_string(),
+        case.store.get_range(&path, 0..1).await.unwrap_err().to_string(),
+        case.create("a/d", "x").await.unwrap_err().to_string(),
+        case.store.copy(&path, &"e".into()).await.unwrap_err().to_string(),
+        case.store.put_multipart(&path).await.err().unwrap().to_string(),
+    ];
+    assert!(texts.iter().all(|text| text.contains("is gone")), "{texts:?}");
+    assert!(!case.directory.path().exists());
+}
+
+#[tokio::test]
+async fn directories_that_were_removed_are_made_again() {
+    let case = Case::new();
+    case.create("a/b/c", "x").await.unwrap();
+    std::fs::remove_dir_all(case.directory.path().join("a")).unwrap();
+    let _ = case.syncs();
+    case.create("a/b/c", "x").await.unwrap();
+    assert_eq!(case.syncs(), [".", "a", "a/b/c#1", "a/b"]);
+}
+
+#[tokio::test]
+async fn it_keeps_the_promises_of_a_store_and_tags_files_as_the_library_does() {
+    let case = Case::new();
+    let report = preflight::run(&case.store, &Env::system()).await.unwrap();
+    assert!(report.lines.iter().all(|line| line.outcome == preflight::Outcome::Passed), "{report}");
+    let put = case.create("a/c", "x").await.unwrap();
+    assert_eq!(put.e_tag, case.store.head(&"a/c".into()).await.unwrap().e_tag);
+}
+
+#[test]
+fn the_directory_of_a_new_store_is_made_to_last() {
+    let (directory, asked) = (tempfile::tempdir().unwrap(), Asked::default());
+    let path = std::fs::canonicalize(directory.path()).unwrap().join("a/b");
+    let sync = asked.sync(directory.path());
+    asked.0.lock().unwrap().failing.push("a".to_owned());
+    assert!(matches!(make(&path, &sync), Err(Error::Unsynced { .. })) && !path.exists());
+    make(&path, &sync).unwrap();
+    assert_eq!(asked.0.lock().unwrap().paths, [".", "a", "a"]);
+    assert!(path.is_dir());
+}
