@@ -11,6 +11,8 @@ mod checksums;
 pub mod credentials;
 pub mod digest;
 pub mod env;
+#[cfg(test)]
+mod fake_http;
 pub mod fetch;
 mod guarded;
 mod local;
@@ -23,6 +25,7 @@ pub mod store_url;
 pub mod stored;
 pub mod tls;
 pub mod tree;
+pub mod unfinished;
 pub mod upload;
 
 pub use digest::Digest;

@@ -9,8 +9,10 @@ use std::{
 
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, Checksum, S3ConditionalPut},
+    aws::{AmazonS3, AmazonS3Builder, Checksum, S3ConditionalPut},
+    client::HttpConnector,
     memory::InMemory,
+    multipart::MultipartStore,
     prefix::PrefixStore,
 };
 
@@ -23,6 +25,7 @@ use crate::{
     retry::Retry,
     store_url::{S3Url, StoreUrl},
     tls,
+    unfinished::{Bucket, Directory, Unfinished},
 };
 
 /// Limits of an opened store.
@@ -102,7 +105,29 @@ pub enum Error {
     },
 }
 
-/// Opens the store at `url`, decorated with retry and bounded concurrency.
+/// An opened store.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Its objects, decorated with retry and bounded concurrency.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Its uploads that were begun and not ended.
+    pub unfinished: Unfinished,
+}
+
+/// The objects of [`opened`].
+///
+/// # Errors
+/// As [`opened`].
+pub fn open(
+    url: &StoreUrl,
+    credentials: Option<&Credentials>,
+    options: &OpenOptions,
+    env: &Env,
+) -> Result<Arc<dyn ObjectStore>, Error> {
+    opened(url, credentials, options, env).map(|opened| opened.objects)
+}
+
+/// Opens the store at `url`.
 ///
 /// File stores are made only where the options say so, write nothing once their directory is gone, and acknowledge only what a
 /// sync of the file and of its directories has made to last. S3 uploads carry their SHA-256, so that a
@@ -110,32 +135,50 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`] by variant; nothing is asked of a remote store yet.
-pub fn open(
+pub fn opened(
     url: &StoreUrl,
     credentials: Option<&Credentials>,
     options: &OpenOptions,
     env: &Env,
-) -> Result<Arc<dyn ObjectStore>, Error> {
+) -> Result<Opened, Error> {
     tls::install();
-    let guarded = |inner, retry| Guarded::new(inner, options.requests.max(1), retry, env.clone());
     match url {
         StoreUrl::File(path) => {
             let store = file(url, path, options.create)?;
-            Ok(Arc::new(guarded(Arc::new(store), None)))
+            let unfinished = Unfinished::in_directory(Directory::new(path.clone()));
+            Ok(Opened { objects: guarded(Arc::new(store), options, env), unfinished })
         }
-        StoreUrl::Memory(name) => Ok(Arc::new(guarded(memory(name), None))),
+        StoreUrl::Memory(name) => {
+            Ok(Opened { objects: guarded(memory(name), options, env), unfinished: Unfinished::none() })
+        }
         StoreUrl::S3(s3) => {
             let credentials = credentials.ok_or_else(|| Error::Credentials { url: url.clone() })?;
-            let client = |asks| {
-                let made = remote(s3, credentials, options, asks);
-                made.map_err(|source| Error::Client { url: url.clone(), source })
-            };
-            let guarded = guarded(client(false)?, Some(options.retry.clone()));
-            // Stores refuse the question with requests that have a body.
-            let asks = options.checksums == Checksums::Told;
-            Ok(Arc::new(if asks { guarded.with_heads(client(true)?) } else { guarded }))
+            bucket(s3, credentials, options, env).map_err(|source| Error::Client { url: url.clone(), source })
         }
     }
+}
+
+/// A store without a network: what fails there fails again.
+fn guarded(inner: Arc<dyn ObjectStore>, options: &OpenOptions, env: &Env) -> Arc<dyn ObjectStore> {
+    Arc::new(Guarded::new(inner, options.requests.max(1), None, env.clone()))
+}
+
+fn bucket(
+    s3: &S3Url,
+    credentials: &Credentials,
+    options: &OpenOptions,
+    env: &Env,
+) -> Result<Opened, object_store::Error> {
+    let remote = remote(s3, credentials, options, false)?;
+    let (requests, retry) = (options.requests.max(1), options.retry.clone());
+    let guarded = Guarded::new(remote.objects(), requests, Some(retry.clone()), env.clone());
+    // Stores refuse the question with requests that have a body.
+    let asks = options.checksums == Checksums::Told;
+    let guarded =
+        if asks { guarded.with_heads(self::remote(s3, credentials, options, true)?.objects()) } else { guarded };
+    let client = Connector { tampers: false }.connect(&client(s3, options))?;
+    let uploads = Bucket::new(s3, client, credentials, remote.parts(), retry, env.clone());
+    Ok(Opened { objects: Arc::new(guarded), unfinished: Unfinished::in_bucket(uploads) })
 }
 
 fn file(url: &StoreUrl, path: &PathBuf, create: bool) -> Result<Local, Error> {
@@ -161,17 +204,43 @@ fn memory(name: &str) -> Arc<InMemory> {
     STORES.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
 }
 
+/// A client of a bucket, or of a prefix in one.
+struct Remote {
+    store: AmazonS3,
+    prefix: String,
+}
+
+impl Remote {
+    fn objects(&self) -> Arc<dyn ObjectStore> {
+        match self.prefix.as_str() {
+            "" => Arc::new(self.store.clone()),
+            prefix => Arc::new(PrefixStore::new(self.store.clone(), prefix)),
+        }
+    }
+
+    fn parts(&self) -> Arc<dyn MultipartStore> {
+        match self.prefix.as_str() {
+            "" => Arc::new(self.store.clone()),
+            prefix => Arc::new(PrefixStore::new(self.store.clone(), prefix)),
+        }
+    }
+}
+
+fn client(s3: &S3Url, options: &OpenOptions) -> ClientOptions {
+    let plain = s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    ClientOptions::new()
+        .with_timeout(options.request_timeout)
+        .with_connect_timeout(options.connect_timeout)
+        .with_allow_http(plain)
+}
+
 fn remote(
     s3: &S3Url,
     credentials: &Credentials,
     options: &OpenOptions,
     asks: bool,
-) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
-    let plain = s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let client = ClientOptions::new()
-        .with_timeout(options.request_timeout)
-        .with_connect_timeout(options.connect_timeout)
-        .with_allow_http(plain);
+) -> Result<Remote, object_store::Error> {
+    let client = client(s3, options);
     let client = if asks { checksums::asking(client) } else { client };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&s3.bucket)
@@ -187,8 +256,7 @@ fn remote(
     if let Some(endpoint) = &s3.endpoint {
         builder = builder.with_endpoint(endpoint);
     }
-    let store = builder.build()?;
-    Ok(if s3.prefix.is_empty() { Arc::new(store) } else { Arc::new(PrefixStore::new(store, s3.prefix.as_str())) })
+    Ok(Remote { store: builder.build()?, prefix: s3.prefix.clone() })
 }
 
 /// The client's own tries: few, for what only it can repeat (pages of a listing, the rest of a cut body). Outages are
