@@ -17,6 +17,7 @@ pub mod fetch;
 mod guarded;
 mod local;
 pub mod open;
+mod paged;
 pub mod pause;
 pub mod preflight;
 pub mod proven;

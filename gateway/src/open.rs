@@ -13,6 +13,7 @@ use object_store::{
     client::HttpConnector,
     memory::InMemory,
     multipart::MultipartStore,
+    path::Path,
     prefix::PrefixStore,
 };
 
@@ -22,6 +23,7 @@ use crate::{
     credentials::Credentials,
     guarded::Guarded,
     local::{self, Local, Sync},
+    paged::Paged,
     retry::Retry,
     store_url::{S3Url, StoreUrl},
     tls,
@@ -212,10 +214,11 @@ struct Remote {
 
 impl Remote {
     fn objects(&self) -> Arc<dyn ObjectStore> {
-        match self.prefix.as_str() {
+        let inner: Arc<dyn ObjectStore> = match self.prefix.as_str() {
             "" => Arc::new(self.store.clone()),
             prefix => Arc::new(PrefixStore::new(self.store.clone(), prefix)),
-        }
+        };
+        Arc::new(Paged::new(inner, Arc::new(self.store.clone()), Path::from(self.prefix.as_str())))
     }
 
     fn parts(&self) -> Arc<dyn MultipartStore> {
@@ -275,7 +278,7 @@ fn own_retry(options: &OpenOptions) -> RetryConfig {
 
 #[cfg(test)]
 mod tests {
-    use object_store::{ObjectStoreExt, PutMode, path::Path};
+    use object_store::{ObjectStoreExt, PutMode};
 
     use super::*;
 

@@ -22,6 +22,15 @@ const ROUNDS: usize = 20;
 /// Creators of one name in a round.
 const RACERS: usize = 32;
 
+/// Where all probe objects lie.
+const ROOT: &str = ".tidemark-probe";
+
+/// The folder of probe objects that are listed in pages of [`PAGE_NAMES`].
+const PAGED: &str = "paged";
+
+/// So few that a handful of names fills several pages.
+const PAGE_NAMES: usize = 2;
+
 /// Longest time of the whole preflight: a store that does not answer is reported, not waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -107,6 +116,12 @@ impl fmt::Display for Report {
     }
 }
 
+/// Names of a page of a listing below `prefix`, where it is a probe that asks for few.
+pub(crate) fn page_names(prefix: &Path) -> Option<usize> {
+    let probe = prefix.parts().next().is_some_and(|part| part.as_ref() == ROOT);
+    (probe && prefix.filename() == Some(PAGED)).then_some(PAGE_NAMES)
+}
+
 /// Proves the store's properties one after another and gives a line for each.
 ///
 /// About 700 small requests; a second or two on a local disk, bounded by 60 s everywhere.
@@ -129,6 +144,7 @@ async fn properties(probe: &mut Probe) -> Result<Vec<Line>, Error> {
         probe.create_only().await?,
         probe.create_race(ROUNDS, RACERS).await?,
         probe.listing().await?,
+        probe.paging().await?,
         probe.multipart().await?,
         probe.multipart_abort().await?,
     ])

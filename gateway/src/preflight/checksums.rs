@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, path::Path};
 
-use super::{LIMIT, Line, Outcome};
+use super::{LIMIT, Line, Outcome, ROOT};
 use crate::{
     Env,
     checksums::{Composite, Told},
@@ -40,7 +40,7 @@ pub async fn run(url: &StoreUrl, credentials: Option<&Credentials>, env: &Env) -
 }
 
 fn root(env: &Env) -> Path {
-    Path::from(format!(".tidemark-probe/{}", hex::encode(env.random::<16>())))
+    Path::from(format!("{ROOT}/{}", hex::encode(env.random::<16>())))
 }
 
 /// A refusal is an answer here: nothing is tried again.

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::join_all};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 
-use super::{Error, Line, Outcome};
-use crate::Env;
+use super::{Error, Line, Outcome, PAGED, ROOT};
+use crate::{
+    Env,
+    paged::{self, Pages},
+};
 
 /// Races until a round that nobody wins breaks the property.
 const RACES_OF_A_ROUND: usize = 3;
@@ -25,7 +28,7 @@ type Answer<T> = object_store::Result<T>;
 impl Probe {
     pub(super) fn new(store: Arc<dyn ObjectStore>, env: &Env) -> Self {
         let nonce = hex::encode(env.random::<16>());
-        Self { store, root: Path::from(format!(".tidemark-probe/{nonce}")), property: "write-read" }
+        Self { store, root: Path::from(format!("{ROOT}/{nonce}")), property: "write-read" }
     }
 
     /// What is written is read at once, whole and in part.
@@ -137,6 +140,33 @@ impl Probe {
         Ok(self.passed("what is written is listed at once, by prefix and by folder"))
     }
 
+    /// A listing of several pages has each name once and in order, whole, from behind a name on, and by folder. Only stores that
+    /// list by pages can be asked for small ones.
+    pub(super) async fn paging(&mut self) -> Result<Line, Error> {
+        self.property = "paging";
+        let root = self.name(PAGED);
+        let names: Vec<Path> =
+            ["a-", "a/x", "a/y", "a0", "b"].iter().map(|n| Path::from(format!("{root}/{n}"))).collect();
+        for name in &names {
+            self.created(name, &body(0, 10)).await?;
+        }
+        let listed = self.list(&root).await?;
+        self.must(listed == names, || format!("wrote {names:?} and listed {listed:?}"))?;
+        let behind =
+            self.store.list_with_offset(Some(&root), &names[1]).map_ok(|meta| meta.location).try_collect().await;
+        let mut behind: Vec<Path> = self.ok(&root, behind)?;
+        behind.sort();
+        self.must(behind == names[2..], || format!("listed {behind:?} from behind {} on", names[1]))?;
+        let level = self.ok(&root, self.store.list_with_delimiter(Some(&root)).await)?;
+        let found = (level.objects.len(), level.common_prefixes.len());
+        self.must(found == (3, 1), || format!("listing 3 objects and a folder by pages gave {found:?}"))?;
+        Ok(match level.extensions.get::<Pages>() {
+            None => self.passed("this store lists in one piece: it has no pages that could be lost"),
+            Some(Pages(1)) => self.warned("small pages are not given: whether long listings are whole was not tried"),
+            Some(_) => self.passed("a listing of several pages has each name once and in order"),
+        })
+    }
+
     /// A multipart upload is invisible until it is completed, and then whole.
     pub(super) async fn multipart(&mut self) -> Result<Line, Error> {
         self.property = "multipart";
@@ -203,6 +233,9 @@ impl Probe {
     }
 
     fn request(&self, path: &Path, source: object_store::Error) -> Error {
+        if paged::is_wrong(&source) {
+            return Error::Property { property: self.property, reason: crate::causes::joined(&source) };
+        }
         Error::Request { property: self.property, path: path.clone(), source }
     }
 
@@ -225,6 +258,10 @@ impl Probe {
             Ok(_) => Err(Error::Property { property: self.property, reason: reason.to_owned() }),
             Err(source) => Err(self.request(path, source)),
         }
+    }
+
+    fn warned(&self, detail: impl Into<String>) -> Line {
+        Line { outcome: Outcome::Warned, ..self.passed(detail) }
     }
 
     fn passed(&self, detail: impl Into<String>) -> Line {

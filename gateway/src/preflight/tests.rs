@@ -117,6 +117,6 @@ async fn each_broken_promise_is_named() {
 async fn a_good_store_passes_and_is_left_clean() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let report = run(&store, &Env::system()).await.unwrap();
-    assert!(report.lines.len() == 7 && report.lines.iter().all(|l| l.outcome == Outcome::Passed), "{report}");
+    assert!(report.lines.len() == 8 && report.lines.iter().all(|l| l.outcome == Outcome::Passed), "{report}");
     assert!(store.list_with_delimiter(None).await.unwrap().common_prefixes.is_empty());
 }
