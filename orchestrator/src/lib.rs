@@ -14,6 +14,7 @@ pub mod listeners;
 pub mod protect;
 pub mod registrations;
 pub mod restore_task;
+pub mod schedule;
 pub mod sources;
 pub mod stores;
 pub mod tasks;
