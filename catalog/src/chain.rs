@@ -47,6 +47,15 @@ pub struct Head {
     pub digest: Digest,
 }
 
+/// A version that was read and proven as far as the chain can.
+#[derive(Debug)]
+pub struct Proven {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Why the version after it, which is there, cannot vouch for it: that one is damaged.
+    pub unproven: Option<Error>,
+}
+
 /// A manifest as the store lists it, unread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -100,20 +109,66 @@ impl VersionSet {
         Ok(self.load(number).await?.manifest)
     }
 
-    /// As [`read`](Self::read), and proven by the link of the version after it, where there is one. Nothing proves the newest
-    /// one but what it names.
+    /// As [`read`](Self::read), with the number and the digest of its stored bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_head(&self, number: VersionNumber) -> Result<(Manifest, Head), Error> {
+        let loaded = self.load(number).await?;
+        let head = loaded.head();
+        Ok((loaded.manifest, head))
+    }
+
+    /// As [`read`](Self::read), and proven by the link of the version after it, where there is one that can be read. Nothing
+    /// proves the newest one but what it names.
     ///
     /// # Errors
     /// As [`read`](Self::read); [`Error::Successor`].
-    pub async fn prove(&self, number: VersionNumber) -> Result<Manifest, Error> {
+    pub async fn prove(&self, number: VersionNumber) -> Result<Proven, Error> {
         let loaded = self.load(number).await?;
         let next = VersionNumber(number.0 + 1);
-        match self.bytes(next).await {
-            Ok(bytes) => self.verify_successor(&loaded, &self.parse(next, bytes)?.manifest)?,
-            Err(Error::Read { source, .. }) if source.is_absent() => {}
+        let after = match self.bytes(next).await {
+            Ok(bytes) => self.parse(next, bytes),
+            Err(Error::Read { source, .. }) if source.is_absent() => {
+                return Ok(Proven { manifest: loaded.manifest, unproven: None });
+            }
+            Err(error) => Err(error),
+        };
+        let unproven = match after {
+            Ok(after) => {
+                self.verify_successor(&loaded, &after.manifest)?;
+                None
+            }
+            Err(error) if error.is_damage() => Some(error),
             Err(error) => return Err(error),
+        };
+        Ok(Proven { manifest: loaded.manifest, unproven })
+    }
+
+    /// The newest manifest that can be read, its link unverified, among the newest 32 of the set; `None` where there is none.
+    /// What damage at the end leaves known of the chain.
+    ///
+    /// # Errors
+    /// [`Error::List`]; [`Error::Read`] where the store does not answer.
+    pub async fn newest_readable(&self) -> Result<Option<Manifest>, Error> {
+        for number in self.list().await?.into_iter().rev().take(commit::RECENT_VERSIONS as usize) {
+            match self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) {
+                Ok(loaded) => return Ok(Some(loaded.manifest)),
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(_) => {}
+            }
         }
-        Ok(loaded.manifest)
+        Ok(None)
+    }
+
+    /// The newest number with the digest of what is stored there, whatever that is; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::List`]; [`Error::Read`].
+    pub async fn head_as_stored(&self) -> Result<Option<Head>, Error> {
+        let Some(number) = self.numbers(self.from()).await?.last().copied() else { return Ok(None) };
+        let digest = Digest::of(&self.bytes(number).await?);
+        Ok(Some(Head { number, digest }))
     }
 
     /// The newest version; `None` where there is none yet.
@@ -133,15 +188,23 @@ impl VersionSet {
     }
 
     /// Refuses a set whose last number is below the known head, or that has another manifest in its place; reads that one only.
+    /// What is no manifest there is damage, and not another one.
     ///
     /// # Errors
-    /// [`Error::List`], [`Error::RolledBack`], [`Error::Read`], [`Error::HeadChanged`].
+    /// [`Error::List`], [`Error::RolledBack`], [`Error::Read`], [`Error::HeadChanged`], [`Error::Decode`].
     pub async fn require_head(&self) -> Result<(), Error> {
         let newest = self.numbers(self.from()).await?.last().copied();
         self.refuse_rolled_back(newest).await?;
         let Some(head) = self.head else { return Ok(()) };
-        let found = Digest::of(&self.bytes(head.number).await?);
-        if found == head.digest { Ok(()) } else { Err(self.head_changed(head, Some(found))) }
+        let bytes = self.bytes(head.number).await?;
+        if Digest::of(&bytes) == head.digest {
+            return Ok(());
+        }
+        let found = Digest::of(&bytes);
+        match self.parse(head.number, bytes) {
+            Err(error @ Error::Decode { .. }) => Err(error),
+            _ => Err(self.head_changed(head, Some(found))),
+        }
     }
 
     /// Reads the whole chain and verifies every number, identity and link; gives the manifests, oldest first.
@@ -292,6 +355,11 @@ impl VersionSet {
         Error::List { source_id: self.source.clone(), set: self.set.clone(), source }
     }
 
+    /// The same set, of which nothing is known.
+    pub(crate) fn without_head(&self) -> Self {
+        Self { head: None, ..self.clone() }
+    }
+
     async fn bytes(&self, number: VersionNumber) -> Result<Bytes, Error> {
         let path = self.path(number);
         fetch::get_unchecked(&self.store, &path).await.map_err(|source| Error::Read { path, source })
@@ -337,7 +405,7 @@ impl VersionSet {
 }
 
 impl Loaded {
-    fn head(&self) -> Head {
+    pub(crate) fn head(&self) -> Head {
         Head { number: self.manifest.number, digest: self.stored.digest }
     }
 }

@@ -22,7 +22,7 @@ use tidemark_gateway::{
 };
 
 use crate::{
-    chain::{self, Loaded, VersionSet},
+    chain::{self, Head, Loaded, VersionSet},
     document,
     entry::Cut,
     ids::{FencingToken, VersionNumber},
@@ -150,7 +150,7 @@ pub(crate) async fn commit(
         refuse_fenced(claim, end.as_ref())?;
         refuse_overtaken(draft, end.as_ref())?;
         searched = end.as_ref().map(|end| end.manifest.number);
-        let manifest = next_manifest(set, draft, claim.token(), end.as_ref(), env);
+        let manifest = next_manifest(set, draft, claim.token(), end.as_ref().map(Loaded::head), env);
         if let Some(stored) = create(set, &manifest, claim).await? {
             return Ok((manifest, stored));
         }
@@ -204,19 +204,20 @@ fn cut(holds: &Holds) -> Option<&Cut> {
     }
 }
 
-fn next_manifest(
+/// The manifest that follows `end`.
+pub(crate) fn next_manifest(
     set: &VersionSet,
     draft: &ManifestDraft,
     token: FencingToken,
-    end: Option<&Loaded>,
+    end: Option<Head>,
     env: &Env,
 ) -> Manifest {
     let draft = draft.clone();
     Manifest {
         source: set.source.clone(),
         set: set.set.clone(),
-        number: VersionNumber(end.map_or(0, |end| end.manifest.number.0) + 1),
-        previous: end.map(|end| end.stored.digest),
+        number: VersionNumber(end.map_or(0, |end| end.number.0) + 1),
+        previous: end.map(|end| end.digest),
         token,
         nonce: hex::encode(env.random::<16>()),
         task: draft.task,
@@ -233,7 +234,11 @@ fn whole_microseconds(time: Timestamp) -> Timestamp {
 }
 
 /// Creates the manifest; `None` where its number holds another one.
-async fn create(set: &VersionSet, manifest: &Manifest, claim: &dyn Claim) -> Result<Option<StoredRef>, Error> {
+pub(crate) async fn create(
+    set: &VersionSet,
+    manifest: &Manifest,
+    claim: &dyn Claim,
+) -> Result<Option<StoredRef>, Error> {
     let (path, number) = (set.path(manifest.number), manifest.number);
     let bytes = encode(set, manifest)?;
     let lost = || Error::ClaimLost { token: claim.token(), number };

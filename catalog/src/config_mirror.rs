@@ -56,6 +56,16 @@ pub enum Error {
     Page(#[from] document::Error),
 }
 
+/// What a mirror holds of a kind.
+#[derive(Debug, Default)]
+pub struct Latest {
+    /// The newest state of every item that was not removed, by id.
+    pub items: BTreeMap<String, Value>,
+    /// Items whose newest state cannot be read: damaged, or written by a newer build. No older state stands in for one: it may
+    /// have been changed, or removed, for a reason.
+    pub problems: BTreeMap<String, document::Error>,
+}
+
 /// Mirrors `value` as the newest state of the item `id` of `kind` (`sources`, `policies`, `sets`), and gives its number.
 /// Putting the state that is the newest already writes nothing.
 ///
@@ -76,19 +86,29 @@ pub async fn remove(store: &Arc<dyn ObjectStore>, kind: &str, id: &str) -> Resul
     append(store, kind, id, Item { value: None }).await
 }
 
-/// The newest state of every item of `kind` that was not removed, by id.
+/// The newest state of every item of `kind` that was not removed; one that cannot be read hides no other.
 ///
 /// # Errors
-/// [`Error::Name`], [`Error::List`]; [`Error::Page`] naming an item that is damaged.
-pub async fn latest(store: &Arc<dyn ObjectStore>, kind: &str) -> Result<BTreeMap<String, Value>, Error> {
+/// [`Error::Name`], [`Error::List`]; [`Error::Page`] where the store does not answer.
+pub async fn latest(store: &Arc<dyn ObjectStore>, kind: &str) -> Result<Latest, Error> {
     check(kind)?;
     let newest = numbers(store, &layout::config_kind(kind)).await?;
     let reads = newest.into_iter().map(|(id, number)| async move {
-        let item: Item = document::read_unchecked(store, &layout::config(kind, &id, number)).await?;
-        Ok::<_, Error>((id, item.value))
+        let item = document::read_unchecked::<Item>(store, &layout::config(kind, &id, number)).await;
+        (id, item)
     });
-    let items: Vec<_> = stream::iter(reads).buffered(ITEMS_AT_A_TIME).try_collect().await?;
-    Ok(items.into_iter().filter_map(|(id, value)| Some((id, value?))).collect())
+    let mut found = Latest::default();
+    let mut reads = std::pin::pin!(stream::iter(reads).buffered(ITEMS_AT_A_TIME));
+    while let Some((id, item)) = reads.next().await {
+        match item {
+            Ok(item) => found.items.extend(item.value.map(|value| (id, value))),
+            Err(error) if error.is_retryable() => return Err(error.into()),
+            Err(error) => {
+                found.problems.insert(id, error);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Every state that the item `id` of `kind` was given, oldest first; `None` where it was removed.
@@ -112,7 +132,7 @@ async fn append(store: &Arc<dyn ObjectStore>, kind: &str, id: &str, item: Item) 
     check(id)?;
     let prefix = Path::from(format!("{}/{id}", layout::config_kind(kind)));
     let mut number = numbers(store, &prefix).await?.remove(id).unwrap_or(0);
-    if number > 0 && document::read_unchecked::<Item>(store, &layout::config(kind, id, number)).await? == item {
+    if number > 0 && is(store, &layout::config(kind, id, number), &item).await? {
         return Ok(number);
     }
     loop {
@@ -123,6 +143,15 @@ async fn append(store: &Arc<dyn ObjectStore>, kind: &str, id: &str, item: Item) 
             Err(error) if error.is_taken() => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Whether a state is this one; what cannot be read is another.
+async fn is(store: &Arc<dyn ObjectStore>, path: &Path, item: &Item) -> Result<bool, Error> {
+    match document::read_unchecked::<Item>(store, path).await {
+        Ok(found) => Ok(found == *item),
+        Err(error) if error.is_retryable() => Err(error.into()),
+        Err(_) => Ok(false),
     }
 }
 
@@ -173,11 +202,28 @@ mod tests {
         assert_eq!(put(&store, "sources", "a", &json!({"n": 2})).await.unwrap(), 2);
         assert_eq!(put(&store, "sources", "a", &json!({"n": 2})).await.unwrap(), 2);
         assert_eq!(remove(&store, "sources", "b").await.unwrap(), 2);
-        assert_eq!(latest(&store, "sources").await.unwrap(), BTreeMap::from([("a".to_owned(), json!({"n": 2}))]));
-        assert!(latest(&store, "policies").await.unwrap().is_empty());
+        assert_eq!(latest(&store, "sources").await.unwrap().items, BTreeMap::from([("a".to_owned(), json!({"n": 2}))]));
+        assert!(latest(&store, "policies").await.unwrap().items.is_empty());
         assert_eq!(put(&store, "sources", "b", &json!(3)).await.unwrap(), 3);
         let history = history(&store, "sources", "b").await.unwrap();
         assert_eq!(history, [Some(json!(1)), None, Some(json!(3))]);
+    }
+
+    #[tokio::test]
+    async fn an_item_that_cannot_be_read_hides_no_other_and_can_be_put_anew() {
+        let store = memory();
+        for id in ["a", "b", "c"] {
+            put(&store, "policies", id, &json!(1)).await.unwrap();
+        }
+        let newer = r#"{"document":"config","format":9,"body":{}}"#;
+        for (id, bytes) in [("a", "{"), ("b", newer)] {
+            store.put(&layout::config("policies", id, 2), bytes.into()).await.unwrap();
+        }
+        let found = latest(&store, "policies").await.unwrap();
+        assert_eq!(found.items, BTreeMap::from([("c".to_owned(), json!(1))]));
+        assert_eq!(found.problems.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(put(&store, "policies", "a", &json!(1)).await.unwrap(), 3);
+        assert_eq!(latest(&store, "policies").await.unwrap().items.len(), 2);
     }
 
     #[tokio::test]
@@ -200,7 +246,7 @@ mod tests {
         for foreign in ["config/sources/readme", "config/sources/a/1", "config/sources/A/00000000000000000001"] {
             store.put(&Path::from(foreign), "x".into()).await.unwrap();
         }
-        assert!(latest(&store, "sources").await.unwrap().is_empty());
+        assert!(latest(&store, "sources").await.unwrap().items.is_empty());
         assert!(matches!(put(&store, "sources", "a", &Value::Null).await, Err(Error::Null { .. })));
     }
 }

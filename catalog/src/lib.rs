@@ -25,6 +25,7 @@ pub mod opaque;
 pub mod pages;
 pub mod pattern;
 pub mod position;
+pub mod repair;
 pub mod repository;
 pub mod retention;
 pub mod slice;

@@ -89,7 +89,7 @@ async fn every_file_of_the_first_format_is_read() {
         read_staged(&store, id).await;
     }
     for (kind, ids) in [("sources", ["east"].as_slice()), ("policies", &["daily", "gone"])] {
-        assert_eq!(config_mirror::latest(&store, kind).await.unwrap().len(), 1, "{kind}");
+        assert_eq!(config_mirror::latest(&store, kind).await.unwrap().items.len(), 1, "{kind}");
         for id in ids {
             assert!(!config_mirror::history(&store, kind, id).await.unwrap().is_empty());
         }

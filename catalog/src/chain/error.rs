@@ -126,6 +126,11 @@ impl Error {
         }
     }
 
+    /// True where the store answers and what it holds is no sound chain: a manifest is damaged, or gone from its middle.
+    pub fn is_damage(&self) -> bool {
+        !self.is_other_store() && !self.is_of_the_store()
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

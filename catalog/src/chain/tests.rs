@@ -31,7 +31,7 @@ async fn versions_are_numbered_from_one_and_linked() {
     assert_eq!(set.read(VersionNumber(1)).await.unwrap().previous, None);
     assert_eq!(set.verify_chain().await.unwrap().len(), 3);
     for number in [1, 2, 3].map(VersionNumber) {
-        assert_eq!(set.prove(number).await.unwrap(), set.read(number).await.unwrap());
+        assert_eq!(set.prove(number).await.unwrap().manifest, set.read(number).await.unwrap());
     }
 }
 
@@ -66,6 +66,19 @@ async fn a_version_under_another_number_or_set_is_refused() {
     assert!(matches!(other.read(VersionNumber(1)).await, Err(Error::Identity { .. })));
     copy(&store, &set.path(VersionNumber(3)), &set.path(VersionNumber(4))).await;
     assert!(matches!(set.newest().await, Err(Error::Identity { .. })));
+}
+
+#[tokio::test]
+async fn a_known_head_that_is_no_manifest_is_damage_and_another_manifest_is_not() {
+    let (store, set) = chain_of(2).await;
+    let known = set.clone().with_head(set.head().await.unwrap().unwrap().1);
+    let path = set.path(VersionNumber(2));
+    let text = String::from_utf8(fetch::get_unchecked(&store, &path).await.unwrap().to_vec()).unwrap();
+    store.put(&path, text.replace("\"node\":\"n1\"", "\"node\":\"n2\"").into()).await.unwrap();
+    assert!(known.require_head().await.is_err_and(|error| error.is_other_store()));
+    store.put(&path, text[1..].to_owned().into()).await.unwrap();
+    assert!(known.require_head().await.is_err_and(|error| error.is_damage()));
+    assert_eq!(known.newest_readable().await.unwrap().unwrap().number, VersionNumber(1));
 }
 
 #[tokio::test]
