@@ -9,6 +9,7 @@ mod operations;
 mod policies;
 mod problems;
 mod restores;
+mod sets;
 mod sources;
 mod stores;
 mod versions;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use tidemark_web::{
     api::{
         AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Order, Page, Policy,
-        Problem, Protect, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        Problem, Protect, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
     },
     control::ControlApi,
 };
@@ -205,6 +206,10 @@ impl ControlApi for Api {
 
     async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem> {
         self.start(key, json!({"verify": id}), self.prepare_verify(id)).await
+    }
+
+    async fn repair_set(&self, source: &str, set: &str, store: Option<&str>) -> Result<RepairedSet, Problem> {
+        sets::repair(self, source, set, store).await
     }
 
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {

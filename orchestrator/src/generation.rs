@@ -205,10 +205,14 @@ pub(crate) async fn newest(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
 /// [`Error::List`].
 pub(crate) async fn listed(store: &Arc<dyn ObjectStore>) -> Result<BTreeSet<u64>, Error> {
     let listed = store.list(Some(&Path::from("gen")));
-    let numbers = listed.try_filter_map(|object| async move {
-        Ok(object.location.filename().and_then(|name| name.parse::<u64>().ok()))
-    });
+    let numbers = listed.try_filter_map(|object| async move { Ok(object.location.filename().and_then(number)) });
     numbers.try_collect().await.map_err(Error::List)
+}
+
+/// The generation that a name is; `None` for a foreign one. A token has 10 digits for it.
+fn number(name: &str) -> Option<u64> {
+    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| name.parse().ok()).flatten().filter(|number| *number < 10_000_000_000)
 }
 
 /// BLAKE3 of what is stored of a generation.
@@ -230,7 +234,8 @@ async fn newest_token(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
     let mut highest = 0;
     for source in find::sources(store).await? {
         for set in find::sets(store, &source).await? {
-            let newest = VersionSet::new(Arc::clone(store), source.clone(), set).newest().await?;
+            // Damage hides no generation: the name of each is below `gen/` as well.
+            let newest = VersionSet::new(Arc::clone(store), source.clone(), set).newest_readable().await?;
             highest = highest.max(newest.map_or(0, |manifest| manifest.token.generation));
         }
     }
@@ -284,6 +289,17 @@ mod tests {
         assert_eq!(attach(&coordinator, "two", &two, &[], &env).await.unwrap(), 2);
         assert_eq!(attach(&coordinator, "one", &one, &[two], &env).await.unwrap(), 2);
         assert_eq!(listed(&one).await.unwrap(), BTreeSet::from([1, 2]));
+    }
+
+    #[tokio::test]
+    async fn foreign_names_are_no_generations() {
+        let one = store();
+        for name in ["3", "+0000000000000000009", "99999999999999999999", "00000000010000000000", "readme"] {
+            object_store::ObjectStoreExt::put(&one, &Path::from(format!("gen/{name}")), "x".into()).await.unwrap();
+        }
+        assert_eq!(newest(&one).await.unwrap(), 0);
+        object_store::ObjectStoreExt::put(&one, &layout::generation(4), "x".into()).await.unwrap();
+        assert_eq!(attach(&state().0, "one", &one, &[], &Env::system()).await.unwrap(), 5);
     }
 
     #[tokio::test]

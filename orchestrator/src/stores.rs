@@ -8,10 +8,11 @@ mod known;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use object_store::ObjectStore;
-use tidemark_catalog::ids::VersionId;
+use tidemark_catalog::ids::{SetId, SourceId, VersionId};
 use tidemark_catalog::{chain, chain::VersionSet, document, find, manifest::Manifest};
 use tidemark_gateway::{
     Env,
@@ -30,6 +31,9 @@ use known::Known;
 
 /// Variables that carry a store's keys to a listener.
 const LISTENER_KEYS: [&str; 2] = ["TIDEMARK_STORE_ACCESS_KEY_ID", "TIDEMARK_STORE_SECRET_ACCESS_KEY"];
+
+/// Longest time in which one of several stores must say that it is the one that was registered.
+pub const ONE_OF_MANY: Duration = Duration::from_secs(10);
 
 /// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +102,14 @@ pub enum Error {
         /// The newest in the store; 0 for none.
         newest: u64,
     },
+    /// It did not say in time what it holds, while others can be asked.
+    #[error("store {name} did not answer within {seconds} s")]
+    Silent {
+        /// The store.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Its identity cannot be read.
     #[error("identify store {name}")]
     Identity {
@@ -128,6 +140,18 @@ pub enum Error {
         /// The store.
         name: String,
         /// Why.
+        source: chain::Error,
+    },
+    /// The newest manifests of a set are damaged: nothing can be linked to them.
+    #[error("the newest versions of {source_id}.{set} in store {name} are damaged")]
+    DamagedEnd {
+        /// The store.
+        name: String,
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// What is wrong.
         source: chain::Error,
     },
 }
@@ -245,6 +269,16 @@ impl Stores {
         Ok(store)
     }
 
+    /// As [`Stores::same`], within [`ONE_OF_MANY`]: one that is down must not hold up what the others can answer.
+    ///
+    /// # Errors
+    /// As [`Stores::same`]; [`Error::Silent`].
+    pub async fn same_soon(&self, record: StoreRecord) -> Result<OpenStore, Error> {
+        let name = record.name.clone();
+        let found = tokio::time::timeout(ONE_OF_MANY, self.same(record)).await;
+        found.unwrap_or(Err(Error::Silent { name, seconds: ONE_OF_MANY.as_secs() }))
+    }
+
     /// The first registered store that holds the repository that was registered; `None` where there is none such.
     ///
     /// # Errors
@@ -252,7 +286,7 @@ impl Stores {
     pub async fn first(&self) -> Result<Option<OpenStore>, Error> {
         for record in self.records().await? {
             let name = record.name.clone();
-            match self.same(record).await {
+            match self.same_soon(record).await {
                 Ok(store) => return Ok(Some(store)),
                 Err(error) => tracing::warn!(store = name, error = chain_of(&error), "store is passed over"),
             }

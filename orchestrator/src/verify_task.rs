@@ -9,6 +9,7 @@ use tidemark_catalog::{
     ids::VersionId,
     layout, pages,
 };
+use tidemark_gateway::causes;
 use tidemark_listener_core::source::Family;
 
 use crate::{
@@ -39,6 +40,9 @@ pub struct VerifyResult {
     pub missing: usize,
     /// Records that were read.
     pub records: u64,
+    /// Why the version after it cannot vouch for it, where that one is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<String>,
 }
 
 /// Verifies a version: its manifest and link, its pages, and each object that it holds. All damage is found, not only the
@@ -47,7 +51,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let VerifySpec { version } = spec(&context)?;
     let found = with.version(&version).await?;
     let driver = with.driver(&found.version.kind)?;
-    let (store, lines) = (&found.store, verify_manifest(&found).await?);
+    let (store, (lines, unproven)) = (&found.store, verify_manifest(&found).await?);
     let (mut records, mut damaged) = (0, Vec::new());
     for line in &lines {
         if context.cancel.is_cancelled() {
@@ -65,18 +69,20 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
             .with_hint("other versions and objects are not touched by it: verify and restore those"));
     }
     let missing = lines.iter().filter(|line| line.entry.is_none()).count();
-    let result = VerifyResult { version, objects: lines.len(), missing, records };
-    Ok(Completion::of(&result, missing > 0))
+    let warnings = missing > 0 || unproven.is_some();
+    let result = VerifyResult { version, objects: lines.len(), missing, records, unproven };
+    Ok(Completion::of(&result, warnings))
 }
 
-/// The lines of a manifest that is proven by its neighbours in the chain and says of its lines what they are.
-async fn verify_manifest(found: &FoundVersion) -> Result<Vec<ObjectLine>, Failure> {
+/// The lines of a manifest that is proven by its neighbours in the chain and says of its lines what they are; and why the one
+/// after it cannot prove it.
+async fn verify_manifest(found: &FoundVersion) -> Result<(Vec<ObjectLine>, Option<String>), Failure> {
     let FoundVersion { store, manifest, version } = found;
     let set = VersionSet::new(Arc::clone(&store.objects), manifest.source.clone(), manifest.set.clone());
-    set.prove(manifest.number).await?;
+    let unproven = set.prove(manifest.number).await?.unproven;
     let lines = pages::read_lines(&store.objects, manifest).await?;
     if seal::tells(version, &lines) {
-        return Ok(lines);
+        return Ok((lines, unproven.map(|error| causes::joined(&error))));
     }
     let path = layout::manifest(&manifest.source, &manifest.set, manifest.number);
     let words = format!("manifest {path} is damaged: its cut, figures or quality are not those of its objects");
@@ -115,7 +121,8 @@ mod tests {
 
     #[test]
     fn the_specification_and_the_result_are_stored_under_the_names_they_always_had() {
-        let result = VerifyResult { version: "s.d.1".parse().unwrap(), objects: 1, missing: 2, records: 3 };
+        let result =
+            VerifyResult { version: "s.d.1".parse().unwrap(), objects: 1, missing: 2, records: 3, unproven: None };
         let whole = json!({"version": "s.d.1", "objects": 1, "missing": 2, "records": 3});
         assert_eq!(serde_json::to_value(&result).unwrap(), whole);
         assert_eq!(serde_json::from_value::<VerifyResult>(whole).unwrap(), result);

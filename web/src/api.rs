@@ -19,7 +19,7 @@ pub use problem::Problem;
 pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
 pub use sources::{AddSource, ListenerState, Object, Source};
 pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
-pub use versions::{Totals, Version, VersionDetail, VersionObject};
+pub use versions::{RepairedSet, Totals, Version, VersionDetail, VersionObject};
 pub use words::{Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality};
 
 /// Options that say nothing.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::api::{
     AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Page, Policy, Problem,
-    Protect, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+    Protect, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
 };
 
 /// Answers the API; implemented by the orchestrator. Errors are complete problems: status, code, detail, hint.
@@ -50,6 +50,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem>;
     /// Reads and proves everything a version names.
     async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem>;
+    /// Seals damage of a set's newest manifests, so that its policy can go on; `store` where several hold the set.
+    async fn repair_set(&self, source: &str, set: &str, store: Option<&str>) -> Result<RepairedSet, Problem>;
     /// What a restore would do.
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem>;
     /// Counts what an undo would write.

@@ -53,6 +53,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-CAT-0005",
     "TM-CAT-0006",
     "TM-CAT-0007",
+    "TM-CAT-0008",
     "TM-CLI-0001",
     "TM-CLI-0002",
     "TM-CLI-0003",
@@ -139,6 +140,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-STORE-0114",
     "TM-STORE-0115",
     "TM-STORE-0116",
+    "TM-STORE-0117",
     "TM-STORE-0400",
     "TM-STORE-0404",
     "TM-STORE-0409",
@@ -162,6 +164,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-VER-0003",
     "TM-VER-0400",
     "TM-VER-0404",
+    "TM-VER-0409",
     "TM-VER-0410",
 ];
 

@@ -77,6 +77,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::show))
         .routes(routes!(versions::verify))
+        .routes(routes!(versions::repair))
         .routes(routes!(restores::plan))
         .routes(routes!(restores::count))
         .routes(routes!(restores::run))

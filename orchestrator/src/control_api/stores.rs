@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tidemark_catalog::{config_mirror, ids::StoreId, repository};
-use tidemark_gateway::preflight;
+use tidemark_gateway::{causes, preflight};
 use tidemark_web::api::{self, AddStore, CheckLine, CheckStatus, Checklist, Problem, Store};
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     failure::Failure,
     generation,
     registrations::{CommitMode, POLICIES, PolicyRecord, SOURCES, STORES, SourceRecord, StoreRecord},
-    stores::{self, OpenStore},
+    stores::{self, OpenStore, identity::Damaged},
 };
 
 /// Registers a store. Each step is safe to do again; the registration comes last.
@@ -42,11 +43,10 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let store = OpenStore { record: StoreRecord { checksums, ..record }, objects: opened.objects };
     api.with.stores.prove_again(&store).await.map_err(answer)?;
     attach(api, &store).await?;
-    api.with.stores.learn(&store).await.map_err(answer)?;
-    take_over(api, &store).await?;
+    let warnings = learn(api, &store).await?;
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
         Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
-        _ => Ok(show(store.record)),
+        _ => Ok(Store { warnings, ..show(store.record) }),
     }
 }
 
@@ -72,7 +72,7 @@ fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
 
 fn unsafe_store(name: &str, error: &preflight::Error) -> Problem {
     let status = if error.is_retryable() { 503 } else { 422 };
-    let words = format!("store {name}: {}", tidemark_gateway::causes::joined(error));
+    let words = format!("store {name}: {}", causes::joined(error));
     Problem::new(status, "TM-STORE-0102", words).with_hint(format!("the preflight failed at {}", error.property()))
 }
 
@@ -121,11 +121,7 @@ async fn others(
         match api.with.stores.same(record).await {
             Ok(other) => others.push(other.objects),
             Err(error) if passed(&error) => {
-                tracing::warn!(
-                    store = name,
-                    error = tidemark_gateway::causes::joined(&error),
-                    "store is told no generation"
-                );
+                tracing::warn!(store = name, error = causes::joined(&error), "store is told no generation");
             }
             Err(error) => return Err(answer(error)),
         }
@@ -133,30 +129,63 @@ async fn others(
     Ok(others)
 }
 
+/// Takes what the store holds for what is known of it, and brings back what its mirror has; gives what could not be read, which
+/// stops nothing else.
+async fn learn(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
+    let damaged = api.with.stores.learn(store).await.map_err(answer)?;
+    let mut warnings: Vec<String> = damaged.iter().map(|damaged| format!("TM-CAT-0008: {damaged}")).collect();
+    warnings.extend(take_over(api, store).await?);
+    for warning in &warnings {
+        tracing::warn!(store = store.record.name, warning, "the store is used without this");
+    }
+    Ok(warnings)
+}
+
 /// Brings back sources and policies that the store's mirror holds and that are not registered here.
-async fn take_over(api: &Api, store: &OpenStore) -> Result<(), Problem> {
-    for source in mirrored::<SourceRecord>(store, "sources").await? {
+async fn take_over(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    for (id, source) in mirrored::<SourceRecord>(store, "sources", &mut warnings).await? {
+        let source = SourceRecord { name: id, ..source };
         api.registrations().create(SOURCES, &source.name, &source).await.map_err(answer)?;
     }
     let own: StoreId = check_name("store", &store.record.name)?;
-    for policy in mirrored::<PolicyRecord>(store, "policies").await? {
+    for (_, policy) in mirrored::<PolicyRecord>(store, "policies", &mut warnings).await? {
         // The mirror is in the policy's own store, by whatever name that was registered before.
         let policy = PolicyRecord { store: own.clone(), ..policy };
         api.registrations().create(POLICIES, policy.name.as_str(), &policy).await.map_err(answer)?;
     }
-    Ok(())
+    Ok(warnings)
 }
 
-async fn mirrored<T: DeserializeOwned>(store: &OpenStore, kind: &str) -> Result<Vec<T>, Problem> {
+/// The items of a kind in the mirror, by id. One that cannot be read is a warning.
+async fn mirrored<T: DeserializeOwned>(
+    store: &OpenStore,
+    kind: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(String, T)>, Problem> {
     let found = config_mirror::latest(&store.objects, kind).await;
     let found = found.map_err(|error| refused(503, "TM-STORE-0105", &error))?;
-    let decode = |(id, value)| {
-        serde_json::from_value(value).map_err(|error| {
-            let words = format!("store {}: mirrored {kind} {id}: {error}", store.record.name);
-            Problem::refused("TM-STORE-0106", words)
-        })
+    let mut unread = |id: &str, why: String| {
+        warnings.push(format!("TM-STORE-0106: mirrored {kind} {id} is not taken over: {why}"));
     };
-    found.into_iter().map(decode).collect()
+    for (id, error) in &found.problems {
+        unread(id, causes::joined(error));
+    }
+    let mut items = Vec::new();
+    for (id, value) in found.items {
+        match named(&id, value) {
+            Ok(item) => items.push((id, item)),
+            Err(why) => unread(&id, why),
+        }
+    }
+    Ok(items)
+}
+
+/// An item that has the name it is stored under.
+fn named<T: DeserializeOwned>(id: &str, value: Value) -> Result<T, String> {
+    let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let item = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    if name == id { Ok(item) } else { Err(format!("it says it is {name:?}")) }
 }
 
 pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
@@ -176,10 +205,12 @@ pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
         Err(error @ stores::Error::Emptied { .. }) => return Ok(checklist(vec![other_store(name, error)])),
         store => store.map_err(answer)?,
     };
-    if let Err(error) = api.with.stores.prove_all(&store).await {
-        return Ok(checklist(vec![other_store(name, error)]));
-    }
+    let damaged = match api.with.stores.prove_all(&store).await {
+        Err(error) => return Ok(checklist(vec![other_store(name, error)])),
+        Ok(damaged) => damaged,
+    };
     let mut lines = vec![same_store(name, &store)];
+    lines.extend(damaged.iter().map(|damaged| damaged_set(name, damaged)));
     lines.extend(properties(api, name, &store).await?);
     Ok(checklist(lines))
 }
@@ -191,6 +222,17 @@ fn same_store(name: &str, store: &OpenStore) -> CheckLine {
         status: CheckStatus::Ok,
         detail: format!("repository {}, with all that is known to be in it", store.record.repository),
         hint: None,
+    }
+}
+
+fn damaged_set(store: &str, damaged: &Damaged) -> CheckLine {
+    let Damaged { source_id, set, .. } = damaged;
+    CheckLine {
+        name: "versions".to_owned(),
+        subject: format!("{source_id}.{set}"),
+        status: CheckStatus::Warn,
+        detail: format!("TM-CAT-0008: {damaged}"),
+        hint: Some(format!("tidemark version repair {source_id}.{set} --store {store}")),
     }
 }
 
@@ -228,7 +270,7 @@ fn failed(store: &str, error: &preflight::Error) -> CheckLine {
         name: error.property().to_owned(),
         subject: store.to_owned(),
         status: CheckStatus::Fail,
-        detail: tidemark_gateway::causes::joined(error),
+        detail: causes::joined(error),
         hint: Some("versions are not safe on a store without this".to_owned()),
     }
 }
@@ -244,5 +286,5 @@ fn show(record: StoreRecord) -> Store {
     let commit_mode = match commit_mode {
         CommitMode::AtomicCreate => api::CommitMode::AtomicCreate,
     };
-    Store { name, url, repository, commit_mode }
+    Store { name, url, repository, commit_mode, warnings: Vec::new() }
 }

@@ -4,7 +4,7 @@ mod shape;
 
 use std::sync::Arc;
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use tidemark_catalog::{
     chain::{Listed, VersionSet},
     find,
@@ -19,7 +19,7 @@ use super::{
     problems::{answer, refused},
 };
 use crate::{executors, failure::Failure, registrations::StoreRecord, stores::OpenStore};
-use shape::{damaged, show, show_object, unknown};
+use shape::{damaged, show, show_object, unknown, unread_line};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -99,9 +99,12 @@ async fn shown(api: &Api, row: &Row) -> Result<Version, Problem> {
 /// What all stores list; a problem where none of them can be looked into: no versions would be another answer.
 async fn unread(api: &Api, source: Option<&str>, set: Option<&str>) -> Result<Listing, Problem> {
     let (mut listing, mut looked, mut first) = (Listing::default(), false, None);
+    let mut looks = Vec::new();
     for record in api.with.stores.records().await.map_err(answer)? {
-        let name = record.name.clone();
-        match unread_in(api, record, source, set).await {
+        looks.push(async { (record.name.clone(), unread_in(api, record, source, set).await) }.boxed());
+    }
+    for (name, found) in join_all(looks).await {
+        match found {
             Ok(versions) => {
                 looked = true;
                 listing.versions.extend(versions);
@@ -130,7 +133,7 @@ async fn unread_in(
     source: Option<&str>,
     set: Option<&str>,
 ) -> Result<Vec<Unread>, Problem> {
-    let store = api.with.stores.same(record).await.map_err(answer)?;
+    let store = api.with.stores.same_soon(record).await.map_err(answer)?;
     let listed = find::listed(&store.objects, source, set).await;
     let listed = listed.map_err(|error| refused(503, "TM-CAT-0006", &error))?;
     let mut found = Vec::with_capacity(listed.len());
@@ -158,13 +161,14 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
             api.known.keep_line(seen, line.clone());
             Ok(line)
         }
-        Err(error) if error.is_retryable() => Err(answer(error)),
+        // The store stopped answering meanwhile: nothing is known of this one.
+        Err(error) if error.is_retryable() => Ok(unread_line(store, &seen.id, &answer(error))),
         Err(error) => Ok(damaged(store, &seen.id, &error)),
     }
 }
 
 /// Versions of a source that can be read with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
-/// are left out here, and shown by the list of versions and by verification; so are stores that cannot be looked into, where
+/// are left out here, and shown by the list of versions and by verification; so are those of stores that do not answer, where
 /// others can.
 pub(super) async fn held(api: &Api, source: &SourceId) -> Result<Vec<(VersionId, Arc<Held>)>, Problem> {
     let all = unread(api, Some(source.as_str()), None).await?.versions;
@@ -172,23 +176,22 @@ pub(super) async fn held(api: &Api, source: &SourceId) -> Result<Vec<(VersionId,
     for version in &all {
         reads.push(held_by(api, version).boxed());
     }
-    let found: Vec<Option<_>> = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
+    let found: Vec<Option<_>> = stream::iter(reads).buffered(READS_AT_A_TIME).collect().await;
     let mut found: Vec<_> = found.into_iter().flatten().collect();
     found.sort_by(|(a, held_a), (b, held_b)| (held_a.committed, a).cmp(&(held_b.committed, b)));
     Ok(found)
 }
 
-async fn held_by(api: &Api, version: &Unread) -> Result<Option<(VersionId, Arc<Held>)>, Problem> {
+async fn held_by(api: &Api, version: &Unread) -> Option<(VersionId, Arc<Held>)> {
     let id = &version.seen.id;
     if let Some(held) = api.known.held(&version.seen) {
-        return Ok(Some((id.clone(), held)));
+        return Some((id.clone(), held));
     }
     match read_held(version).await {
-        Ok(held) => Ok(Some((id.clone(), api.known.keep_held(&version.seen, held)))),
-        Err(failure) if failure.retryable => Err(answer(failure)),
+        Ok(held) => Some((id.clone(), api.known.keep_held(&version.seen, held))),
         Err(failure) => {
-            tracing::error!(version_id = %id, store = version.store.record.name, error = %failure, "version is damaged");
-            Ok(None)
+            tracing::error!(version_id = %id, store = version.store.record.name, error = %failure, "version cannot be read");
+            None
         }
     }
 }

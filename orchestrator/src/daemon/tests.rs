@@ -3,6 +3,7 @@
 
 mod blocks;
 mod cancel;
+mod damage;
 mod lists;
 mod resume;
 mod store;

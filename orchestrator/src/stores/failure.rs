@@ -19,10 +19,16 @@ impl From<Error> for Failure {
             Error::Emptied { .. } => Self::permanent("TM-STORE-0110", words(&error)).with_hint(OTHER_STORE),
             Error::Swapped { .. } => Self::permanent("TM-STORE-0111", words(&error)).with_hint(OTHER_STORE),
             Error::WentBack { .. } => Self::permanent("TM-STORE-0112", words(&error)).with_hint(OTHER_STORE),
+            Error::Silent { .. } => store("TM-STORE-0117", &error, true),
             Error::Identity { ref source, .. } => store("TM-STORE-0115", &error, source.is_retryable()),
             Error::Generations { ref source, .. } => store("TM-STORE-0104", &error, source.is_retryable()),
             Error::Find { ref source, .. } => store("TM-CAT-0006", &error, source.is_retryable()),
             Error::Chain { ref source, .. } if source.is_other_store() => other_chain(&error),
+            Error::DamagedEnd { ref source_id, ref set, ref name, .. } => Self::permanent("TM-CAT-0008", words(&error))
+                .with_hint(format!(
+                    "put the manifest back from a copy of the store, or seal it: tidemark version repair {source_id}.{set} \
+                     --store {name}"
+                )),
             Error::Chain { ref source, .. } => store("TM-CAT-0001", &error, source.is_retryable()),
         }
     }

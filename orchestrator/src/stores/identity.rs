@@ -5,22 +5,44 @@
 //! is refused and never taken for new: its next version would get a number that was given before. A chain that went on
 //! (another daemon, or an own commit whose end was not recorded) is followed from its known head, and recorded.
 //!
+//! Damage is not loss: a manifest or generation that is there and cannot be read tells of nothing that went back. It stops the
+//! captures of its own set until somebody has looked ([`Error::DamagedEnd`]); for all others it is a warning.
+//!
 //! Reading asks for the repository's identity only: an older copy still restores what it holds.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tidemark_catalog::{
-    chain::{Head, VersionSet},
+    chain::{self, Head, VersionSet},
     find,
     ids::{SetId, SourceId, VersionNumber},
     repository,
 };
+use tidemark_gateway::causes;
 
 use super::{
     Error, OpenStore, Stores,
     known::{KnownGeneration, KnownHead},
 };
 use crate::generation;
+
+/// A set whose newest manifests are damaged.
+#[derive(Debug)]
+pub(crate) struct Damaged {
+    /// The protected system.
+    pub(crate) source_id: SourceId,
+    /// The version set.
+    pub(crate) set: SetId,
+    /// What is wrong.
+    pub(crate) error: chain::Error,
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source_id, set, error } = self;
+        write!(f, "the newest versions of {source_id}.{set} are damaged: {}", causes::joined(error))
+    }
+}
 
 impl Stores {
     /// Refuses a store that does not hold the repository that was registered.
@@ -58,7 +80,9 @@ impl Stores {
             return Err(went_back(store, generation, newest));
         }
         if let Some(known) = known
-            && generation::digest(&store.objects, known.number).await.map_err(failed)? != known.digest
+            && let Some(found) =
+                readable(store, generation::digest(&store.objects, known.number).await).map_err(failed)?
+            && found != known.digest
         {
             return Err(went_back(store, known.number, newest));
         }
@@ -69,22 +93,29 @@ impl Stores {
     }
 
     /// The version set to commit to, bound to its known head; refuses the store where it or any set of it ends before what is
-    /// known to have been committed.
+    /// known to have been committed. Damage of another set is a warning.
     ///
     /// # Errors
-    /// As [`Stores::identify`]; [`Error::Chain`].
+    /// As [`Stores::identify`]; [`Error::Chain`]; [`Error::DamagedEnd`] where nothing can be linked to the set's newest manifest.
     pub async fn prove(&self, store: &OpenStore, source: &SourceId, set: &SetId) -> Result<VersionSet, Error> {
         self.identify(store).await?;
-        let failed = |source| Error::Chain { name: store.record.name.clone(), source };
+        let failed = |source| chain_failed(store, source);
         let mut own = version_set(store, source, set);
         for (of, within, head) in self.known.heads(&store.record.repository).await? {
             if (&of, &within) == (source, set) {
                 own = own.with_head(head);
-            } else {
-                version_set(store, &of, &within).with_head(head).require_head().await.map_err(failed)?;
+                continue;
+            }
+            let found = version_set(store, &of, &within).with_head(head).require_head().await;
+            if let Some(error) = only_of_the_set(found).map_err(failed)? {
+                warn(store, &Damaged { source_id: of, set: within, error });
             }
         }
-        if let Some((_, head)) = own.head().await.map_err(failed)? {
+        let head = own.head().await.map_err(|error| match error.is_damage() {
+            true => damaged_end(store, source, set, error),
+            false => failed(error),
+        })?;
+        if let Some((_, head)) = head {
             self.committed(store, source, set, head).await?;
             own = own.with_head(head);
         }
@@ -99,8 +130,8 @@ impl Stores {
         Ok(self.known.advance(&store.record.repository, source, set, head).await?)
     }
 
-    /// Refuses a store as [`Stores::prove`] does, for all sets.
-    pub(crate) async fn prove_all(&self, store: &OpenStore) -> Result<(), Error> {
+    /// Refuses a store as [`Stores::prove`] does, for all sets; gives those whose newest manifests are damaged.
+    pub(crate) async fn prove_all(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
         self.identify(store).await?;
         self.prove_heads(store).await
     }
@@ -110,26 +141,48 @@ impl Stores {
         if self.known.generation(&store.record.repository).await?.is_some() {
             self.identify_with(store, None).await?;
         }
-        self.prove_heads(store).await
+        self.prove_heads(store).await.map(drop)
     }
 
-    async fn prove_heads(&self, store: &OpenStore) -> Result<(), Error> {
-        for (source, set, head) in self.known.heads(&store.record.repository).await? {
-            let found = version_set(store, &source, &set).with_head(head).head().await;
-            found.map_err(|source| Error::Chain { name: store.record.name.clone(), source })?;
+    async fn prove_heads(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
+        let mut damaged = Vec::new();
+        for (source_id, set, head) in self.known.heads(&store.record.repository).await? {
+            let found = version_set(store, &source_id, &set).with_head(head).head().await;
+            let error = only_of_the_set(found).map_err(|source| chain_failed(store, source))?;
+            damaged.extend(error.map(|error| Damaged { source_id, set, error }));
         }
-        Ok(())
+        Ok(damaged)
     }
 
-    /// Takes the store as it is now for what is known of it.
-    pub(crate) async fn learn(&self, store: &OpenStore) -> Result<(), Error> {
-        for head in self.stored_heads(store).await? {
+    /// Takes the store as it is now for what is known of it; gives the sets whose newest manifests are damaged. Of those the
+    /// damaged bytes are what is known.
+    pub(crate) async fn learn(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
+        let (heads, damaged) = self.stored_heads(store).await?;
+        for head in heads {
             self.known.set_head(&store.record.repository, &head).await?;
         }
         let newest = generation::newest(&store.objects).await;
         let newest = newest
             .map_err(|source| Error::Generations { name: store.record.name.clone(), source: Box::new(source) })?;
-        self.learn_generation(store, newest).await
+        self.learn_generation(store, newest).await?;
+        Ok(damaged)
+    }
+
+    /// Records the head of a set whose damage was sealed.
+    pub(crate) async fn repaired(&self, store: &OpenStore, head: &KnownHead) -> Result<(), Error> {
+        Ok(self.known.set_head(&store.record.repository, head).await?)
+    }
+
+    /// The version set, bound to its known head where one is known.
+    pub(crate) async fn known_set(
+        &self,
+        store: &OpenStore,
+        source: &SourceId,
+        set: &SetId,
+    ) -> Result<VersionSet, Error> {
+        let own = version_set(store, source, set);
+        let head = self.known.head(&store.record.repository, source, set).await?;
+        Ok(head.map_or_else(|| own.clone(), |head| own.clone().with_head(head)))
     }
 
     /// Heads that are known of a repository.
@@ -137,29 +190,77 @@ impl Stores {
         Ok(self.known.heads(repository).await?)
     }
 
-    async fn stored_heads(&self, store: &OpenStore) -> Result<Vec<KnownHead>, Error> {
-        let name = || store.record.name.clone();
-        let mut heads = Vec::new();
-        for source in find::sources(&store.objects)
-            .await
-            .map_err(|source| Error::Find { name: name(), source: Box::new(source) })?
-        {
-            let sets = find::sets(&store.objects, &source).await;
-            for set in sets.map_err(|source| Error::Find { name: name(), source: Box::new(source) })? {
-                let head = version_set(store, &source, &set).head().await;
-                let head = head.map_err(|source| Error::Chain { name: name(), source })?;
-                heads.extend(head.map(|(_, head)| (source.clone(), set, head)));
+    async fn stored_heads(&self, store: &OpenStore) -> Result<(Vec<KnownHead>, Vec<Damaged>), Error> {
+        let not_found = |source| Error::Find { name: store.record.name.clone(), source: Box::new(source) };
+        let (mut heads, mut damaged) = (Vec::new(), Vec::new());
+        for source in find::sources(&store.objects).await.map_err(not_found)? {
+            for set in find::sets(&store.objects, &source).await.map_err(not_found)? {
+                let (head, error) = stored_head(store, &source, &set).await?;
+                heads.extend(head.map(|head| (source.clone(), set.clone(), head)));
+                damaged.extend(error.map(|error| Damaged { source_id: source.clone(), set, error }));
             }
         }
-        Ok(heads)
+        Ok((heads, damaged))
     }
 
+    /// One that cannot be read is not recorded: its name counts all the same, as long as it is there.
     async fn learn_generation(&self, store: &OpenStore, number: u64) -> Result<(), Error> {
-        let digest = generation::digest(&store.objects, number).await;
-        let digest = digest
+        let digest = readable(store, generation::digest(&store.objects, number).await)
             .map_err(|source| Error::Generations { name: store.record.name.clone(), source: Box::new(source) })?;
+        let Some(digest) = digest else { return Ok(()) };
         Ok(self.known.set_generation(&store.record.repository, KnownGeneration { number, digest }).await?)
     }
+}
+
+/// The head of a set as it is stored, and what is wrong with it. What cannot be read at all has none.
+async fn stored_head(
+    store: &OpenStore,
+    source: &SourceId,
+    set: &SetId,
+) -> Result<(Option<Head>, Option<chain::Error>), Error> {
+    let chain = version_set(store, source, set);
+    match chain.head().await {
+        Ok(head) => Ok((head.map(|(_, head)| head), None)),
+        Err(error) if error.is_retryable() => Err(chain_failed(store, error)),
+        Err(error) => Ok((chain.head_as_stored().await.unwrap_or_default(), Some(error))),
+    }
+}
+
+/// What is wrong with a set and says nothing about the rest of the store: damage, or an object of it that cannot be read.
+fn only_of_the_set<T>(found: Result<T, chain::Error>) -> Result<Option<chain::Error>, chain::Error> {
+    match found {
+        Ok(_) => Ok(None),
+        Err(error) if error.is_other_store() || error.is_retryable() => Err(error),
+        Err(error) => Ok(Some(error)),
+    }
+}
+
+/// What was read of a generation; `None`, with a word in the log, where that object alone cannot be read.
+fn readable<T>(store: &OpenStore, read: Result<T, generation::Error>) -> Result<Option<T>, generation::Error> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            let (name, error) = (&store.record.name, causes::joined(&error));
+            tracing::warn!(store = name, error, "a generation cannot be read; its number counts");
+            Ok(None)
+        }
+    }
+}
+
+fn warn(store: &OpenStore, damaged: &Damaged) {
+    let Damaged { source_id, set, error } = damaged;
+    let (name, error) = (&store.record.name, causes::joined(error));
+    tracing::error!(store = name, %source_id, %set, error, "the newest versions of a set are damaged");
+}
+
+fn chain_failed(store: &OpenStore, source: chain::Error) -> Error {
+    Error::Chain { name: store.record.name.clone(), source }
+}
+
+fn damaged_end(store: &OpenStore, source_id: &SourceId, set: &SetId, source: chain::Error) -> Error {
+    let (source_id, set) = (source_id.clone(), set.clone());
+    Error::DamagedEnd { name: store.record.name.clone(), source_id, set, source }
 }
 
 /// Numbers of a set that are below its newest one and not there: manifests that somebody deleted.

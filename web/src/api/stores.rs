@@ -32,6 +32,9 @@ pub struct Store {
     /// Commit mode, `a` (atomic create).
     #[schema(value_type = String)]
     pub commit_mode: CommitMode,
+    /// What in it could not be read or taken over when it was registered or accepted, each with a code; it is used without that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A store to take as it is now, `POST /api/v1/stores/{name}/accept`.

@@ -79,3 +79,18 @@ pub struct VersionObject {
     /// Figures.
     pub totals: Totals,
 }
+
+/// What became of damage of a version set, `POST /api/v1/sets/{source}/{set}/repair`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepairedSet {
+    /// Store it is in.
+    pub store: String,
+    /// Source.
+    pub source: String,
+    /// Version set: the policy's name.
+    pub set: String,
+    /// Id of the number that seals the damage and holds no version; absent where nothing had to be sealed.
+    pub sealed: Option<String>,
+    /// What was wrong; absent where nothing was.
+    pub damage: Option<String>,
+}

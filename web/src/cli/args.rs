@@ -225,6 +225,15 @@ pub(super) enum VersionCommand {
         #[command(flatten)]
         wait: WaitArguments,
     },
+    /// Seal the damaged newest versions of a policy, so that it can go on. They are given up: what is damaged must not be put
+    /// back afterwards.
+    Repair {
+        /// Version set, `source.policy`.
+        set: String,
+        /// Store that it is in, where several hold it.
+        #[arg(long)]
+        store: Option<String>,
+    },
 }
 
 /// What to restore, and where to.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     api::{
         AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Policy, Protect,
-        RestorePlan, Source, Store, Version, VersionDetail,
+        RepairedSet, RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::Client,
     explain,
@@ -131,6 +131,14 @@ impl Call<'_> {
                 let path = format!("/api/v1/versions/{}/verify", segment(id));
                 let operation = self.start(&path, &json!({}), wait).await?;
                 self.finish(operation, wait).await
+            }
+            VersionCommand::Repair { set, store } => {
+                let (source, set) =
+                    set.split_once('.').ok_or_else(|| Error::Usage(format!("{set:?} is not SOURCE.POLICY")))?;
+                let query = store.as_ref().map(|store| format!("?store={}", segment(store))).unwrap_or_default();
+                let path = format!("/api/v1/sets/{}/{}/repair{query}", segment(source), segment(set));
+                let repaired: RepairedSet = self.client.post(&path, &json!({}), None).await?;
+                self.print(&repaired)
             }
         }
     }

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
-    AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Policy, Problem, Quality, RestorePlan,
-    Source, Store, Totals, Version, VersionDetail,
+    AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Policy, Problem, Quality, RepairedSet,
+    RestorePlan, Source, Store, Totals, Version, VersionDetail,
 };
 
 /// Something the command line prints.
@@ -113,7 +113,24 @@ impl Printed for AcceptedStore {
 
 fn stores(stores: &[Store]) -> String {
     let row = |s: &Store| vec![s.name.clone(), s.url.clone(), s.repository.clone(), s.commit_mode.to_string()];
-    table(&["STORE", "URL", "REPOSITORY", "COMMIT MODE"], stores.iter().map(row))
+    let warnings = stores.iter().flat_map(|store| &store.warnings).map(|warning| format!("warning     {warning}\n"));
+    let warnings: String = warnings.collect();
+    table(&["STORE", "URL", "REPOSITORY", "COMMIT MODE"], stores.iter().map(row)) + &warnings
+}
+
+impl Printed for RepairedSet {
+    fn text(&self) -> String {
+        let Self { store, source, set, sealed, damage } = self;
+        match (sealed, damage) {
+            (Some(sealed), Some(damage)) => {
+                format!("{source}.{set} in {store} goes on behind {sealed}\nsealed  {damage}\n")
+            }
+            (None, Some(damage)) => {
+                format!("{source}.{set} in {store} goes on as it is; damaged is what is {damage}\n")
+            }
+            (_, None) => format!("{source}.{set} in {store} is not damaged at its end\n"),
+        }
+    }
 }
 
 impl Printed for Checklist {
@@ -203,7 +220,9 @@ fn damage(version: &Version) -> Option<String> {
     let Version { id, store, damage, .. } = version;
     let damage = damage.as_ref()?;
     Some(match version.quality {
-        Quality::Unknown => format!("versions in store {store} are not known: {damage}\n"),
+        Quality::Unknown if id.is_empty() => format!("versions in store {store} are not known: {damage}\n"),
+        Quality::Unknown => format!("{id} is not known: {damage}\n"),
+        Quality::Lost => format!("{id} holds no version: {damage}\n"),
         _ => format!("{id} is damaged: {damage}\n"),
     })
 }

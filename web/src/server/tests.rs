@@ -9,8 +9,8 @@ use super::*;
 use crate::{
     api::{
         AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, CommitMode, List, Object, Operation, OperationKind,
-        OperationProgress, OperationState, Page, Policy, Protect, Restore, RestorePlan, Source, Store, Version,
-        VersionDetail,
+        OperationProgress, OperationState, Page, Policy, Protect, RepairedSet, Restore, RestorePlan, Source, Store,
+        Version, VersionDetail,
     },
     client::{self, Client},
 };
@@ -51,7 +51,7 @@ fn operation(id: &str) -> Operation {
 impl ControlApi for Echo {
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem> {
         let AddStore { name, url, .. } = request;
-        Ok(Store { name, url, repository: "r".to_owned(), commit_mode: CommitMode::AtomicCreate })
+        Ok(Store { name, url, repository: "r".to_owned(), commit_mode: CommitMode::AtomicCreate, warnings: vec![] })
     }
     async fn stores(&self) -> Result<Vec<Store>, Problem> {
         let store = |name: &str| Store {
@@ -59,6 +59,7 @@ impl ControlApi for Echo {
             url: "memory:".to_owned(),
             repository: "r".to_owned(),
             commit_mode: CommitMode::AtomicCreate,
+            warnings: vec![],
         };
         Ok(["a", "b", "c"].map(store).to_vec())
     }
@@ -114,6 +115,10 @@ impl ControlApi for Echo {
     }
     async fn verify_version(&self, _id: &str, key: &str) -> Result<Operation, Problem> {
         Ok(operation(key))
+    }
+    async fn repair_set(&self, source: &str, set: &str, store: Option<&str>) -> Result<RepairedSet, Problem> {
+        let (store, source, set) = (store.unwrap_or("s").to_owned(), source.to_owned(), set.to_owned());
+        Ok(RepairedSet { store, source, set, sealed: None, damage: None })
     }
     async fn plan_restore(&self, request: Restore) -> Result<RestorePlan, Problem> {
         refuse(&request.version)

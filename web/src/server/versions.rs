@@ -12,7 +12,7 @@ use super::{
     Shared,
     extract::{IdempotencyKey, Params, page},
 };
-use crate::api::{List, Operation, Problem, Version, VersionDetail};
+use crate::api::{List, Operation, Problem, RepairedSet, Version, VersionDetail};
 
 /// Which versions to list.
 #[derive(Deserialize, IntoParams)]
@@ -57,4 +57,25 @@ pub(super) async fn verify(
     IdempotencyKey(key): IdempotencyKey,
 ) -> Result<(StatusCode, Json<Operation>), Problem> {
     Ok((StatusCode::ACCEPTED, Json(shared.api.verify_version(&id, &key).await?)))
+}
+
+/// Which store.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct In {
+    /// Store of the set, where several hold it.
+    store: Option<String>,
+}
+
+/// Seals damage of a set's newest manifests by a number that holds no version, so that its policy can go on.
+#[utoipa::path(post, path = "/api/v1/sets/{source}/{set}/repair", tag = "versions",
+    params(("source" = String, Path), ("set" = String, Path), In),
+    responses((status = 200, body = RepairedSet), (status = "4XX", body = Problem)))]
+pub(super) async fn repair(
+    State(shared): State<Shared>,
+    Path((source, set)): Path<(String, String)>,
+    Params(within): Params<In>,
+) -> Result<Json<RepairedSet>, Problem> {
+    Ok(Json(shared.api.repair_set(&source, &set, within.store.as_deref()).await?))
 }

@@ -15,11 +15,12 @@ use tidemark_catalog::{
     commit::{Claim, ManifestDraft},
     ids::{FencingToken, VersionNumber},
     manifest::{Barrier, Holds},
+    repair::Sealer,
 };
 use tidemark_gateway::preflight;
-use tidemark_web::api::{AcceptStore, AcceptedStore, Problem};
+use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
-use super::{others, show, take_over, unsafe_store, with_repository};
+use super::{learn, others, show, unsafe_store, with_repository};
 use crate::{
     control_api::{
         Api,
@@ -64,20 +65,19 @@ pub(in crate::control_api) async fn accept(
     let store = OpenStore { record, objects: Arc::clone(&known.objects) };
     let generation = renew(api, &store).await?;
     let lost = fill(api, &known.record, &store, generation).await?;
-    api.with.stores.learn(&store).await.map_err(answer)?;
-    take_over(api, &store).await?;
+    let warnings = learn(api, &store).await?;
     let replaced = api.registrations().replace(STORES, name, &known.record, &store.record).await.map_err(answer)?;
     if !replaced {
         return Err(Problem::conflict("TM-STORE-0409", format!("store {name} was changed meanwhile")));
     }
     tracing::warn!(store = name, generation, ?lost, "store accepted as it is");
-    Ok(AcceptedStore { store: show(store.record), generation, lost })
+    Ok(AcceptedStore { store: Store { warnings, ..show(store.record) }, generation, lost })
 }
 
 /// How the store differs from what is known of it; a store that cannot be looked at is a problem.
 async fn changed(api: &Api, store: &OpenStore) -> Result<Option<Failure>, Problem> {
     match api.with.stores.prove_all(store).await {
-        Ok(()) => Ok(None),
+        Ok(_) => Ok(None),
         Err(error) if is_other(&error) => Ok(Some(error.into())),
         Err(error) => Err(answer(error)),
     }
@@ -107,10 +107,13 @@ async fn fill(api: &Api, known: &StoreRecord, store: &OpenStore, generation: u64
     let mut lost = Vec::new();
     for (source, set, head) in api.with.stores.known_heads(&known.repository).await.map_err(answer)? {
         let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
-        let newest = chain.head().await.map_err(answer)?.map_or(0, |(_, head)| head.number.0);
+        let newest = chain.list().await.map_err(answer)?.last().map_or(0, |number| number.0);
         if newest >= head.number.0 {
             continue;
         }
+        // Nothing is linked to damage: it is sealed first.
+        let sealer = Sealer { task: task(api), node: api.with.node.clone() };
+        chain.repair(&sealer, &Accepting(generation), &api.with.env).await.map_err(answer)?;
         let range = (VersionNumber(newest + 1), head.number);
         let draft = draft(api, range);
         chain.fill(head.number, draft, &Accepting(generation), &api.with.env).await.map_err(answer)?;
@@ -123,9 +126,13 @@ fn draft(api: &Api, (first, last): (VersionNumber, VersionNumber)) -> ManifestDr
     let now = api.with.env.now();
     let reason = format!("versions {} to {} were lost: the store was accepted as it was at {now}", first.0, last.0);
     ManifestDraft {
-        task: format!("accept-{}", api.with.env.id().simple()),
+        task: task(api),
         node: api.with.node.clone(),
         holds: Holds::Barrier(Barrier { reason }),
         in_order: false,
     }
+}
+
+fn task(api: &Api) -> String {
+    format!("accept-{}", api.with.env.id().simple())
 }

@@ -25,7 +25,7 @@ pub(super) fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Ve
             objects: version.objects,
             totals: show_totals(&version.figures),
         },
-        // A number that holds no version: it was given before the store was put back.
+        // A number that holds no version: it was given before the store was put back, or seals damage.
         Holds::Barrier(Barrier { reason }) => {
             Version { committed, ..nothing(id, store, Quality::Lost, reason.clone()) }
         }
@@ -79,6 +79,12 @@ pub(super) fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -
 /// The line of a store that cannot be looked into.
 pub(super) fn unknown(store: String, problem: &Problem) -> Version {
     nothing(String::new(), store, Quality::Unknown, format!("{}: {}", problem.code, problem.detail))
+}
+
+/// The line of a version that its store lists and does not give.
+pub(super) fn unread_line(store: &OpenStore, id: &VersionId, problem: &Problem) -> Version {
+    let why = format!("{}: {}", problem.code, problem.detail);
+    nothing(id.to_string(), store.record.name.clone(), Quality::Unknown, why)
 }
 
 /// A line that knows nothing but why.

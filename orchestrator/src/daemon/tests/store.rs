@@ -7,36 +7,36 @@ use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 use super::*;
 
 /// A store's directory, which can be moved, copied and put back.
-struct Bucket {
+pub(super) struct Bucket {
     home: tempfile::TempDir,
 }
 
 impl Bucket {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("store")).unwrap();
         Self { home }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.home.path().join("store")
     }
 
-    fn copy(&self, name: &str) {
+    pub(super) fn copy(&self, name: &str) {
         copy(&self.path(), &self.home.path().join(name));
     }
 
     /// Puts what was copied in the store's place.
-    fn put_back(&self, name: &str) {
+    pub(super) fn put_back(&self, name: &str) {
         fs::remove_dir_all(self.path()).unwrap();
         copy(&self.home.path().join(name), &self.path());
     }
 
-    fn remove(&self, name: &str) {
+    pub(super) fn remove(&self, name: &str) {
         fs::remove_file(self.path().join(name)).unwrap();
     }
 
-    fn manifest(number: u64) -> String {
+    pub(super) fn manifest(number: u64) -> String {
         format!("sources/src/sets/daily/versions/{number:020}")
     }
 }
@@ -53,7 +53,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-async fn run(api: &Api, key: &str) -> Operation {
+pub(super) async fn run(api: &Api, key: &str) -> Operation {
     done(api, api.run_policy("daily", key).await.unwrap()).await
 }
 
@@ -66,7 +66,7 @@ async fn refused(api: &Api, key: &str, code: &str) -> Problem {
     error
 }
 
-async fn version(api: &Api, key: &str) -> String {
+pub(super) async fn version(api: &Api, key: &str) -> String {
     let ended = run(api, key).await;
     ended.result.as_ref().unwrap_or_else(|| panic!("{ended:?}"))["version"].as_str().unwrap().to_owned()
 }
@@ -77,7 +77,7 @@ async fn accept(api: &Api) -> Result<AcceptedStore, Problem> {
 }
 
 /// Registers another store.
-async fn add_other(api: &Api, name: &str, bucket: &Bucket) -> Result<Store, Problem> {
+pub(super) async fn add_other(api: &Api, name: &str, bucket: &Bucket) -> Result<Store, Problem> {
     let url = format!("file://{}", bucket.path().display());
     api.add_store(AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None }).await
 }
