@@ -85,6 +85,12 @@ pub fn staged(source: &SourceId, task: &TaskId, partition: &str) -> Path {
     Path::from(format!("sources/{source}/staged/{task}/{partition}"))
 }
 
+/// The `sequence`-th document that the claim `token` keeps for its task because the coordinator would not take it. It lies below
+/// all that is staged for the task, in a folder that no partition can have.
+pub fn task_part(source: &SourceId, task: &TaskId, token: FencingToken, sequence: u64) -> Path {
+    Path::from(format!("sources/{source}/staged/{task}/_parts/{token}-{sequence:010}"))
+}
+
 /// Where the files of one object are, below a partition's [`staged`] prefix: each in a folder of the claim that stored it.
 /// `folder` is a safe part of a path.
 pub fn staged_folder(staged: &Path, folder: &str) -> Path {

@@ -241,7 +241,8 @@ impl ControlApi for Api {
         let task = operations::parse_id(id)?;
         let bound = Duration::from_secs(wait_seconds.min(MAX_WAIT_SECONDS));
         let found = if bound.is_zero() { self.tasks().get(&task).await } else { self.tasks().wait(&task, bound).await };
-        found.map_err(answer)?.map(operations::show).ok_or_else(|| problems::unknown_operation(id))
+        let found = found.map_err(answer)?.ok_or_else(|| problems::unknown_operation(id))?;
+        Ok(operations::show_whole(&self.with.stores, found).await)
     }
 
     async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem> {

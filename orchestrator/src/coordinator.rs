@@ -89,6 +89,13 @@ impl Op {
     pub fn delete(key: impl Into<String>) -> Self {
         Self::Delete(key.into())
     }
+
+    /// The key that it is about.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put { key, .. } | Self::Delete(key) | Self::Get(key) => key,
+        }
+    }
 }
 
 /// What a transaction did.

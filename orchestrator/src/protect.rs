@@ -45,7 +45,7 @@ use crate::{
     registrations::{PolicyRecord, SourceRecord},
     sources::Driver,
     stores::{self, OpenStore},
-    tasks::{Completion, TaskContext},
+    tasks::{Completion, Shelf, TaskContext},
     totals::Totals,
 };
 
@@ -146,6 +146,7 @@ impl<'a> Job<'a> {
         let store = with.stores.unproven(policy.store.as_str()).await?;
         let (source_id, set) = (policy.source.clone(), policy.name.clone());
         let names = Arc::new(Names::new(source_id.clone(), context.token));
+        context.checkpoints.keep_at(Shelf::new(&with.stores, &store, &source_id));
         Ok(Self { with, context, policy, source_id, set, source, driver, store, names })
     }
 

@@ -35,7 +35,8 @@ use crate::{
     failure::{Away, Failure},
     registrations::StoreRecord,
     sources::Driver,
-    tasks::{Completion, RESTORER_PART, TaskContext},
+    stores::OpenStore,
+    tasks::{Completion, RESTORER_PART, Shelf, TaskContext},
 };
 use plan::KeptPlan;
 use result::{RestoreResult, Undone};
@@ -63,6 +64,12 @@ impl Prepared {
     /// The restorer's.
     pub(crate) async fn plan(&self) -> Result<RestorePlan, Failure> {
         self.driver.restorer().plan(&self.job).await.map_err(away)
+    }
+
+    /// What the coordinator does not take of the task is kept where the version is, with its source.
+    fn keep_parts(&self, with: &Executors, restore: &Restore, context: &TaskContext) {
+        let store = OpenStore { record: self.record.clone(), objects: Arc::clone(&self.job.store) };
+        context.checkpoints.keep_at(Shelf::new(&with.stores, &store, &restore.version.source));
     }
 
     /// The check that refuses an undo where the destination's listeners would have to do it.
@@ -172,6 +179,7 @@ pub(crate) fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let RestoreSpec { restore } = executors::spec(&context)?;
     let prepared = prepare(with, &restore).await?;
+    prepared.keep_parts(with, &restore, &context);
     let plan = kept_plan(&prepared, &restore, &context).await?;
     let control = RestoreControl {
         progress: Arc::clone(&context.progress),

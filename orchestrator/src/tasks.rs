@@ -1,8 +1,12 @@
 //! Background tasks: recorded, queued, claimed, resumed.
 //!
-//! Keys in the coordinator: `task/<id>` the record; `idempotency/<digest of key>` what a key was used for; `queue/<due>/<id>`
-//! from submission to the end; `claim/<id>` and `exclusive/<scope>` leased, while it runs; `checkpoint/<id>/<part>#<chunk>`,
-//! `progress/<id>` and `cancel/<id>`.
+//! Keys in the coordinator: `task/<id>` the record; `spec/<id>#<chunk>` its specification where that is large;
+//! `idempotency/<digest of key>` what a key was used for; `queue/<due>/<id>` from submission to the end; `claim/<id>` and
+//! `exclusive/<scope>` leased, while it runs; `checkpoint/<id>/<part>#<chunk>`, `progress/<id>` and `cancel/<id>`.
+//!
+//! No value is larger than the coordinator takes, however many objects a task has. A large specification and large checkpoints
+//! are cut into chunks; a checkpoint above 1 MiB is a document in the store (`shelf`), and so is a large result, of which
+//! the record keeps a summary (`summary`).
 //!
 //! Every write of a running task compares its claim: a run that lost it changes nothing any more. Its fencing token is
 //! (generation, revision of the claim), so a later run has a higher one; the generation is compared as the claim is made. A
@@ -14,6 +18,7 @@
 //! checkpoints, so that it can be resumed, until its record goes.
 
 mod checkpoint;
+mod chunks;
 mod claim;
 mod keys;
 mod progress;
@@ -22,20 +27,26 @@ mod queue;
 mod record;
 mod resume;
 mod runner;
+mod shelf;
 mod submit;
+mod summary;
 
 pub use checkpoint::Checkpoints;
 pub(crate) use checkpoint::RESTORER_PART;
 pub use progress::StoredProgress;
 pub use queue::{Status, Tasks};
-pub use record::{Kind, State, TaskRecord, Waiting};
+pub use record::{Cut, Kind, State, TaskRecord, Waiting};
 pub use runner::{Completion, Execute, Runner, RunnerConfig, TaskContext};
+pub use shelf::{Kept, Shelf};
 pub use submit::Submit;
 
 use tidemark_gateway::causes;
 
 use crate::coordinator;
 pub use crate::failure::Failure;
+
+/// The name under which a large result is kept.
+pub(crate) const RESULT: &str = "result";
 
 /// Why a task could not be recorded, read or moved on.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +87,21 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A checkpoint is larger than the coordinator takes.
-    #[error("checkpoint {part} of task {task} has {size} bytes, the limit is {limit}")]
-    CheckpointSize {
+    /// A checkpoint or a specification is larger than the coordinator takes, and there is no store for it.
+    #[error("{part} of task {task} has {size} bytes, the limit is {limit}")]
+    Size {
         /// The task.
         task: String,
-        /// The part.
+        /// What of it.
         part: String,
         /// Its size.
         size: usize,
         /// The bound.
         limit: usize,
     },
+    /// What a task keeps in a store cannot be written or read there.
+    #[error(transparent)]
+    Shelf(Box<Failure>),
 }
 
 impl Error {
@@ -95,14 +109,21 @@ impl Error {
         let subject = subject.into();
         move |source| Self::Coordinator { subject, source }
     }
+
+    fn shelf(failure: Failure) -> Self {
+        Self::Shelf(Box::new(failure))
+    }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (code, retryable) = match &error {
+            Error::Shelf(failure) => return (**failure).clone(),
+            // What is too large stays so.
+            Error::Coordinator { source: coordinator::Error::Limit { .. }, .. } => ("TM-TASK-0004", false),
             Error::Coordinator { .. } => ("TM-TASK-0002", true),
             Error::ClaimLost { .. } => ("TM-TASK-0003", true),
-            Error::CheckpointSize { .. } => ("TM-TASK-0004", false),
+            Error::Size { .. } => ("TM-TASK-0004", false),
             Error::Decode { .. } => ("TM-TASK-0005", false),
             Error::KeyReused { .. } => ("TM-API-0422", false),
             Error::NotResumable { .. } => ("TM-TASK-0409", false),

@@ -5,7 +5,10 @@ use tidemark_catalog::ids::TaskId;
 use tidemark_web::api::{Operation, OperationKind, OperationProgress, OperationState, Problem};
 
 use super::problems;
-use crate::tasks::{Kind, State, Status, TaskRecord};
+use crate::{
+    stores::Stores,
+    tasks::{Cut, Kind, RESULT, State, Status, TaskRecord},
+};
 
 pub(super) fn parse_id(id: &str) -> Result<TaskId, Problem> {
     id.parse().map_err(|_| problems::unknown_operation(id))
@@ -33,7 +36,39 @@ pub(super) fn show(status: Status) -> Operation {
         finished: task.finished,
         error: task.error.as_ref().map(problems::of_operation),
         result: task.result,
+        result_cut: task.cut.as_ref().map(cut_words),
     }
+}
+
+/// An operation with the whole of its result, where that is still to be had; else with the summary and why.
+pub(super) async fn show_whole(stores: &Stores, status: Status) -> Operation {
+    let kept = status.task.cut.as_ref().and_then(|cut| cut.kept.clone());
+    let id = status.task.id.clone();
+    let shown = show(status);
+    let Some(kept) = kept else { return shown };
+    match kept.read(stores, &id, RESULT).await {
+        Ok(whole) => Operation { result: Some(whole), result_cut: None, ..shown },
+        Err(failure) => {
+            let words = shown.result_cut.as_deref().unwrap_or_default();
+            Operation { result_cut: Some(format!("{words}; the whole cannot be read now: {failure}")), ..shown }
+        }
+    }
+}
+
+/// What a summary lacks, for people.
+fn cut_words(cut: &Cut) -> String {
+    let lists = cut.lists.iter().map(|(list, items)| match list.as_str() {
+        "" => "all of it".to_owned(),
+        list => format!("{list} has {items} items"),
+    });
+    let lists = lists.collect::<Vec<_>>().join(", ");
+    let lists = if lists.is_empty() { "long texts end early".to_owned() } else { lists };
+    let whole = match (&cut.kept, &cut.why_not) {
+        (Some(kept), _) => format!("the whole is {}", kept.key()),
+        (None, Some(why)) => format!("the whole was not kept: {why}"),
+        (None, None) => "the whole was not kept".to_owned(),
+    };
+    format!("a summary: {lists}; {whole}")
 }
 
 fn show_kind(kind: Kind) -> OperationKind {

@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) unreachable: Vec<String>,
     /// Nodes that hand in what is not theirs.
     pub(super) lies: BTreeMap<String, Lie>,
+    /// Objects `many/t0000`, `many/t0001` … besides.
+    pub(super) many: usize,
     /// Steps of a capture before the one that ships.
     pub(super) prepares: usize,
     /// Where it hangs until it is cancelled, once: an object's consolidation, `capture-<step>`, `verify` or `restore`.
@@ -112,7 +114,7 @@ impl Hang {
 impl World {
     pub(super) fn parts(self) -> Parts {
         let (unreachable, snapshots) = (self.unreachable.clone(), Arc::clone(&self.snapshots));
-        let lies = self.lies.clone();
+        let (lies, many) = (self.lies.clone(), self.many);
         let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
         let restored = Arc::clone(&self.restored);
@@ -122,7 +124,7 @@ impl World {
                 let (unreachable, lies) = (unreachable.clone(), lies.clone());
                 let (snapshots, hang, restored) = (Arc::clone(&snapshots), Arc::clone(&hang), Arc::clone(&restored));
                 let store = launch.store.clone();
-                Arc::new(Node { unreachable, lies, snapshots, hang, restored, store }) as Arc<dyn Listener>
+                Arc::new(Node { unreachable, lies, many, snapshots, hang, restored, store }) as Arc<dyn Listener>
             });
             Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) }) as _
         });
@@ -134,10 +136,17 @@ fn objects() -> Vec<ObjectName> {
     ["ks/a", "ks/b", "other/c"].map(|name| name.parse().unwrap()).to_vec()
 }
 
+/// As many objects, each with the files of this one.
+fn many(count: usize, like: &SliceObject) -> impl Iterator<Item = SliceObject> {
+    let named = |number| format!("many/t{number:04}").parse().unwrap();
+    (0..count).map(move |number| SliceObject { object: named(number), ..like.clone() })
+}
+
 /// One listener for all nodes: the node is named at the end of an assignment's id.
 struct Node {
     unreachable: Vec<String>,
     lies: BTreeMap<String, Lie>,
+    many: usize,
     snapshots: Arc<Mutex<BTreeSet<String>>>,
     hang: Arc<Hang>,
     restored: Arc<Mutex<Vec<String>>>,
@@ -196,6 +205,8 @@ impl Listener for Node {
         let partition = if lie == Some(Lie::Partition) { "n9" } else { node };
         let path = layout::staged(&assignment.source, task, folder).join(format!("{node}-{name}").as_str());
         let mut slice = slice(&store, assignment, partition, folder).await;
+        let like = slice.objects[0].clone();
+        slice.objects.extend(many(self.many, &like));
         if lie == Some(Lie::Files) {
             slice.info.key = slice.info.key.replace("/n2/", "/n1/");
         }

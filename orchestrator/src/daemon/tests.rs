@@ -4,6 +4,7 @@
 mod blocks;
 mod cancel;
 mod damage;
+mod large;
 mod lists;
 mod resume;
 mod store;

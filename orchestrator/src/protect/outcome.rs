@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_many_objects_is_one_line_with_a_count_and_a_list_that_fits() {
+    fn a_failure_of_many_objects_is_one_line_with_a_count_and_a_list() {
         let lines: Vec<_> = (0..5000).map(damaged).collect();
         let failure = require_some(&lines).unwrap_err();
         assert!(failure.message.starts_with("none of 5000 objects"), "{failure}");
@@ -101,18 +101,17 @@ mod tests {
         let details = failure.details.unwrap();
         assert_eq!(details["missing"]["count"], 5000);
         let list = details["missing"]["list"].as_array().unwrap();
-        assert!(list.len() > 10 && details.to_string().len() < 16 << 10, "{}", list.len());
+        assert_eq!(list.len(), 5000);
         assert_eq!(list[1]["object"], "ks/t1");
     }
 
     #[test]
-    fn listeners_that_did_not_answer_are_counted_and_listed_as_far_as_they_fit() {
+    fn listeners_that_did_not_answer_are_listed_with_short_reasons() {
         let absent: Vec<_> = (0..1000).map(|n| (format!("10.0.0.{n}:9042"), "refused ".repeat(500))).collect();
         let listed = super::absent(&absent, &Hints::from([("10.0.0.1:9042".to_owned(), "start it".to_owned())]));
         assert_eq!((listed.count, listed.list[1].listener.as_str()), (1000, "10.0.0.1:9042"));
         assert_eq!((listed.list[1].hint.as_deref(), &listed.list[0].hint), (Some("start it"), &None));
-        let bytes = json!(listed).to_string().len();
-        assert!(bytes < (8 << 10) + 100, "{bytes}");
+        assert!(listed.list.len() == 1000 && listed.list.iter().all(|absent| absent.reason.len() < 600));
     }
 
     #[test]

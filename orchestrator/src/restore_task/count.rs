@@ -37,6 +37,7 @@ pub(crate) fn refuse(mut plan: RestorePlan) -> Result<(), Failure> {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let RestoreSpec { restore } = executors::spec(&context)?;
     let prepared = prepare(with, &restore).await?;
+    prepared.keep_parts(with, &restore, &context);
     let plan = prepared.plan().await?;
     refuse(plan.clone())?;
     let (progress, cancel) = (Arc::clone(&context.progress), context.cancel.clone());

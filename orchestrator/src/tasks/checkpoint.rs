@@ -1,9 +1,10 @@
 //! Checkpoints of a running task: named parts, each saved as a whole.
 //!
-//! A part larger than a value of the coordinator is cut into chunks, which are written in one transaction.
+//! A part larger than a value of the coordinator is cut into chunks, which are written in one transaction; one that is larger than
+//! that is a document in the store of the task, and the coordinator holds its reference.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -12,14 +13,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tidemark_listener_core::{failure, restorer::CheckpointSaver};
 
-use super::{Error, TaskRecord, claim::Claim, keys, queue};
+use super::{
+    Error, Kept, Shelf, TaskRecord,
+    chunks::{self, WHOLE_BYTES},
+    claim::Claim,
+    keys, queue,
+};
 use crate::coordinator::{Kv, Op, list_all};
-
-/// Bytes of a chunk.
-const CHUNK_BYTES: usize = 60 << 10;
-
-/// Largest part, bytes: a transaction of the coordinator's larger backends holds 1.5 MiB.
-const PART_BYTES: usize = 1 << 20;
 
 /// Checkpoints of one run; saving compares its claim.
 #[derive(Clone)]
@@ -28,12 +28,39 @@ pub struct Checkpoints {
     /// The task's record from its first progress in this run on: attempts are counted anew even if the run is killed later.
     progress: Arc<TaskRecord>,
     progressed: Arc<AtomicBool>,
+    /// Where the run keeps what the coordinator does not take, from when it knows its store on.
+    shelf: Arc<OnceLock<Shelf>>,
+}
+
+/// What is saved of a part.
+struct Saved {
+    /// Its keys: chunks, or a reference.
+    keys: Vec<Kv>,
+    /// The reference.
+    kept: Option<Kept>,
+}
+
+impl Saved {
+    /// True where it is this value.
+    fn is(&self, json: &[u8]) -> bool {
+        match &self.kept {
+            Some(kept) => kept.is(json),
+            None => self.keys.iter().flat_map(|kv| &kv.value).eq(json),
+        }
+    }
 }
 
 impl Checkpoints {
     /// Of a run of a task, as it was claimed.
     pub(super) fn new(claim: Claim, task: &TaskRecord) -> Self {
-        Self { claim, progress: Arc::new(task.clone().after_progress()), progressed: Arc::default() }
+        let progress = Arc::new(task.clone().after_progress());
+        Self { claim, progress, progressed: Arc::default(), shelf: Arc::default() }
+    }
+
+    /// Says where what the coordinator does not take is kept: to be called before the first part is loaded that may be large. Only the
+    /// first call of a run counts.
+    pub fn keep_at(&self, shelf: Shelf) {
+        self.shelf.get_or_init(|| shelf);
     }
 
     /// True once something new was saved by this run.
@@ -44,24 +71,26 @@ impl Checkpoints {
     /// A part as it was last saved, by this or an earlier run.
     ///
     /// # Errors
-    /// [`Error::Coordinator`], [`Error::Decode`].
+    /// [`Error::Coordinator`], [`Error::Decode`]; [`Error::Shelf`] where it is in a store and cannot be had from there.
     pub async fn load<T: DeserializeOwned>(&self, part: &str) -> Result<Option<T>, Error> {
-        let chunks = self.chunks(part).await?;
-        let Some(first) = chunks.first() else { return Ok(None) };
-        let (key, value) = (first.key.clone(), chunks.iter().flat_map(|kv| &kv.value).copied().collect());
-        let whole = Kv { key, value, ..first.clone() };
-        queue::decode(&whole).map(Some)
+        let Saved { keys, kept } = self.saved(part).await?;
+        let Some(whole) = chunks::joined(&keys) else { return Ok(None) };
+        let Some(kept) = kept else { return queue::decode(&whole).map(Some) };
+        let shelf = self.shelf.get().ok_or_else(|| self.too_large(part, WHOLE_BYTES + 1))?;
+        let value = shelf.get(self.claim.id(), part, &kept).await.map_err(Error::shelf)?;
+        serde_json::from_value(value).map(Some).map_err(|source| Error::Decode { key: kept.key().to_owned(), source })
     }
 
     /// Saves a part, replacing what it was; durable when it returns. A part that is another than before is progress: attempts are
     /// counted anew.
     ///
     /// # Errors
-    /// [`Error::ClaimLost`] where another run has the task; [`Error::CheckpointSize`] above 1 MiB; [`Error::Coordinator`].
+    /// [`Error::ClaimLost`] where another run has the task; [`Error::Coordinator`]; of a part above 1 MiB [`Error::Shelf`] where the
+    /// store does not take it, [`Error::Size`] where the run has none.
     pub async fn save(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
         let (mut ops, same) = self.ops(part, value).await?;
         if !same && !self.progressed() {
-            ops.push(Op::put(keys::task(self.claim.id()), queue::encode(&*self.progress)));
+            ops.push(Op::put(keys::task(self.claim.id()), self.progress.encode()));
         }
         self.claim.write(ops, "save a checkpoint").await?;
         self.progressed.fetch_or(!same, Ordering::SeqCst);
@@ -79,24 +108,38 @@ impl Checkpoints {
 
     /// What saves a part, and whether it was the same before.
     async fn ops(&self, part: &str, value: &impl Serialize) -> Result<(Vec<Op>, bool), Error> {
-        let bytes = queue::encode(value);
-        if bytes.len() > PART_BYTES {
-            let (task, part) = (self.claim.id().to_string(), part.to_owned());
-            return Err(Error::CheckpointSize { task, part, size: bytes.len(), limit: PART_BYTES });
+        let json = queue::encode(value);
+        let old = self.saved(part).await?;
+        if old.is(&json) {
+            return Ok((Vec::new(), true));
         }
-        let old = self.chunks(part).await?;
-        let same = old.iter().flat_map(|kv| &kv.value).eq(&bytes);
-        let name = |index: usize| format!("{}{index:04}", keys::chunks(self.claim.id(), part));
-        let mut ops: Vec<Op> =
-            bytes.chunks(CHUNK_BYTES).enumerate().map(|(index, chunk)| Op::put(name(index), chunk)).collect();
-        ops.extend(old.into_iter().skip(ops.len()).map(|kv| Op::Delete(kv.key)));
-        Ok((ops, same))
+        let mut ops = match json.len() {
+            0..=WHOLE_BYTES => chunks::puts(&keys::chunks(self.claim.id(), part), &json),
+            _ => vec![Op::put(keys::kept(self.claim.id(), part), queue::encode(&self.keep(part, &json).await?))],
+        };
+        let written: Vec<_> = ops.iter().map(|op| op.key().to_owned()).collect();
+        ops.extend(old.keys.into_iter().filter(|kv| !written.contains(&kv.key)).map(|kv| Op::Delete(kv.key)));
+        Ok((ops, false))
     }
 
-    async fn chunks(&self, part: &str) -> Result<Vec<Kv>, Error> {
+    /// Keeps a value in the store of this run.
+    pub(super) async fn keep(&self, part: &str, json: &[u8]) -> Result<Kept, Error> {
+        let shelf = self.shelf.get().ok_or_else(|| self.too_large(part, json.len()))?;
+        shelf.put(self.claim.id(), self.claim.token(), part, json).await.map_err(Error::shelf)
+    }
+
+    fn too_large(&self, part: &str, size: usize) -> Error {
+        let (task, part) = (self.claim.id().to_string(), part.to_owned());
+        Error::Size { task, part, size, limit: WHOLE_BYTES }
+    }
+
+    async fn saved(&self, part: &str) -> Result<Saved, Error> {
         let prefix = keys::chunks(self.claim.id(), part);
         let found = list_all(&*self.claim.tasks().coordinator, &prefix).await;
-        Ok(found.map_err(Error::coordinator(prefix))?.0)
+        let (keys, _) = found.map_err(Error::coordinator(prefix))?;
+        let reference = keys::kept(self.claim.id(), part);
+        let kept = keys.iter().find(|kv| kv.key == reference).map(queue::decode).transpose()?;
+        Ok(Saved { keys, kept })
     }
 }
 
@@ -115,6 +158,10 @@ impl CheckpointSaver for Checkpoints {
 }
 
 fn unsaved(error: &Error) -> failure::Failure {
-    let retryable = !matches!(error, Error::CheckpointSize { .. });
+    let retryable = match error {
+        Error::Size { .. } => false,
+        Error::Shelf(failure) => failure.retryable,
+        _ => true,
+    };
     failure::Failure { retryable, ..failure::Failure::new("TM-TASK-0006", tidemark_gateway::causes::joined(error)) }
 }

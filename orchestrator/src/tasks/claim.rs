@@ -97,7 +97,7 @@ impl Claim {
     pub(super) async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
         let mut ops = vec![
             Op::delete(keys::queue(due_before, &self.id)),
-            Op::put(keys::task(&self.id), queue::encode(task)),
+            Op::put(keys::task(&self.id), task.encode()),
             Op::delete(keys::claim(&self.id)),
         ];
         ops.extend(self.exclusive.as_ref().map(|scope| Op::delete(keys::exclusive(scope))));
@@ -118,7 +118,7 @@ impl Claim {
 fn taking(task: &TaskRecord, seen: (String, u64), lease: LeaseId, node: &str) -> (Vec<Cmp>, Vec<Op>) {
     let claim = keys::claim(&task.id);
     let mut when = vec![Cmp::CreateRevision(claim.clone(), 0), Cmp::ModRevision(seen.0.clone(), seen.1)];
-    let mut then = vec![Op::put_leased(claim, node, lease), Op::put(seen.0, queue::encode(task))];
+    let mut then = vec![Op::put_leased(claim, node, lease), Op::put(seen.0, task.encode())];
     if let Some(scope) = &task.exclusive {
         when.push(Cmp::CreateRevision(keys::exclusive(scope), 0));
         then.push(Op::put_leased(keys::exclusive(scope), task.id.as_str(), lease));

@@ -53,6 +53,17 @@ pub(super) fn checkpoints(id: &TaskId) -> String {
     format!("{CHECKPOINTS}{id}/")
 }
 
+/// What all keys of a checkpoint start with.
 pub(super) fn chunks(id: &TaskId, part: &str) -> String {
     format!("{CHECKPOINTS}{id}/{part}#")
+}
+
+/// The reference of a checkpoint that is in a store, in the place of its chunks.
+pub(super) fn kept(id: &TaskId, part: &str) -> String {
+    format!("{CHECKPOINTS}{id}/{part}#kept")
+}
+
+/// What all keys of a specification start with that is too large for its task's record.
+pub(super) fn spec(id: &TaskId) -> String {
+    format!("spec/{id}#")
 }

@@ -7,11 +7,14 @@ use tidemark_gateway::Env;
 use tidemark_listener_core::progress::{Progress, ProgressSink};
 use tokio::sync::watch;
 
-use super::{Error, claim::Claim, keys, queue};
+use super::{Error, claim::Claim, keys, queue, summary};
 use crate::coordinator::Op;
 
 /// Least time between two writes of one task.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest name of a phase, bytes of JSON.
+const PHASE_BYTES: usize = 1 << 10;
 
 /// Progress as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub(super) async fn write(claim: &Claim, mut newest: watch::Receiver<Progress>, 
             return std::future::pending().await;
         }
         let progress = newest.borrow_and_update().clone();
+        let phase_name = summary::short(&progress.phase, PHASE_BYTES);
+        let progress = Progress { phase: phase_name, ..progress };
         let stored = phase.estimate(progress, env.monotonic());
         match claim.write(vec![Op::put(keys::progress(claim.id()), queue::encode(&stored))], "progress").await {
             Err(error @ Error::ClaimLost { .. }) => return error,

@@ -55,13 +55,14 @@ impl Tasks {
     pub async fn prune(&self) -> Result<(usize, usize), Error> {
         let now = self.now_millis();
         let tasks = plan(self.list().await?, now);
+        // The record goes last: what a crash leaves is then found again by it. Only tasks that failed still have checkpoints.
+        for id in &tasks {
+            self.delete_checkpoints(id).await?;
+            self.delete_below(&keys::spec(id)).await?;
+        }
         let of_task = |id: &TaskId| [keys::task(id), keys::progress(id), keys::cancel(id)].map(Op::delete);
         for ops in tasks.iter().flat_map(of_task).collect::<Vec<_>>().chunks(MAX_OPS) {
             self.txn(vec![], ops.to_vec(), vec![], "delete old tasks").await?;
-        }
-        // Only those that failed still have any; a crash before leaves them to the next start.
-        for id in &tasks {
-            self.delete_checkpoints(id).await?;
         }
         let (found, _) =
             list_all(&*self.coordinator, keys::IDEMPOTENCY).await.map_err(Error::coordinator("list keys"))?;
@@ -101,6 +102,7 @@ mod tests {
             kind: Kind::Protect,
             subject: String::new(),
             spec: json!(null),
+            spec_beside: false,
             exclusive: None,
             state,
             attempt: 1,
@@ -112,6 +114,7 @@ mod tests {
             finished: state.is_done().then_some(at),
             error: None,
             result: None,
+            cut: None,
         }
     }
 

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use tidemark_catalog::ids::TaskId;
 use tidemark_gateway::Env;
 
-use super::{Error, State, TaskRecord, keys, progress::StoredProgress};
+use super::{Error, State, TaskRecord, chunks, keys, progress::StoredProgress};
 use crate::coordinator::{Cmp, Coordinator, Kv, MAX_OPS, Op, WatchEvent, list_all};
 
 /// Tasks as they are recorded in the coordinator; a cheap handle.
@@ -123,19 +124,35 @@ impl Tasks {
             vec![Cmp::ModRevision(seen.key.clone(), seen.mod_revision), Cmp::CreateRevision(keys::claim(&task.id), 0)];
         let waiting = Op::delete(keys::queue(task.due_millis, &task.id));
         (task.state, task.finished, task.error) = (State::Cancelled, Some(self.env.now()), None);
-        let then = vec![waiting, Op::delete(&wish), Op::put(&seen.key, encode(&task))];
+        let then = vec![waiting, Op::delete(&wish), Op::put(&seen.key, task.encode())];
         Ok(self.txn(when, then, vec![Op::put(wish, "")], "cancel a task").await?.succeeded)
     }
 
     /// Deletes all checkpoints of a task that is done.
     pub(super) async fn delete_checkpoints(&self, id: &TaskId) -> Result<(), Error> {
-        let found = list_all(&*self.coordinator, &keys::checkpoints(id)).await;
-        let (found, _) = found.map_err(Error::coordinator("list checkpoints"))?;
+        self.delete_below(&keys::checkpoints(id)).await
+    }
+
+    /// Deletes all keys that start with `prefix`.
+    pub(super) async fn delete_below(&self, prefix: &str) -> Result<(), Error> {
+        let (found, _) = list_all(&*self.coordinator, prefix).await.map_err(Error::coordinator(prefix))?;
         for keys in found.chunks(MAX_OPS) {
             let ops = keys.iter().map(|kv| Op::delete(&kv.key)).collect();
-            self.txn(vec![], ops, vec![], "delete checkpoints").await?;
+            self.txn(vec![], ops, vec![], "delete what a task left").await?;
         }
         Ok(())
+    }
+
+    /// The specification of a task, from wherever it is.
+    pub(super) async fn spec(&self, task: &TaskRecord) -> Result<Value, Error> {
+        if !task.spec_beside {
+            return Ok(task.spec.clone());
+        }
+        let prefix = keys::spec(&task.id);
+        let found = list_all(&*self.coordinator, &prefix).await.map_err(Error::coordinator(prefix.clone()))?;
+        let absent = || <serde_json::Error as serde::de::Error>::custom("its chunks are gone");
+        let whole = chunks::joined(&found.0).ok_or_else(|| Error::Decode { key: prefix, source: absent() })?;
+        decode(&whole)
     }
 
     pub(super) fn now_millis(&self) -> u64 {

@@ -1,11 +1,26 @@
 //! The record of a task.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::ids::TaskId;
 
+use super::{Kept, queue, summary};
 use crate::failure::{Away, Failure};
+
+/// Longest specification in a record, bytes of JSON; a larger one is beside it.
+pub(super) const SPEC_BYTES: usize = 16 << 10;
+
+/// Longest result in a record, bytes of JSON; of a larger one there is a summary.
+pub(super) const RESULT_BYTES: usize = 24 << 10;
+
+/// Longest message of a failure in a record, bytes of JSON.
+const MESSAGE_BYTES: usize = 10 << 10;
+
+/// Longest other text in a record, bytes of JSON.
+const TEXT_BYTES: usize = 2 << 10;
 
 /// Everything that is recorded about a task but its checkpoint and progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,8 +32,11 @@ pub struct TaskRecord {
     pub kind: Kind,
     /// What it works on, for people.
     pub subject: String,
-    /// All it needs to know; the kind's own shape.
+    /// All it needs to know; the kind's own shape. `null` where it is beside the record; what runs is given the whole.
     pub spec: Value,
+    /// True where the specification is too large for the record and is beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spec_beside: bool,
     /// Tasks of one scope run one after another.
     pub exclusive: Option<String>,
     /// Where it stands.
@@ -42,8 +60,23 @@ pub struct TaskRecord {
     pub finished: Option<Timestamp>,
     /// Why it failed, or why the last attempt did.
     pub error: Option<Failure>,
-    /// What came out.
+    /// What came out; a summary of it where it is too large for the record.
     pub result: Option<Value>,
+    /// What the result lacks, where it is a summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+}
+
+/// What a result lacks that is stored as a summary: ends of lists and of long texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// Lists that were cut: JSON pointer → items that the whole has. Not all of them, where there are many.
+    pub lists: BTreeMap<String, u64>,
+    /// The whole; absent where it could not be kept.
+    pub kept: Option<Kept>,
+    /// Why the whole was not kept.
+    pub why_not: Option<String>,
 }
 
 impl TaskRecord {
@@ -51,6 +84,29 @@ impl TaskRecord {
     #[must_use]
     pub(super) fn after_progress(self) -> Self {
         Self { lost_runs: 0, failures: 0, waiting: None, ..self }
+    }
+
+    /// Its bytes in the coordinator, never more than a value has there: what is too long ends early.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        queue::encode(&self.clone().bounded())
+    }
+
+    fn bounded(mut self) -> Self {
+        self.subject = summary::short(&self.subject, TEXT_BYTES);
+        if let Some(error) = &mut self.error {
+            error.code = summary::short(&error.code, TEXT_BYTES);
+            error.message = summary::short(&error.message, MESSAGE_BYTES);
+            error.hint = error.hint.as_ref().map(|hint| summary::short(hint, TEXT_BYTES));
+            error.details = None;
+        }
+        if let Some(summary) = self.result.as_ref().and_then(|result| summary::of(result, RESULT_BYTES)) {
+            self.result = Some(summary.value);
+            self.cut.get_or_insert(Cut { lists: summary.lists, kept: None, why_not: None });
+        }
+        if let Some(cut) = &mut self.cut {
+            cut.why_not = cut.why_not.as_ref().map(|why| summary::short(why, TEXT_BYTES));
+        }
+        self
     }
 }
 
@@ -126,5 +182,60 @@ impl State {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::coordinator::MAX_VALUE_BYTES;
+
+    fn record(spec: Value, result: Value, text: &str) -> TaskRecord {
+        TaskRecord {
+            id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            kind: Kind::Protect,
+            subject: text.to_owned(),
+            spec,
+            spec_beside: false,
+            exclusive: Some(format!("source/{}", "a".repeat(63))),
+            state: State::Failed,
+            attempt: u32::MAX,
+            lost_runs: u32::MAX,
+            failures: u32::MAX,
+            waiting: Some(Waiting { what: Away::Destination, since: Timestamp::MAX, tries: u32::MAX }),
+            due_millis: u64::MAX,
+            created: Timestamp::MAX,
+            finished: Some(Timestamp::MAX),
+            error: Some(Failure::permanent(text, text).with_hint(text).with_details(json!(text))),
+            result: Some(result),
+            cut: None,
+        }
+    }
+
+    #[test]
+    fn a_record_fits_into_a_value_whatever_is_said_in_it() {
+        let spec = json!("s".repeat(SPEC_BYTES - 2));
+        let lists: serde_json::Map<_, _> =
+            (0..60).map(|n| (format!("{n:0200}"), json!(vec!["x".repeat(500); 90]))).collect();
+        for result in [json!("r".repeat(90_000)), json!(lists), json!(vec![json!({"object": "\u{1}"}); 90_000])] {
+            for text in ["x", "\u{1}", "ä\""] {
+                let bytes = record(spec.clone(), result.clone(), &text.repeat(60_000)).encode();
+                assert!(bytes.len() <= MAX_VALUE_BYTES, "{}", bytes.len());
+                let read: TaskRecord = serde_json::from_slice(&bytes).unwrap();
+                assert!(read.cut.is_some() && read.spec == spec);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_build_is_read() {
+        let stored = json!({
+            "id": "t", "kind": "protect", "subject": "a", "spec": {"a": 1}, "exclusive": null, "state": "succeeded", "attempt": 1,
+            "due_millis": 5, "created": "2026-01-02T03:04:05Z", "finished": null, "error": null, "result": {"b": 2},
+        });
+        let read: TaskRecord = serde_json::from_value(stored).unwrap();
+        assert_eq!((read.spec_beside, read.cut, read.result), (false, None, Some(json!({"b": 2}))));
     }
 }

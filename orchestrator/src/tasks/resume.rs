@@ -2,10 +2,7 @@
 
 use tidemark_catalog::ids::TaskId;
 
-use super::{
-    Error, State, Status, TaskRecord, Tasks, keys,
-    queue::{decode, encode},
-};
+use super::{Error, State, Status, TaskRecord, Tasks, keys, queue::decode};
 use crate::coordinator::{Cmp, Op};
 
 impl Tasks {
@@ -24,10 +21,17 @@ impl Tasks {
             return Err(refuse("it failed before it had done anything that is kept; start it anew".to_owned()));
         }
         let due_millis = self.now_millis();
-        let task = TaskRecord { state: State::Queued, finished: None, due_millis, ..task.after_progress() };
+        let task = TaskRecord {
+            state: State::Queued,
+            finished: None,
+            result: None,
+            cut: None,
+            due_millis,
+            ..task.after_progress()
+        };
         let when = vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision), Cmp::CreateRevision(keys::claim(id), 0)];
         let then = vec![
-            Op::put(&kv.key, encode(&task)),
+            Op::put(&kv.key, task.encode()),
             Op::delete(keys::cancel(id)),
             Op::put(keys::queue(due_millis, id), ""),
         ];

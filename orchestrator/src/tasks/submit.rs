@@ -8,8 +8,9 @@ use tidemark_catalog::ids::TaskId;
 use tidemark_gateway::Digest;
 
 use super::{
-    Error, Kind, State, TaskRecord, Tasks, keys, prune,
+    Error, Kind, State, TaskRecord, Tasks, chunks, keys, prune,
     queue::{decode, encode},
+    record::SPEC_BYTES,
 };
 use crate::coordinator::{Cmp, Kv, Op};
 
@@ -42,8 +43,8 @@ impl Tasks {
     /// Records and queues a task; with a key that was used for the same body, returns the task of that time.
     ///
     /// # Errors
-    /// [`Error::KeyReused`] where the key was used for another body; [`Error::Coordinator`], after which the same call is
-    /// safe.
+    /// [`Error::KeyReused`] where the key was used for another body; [`Error::Size`] of a specification above 1 MiB;
+    /// [`Error::Coordinator`], after which the same call is safe.
     pub async fn submit(&self, submit: Submit, key: &str) -> Result<TaskRecord, Error> {
         let key_name = keys::idempotency(key);
         loop {
@@ -51,13 +52,14 @@ impl Tasks {
             if let Some(task) = self.made_before(known.as_ref(), &submit.body).await? {
                 return Ok(task);
             }
-            let task = self.new_record(&submit);
+            let (task, spec) = beside(self.new_record(&submit))?;
             let key_use = KeyUse { task: task.id.clone(), body: digest(&submit.body), at_millis: task.due_millis };
-            let put = vec![
+            let put = [
                 Op::put(&key_name, encode(&key_use)),
-                Op::put(keys::task(&task.id), encode(&task)),
+                Op::put(keys::task(&task.id), task.encode()),
                 Op::put(keys::queue(task.due_millis, &task.id), ""),
             ];
+            let put = put.into_iter().chain(spec).collect();
             // Another call may have taken the key meanwhile: then its task is the answer.
             let when = vec![Cmp::ModRevision(key_name.clone(), known.map_or(0, |kv| kv.mod_revision))];
             if self.txn(when, put, vec![], "submit a task").await?.succeeded {
@@ -94,6 +96,7 @@ impl Tasks {
             kind: submit.kind,
             subject: submit.subject.clone(),
             spec: submit.spec.clone(),
+            spec_beside: false,
             exclusive: submit.exclusive.clone(),
             state: State::Queued,
             attempt: 0,
@@ -105,6 +108,23 @@ impl Tasks {
             finished: None,
             error: None,
             result: None,
+            cut: None,
+        }
+    }
+}
+
+/// The record, and what puts its specification beside it where that is too large.
+fn beside(task: TaskRecord) -> Result<(TaskRecord, Vec<Op>), Error> {
+    let spec = encode(&task.spec);
+    match spec.len() {
+        0..=SPEC_BYTES => Ok((task, Vec::new())),
+        size if size > chunks::WHOLE_BYTES => {
+            let (task, part) = (task.id.to_string(), "specification".to_owned());
+            Err(Error::Size { task, part, size, limit: chunks::WHOLE_BYTES })
+        }
+        _ => {
+            let ops = chunks::puts(&keys::spec(&task.id), &spec);
+            Ok((TaskRecord { spec: Value::Null, spec_beside: true, ..task }, ops))
         }
     }
 }

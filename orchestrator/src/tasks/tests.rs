@@ -1,5 +1,6 @@
 mod attempts;
 mod claims;
+mod large;
 
 use std::{
     sync::{

@@ -33,8 +33,12 @@ pub struct Operation {
     pub finished: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<Problem>,
-    /// What came out: `{"version": id}`, a restore report, or a verification report.
+    /// What came out: `{"version": id}`, a restore report, or a verification report. A list of operations has a summary where that is
+    /// large: figures, and the first items of each list.
     pub result: Option<serde_json::Value>,
+    /// What `result` lacks where it is only a summary, and where the whole is; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_cut: Option<String>,
 }
 
 /// Progress of an operation.

@@ -80,6 +80,7 @@ mod tests {
             finished: None,
             error,
             result: None,
+            result_cut: None,
         })
     }
 

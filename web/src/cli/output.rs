@@ -292,6 +292,7 @@ impl Printed for Operation {
                 OperationKind::Protect | OperationKind::Verify => result_text(result),
             };
         }
+        text += &self.result_cut.as_ref().map(|cut| format!("cut short  {cut}\n")).unwrap_or_default();
         text
     }
 }

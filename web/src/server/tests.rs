@@ -44,6 +44,7 @@ fn operation(id: &str) -> Operation {
         finished: None,
         error: None,
         result: None,
+        result_cut: None,
     }
 }
 

@@ -8,16 +8,24 @@ use std::{
 
 use futures::FutureExt as _;
 use tidemark_catalog::ids::TaskId;
-use tidemark_gateway::backoff::{self, Jitter};
+use tidemark_gateway::{
+    backoff::{self, Jitter},
+    causes,
+};
 
 use super::{
     super::{
-        Checkpoints, Error, Failure, State, TaskRecord, Waiting,
+        Checkpoints, Cut, Error, Failure, RESULT, State, TaskRecord, Waiting,
         claim::{Claim, Leave},
-        progress,
+        progress, queue,
+        record::RESULT_BYTES,
+        summary::{self, Summary},
     },
     Completion, Execute, RunnerConfig, Stop, TaskContext,
 };
+
+/// Longest time for keeping a large result in the store.
+const LONGEST_KEEP: Duration = Duration::from_secs(60);
 
 /// One run of a task under its claim.
 pub(super) struct Run {
@@ -40,8 +48,9 @@ impl Run {
             task = task.after_progress();
         }
         let leave = self.settle(&mut task, outcome);
+        self.cut(&mut task, &checkpoints).await;
         if let Err(error) = self.leave(&task, due_before, leave).await {
-            tracing::warn!(task = %id, fencing_token = %token, error = %tidemark_gateway::causes::joined(&error), "the end of a run was not recorded");
+            tracing::warn!(task = %id, fencing_token = %token, error = %causes::joined(&error), "the end of a run was not recorded");
             return;
         }
         let error = task.error.as_ref().map(ToString::to_string);
@@ -57,9 +66,10 @@ impl Run {
             self.stop.cancel_by_person();
             return Err(Failure::cancelled());
         }
+        let spec = self.claim.tasks().spec(task).await?;
         let (progress, newest) = progress::channel();
         let context = TaskContext {
-            task: task.clone(),
+            task: TaskRecord { spec, ..task.clone() },
             token: self.claim.token(),
             progress,
             cancel: self.stop.token.clone(),
@@ -112,6 +122,23 @@ impl Run {
         }
         task.result = details;
         self.done(task, State::Failed)
+    }
+
+    /// Cuts a result that is too large for the record down to a summary, and keeps the whole of it in the store where that can be.
+    async fn cut(&self, task: &mut TaskRecord, checkpoints: &Checkpoints) {
+        let Some(whole) = &task.result else { return };
+        let Some(Summary { value, lists }) = summary::of(whole, RESULT_BYTES) else { return };
+        let json = queue::encode(whole);
+        let kept = tokio::time::timeout(LONGEST_KEEP, checkpoints.keep(RESULT, &json)).await;
+        let (kept, why_not) = match kept {
+            Ok(Ok(kept)) => (Some(kept), None),
+            Ok(Err(error)) => (None, Some(causes::joined(&error))),
+            Err(_) => (None, Some("the store did not take it in time".to_owned())),
+        };
+        if let Some(why_not) = &why_not {
+            tracing::warn!(task = %task.id, why_not, "only the summary of a large result is kept");
+        }
+        (task.result, task.cut) = (Some(value), Some(Cut { lists, kept, why_not }));
     }
 
     /// How long to wait before the next try; `None` where the task is given up.
