@@ -95,42 +95,58 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Patterns of which a name must match any.
+/// Patterns of which a name must match any, and others of which it must match none.
 #[derive(Clone, Debug)]
-pub struct Patterns(Vec<Pattern>);
+pub struct Patterns {
+    any: Vec<Pattern>,
+    none: Vec<Pattern>,
+}
 
 impl Patterns {
     /// # Errors
     /// [`Error`] for the first text that is not a pattern.
     pub fn parse(texts: &[String]) -> Result<Self, Error> {
-        texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().map(Self)
+        Ok(Self { any: parse(texts)?, none: Vec::new() })
     }
 
-    /// The patterns in the order they were given.
+    /// The same without the names that match any of the patterns `texts`: these win.
+    ///
+    /// # Errors
+    /// [`Error`] for the first text that is not a pattern.
+    pub fn without(self, texts: &[String]) -> Result<Self, Error> {
+        Ok(Self { none: parse(texts)?, ..self })
+    }
+
+    /// All patterns in the order they were given, those that exclude last.
     pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
-        self.0.iter()
+        self.any.iter().chain(&self.none)
     }
 
-    /// True where there is none.
+    /// True where there is none that a name could match.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.any.is_empty()
     }
 
-    /// True where a name of these decoded parts matches any.
+    /// True where a name of these decoded parts matches any, and none of those that exclude.
     pub fn matches<P: AsRef<str>>(&self, name: &[P]) -> bool {
-        self.0.iter().any(|pattern| pattern.matches(name))
+        let matching = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        matching(&self.any) && !matching(&self.none)
     }
 
     /// True where names whose first decoded part is `first` may match.
     pub fn touches(&self, first: &str) -> bool {
-        self.0.iter().any(|pattern| pattern.touches(first))
+        self.any.iter().any(|pattern| pattern.touches(first))
     }
 
-    /// Those that match none of the names, each given by its decoded parts, as they were given.
+    /// Those that match none of the names, each given by its decoded parts, as they were given; those that exclude do not count.
     pub fn unmatched<P: AsRef<str>, N: AsRef<[P]>>(&self, names: &[N]) -> Vec<String> {
         let matched = |pattern: &&Pattern| names.iter().any(|name| pattern.matches(name.as_ref()));
-        self.0.iter().filter(|pattern| !matched(pattern)).map(Pattern::to_string).collect()
+        self.any.iter().filter(|pattern| !matched(pattern)).map(Pattern::to_string).collect()
     }
+}
+
+fn parse(texts: &[String]) -> Result<Vec<Pattern>, Error> {
+    texts.iter().map(|text| text.parse()).collect()
 }
 
 #[cfg(test)]

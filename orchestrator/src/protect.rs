@@ -33,7 +33,6 @@ use tidemark_catalog::{
     ids::{ObjectName, SetId, SourceId, VersionNumber},
     manifest::WorstQuality,
     names::Names,
-    pattern::Patterns,
     slice::SliceManifest,
     stored::StoredRef,
 };
@@ -188,8 +187,8 @@ impl<'a> Job<'a> {
 
     /// The captured objects that the policy names, sorted.
     fn objects(&self, slices: &[SliceManifest]) -> Result<Vec<ObjectName>, Failure> {
-        let patterns = Patterns::parse(&self.policy.objects)
-            .map_err(|error| Failure::permanent("TM-POL-0400", format!("objects: {error}")))?;
+        let patterns = self.policy.patterns();
+        let patterns = patterns.map_err(|error| Failure::permanent("TM-POL-0400", format!("objects: {error}")))?;
         let mut objects =
             slices.iter().flat_map(|slice| &slice.objects).map(|object| object.object.clone()).collect::<Vec<_>>();
         objects.retain(|object| patterns.matches(object.parts()));

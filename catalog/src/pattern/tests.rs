@@ -124,6 +124,20 @@ fn patterns_know_which_of_them_match_nothing() {
     assert!(Patterns::parse(&["shop/*".to_owned(), "shop/[".to_owned()]).is_err());
 }
 
+#[test]
+fn what_is_excluded_never_matches() {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let patterns = Patterns::parse(&texts(&["shop/*", "bank/*"])).unwrap().without(&texts(&["*/tmp_*"])).unwrap();
+    assert!(patterns.matches(&["shop", "orders"]) && patterns.matches(&["bank", "orders"]));
+    assert!(!patterns.matches(&["shop", "tmp_1"]) && !patterns.matches(&["other", "orders"]));
+    assert!(patterns.touches("shop") && !patterns.touches("other"));
+    let given: Vec<_> = patterns.iter().map(Pattern::to_string).collect();
+    assert_eq!(given, ["shop/*", "bank/*", "*/tmp_*"]);
+    assert_eq!(patterns.unmatched(&[["shop", "orders"]]), ["bank/*"], "that nothing is excluded is nothing to tell");
+    assert!(Patterns::parse(&[]).unwrap().without(&texts(&["a/*"])).unwrap().is_empty());
+    assert!(Patterns::parse(&texts(&["shop/*"])).unwrap().without(&texts(&["shop/["])).is_err());
+}
+
 proptest! {
     #[test]
     fn a_printed_name_is_the_pattern_of_this_name(parts in prop::collection::vec(".{1,6}", 1..4), other in ".{1,6}") {

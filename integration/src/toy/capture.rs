@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use tidemark_catalog::{
     document::Document,
     ids::{ObjectName, ParseError},
-    pattern::Patterns,
     slice::{Encoding, SliceObject},
     stored::StoredRef,
 };
@@ -19,6 +18,7 @@ use tidemark_listener_core::{
     check::{self, Line},
     failure::Failure,
     listener::Listener,
+    needs,
     process::Start,
     progress::ProgressSink,
     ship::{Captured, Item, LocalFile, Meter, Parcel, Shipper, Stage},
@@ -72,7 +72,7 @@ impl ToyListener {
 
     /// Takes the snapshot of the assignment's task; what ended tasks left goes.
     async fn snapshot(&self, assignment: &Assignment<Capture>) -> Result<Snapshot, Failure> {
-        let patterns = Patterns::parse(&assignment.work.objects);
+        let patterns = assignment.work.patterns();
         let patterns = patterns.map_err(|error| Failure::new(DIRECTORY, format!("objects: {error}")))?;
         let (replica, env) = (self.own.directory.clone(), self.start.env.clone());
         let (tag, assignment) = (tags::tag(assignment, assignment.work.step.number), assignment.clone());
@@ -109,6 +109,10 @@ impl ToyListener {
 
 #[async_trait]
 impl Listener for ToyListener {
+    fn features(&self) -> &'static [&'static str] {
+        &[needs::EXCLUDES]
+    }
+
     async fn check(&self, request: &CheckRequest) -> Vec<Line> {
         let mut lines = vec![driver::look(&self.own.replica, &self.own.directory).await];
         if request.store {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::{
     ids::{FencingToken, SourceId, TaskId},
+    pattern::{self, Patterns},
     stored::StoredRef,
 };
 
@@ -63,8 +64,8 @@ impl Work {
     /// Features that this work cannot be done without, whether or not the assignment says so.
     pub fn needs(&self) -> Vec<&'static str> {
         match self {
-            Self::Capture(Capture { mode: Mode::Join, .. }) => vec![needs::JOIN],
-            Self::Capture(_) | Self::Restore(_) => Vec::new(),
+            Self::Capture(capture) => capture.needs(),
+            Self::Restore(_) => Vec::new(),
         }
     }
 }
@@ -74,6 +75,9 @@ impl Work {
 pub struct Capture {
     /// Patterns of objects, texts of [`Pattern`](tidemark_catalog::pattern::Pattern).
     pub objects: Vec<String>,
+    /// Patterns of objects that are left alone, whatever `objects` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
     /// Tasks of this source that are not done. What captures of other tasks of this repository and source left at the source
     /// may be removed; nothing where it is absent: then another daemon may be at work on them.
     #[serde(default)]
@@ -92,6 +96,21 @@ pub struct Capture {
     /// shipped than is needed.
     #[serde(default)]
     pub held: Option<StoredRef>,
+}
+
+impl Capture {
+    /// The objects that it is about.
+    ///
+    /// # Errors
+    /// [`pattern::Error`] for the first text that is no pattern.
+    pub fn patterns(&self) -> Result<Patterns, pattern::Error> {
+        Patterns::parse(&self.objects)?.without(&self.excludes)
+    }
+
+    fn needs(&self) -> Vec<&'static str> {
+        let join = (self.mode == Mode::Join).then_some(needs::JOIN);
+        join.into_iter().chain((!self.excludes.is_empty()).then_some(needs::EXCLUDES)).collect()
+    }
 }
 
 /// How much a capture ships.
@@ -153,4 +172,7 @@ pub struct CheckRequest {
     pub store: bool,
     /// Patterns of objects that will be captured.
     pub objects: Vec<String>,
+    /// Patterns of objects that will not, whatever `objects` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
 }

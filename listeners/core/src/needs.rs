@@ -10,6 +10,9 @@ use crate::failure::Failure;
 /// Captures that ship only what is not held yet.
 pub const JOIN: &str = "join";
 
+/// Captures that leave objects alone which their patterns would name.
+pub const EXCLUDES: &str = "excludes";
+
 /// Code of a message that cannot be read.
 const BAD_MESSAGE: &str = "TM-CTRL-0101";
 
@@ -96,7 +99,7 @@ mod tests {
         grown["work"]["step"]["ask"] = Value::Null;
         assert_eq!(read::<Assignment>(&grown.to_string(), &[]).unwrap(), whole);
         let check: CheckRequest = read(r#"{"store": true, "objects": [], "later": 1}"#, &[]).unwrap();
-        assert_eq!(check, CheckRequest { needs: vec![], store: true, objects: vec![] });
+        assert_eq!(check, CheckRequest { needs: vec![], store: true, objects: vec![], excludes: vec![] });
     }
 
     #[test]

@@ -105,8 +105,16 @@ async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(V
     let store = store.map(|store| stores::listener_store(&store.record)).transpose()?;
     let target = |spec| Target { source: source.clone(), spec, store: store.clone() };
     let targets = driver.listeners(&record.spec).await?.into_iter().map(target).collect();
+    let excludes = excluded_by_all(&policies);
     let objects = policies.into_iter().flat_map(|policy| policy.objects).collect();
-    Ok((targets, CheckRequest { needs: Vec::new(), store: store.is_some(), objects }))
+    Ok((targets, CheckRequest { needs: Vec::new(), store: store.is_some(), objects, excludes }))
+}
+
+/// What every policy excludes: what only some exclude may be named by another.
+fn excluded_by_all(policies: &[PolicyRecord]) -> Vec<String> {
+    let Some((first, others)) = policies.split_first() else { return Vec::new() };
+    let by_all = |text: &&String| others.iter().all(|other| other.excludes.contains(text));
+    first.excludes.iter().filter(by_all).cloned().collect()
 }
 
 /// A line as the API shows it.

@@ -32,6 +32,7 @@ use tidemark_listener_core::{
     failure::Failure,
     launch::Store,
     listener::Listener,
+    needs,
     progress::ProgressSink,
     restorer::RestoreReport,
     source::Source,
@@ -75,6 +76,8 @@ pub(super) struct World {
     pub(super) snapshots: Arc<Mutex<BTreeSet<String>>>,
     /// What listeners restored, by assignment.
     pub(super) restored: Arc<Mutex<Vec<String>>>,
+    /// Objects that the source has got besides those that it always has.
+    pub(super) added: Arc<Mutex<Vec<String>>>,
     /// Segments that the store loses once they are written, from now on.
     pub(super) losses: AtomicU32,
 }
@@ -117,14 +120,14 @@ impl World {
         let (lies, many) = (self.lies.clone(), self.many);
         let (at, hung) = (self.hang_at.clone(), Arc::clone(&self.hung));
         let hang = Arc::new(Hang { at, hung, done: AtomicBool::new(false) });
-        let restored = Arc::clone(&self.restored);
+        let (restored, added) = (Arc::clone(&self.restored), Arc::clone(&self.added));
         let driver: Arc<dyn Source> = Arc::new(Driver { world: self, hang: Arc::clone(&hang) });
         let launcher = Box::new(move |control| {
             let listener: Serves = Box::new(move |launch: &Launch| {
                 let (unreachable, lies) = (unreachable.clone(), lies.clone());
                 let (snapshots, hang, restored) = (Arc::clone(&snapshots), Arc::clone(&hang), Arc::clone(&restored));
-                let store = launch.store.clone();
-                Arc::new(Node { unreachable, lies, many, snapshots, hang, restored, store }) as Arc<dyn Listener>
+                let (added, store) = (Arc::clone(&added), launch.store.clone());
+                Arc::new(Node { unreachable, lies, many, added, snapshots, hang, restored, store }) as Arc<dyn Listener>
             });
             Arc::new(InProcess { control, listener, deaths: AtomicU32::new(0) }) as _
         });
@@ -142,11 +145,20 @@ fn many(count: usize, like: &SliceObject) -> impl Iterator<Item = SliceObject> {
     (0..count).map(move |number| SliceObject { object: named(number), ..like.clone() })
 }
 
+/// With those that were added, sorted.
+fn objects_and(added: &Mutex<Vec<String>>) -> Vec<ObjectName> {
+    let mut all = objects();
+    all.extend(added.lock().unwrap().iter().map(|name| name.parse().unwrap()));
+    all.sort();
+    all
+}
+
 /// One listener for all nodes: the node is named at the end of an assignment's id.
 struct Node {
     unreachable: Vec<String>,
     lies: BTreeMap<String, Lie>,
     many: usize,
+    added: Arc<Mutex<Vec<String>>>,
     snapshots: Arc<Mutex<BTreeSet<String>>>,
     hang: Arc<Hang>,
     restored: Arc<Mutex<Vec<String>>>,
@@ -177,6 +189,10 @@ impl Node {
 
 #[async_trait]
 impl Listener for Node {
+    fn features(&self) -> &'static [&'static str] {
+        &[needs::EXCLUDES]
+    }
+
     async fn check(&self, request: &CheckRequest) -> Vec<check::Line> {
         vec![check::Line::ok("listener", request.objects.first().map_or("n1", String::as_str), "well")]
     }
@@ -204,7 +220,7 @@ impl Listener for Node {
         let folder = if lie == Some(Lie::Folder) { "n1" } else { node };
         let partition = if lie == Some(Lie::Partition) { "n9" } else { node };
         let path = layout::staged(&assignment.source, task, folder).join(format!("{node}-{name}").as_str());
-        let mut slice = slice(&store, assignment, partition, folder).await;
+        let mut slice = slice(&store, assignment, partition, folder, objects_and(&self.added)).await;
         let like = slice.objects[0].clone();
         slice.objects.extend(many(self.many, &like));
         if lie == Some(Lie::Files) {
@@ -240,10 +256,11 @@ async fn slice(
     assignment: &Assignment<Capture>,
     node: &str,
     folder: &str,
+    objects: Vec<ObjectName>,
 ) -> SliceManifest {
     let staged = layout::staged(&assignment.source, &assignment.task, folder);
     let mut captured = Vec::new();
-    for (index, object) in objects().into_iter().enumerate() {
+    for (index, object) in objects.into_iter().enumerate() {
         let path = staged.clone().join(format!("{}-{index}.rows", assignment.token).as_str());
         let stored = StoredRef::new(&path, upload::put_new(store, &path, "1=row\n").await.unwrap());
         let (size, digest) = (stored.size, Digest::of(b"1=row\n"));

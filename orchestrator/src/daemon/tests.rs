@@ -6,6 +6,7 @@ mod cancel;
 mod damage;
 mod large;
 mod lists;
+mod policy;
 mod resume;
 mod store;
 mod undo;
@@ -70,6 +71,7 @@ fn policy() -> Policy {
         name: "daily".to_owned(),
         source: "src".to_owned(),
         objects: vec!["ks/*".to_owned()],
+        excludes: vec![],
         store: "s".to_owned(),
         options: json!({"write_level": "quorum"}),
     }

@@ -298,7 +298,7 @@ async fn a_capture_that_is_over_gives_back_what_it_holds_and_one_that_is_interru
 #[tokio::test]
 async fn a_check_answers_with_the_listeners_lines() {
     let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
-    let request = CheckRequest { needs: vec![], store: false, objects: vec!["a/b".to_owned()] };
+    let request = CheckRequest { needs: vec![], store: false, objects: vec!["a/b".to_owned()], excludes: vec![] };
     let lines = listeners.check(&target(), &request).await;
     assert_eq!(lines, [check::Line::ok("fake", "here", "[\"a/b\"]")]);
     let unknown = CheckRequest { needs: vec!["by-moonlight".to_owned()], ..request };

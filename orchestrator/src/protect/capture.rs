@@ -182,20 +182,25 @@ impl Job<'_> {
         step: &'s Step,
         unfinished: Option<&'s [TaskId]>,
     ) -> impl Fn(u32) -> Assignment + Send + Sync + 's {
-        move |attempt| Assignment {
-            id: format!("{}-{}-{}-{}-{attempt}", self.context.task.id, self.context.token, step.number, spec.id),
-            source: self.source_id.clone(),
-            task: self.context.task.id.clone(),
-            token: self.context.token,
-            needs: Vec::new(),
-            repository: self.store.record.repository.clone(),
-            work: Work::Capture(self.work(step, unfinished)),
+        move |attempt| {
+            let work = Work::Capture(self.work(step, unfinished));
+            Assignment {
+                id: format!("{}-{}-{}-{}-{attempt}", self.context.task.id, self.context.token, step.number, spec.id),
+                source: self.source_id.clone(),
+                task: self.context.task.id.clone(),
+                token: self.context.token,
+                // Said here too: a listener that does not know a field cannot tell that it needs it.
+                needs: work.needs().into_iter().map(str::to_owned).collect(),
+                repository: self.store.record.repository.clone(),
+                work,
+            }
         }
     }
 
     fn work(&self, step: &Step, unfinished: Option<&[TaskId]>) -> Capture {
         Capture {
             objects: self.policy.objects.clone(),
+            excludes: self.policy.excludes.clone(),
             unfinished: unfinished.map(<[TaskId]>::to_vec),
             step: step.clone(),
             limits: self.with.capture_limits.clone(),

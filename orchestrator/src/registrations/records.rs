@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidemark_catalog::{
     ids::{SetId, SourceId, StoreId},
+    pattern::{self, Patterns},
     repository,
 };
 use tidemark_gateway::open::Checksums;
@@ -75,10 +76,35 @@ pub struct PolicyRecord {
     pub source: SourceId,
     /// Patterns of objects, texts of [`Pattern`](tidemark_catalog::pattern::Pattern).
     pub objects: Vec<String>,
+    /// Patterns of objects that are left alone, whatever `objects` says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
     /// Store.
     pub store: StoreId,
     /// What it says in the source kind's own words, an object.
     pub options: Value,
+    /// True where its schedule rests.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// True where staged bytes stay after their version is committed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_staged: bool,
+}
+
+impl PolicyRecord {
+    /// A policy that says nothing more.
+    pub fn new(name: SetId, source: SourceId, objects: Vec<String>, store: StoreId) -> Self {
+        let (excludes, options) = (Vec::new(), Value::Object(Map::new()));
+        Self { name, source, objects, excludes, store, options, paused: false, keep_staged: false }
+    }
+
+    /// The objects that it is about.
+    ///
+    /// # Errors
+    /// [`pattern::Error`] for the first text that is no pattern.
+    pub fn patterns(&self) -> Result<Patterns, pattern::Error> {
+        Patterns::parse(&self.objects)?.without(&self.excludes)
+    }
 }
 
 /// A policy as any build stored it: at first what is Cassandra's stood beside the rest.
@@ -88,19 +114,26 @@ struct StoredPolicy {
     name: SetId,
     source: SourceId,
     objects: Vec<String>,
+    #[serde(default)]
+    excludes: Vec<String>,
     store: StoreId,
     #[serde(default)]
     options: Map<String, Value>,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    keep_staged: bool,
     write_level: Option<Value>,
     repaired: Option<Value>,
 }
 
 impl From<StoredPolicy> for PolicyRecord {
     fn from(stored: StoredPolicy) -> Self {
-        let StoredPolicy { name, source, objects, store, mut options, write_level, repaired } = stored;
-        let beside = [("write_level", write_level), ("repaired", repaired)];
+        let StoredPolicy { name, source, objects, excludes, store, mut options, paused, keep_staged, .. } = stored;
+        let beside = [("write_level", stored.write_level), ("repaired", stored.repaired)];
         options.extend(beside.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        Self { name, source, objects, store, options: Value::Object(options) }
+        let options = Value::Object(options);
+        Self { excludes, options, paused, keep_staged, ..Self::new(name, source, objects, store) }
     }
 }
 
@@ -125,6 +158,13 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&record).unwrap(), stored);
         assert_eq!(policy("store", json!("t")).unwrap().options, json!({}), "nothing is said");
+        let full = json!({
+            "name": "daily", "source": "shop", "objects": ["ks/*"], "excludes": ["ks/tmp_*"], "store": "s",
+            "options": {}, "paused": true, "keep_staged": true,
+        });
+        let record: PolicyRecord = serde_json::from_value(full.clone()).unwrap();
+        assert!(record.paused && record.keep_staged && record.excludes == ["ks/tmp_*"]);
+        assert_eq!(serde_json::to_value(&record).unwrap(), full);
         let mut first = json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s"});
         first["write_level"] = json!("quorum");
         first["repaired"] = json!(true);

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tidemark_catalog::{
     ids::{ObjectName, SourceId, TaskId, VersionId},
     manifest::WorstQuality,
-    pattern::Patterns,
 };
 use tidemark_gateway::causes;
 use tidemark_listener_core::{
@@ -119,13 +118,8 @@ async fn submit(
     let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
     let options = prepared.driver.undeclared(&said(&policies, &restore.to, &objects));
     let no_name = |error| Failure::permanent("TM-POL-0400", causes::joined(&error));
-    let policy = PolicyRecord {
-        name: name.parse().map_err(no_name)?,
-        source: restore.to.clone(),
-        objects,
-        store: prepared.record.name.parse().map_err(no_name)?,
-        options,
-    };
+    let (set, store) = (name.parse().map_err(no_name)?, prepared.record.name.parse().map_err(no_name)?);
+    let policy = PolicyRecord { options, ..PolicyRecord::new(set, restore.to.clone(), objects, store) };
     let submit = Submit {
         kind: Kind::Protect,
         subject: format!("{}/{name}", restore.to),
@@ -147,7 +141,7 @@ fn said<'a>(policies: &'a [PolicyRecord], source: &SourceId, objects: &[String])
 
 fn names(policy: &PolicyRecord, object: &str) -> bool {
     let Ok(object) = object.parse::<ObjectName>() else { return false };
-    Patterns::parse(&policy.objects).is_ok_and(|patterns| patterns.matches(object.parts()))
+    policy.patterns().is_ok_and(|patterns| patterns.matches(object.parts()))
 }
 
 /// Waits for the task; where a person ended ours, it is ended too.
@@ -202,7 +196,7 @@ mod tests {
     fn policy(name: &str, source: &str, objects: &str) -> PolicyRecord {
         let options = json!({"of": name});
         let (name, source, store) = (name.parse().unwrap(), source.parse().unwrap(), "s".parse().unwrap());
-        PolicyRecord { name, source, objects: vec![objects.to_owned()], store, options }
+        PolicyRecord { options, ..PolicyRecord::new(name, source, vec![objects.to_owned()], store) }
     }
 
     #[test]

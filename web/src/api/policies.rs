@@ -11,8 +11,12 @@ pub struct Policy {
     pub name: String,
     /// Source.
     pub source: String,
-    /// Patterns of objects: `keyspace/table`, `*` for any text within a part; `?`, `[a-z]`, `{a,b}` and `\` as in globs.
+    /// Patterns of objects: `keyspace/table`, `*` for any text within a part; `?`, `[a-z]`, `{a,b}` and `\` as in globs. Of
+    /// several databases all objects go into one version; new objects that match are in by themselves.
     pub objects: Vec<String>,
+    /// Patterns of objects that are left alone, whatever `objects` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
     /// Store.
     pub store: String,
     /// What it says in the source kind's own words; for `cassandra`: `write_level` and `repaired`, `docs/operations.md`,

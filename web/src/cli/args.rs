@@ -165,6 +165,9 @@ pub(super) struct ProtectArguments {
     /// Patterns of objects, `keyspace/table` with `*` for any text within a part, other wildcards as in globs.
     #[arg(long = "object", value_name = "PATTERN")]
     pub(super) objects: Vec<String>,
+    /// Patterns of objects that are left alone, whatever `--object` says; repeat for several.
+    #[arg(long = "exclude", value_name = "PATTERN")]
+    pub(super) excludes: Vec<String>,
     /// Store.
     #[arg(long)]
     pub(super) to: String,

@@ -185,7 +185,7 @@ fn directory(address: &str, path: &std::path::Path) -> Line {
 /// What is to be said about the tables that the patterns name.
 async fn objects(node: &Node, session: &Session, request: &CheckRequest) -> Vec<Line> {
     let subject = node.config.node.address.as_str();
-    let patterns = match names::patterns(&request.objects) {
+    let patterns = match names::patterns(&request.objects, &request.excludes) {
         Ok(patterns) => patterns,
         Err(error) => {
             return vec![Line::fail("objects", subject, joined(&error), "write keyspace/table, * for any text")];

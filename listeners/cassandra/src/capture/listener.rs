@@ -10,6 +10,7 @@ use tidemark_listener_core::{
     check,
     failure::Failure,
     listener::Listener,
+    needs,
     progress::ProgressSink,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,10 @@ impl CassandraListener {
 
 #[async_trait]
 impl Listener for CassandraListener {
+    fn features(&self) -> &'static [&'static str] {
+        &[needs::EXCLUDES]
+    }
+
     async fn check(&self, request: &CheckRequest) -> Vec<check::Line> {
         checks::run(&self.0, request).await
     }

@@ -10,12 +10,12 @@ use super::error::Error;
 pub(super) const SHIPPED: [&str; 6] =
     ["Data.db", "Statistics.db", "CompressionInfo.db", "CRC.db", "Digest.crc32", "TOC.txt"];
 
-/// The patterns of an assignment: of tables, so that each has two parts.
+/// The patterns of a capture or a check: of tables, so that each has two parts.
 ///
 /// # Errors
 /// [`Error::Pattern`] and [`Error::Depth`] for the first text that is no pattern.
-pub(super) fn patterns(texts: &[String]) -> Result<Patterns, Error> {
-    let patterns = Patterns::parse(texts).map_err(Error::Pattern)?;
+pub(super) fn patterns(objects: &[String], excludes: &[String]) -> Result<Patterns, Error> {
+    let patterns = Patterns::parse(objects).and_then(|patterns| patterns.without(excludes)).map_err(Error::Pattern)?;
     let other = patterns.iter().find(|pattern| pattern.depth() != 2).map(ToString::to_string);
     other.map_or(Ok(patterns), |other| Err(Error::Depth(other)))
 }
@@ -58,11 +58,14 @@ mod tests {
 
     #[test]
     fn a_pattern_has_two_parts() {
-        let code = |text: &str| patterns(&[text.to_owned()]).map_err(|error| error.code()).err();
+        let code = |objects: &str, excludes: &str| {
+            patterns(&[objects.to_owned()], &[excludes.to_owned()]).map_err(|error| error.code()).err()
+        };
         for wrong in ["shop", "shop/", "/orders", "a/b/c", "", "shop/[a"] {
-            assert_eq!(code(wrong), Some("TM-CASS-0102"), "{wrong}");
+            assert_eq!(code(wrong, "shop/x"), Some("TM-CASS-0102"), "{wrong}");
+            assert_eq!(code("shop/*", wrong), Some("TM-CASS-0102"), "{wrong}");
         }
-        assert_eq!(code("shop/*"), None);
+        assert_eq!(code("shop/*", "shop/x"), None);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Run<'_> {
         if let Some(answer) = stage.answered(number).await? {
             return Ok(answer);
         }
-        let patterns = names::patterns(&self.assignment.work.objects)?;
+        let patterns = names::patterns(&self.assignment.work.objects, &self.assignment.work.excludes)?;
         let tag = tags::tag(self.assignment, number);
         let place = self.place(session, &tag);
         let answer = match ask {

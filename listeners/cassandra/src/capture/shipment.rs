@@ -46,7 +46,7 @@ pub async fn ship_taken(
     assignment: &Assignment<Capture>,
     progress: ProgressSink,
 ) -> Result<StoredRef, Error> {
-    let patterns = names::patterns(&assignment.work.objects)?;
+    let patterns = names::patterns(&assignment.work.objects, &assignment.work.excludes)?;
     let TakenSnapshot { tag, started, finished, node } = taken;
     let tables = snapshot::choose(&node.keyspaces, &patterns);
     let stage = Stage::new(store, assignment, &node.host_id);

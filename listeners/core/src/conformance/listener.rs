@@ -101,7 +101,8 @@ async fn other_task(subject: &dyn Subject) -> Rule {
 
 async fn checks(subject: &dyn Subject) -> Rule {
     let ready = subject.ready().await;
-    let request = CheckRequest { needs: Vec::new(), store: true, objects: ready.assignment.work.objects.clone() };
+    let Capture { objects, excludes, .. } = ready.assignment.work.clone();
+    let request = CheckRequest { needs: Vec::new(), store: true, objects, excludes };
     let lines = ready.listener.check(&request).await;
     ensure(!lines.is_empty(), || "there is none".to_owned())?;
     let unsaid = lines.iter().find(|line| line.status == crate::check::Status::Fail && line.hint.is_none());

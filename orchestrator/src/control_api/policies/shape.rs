@@ -1,6 +1,6 @@
 //! A policy of the API and the one that is stored, one from the other.
 
-use tidemark_catalog::pattern::Patterns;
+use tidemark_catalog::pattern::{self, Patterns};
 use tidemark_web::api::{Policy, Problem};
 
 use super::super::problems::check_name;
@@ -11,29 +11,31 @@ impl TryFrom<Policy> for PolicyRecord {
     type Error = Problem;
 
     fn try_from(policy: Policy) -> Result<Self, Problem> {
-        let Policy { name, source, objects, store, options } = policy;
+        let Policy { name, source, objects, excludes, store, options } = policy;
         let (name, source) = (check_name("policy", &name)?, check_name("source", &source)?);
         let store = check_name("store", &store)?;
-        check_objects(&objects)?;
-        Ok(Self { name, source, objects, store, options })
+        check_objects(&objects, &excludes)?;
+        Ok(Self { excludes, options, ..Self::new(name, source, objects, store) })
     }
 }
 
 impl From<PolicyRecord> for Policy {
     fn from(record: PolicyRecord) -> Self {
-        let PolicyRecord { name, source, objects, store, options } = record;
+        let PolicyRecord { name, source, objects, excludes, store, options, .. } = record;
         let [name, source, store] = [name.to_string(), source.to_string(), store.to_string()];
-        Self { name, source, objects, store, options }
+        Self { name, source, objects, excludes, store, options }
     }
 }
 
-fn check_objects(objects: &[String]) -> Result<(), Problem> {
-    match Patterns::parse(objects) {
-        Ok(patterns) if patterns.is_empty() => Err(Problem::bad_request("TM-POL-0400", "objects is empty")),
-        Err(error) => Err(Problem::bad_request("TM-POL-0400", format!("objects: {error}"))
-            .with_hint("patterns are part/part, with * for any text within a part")),
-        Ok(_) => Ok(()),
-    }
+fn check_objects(objects: &[String], excludes: &[String]) -> Result<(), Problem> {
+    let named = Patterns::parse(objects).map_err(|error| no_pattern("objects", &error))?;
+    let patterns = named.without(excludes).map_err(|error| no_pattern("excludes", &error))?;
+    if patterns.is_empty() { Err(Problem::bad_request("TM-POL-0400", "objects is empty")) } else { Ok(()) }
+}
+
+fn no_pattern(field: &str, error: &pattern::Error) -> Problem {
+    Problem::bad_request("TM-POL-0400", format!("{field}: {error}"))
+        .with_hint("patterns are part/part, with * for any text within a part")
 }
 
 #[cfg(test)]
@@ -47,6 +49,7 @@ mod tests {
             name: "daily".to_owned(),
             source: "shop".to_owned(),
             objects: vec!["ks/*".to_owned(), "{a,b}/t".to_owned()],
+            excludes: vec!["ks/tmp_*".to_owned()],
             store: "s".to_owned(),
             options: json!({"write_level": "quorum", "repaired": true}),
         }
@@ -78,6 +81,9 @@ mod tests {
         }
         for objects in [vec![], vec!["ks/{a".to_owned()]] {
             assert_eq!(code(Policy { objects, ..policy() }), "TM-POL-0400");
+        }
+        for excludes in ["ks/{a", "ks/"] {
+            assert_eq!(code(Policy { excludes: vec![excludes.to_owned()], ..policy() }), "TM-POL-0400");
         }
     }
 }

@@ -24,7 +24,7 @@ use tidemark_listener_core::{
     source::{Family, ListenerSpec, LiveObject, Source},
 };
 
-use super::driver;
+use super::{driver, objects};
 
 /// The kind; it is asked for nothing that could fail.
 pub(super) struct Blocks;
@@ -48,7 +48,7 @@ impl Source for Blocks {
     }
 
     async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Failure> {
-        Ok(driver::live())
+        Ok(driver::live(objects()))
     }
 
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 use serde::Deserialize;
 use serde_json::Value;
-use tidemark_catalog::entry::ObjectLine;
+use tidemark_catalog::{entry::ObjectLine, ids::ObjectName};
 use tidemark_gateway::causes;
 use tidemark_listener_core::{
     check,
@@ -21,7 +21,7 @@ use tidemark_listener_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Hang, World, objects};
+use super::{Hang, World, objects_and};
 
 /// What policies and restores may say.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -62,9 +62,9 @@ pub(super) fn check(spec: &Value) -> Vec<check::Line> {
     }
 }
 
-pub(super) fn live() -> Vec<LiveObject> {
+pub(super) fn live(objects: Vec<ObjectName>) -> Vec<LiveObject> {
     let live = |object| LiveObject { object, object_id: "1".to_owned(), supported: true, note: None };
-    objects().into_iter().map(live).collect()
+    objects.into_iter().map(live).collect()
 }
 
 pub(super) fn listeners(spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
@@ -128,7 +128,7 @@ impl Source for Driver {
     }
 
     async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Failure> {
-        Ok(live())
+        Ok(live(objects_and(&self.world.added)))
     }
 
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {

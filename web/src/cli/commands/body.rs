@@ -29,6 +29,7 @@ pub(super) fn policy(what: &ProtectArguments) -> Result<Policy, Error> {
         name: what.policy.clone().unwrap_or_else(|| source.to_owned()),
         source: source.to_owned(),
         objects,
+        excludes: what.excludes.clone(),
         store: what.to.clone(),
         options: options(
             &what.options,
