@@ -83,7 +83,9 @@ impl Api {
     }
 
     async fn prepare_run(&self, name: &str) -> Result<Submit, Problem> {
-        Ok(policies::run(policies::one(self, name).await?))
+        let policy = policies::one(self, name).await?;
+        self.with.source(policy.source.as_str()).await.map_err(answer)?;
+        Ok(policies::run(policy))
     }
 
     async fn prepare_protect(&self, policy: Policy) -> Result<Submit, Problem> {
@@ -164,6 +166,10 @@ impl ControlApi for Api {
 
     async fn source(&self, name: &str) -> Result<Source, Problem> {
         sources::one(self, name).await
+    }
+
+    async fn confirm_source(&self, name: &str) -> Result<Source, Problem> {
+        sources::confirm(self, name).await
     }
 
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem> {

@@ -33,7 +33,7 @@ use crate::{
     stores::Stores,
     tasks::{self, Runner, RunnerConfig, Tasks},
 };
-pub use config::{Config, ConfigError, RawConfig};
+pub use config::{Config, ConfigError, RawAllow, RawConfig};
 use control_socket::ControlSocket;
 
 /// Why the daemon cannot start, or had to end.
@@ -149,6 +149,7 @@ impl Daemon {
             stores: Stores::new(registrations.clone(), env.clone()),
             registrations,
             drivers: parts.drivers,
+            allow: config.allow,
             listeners,
             tasks: Tasks::new(Arc::new(coordinator.clone()), env.clone()),
             capture_limits: CaptureLimits::default(),

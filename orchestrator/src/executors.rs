@@ -16,6 +16,7 @@ use tidemark_gateway::{Env, causes::joined as words};
 use tidemark_listener_core::{assignment::CaptureLimits, records::ConsolidateLimits};
 
 use crate::{
+    allow::Allow,
     failure::Failure,
     listeners::Listeners,
     registrations::{Registrations, SOURCES, SourceRecord},
@@ -33,6 +34,8 @@ pub struct Executors {
     pub registrations: Registrations,
     /// Kinds of sources.
     pub drivers: Drivers,
+    /// What sources may use of this host.
+    pub allow: Allow,
     /// Listeners.
     pub listeners: Listeners,
     /// All tasks.
@@ -50,8 +53,33 @@ pub struct Executors {
 }
 
 impl Executors {
-    /// A registered source with its driver.
+    /// A registered source with its driver, which may be used: it is confirmed, and what it names on this host is allowed.
     pub(crate) async fn source(&self, name: &str) -> Result<(SourceRecord, Driver), Failure> {
+        let (record, driver) = self.registered(name).await?;
+        if let Some(store) = &record.imported_from {
+            let words = format!("source {name} came from the mirror of store {store} and is not confirmed");
+            return Err(Failure::permanent("TM-SRC-0010", words).with_hint(format!(
+                "see what it would run and read: tidemark source show {name}; then: tidemark source confirm {name}"
+            )));
+        }
+        self.require_allowed(&record, &driver).await?;
+        Ok((record, driver))
+    }
+
+    /// Refuses a source that names programs or files which the configuration does not allow.
+    pub(crate) async fn require_allowed(&self, record: &SourceRecord, driver: &Driver) -> Result<(), Failure> {
+        let refused = self.allow.refused(driver.uses(&record.spec)?).await;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let words = format!("source {}: {}", record.name, refused.join("; "));
+        Err(Failure::permanent("TM-SRC-0011", words).with_hint(
+            "name it in the section [allow] of the daemon's configuration file, if it is right, and restart",
+        ))
+    }
+
+    /// A registered source with its driver, to be shown only: nothing that it names may be used.
+    pub(crate) async fn registered(&self, name: &str) -> Result<(SourceRecord, Driver), Failure> {
         let record: Option<SourceRecord> = self.registrations.get(SOURCES, name).await?;
         let record = record.ok_or_else(|| unknown_source(name))?;
         let driver = self.driver(&record.kind)?;

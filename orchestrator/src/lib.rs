@@ -3,6 +3,7 @@
 //! Change data never passes through here on its way to the store: listeners write to it directly. Nothing that a restore
 //! needs is kept outside the store.
 
+pub mod allow;
 pub mod control_api;
 pub mod coordinator;
 pub mod daemon;

@@ -17,7 +17,7 @@ pub use operations::{Operation, OperationProgress};
 pub use policies::{Policy, Protect};
 pub use problem::Problem;
 pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
-pub use sources::{AddSource, ListenerState, Object, Source};
+pub use sources::{AddSource, ListenerState, Object, Source, Unconfirmed};
 pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
 pub use versions::{RepairedSet, Totals, Version, VersionDetail, VersionObject};
 pub use words::{Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality};

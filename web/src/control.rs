@@ -31,6 +31,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn sources(&self) -> Result<Vec<Source>, Problem>;
     /// One source.
     async fn source(&self, name: &str) -> Result<Source, Problem>;
+    /// Takes a source that came from a store's mirror for the operator's own.
+    async fn confirm_source(&self, name: &str) -> Result<Source, Problem>;
     /// Preflight of a source and its listeners.
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem>;
     /// Objects of a source by name, live ones and those that only versions hold.

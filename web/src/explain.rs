@@ -124,6 +124,8 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-SHIP-0005",
     "TM-SHIP-0006",
     "TM-SRC-0002",
+    "TM-SRC-0010",
+    "TM-SRC-0011",
     "TM-SRC-0400",
     "TM-SRC-0404",
     "TM-SRC-0409",

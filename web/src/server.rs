@@ -70,6 +70,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(sources::list, sources::add))
         .routes(routes!(sources::show))
         .routes(routes!(sources::test))
+        .routes(routes!(sources::confirm))
         .routes(routes!(sources::objects))
         .routes(routes!(policies::list, policies::add))
         .routes(routes!(policies::run))

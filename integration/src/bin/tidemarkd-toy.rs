@@ -34,12 +34,11 @@ async fn main() -> anyhow::Result<()> {
         state,
         listen,
         token_file,
-        control_listen: None,
         node: "tidemarkd-toy".to_owned(),
-        consolidations: 1,
         consolidation_memory_bytes: 64 << 20,
         longest_absence_seconds: 600,
         longest_pause_seconds: 5,
+        ..RawConfig::default()
     };
     let env = Env::system();
     let parts = Parts { drivers: Drivers::of([Arc::new(Toy) as Arc<dyn Source>]), ..Parts::real(&env) };

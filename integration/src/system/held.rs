@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use tidemark_web::api::Operation;
 use tokio::task::JoinHandle;
 
@@ -98,6 +99,17 @@ impl System {
         self.add_store().await?;
         let after = self.versions().await?;
         ensure!(before == after, "versions were {before:?}, are {after:?}");
+        self.confirm_sources().await
+    }
+
+    /// Confirms all sources: those that came from the store are used from now on.
+    async fn confirm_sources(&self) -> Result<()> {
+        let sources: Value = self.cli.json(&["source", "list"]).await?;
+        for source in sources["items"].as_array().context("no list of sources")? {
+            let name = source["name"].as_str().context("a source without a name")?;
+            let confirmed: Value = self.cli.json(&["source", "confirm", name]).await?;
+            ensure!(confirmed["unconfirmed"].is_null(), "not confirmed: {confirmed}");
+        }
         Ok(())
     }
 

@@ -32,7 +32,7 @@ use tidemark_listener_core::{
     progress,
     records::{ConsolidateJob, ConsolidateLimits, RecordSource},
     restorer::{RestoreJob, RestoreOptions, Restorer},
-    source::Source,
+    source::{Source, Uses},
 };
 use tidemark_records::consolidate;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +174,10 @@ impl source::Subject for Subject {
             (of("a", "/b"), "replicas[1].id"),
             (of("b", "b"), "replicas[1].directory"),
         ]
+    }
+
+    fn uses(&self) -> Uses {
+        Uses { data: ["/nowhere/a", "/nowhere/b"].map(Into::into).to_vec(), ..Uses::default() }
     }
 
     fn options(&self) -> Vec<Value> {

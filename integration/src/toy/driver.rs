@@ -12,7 +12,7 @@ use tidemark_listener_core::{
     progress::ProgressSink,
     records::{ConsolidateJob, Consolidated, RecordSource},
     restorer::Restorer,
-    source::{Family, ListenerSpec, LiveObject, Source},
+    source::{Family, ListenerSpec, LiveObject, Source, Uses},
 };
 
 use super::{
@@ -38,6 +38,11 @@ impl Source for Toy {
 
     fn validate(&self, spec: &Value) -> Result<(), Failure> {
         Specification::read(spec).map(drop)
+    }
+
+    fn uses(&self, spec: &Value) -> Result<Uses, Failure> {
+        let data = Specification::read(spec)?.replicas.into_iter().map(|replica| replica.directory).collect();
+        Ok(Uses { data, ..Uses::default() })
     }
 
     fn validate_options(&self, options: &Value) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 26] = [
     "store add",
     "store list",
     "store show",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 24] = [
     "source list",
     "source show",
     "source test",
+    "source confirm",
     "object tree",
     "protect",
     "policy list",
@@ -34,6 +35,7 @@ const COMMANDS: [&str; 24] = [
     "version list",
     "version show",
     "version verify",
+    "version repair",
     "restore plan",
     "restore run",
     "op list",

@@ -13,7 +13,7 @@ use tidemark_listener_core::{
     progress::ProgressSink,
     records::{ConsolidateJob, Consolidated, RecordSource},
     restorer::{RestoreControl, RestoreJob, RestorePlan, RestoreReport, Restorer, UndoCounts, UndoInstant},
-    source::{Answers, Family, ListenerSpec, LiveObject, NextStep, Source},
+    source::{Answers, Family, ListenerSpec, LiveObject, NextStep, Source, Uses},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +62,10 @@ impl Source for CassandraDriver {
 
     fn validate(&self, spec: &Value) -> Result<(), Failure> {
         parse(spec).map(drop)
+    }
+
+    fn uses(&self, spec: &Value) -> Result<Uses, Failure> {
+        Ok(parse(spec)?.uses())
     }
 
     fn validate_options(&self, options: &Value) -> Result<(), Failure> {

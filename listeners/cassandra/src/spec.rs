@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_listener_core::{shape, source::ListenerSpec};
+use tidemark_listener_core::{
+    shape,
+    source::{ListenerSpec, Uses},
+};
 
 use crate::connect::{self, Credentials};
 
@@ -126,6 +129,20 @@ impl CassandraSpec {
         Ok(())
     }
 
+    /// What it names on the host: `nodetool`, files with credentials, the nodes' data.
+    pub fn uses(&self) -> Uses {
+        let programs: BTreeSet<&Vec<String>> = self.nodes.iter().map(|node| &node.nodetool).collect();
+        let own = self.credentials_file().ok().flatten().map(Path::to_owned);
+        let passwords = programs.iter().flat_map(|words| password_files(words));
+        let credentials: BTreeSet<PathBuf> = own.into_iter().chain(passwords).collect();
+        let data: BTreeSet<&PathBuf> = self.nodes.iter().flat_map(|node| &node.data_directories).collect();
+        Uses {
+            programs: programs.into_iter().cloned().collect(),
+            credentials: credentials.into_iter().collect(),
+            data: data.into_iter().cloned().collect(),
+        }
+    }
+
     /// The file that holds the credentials, where there is one.
     ///
     /// # Errors
@@ -184,6 +201,13 @@ fn check_nodetool(field: &str, words: &[String]) -> Result<(), Error> {
     }
     let secret = |word: &String| word == "-pw" || word == "--password" || word.starts_with("--password=");
     if words.iter().any(secret) { Err(Error::Password { field: field.to_owned() }) } else { Ok(()) }
+}
+
+/// Files with passwords among the arguments of nodetool.
+fn password_files(words: &[String]) -> Vec<PathBuf> {
+    let joined = words.iter().filter_map(|word| word.strip_prefix("--password-file=").or(word.strip_prefix("-pwf=")));
+    let apart = words.windows(2).filter(|pair| pair[0] == "-pwf" || pair[0] == "--password-file");
+    joined.chain(apart.map(|pair| pair[1].as_str())).map(PathBuf::from).collect()
 }
 
 /// How to start one listener for each node of `spec`.
@@ -274,6 +298,18 @@ mod tests {
         let message =
             with("/nodes/0", json!({ "address": "a:1", "data_directories": ["/d"], "nodetool": ["n"], "x": 1 }));
         assert!(message.contains("shape"), "{message}");
+    }
+
+    #[test]
+    fn what_it_names_on_the_host_is_told_once() {
+        let mut spec = CassandraSpec::parse(&good()).unwrap();
+        let words = ["nodetool", "-pwf", "/etc/jmx", "--password-file=/etc/jmx2"].map(str::to_owned).to_vec();
+        spec.nodes.push(NodeSpec { address: "db-2:9042".into(), nodetool: words.clone(), ..spec.nodes[0].clone() });
+        spec.nodes.push(NodeSpec { address: "db-3:9042".into(), ..spec.nodes[1].clone() });
+        let uses = spec.uses();
+        assert_eq!(uses.programs, [["nodetool", "-p", "7199"].map(str::to_owned).to_vec(), words]);
+        let credentials = ["/etc/jmx", "/etc/jmx2", "/etc/tidemark/cassandra"].map(PathBuf::from);
+        assert_eq!((uses.credentials, uses.data), (credentials.to_vec(), vec![PathBuf::from("/data/a")]));
     }
 
     #[test]

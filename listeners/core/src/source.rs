@@ -3,7 +3,7 @@
 //! `orchestrator/src/sources.rs` is the only place that names the implementations. They hold no state: what must be remembered is
 //! in the store, at the source, or in the checkpoint that they are handed. `docs/add-a-source.md` shows how one is made.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -24,6 +24,13 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`Failure`] naming the field.
     fn validate(&self, spec: &Value) -> Result<(), Failure>;
+
+    /// What the daemon and its listeners execute and read because a specification names it. Nothing is opened or connected to.
+    /// Only what is named here can be shown to operators and be restricted: name all of it.
+    ///
+    /// # Errors
+    /// As [`Source::validate`].
+    fn uses(&self, spec: &Value) -> Result<Uses, Failure>;
 
     /// Checks what a policy says in this kind's own words. An empty object is what a policy says that names nothing.
     ///
@@ -68,6 +75,17 @@ pub trait Source: Send + Sync {
 
     /// How its versions come back.
     fn restorer(&self) -> &dyn Restorer;
+}
+
+/// What a specification has the daemon's host execute and read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Command lines, each with its program first: a path, or a name that is looked for in `PATH`.
+    pub programs: Vec<Vec<String>>,
+    /// Files with credentials, absolute.
+    pub credentials: Vec<PathBuf>,
+    /// Files and directories that are captured, or restored to, absolute.
+    pub data: Vec<PathBuf>,
 }
 
 /// The two families of sources.

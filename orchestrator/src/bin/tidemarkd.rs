@@ -1,73 +1,122 @@
 //! The daemon.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use clap::Parser;
-use tidemark_gateway::Env;
-use tidemark_orchestrator::daemon::{self, Parts, RawConfig};
+use clap::{Args, Parser, Subcommand};
+use tidemark_gateway::{Env, causes};
+use tidemark_orchestrator::daemon::{self, Config, ConfigError, Parts, RawConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+/// Exit code where the settings are wrong, as for wrong flags.
+const WRONG_SETTINGS: u8 = 2;
 
 /// Protects distributed databases: runs policies, keeps versions, restores them.
 #[derive(Parser)]
 #[command(name = "tidemarkd", version)]
 struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Something else than running the daemon.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Configuration files.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check a configuration file; exits with 2 where it is wrong.
+    Check {
+        /// The file, TOML.
+        file: PathBuf,
+    },
+}
+
+/// Settings; each one overrides that of the configuration file.
+#[derive(Args)]
+struct Settings {
+    /// Configuration file, TOML.
+    #[arg(long, env = "TIDEMARK_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Directory of claims, tasks and registrations; made where it is absent. It can be lost: the stores hold what a restore
     /// needs.
     #[arg(long, env = "TIDEMARK_STATE", value_name = "DIR")]
-    state: PathBuf,
-    /// Address of the API; loopback only.
-    #[arg(long, env = "TIDEMARK_LISTEN", default_value = "127.0.0.1:8480", value_name = "IP:PORT")]
-    listen: String,
+    state: Option<PathBuf>,
+    /// Address of the API; loopback only [default: 127.0.0.1:8480].
+    #[arg(long, env = "TIDEMARK_LISTEN", value_name = "IP:PORT")]
+    listen: Option<String>,
     /// File of the API's token; made (mode 0600) where it is absent.
     #[arg(long, env = "TIDEMARK_TOKEN_FILE", value_name = "FILE")]
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
     /// Address at which control is served too; loopback only. The listeners that this daemon starts dial a socket in the state
     /// directory instead.
     #[arg(long, env = "TIDEMARK_CONTROL_LISTEN", value_name = "IP:PORT")]
     control_listen: Option<String>,
-    /// Name of this node, as versions record it.
-    #[arg(long, env = "TIDEMARK_NODE", default_value = "tidemarkd", value_name = "NAME")]
-    node: String,
-    /// Objects consolidated at a time within a task.
-    #[arg(long, env = "TIDEMARK_CONSOLIDATIONS", default_value_t = 1, value_name = "N")]
-    consolidations: usize,
-    /// Buffers of one consolidation, bytes.
-    #[arg(long, env = "TIDEMARK_CONSOLIDATION_MEMORY_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
-    consolidation_memory_bytes: usize,
+    /// Name of this node, as versions record it [default: tidemarkd].
+    #[arg(long, env = "TIDEMARK_NODE", value_name = "NAME")]
+    node: Option<String>,
+    /// Objects consolidated at a time within a task [default: 1].
+    #[arg(long, env = "TIDEMARK_CONSOLIDATIONS", value_name = "N")]
+    consolidations: Option<usize>,
+    /// Buffers of one consolidation, bytes [default: 256 MiB].
+    #[arg(long, env = "TIDEMARK_CONSOLIDATION_MEMORY_BYTES", value_name = "BYTES")]
+    consolidation_memory_bytes: Option<usize>,
     /// How long a source, store or destination may be away before an operation that needs it is given up, seconds. What is
-    /// newly done starts the time anew.
-    #[arg(long, env = "TIDEMARK_LONGEST_ABSENCE_SECONDS", default_value_t = 4 * 3600, value_name = "SECONDS")]
-    longest_absence_seconds: usize,
-    /// Longest pause between two tries meanwhile, seconds; pauses grow from 2 s.
-    #[arg(long, env = "TIDEMARK_LONGEST_PAUSE_SECONDS", default_value_t = 60, value_name = "SECONDS")]
-    longest_pause_seconds: usize,
+    /// newly done starts the time anew [default: 4 hours].
+    #[arg(long, env = "TIDEMARK_LONGEST_ABSENCE_SECONDS", value_name = "SECONDS")]
+    longest_absence_seconds: Option<usize>,
+    /// Longest pause between two tries meanwhile, seconds; pauses grow from 2 s [default: 60].
+    #[arg(long, env = "TIDEMARK_LONGEST_PAUSE_SECONDS", value_name = "SECONDS")]
+    longest_pause_seconds: Option<usize>,
 }
 
-impl From<Arguments> for RawConfig {
-    fn from(arguments: Arguments) -> Self {
-        Self {
-            state: arguments.state,
-            listen: arguments.listen,
-            token_file: arguments.token_file,
-            control_listen: arguments.control_listen,
-            node: arguments.node,
-            consolidations: arguments.consolidations,
-            consolidation_memory_bytes: arguments.consolidation_memory_bytes,
-            longest_absence_seconds: arguments.longest_absence_seconds,
-            longest_pause_seconds: arguments.longest_pause_seconds,
+impl Settings {
+    /// The file's settings, where there is one, with those of the flags over them.
+    fn config(self) -> Result<Config, ConfigError> {
+        let file = self.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
+        self.over(file).validate()
+    }
+
+    fn over(self, file: RawConfig) -> RawConfig {
+        RawConfig {
+            state: self.state.unwrap_or(file.state),
+            listen: self.listen.unwrap_or(file.listen),
+            token_file: self.token_file.unwrap_or(file.token_file),
+            control_listen: self.control_listen.or(file.control_listen),
+            node: self.node.unwrap_or(file.node),
+            consolidations: self.consolidations.unwrap_or(file.consolidations),
+            consolidation_memory_bytes: self.consolidation_memory_bytes.unwrap_or(file.consolidation_memory_bytes),
+            longest_absence_seconds: self.longest_absence_seconds.unwrap_or(file.longest_absence_seconds),
+            longest_pause_seconds: self.longest_pause_seconds.unwrap_or(file.longest_pause_seconds),
+            ..file
         }
     }
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let Arguments { settings, command } = Arguments::parse();
+    if let Some(Command::Config(ConfigCommand::Check { file })) = command {
+        return check(&file);
+    }
+    let config = match settings.config() {
+        Ok(config) => config,
+        Err(error) => return wrong(&error),
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
-    match start(arguments) {
+    match start(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidemarkd: {error:#}");
@@ -76,8 +125,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(arguments: Arguments) -> anyhow::Result<()> {
-    let config = RawConfig::from(arguments).validate()?;
+fn check(file: &Path) -> ExitCode {
+    match RawConfig::read(file) {
+        Ok(_) => {
+            println!("{} is well formed", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => wrong(&error),
+    }
+}
+
+fn wrong(error: &ConfigError) -> ExitCode {
+    eprintln!("tidemarkd: {}", causes::joined(error));
+    ExitCode::from(WRONG_SETTINGS)
+}
+
+fn start(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     runtime.block_on(async {
         let shutdown = CancellationToken::new();

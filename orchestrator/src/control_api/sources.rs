@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use futures::{FutureExt as _, future::join_all};
 use tidemark_catalog::ids::SourceId;
-use tidemark_listener_core::{assignment::CheckRequest, check, source::LiveObject};
+use tidemark_listener_core::{
+    assignment::CheckRequest,
+    check,
+    source::{LiveObject, Uses},
+};
 use tidemark_web::api::{
     AddSource, CheckLine, CheckStatus, Checklist, List, ListenerState, ListenerStatus, Object, Order, Page, Problem,
-    Source,
+    Source, Unconfirmed,
 };
 
 use super::{
@@ -17,6 +21,7 @@ use super::{
     versions,
 };
 use crate::{
+    executors,
     failure::Failure,
     listeners::{Attachment, Target},
     registrations::{POLICIES, PolicyRecord, SOURCES, SourceRecord},
@@ -27,12 +32,30 @@ use crate::{
 pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem> {
     check_name::<SourceId>("source", &request.name)?;
     let AddSource { name, kind, spec } = request;
-    api.with.driver(&kind).map_err(answer)?.validate(&spec).map_err(answer)?;
-    let record = SourceRecord { name, kind, spec };
+    let driver = api.with.driver(&kind).map_err(answer)?;
+    driver.validate(&spec).map_err(answer)?;
+    let record = SourceRecord { name, kind, spec, imported_from: None };
+    api.with.require_allowed(&record, &driver).await.map_err(answer)?;
     match api.registrations().create(SOURCES, &record.name, &record).await.map_err(answer)? {
-        Some(other) if other != record => Err(taken("TM-SRC-0409", "source", &record.name)),
+        Some(other) if !other.says(&record) => Err(taken("TM-SRC-0409", "source", &record.name)),
+        // The operator says what a store's mirror said.
+        Some(other) if !other.is_confirmed() => confirm(api, &record.name).await,
         _ => Ok(show(api, record).await),
     }
+}
+
+/// Takes a source that came from a store's mirror for the operator's own, where the configuration allows what it names.
+pub(super) async fn confirm(api: &Api, name: &str) -> Result<Source, Problem> {
+    let (record, driver) = api.with.registered(name).await.map_err(answer)?;
+    driver.validate(&record.spec).map_err(answer)?;
+    api.with.require_allowed(&record, &driver).await.map_err(answer)?;
+    let confirmed = SourceRecord { imported_from: None, ..record.clone() };
+    let replaced = api.registrations().replace(SOURCES, name, &record, &confirmed).await.map_err(answer)?;
+    if !replaced {
+        return Err(Problem::conflict("TM-SRC-0409", format!("source {name} was changed meanwhile")));
+    }
+    tracing::info!(source_id = name, store = record.imported_from, "source confirmed");
+    Ok(show(api, confirmed).await)
 }
 
 pub(super) async fn list(api: &Api) -> Result<Vec<Source>, Problem> {
@@ -41,19 +64,32 @@ pub(super) async fn list(api: &Api) -> Result<Vec<Source>, Problem> {
 }
 
 pub(super) async fn one(api: &Api, name: &str) -> Result<Source, Problem> {
-    let (record, _) = api.with.source(name).await.map_err(answer)?;
-    Ok(show(api, record).await)
+    let record: Option<SourceRecord> = api.registrations().get(SOURCES, name).await.map_err(answer)?;
+    Ok(show(api, record.ok_or_else(|| answer(executors::unknown_source(name)))?).await)
 }
 
-/// A source with its listeners, as far as its driver can tell them now.
+/// A source with its listeners, as far as its driver can tell them now. Of one that may not be used nothing is asked: a driver may
+/// read what it names.
 async fn show(api: &Api, record: SourceRecord) -> Source {
     let listeners = listener_states(api, &record).await.unwrap_or_default();
-    Source { name: record.name, kind: record.kind, spec: record.spec, listeners }
+    let uses = api.with.driver(&record.kind).ok().and_then(|driver| driver.uses(&record.spec).ok()).unwrap_or_default();
+    let refused = api.with.allow.refused(uses.clone()).await;
+    let SourceRecord { name, kind, spec, imported_from } = record;
+    let unconfirmed = imported_from.map(|store| show_unconfirmed(store, uses));
+    Source { name, kind, spec, listeners, unconfirmed, refused }
+}
+
+fn show_unconfirmed(store: String, uses: Uses) -> Unconfirmed {
+    let Uses { programs, credentials, data } = uses;
+    let runs = programs.into_iter().map(|line| line.join(" ")).collect();
+    let reads = credentials.into_iter().chain(data).map(|path| path.display().to_string()).collect();
+    Unconfirmed { store, runs, reads }
 }
 
 async fn listener_states(api: &Api, record: &SourceRecord) -> Result<Vec<ListenerState>, Failure> {
     let source = source_id(&record.name)?;
-    let specs = api.with.driver(&record.kind)?.listeners(&record.spec).await?;
+    let (record, driver) = api.with.source(&record.name).await?;
+    let specs = driver.listeners(&record.spec).await?;
     let state = |id: String| {
         let attachment = api.with.listeners.state(&source, &id);
         show_listener(id, attachment)

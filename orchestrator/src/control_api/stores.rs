@@ -4,13 +4,14 @@ mod accept;
 
 pub(super) use accept::accept;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use object_store::ObjectStore;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidemark_catalog::{config_mirror, ids::StoreId, repository};
 use tidemark_gateway::{causes, preflight};
+use tidemark_listener_core::source::Uses;
 use tidemark_web::api::{self, AddStore, CheckLine, CheckStatus, Checklist, Problem, Store};
 
 use super::{
@@ -34,7 +35,7 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
             Err(taken("TM-STORE-0409", "store", &request.name))
         };
     }
-    let opened = open(api, request)?;
+    let opened = open(api, request).await?;
     let report = preflight::run(&opened.objects, &api.with.env).await;
     report.map_err(|error| unsafe_store(&opened.record.name, &error))?;
     let record = with_repository(api, opened.record, &opened.objects).await?;
@@ -56,11 +57,20 @@ fn is(known: &StoreRecord, request: &AddStore) -> bool {
         == (&request.url, &request.credentials, &request.listener_credentials)
 }
 
-fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
+async fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
     let AddStore { name, url, credentials, listener_credentials } = request;
     let (repository, commit_mode) = (String::new(), CommitMode::AtomicCreate);
     let record =
         StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false };
+    let files = [&record.credentials, &record.listener_credentials].into_iter().flatten();
+    let credentials = files.filter_map(|reference| reference.strip_prefix("file:")).map(PathBuf::from).collect();
+    let refused_files = api.with.allow.refused(Uses { credentials, ..Uses::default() }).await;
+    if !refused_files.is_empty() {
+        return Err(Problem::refused("TM-SRC-0011", format!("store {}: {}", record.name, refused_files.join("; ")))
+            .with_hint(
+                "name it in the section [allow] of the daemon's configuration file, if it is right, and restart",
+            ));
+    }
     // A reference that leads nowhere shows now and not in the first capture.
     stores::listener_secrets(&record).map_err(answer)?;
     api.with.stores.open_new(record).map_err(|error| match &error {
@@ -141,20 +151,45 @@ async fn learn(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
     Ok(warnings)
 }
 
-/// Brings back sources and policies that the store's mirror holds and that are not registered here.
+/// Brings back sources and policies that the store's mirror holds and that are not registered here. Who can write to the store
+/// can write the mirror: its sources are marked, and nothing that they name is used before an operator confirms them.
 async fn take_over(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
+    let mut sources = BTreeMap::new();
     for (id, source) in mirrored::<SourceRecord>(store, "sources", &mut warnings).await? {
-        let source = SourceRecord { name: id, ..source };
-        api.registrations().create(SOURCES, &source.name, &source).await.map_err(answer)?;
+        let imported_from = Some(store.record.name.clone());
+        let source = SourceRecord { imported_from, ..source };
+        api.registrations().create(SOURCES, &id, &source).await.map_err(answer)?;
+        sources.insert(id, source);
     }
     let own: StoreId = check_name("store", &store.record.name)?;
-    for (_, policy) in mirrored::<PolicyRecord>(store, "policies", &mut warnings).await? {
+    for (id, policy) in mirrored::<PolicyRecord>(store, "policies", &mut warnings).await? {
+        if is_of_another_source(api, &policy, &sources).await? {
+            let source = &policy.source;
+            warnings.push(format!(
+                "TM-STORE-0106: mirrored policies {id} is not taken over: source {source} is another one here"
+            ));
+            continue;
+        }
         // The mirror is in the policy's own store, by whatever name that was registered before.
         let policy = PolicyRecord { store: own.clone(), ..policy };
         api.registrations().create(POLICIES, policy.name.as_str(), &policy).await.map_err(answer)?;
     }
     Ok(warnings)
+}
+
+/// Whether a policy that is not registered here is of a source that the operator knows, and the mirror does not: it would run
+/// without being confirmed.
+async fn is_of_another_source(
+    api: &Api,
+    policy: &PolicyRecord,
+    mirrored: &BTreeMap<String, SourceRecord>,
+) -> Result<bool, Problem> {
+    let registered: Option<PolicyRecord> =
+        api.registrations().get(POLICIES, policy.name.as_str()).await.map_err(answer)?;
+    let known: Option<SourceRecord> = api.registrations().get(SOURCES, policy.source.as_str()).await.map_err(answer)?;
+    let same = |known: &SourceRecord| mirrored.get(policy.source.as_str()).is_some_and(|source| source.says(known));
+    Ok(registered.is_none() && known.is_some_and(|known| known.is_confirmed() && !same(&known)))
 }
 
 /// The items of a kind in the mirror, by id. One that cannot be read is a warning.

@@ -1,14 +1,27 @@
-//! Settings of the daemon.
+//! Settings of the daemon: a file, and flags that override it.
+
+mod file;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use serde::Deserialize;
 use tidemark_listener_core::records::ConsolidateLimits;
 
-use crate::{listeners::ListenerConfig, tasks::RunnerConfig};
+use crate::{
+    allow::{Allow, Lists},
+    listeners::ListenerConfig,
+    tasks::RunnerConfig,
+};
 
-/// Settings as they are given.
-#[derive(Clone, Debug)]
+/// The version of the configuration file that is read.
+const VERSION: u32 = 1;
+
+/// Settings as they are given. What is not given has its default; [`RawConfig::state`] and [`RawConfig::token_file`] have none.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
+    /// Version of the file's format: 1.
+    pub version: u32,
     /// State directory.
     pub state: PathBuf,
     /// Address of the API, `ip:port`.
@@ -27,6 +40,38 @@ pub struct RawConfig {
     pub longest_absence_seconds: usize,
     /// Longest pause between two tries of a task, seconds.
     pub longest_pause_seconds: usize,
+    /// What sources may have executed and read; all that they name where it is absent.
+    pub allow: Option<RawAllow>,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            state: PathBuf::new(),
+            listen: "127.0.0.1:8480".to_owned(),
+            token_file: PathBuf::new(),
+            control_listen: None,
+            node: "tidemarkd".to_owned(),
+            consolidations: 1,
+            consolidation_memory_bytes: 256 << 20,
+            longest_absence_seconds: 4 * 3600,
+            longest_pause_seconds: 60,
+            allow: None,
+        }
+    }
+}
+
+/// What sources may have executed and read, absolute; a directory stands for all below it. What a list does not name is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAllow {
+    /// Programs.
+    pub programs: Vec<PathBuf>,
+    /// Files with credentials.
+    pub credentials: Vec<PathBuf>,
+    /// Files and directories with data; any where it is absent.
+    pub data: Option<Vec<PathBuf>>,
 }
 
 /// Settings that are sound.
@@ -40,11 +85,64 @@ pub struct Config {
     pub(super) listeners: ListenerConfig,
     pub(super) consolidations: usize,
     pub(super) consolidate_limits: ConsolidateLimits,
+    pub(super) allow: Allow,
 }
 
-/// What is wrong with the settings.
+/// What is wrong with the settings. Settings are named as in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a setting that is not known or of another type.
+    #[error("{}:{line}:{column}: {reason}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Character of the line, from 1.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A setting of the file is wrong.
+    #[error("{}:{line}:{column}", path.display())]
+    At {
+        /// The file.
+        path: PathBuf,
+        /// Line of the value, from 1.
+        line: usize,
+        /// Character of the line, from 1.
+        column: usize,
+        /// What is wrong.
+        source: Box<ConfigError>,
+    },
+    /// Of another version.
+    #[error("version is {found}; this program reads version {VERSION}")]
+    Version {
+        /// As it says.
+        found: u32,
+    },
+    /// A setting without a default is not given.
+    #[error("{name} is not given, neither by a flag nor in a configuration file")]
+    Missing {
+        /// The setting.
+        name: &'static str,
+    },
+    /// Not an absolute path.
+    #[error("{name} has {value:?}, which is not an absolute path")]
+    Relative {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: PathBuf,
+    },
     /// Not an address.
     #[error("{name} {value:?} is not ip:port")]
     Address {
@@ -75,18 +173,32 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The setting that is wrong, as in the file; within a section `section.name`.
+    fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Version { .. } => Some("version"),
+            Self::Missing { name }
+            | Self::Relative { name, .. }
+            | Self::Address { name, .. }
+            | Self::Remote { name, .. }
+            | Self::Range { name, .. } => Some(name),
+            Self::Read { .. } | Self::Parse { .. } | Self::At { .. } => None,
+        }
+    }
+}
+
 impl RawConfig {
     /// The settings, where they are sound.
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting.
     pub fn validate(self) -> Result<Config, ConfigError> {
-        let listen = loopback("listen", &self.listen)?;
-        let control_listen = self.control_listen.as_deref().map(|text| loopback("control-listen", text)).transpose()?;
-        range("consolidations", self.consolidations, 1, 64)?;
-        range("consolidation-memory-bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
-        range("longest-absence-seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;
-        range("longest-pause-seconds", self.longest_pause_seconds, 1, 3600)?;
+        let (listen, control_listen) = self.check()?;
+        let given = |name, path: PathBuf| match path.as_os_str().is_empty() {
+            true => Err(ConfigError::Missing { name }),
+            false => Ok(path),
+        };
         let seconds = |seconds: usize| Duration::from_secs(seconds as u64);
         let runner = RunnerConfig {
             node: self.node,
@@ -95,16 +207,37 @@ impl RawConfig {
             ..RunnerConfig::default()
         };
         let memory_bytes = self.consolidation_memory_bytes;
+        let lists = |RawAllow { programs, credentials, data }| Allow::only(Lists { programs, credentials, data });
         Ok(Config {
-            state: self.state,
+            state: given("state", self.state)?,
             listen,
-            token_file: self.token_file,
+            token_file: given("token_file", self.token_file)?,
             control_listen,
             runner,
             listeners: ListenerConfig::default(),
             consolidations: self.consolidations,
             consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
+            allow: self.allow.map_or_else(Allow::default, lists),
         })
+    }
+
+    /// Checks every value that is given; the addresses.
+    fn check(&self) -> Result<(SocketAddr, Option<SocketAddr>), ConfigError> {
+        if self.version != VERSION {
+            return Err(ConfigError::Version { found: self.version });
+        }
+        let listen = loopback("listen", &self.listen)?;
+        let control_listen = self.control_listen.as_deref().map(|text| loopback("control_listen", text)).transpose()?;
+        range("consolidations", self.consolidations, 1, 64)?;
+        range("consolidation_memory_bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
+        range("longest_absence_seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;
+        range("longest_pause_seconds", self.longest_pause_seconds, 1, 3600)?;
+        if let Some(RawAllow { programs, credentials, data }) = &self.allow {
+            absolute("allow.programs", programs)?;
+            absolute("allow.credentials", credentials)?;
+            absolute("allow.data", data.as_deref().unwrap_or_default())?;
+        }
+        Ok((listen, control_listen))
     }
 }
 
@@ -131,4 +264,9 @@ fn loopback(name: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
 
 fn range(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) { Ok(()) } else { Err(ConfigError::Range { name, value, least, most }) }
+}
+
+fn absolute(name: &'static str, paths: &[PathBuf]) -> Result<(), ConfigError> {
+    let relative = paths.iter().find(|path| !path.is_absolute());
+    relative.map_or(Ok(()), |value| Err(ConfigError::Relative { name, value: value.clone() }))
 }

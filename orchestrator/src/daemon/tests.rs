@@ -1,6 +1,7 @@
 //! The whole daemon in this process: its API as the REST server calls it, over a fake kind of source whose listeners attach
 //! over real connections.
 
+mod allow;
 mod blocks;
 mod cancel;
 mod damage;
@@ -31,12 +32,10 @@ fn raw(state: &Path) -> RawConfig {
         state: state.to_owned(),
         listen: "127.0.0.1:0".to_owned(),
         token_file: state.join("token"),
-        control_listen: None,
         node: "test".to_owned(),
-        consolidations: 1,
         consolidation_memory_bytes: 64 << 20,
         longest_absence_seconds: 3600,
-        longest_pause_seconds: 60,
+        ..RawConfig::default()
     }
 }
 
@@ -108,7 +107,7 @@ fn only_loopback_addresses_are_served() {
     let remote = RawConfig { listen: "0.0.0.0:8480".to_owned(), ..raw(Path::new("/tmp")) };
     assert!(matches!(remote.validate(), Err(ConfigError::Remote { name: "listen", .. })));
     let none = RawConfig { control_listen: Some("localhost".to_owned()), ..raw(Path::new("/tmp")) };
-    assert!(matches!(none.validate(), Err(ConfigError::Address { name: "control-listen", .. })));
+    assert!(matches!(none.validate(), Err(ConfigError::Address { name: "control_listen", .. })));
     let zero = RawConfig { consolidations: 0, ..raw(Path::new("/tmp")) };
     assert!(matches!(zero.validate(), Err(ConfigError::Range { name: "consolidations", .. })));
 }
@@ -149,6 +148,9 @@ async fn a_lost_state_directory_loses_no_version_source_or_policy() {
         assert_eq!(api.sources().await.unwrap()[0].name, "src");
         assert_eq!(api.policies().await.unwrap(), [policy()]);
         assert_eq!(versions(&api).await.len(), 1);
+        let unconfirmed = api.run_policy("daily", "early").await.unwrap_err();
+        assert_eq!((unconfirmed.status, unconfirmed.code.as_str()), (422, "TM-SRC-0010"), "its policies do not run");
+        api.confirm_source("src").await.unwrap();
         // A higher generation: the new state may commit although its revisions start anew.
         let run = api.run_policy("daily", "again").await.unwrap();
         assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2");

@@ -64,6 +64,22 @@ pub struct SourceRecord {
     pub kind: String,
     /// The kind's own specification; names credentials, does not hold them.
     pub spec: serde_json::Value,
+    /// The store whose mirror it came from, until an operator confirms it. Never mirrored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<String>,
+}
+
+impl SourceRecord {
+    /// True where an operator has said it, or has confirmed what a store's mirror said. Without that nothing of it is executed,
+    /// read or connected to, and no slot of its policies is due.
+    pub fn is_confirmed(&self) -> bool {
+        self.imported_from.is_none()
+    }
+
+    /// True where both say the same of one source.
+    pub fn says(&self, other: &Self) -> bool {
+        (&self.name, &self.kind, &self.spec) == (&other.name, &other.kind, &other.spec)
+    }
 }
 
 /// A registered policy.

@@ -28,6 +28,23 @@ pub struct Source {
     pub spec: serde_json::Value,
     /// Listeners attached now.
     pub listeners: Vec<ListenerState>,
+    /// Present where it came from a store's mirror and nobody has confirmed it: then nothing that it names is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<Unconfirmed>,
+    /// What it names and the daemon's configuration does not allow, in words; with any of it the source cannot be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// A source that came from a store's mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unconfirmed {
+    /// The store.
+    pub store: String,
+    /// Command lines that it would have executed on the daemon's host.
+    pub runs: Vec<String>,
+    /// Files and directories that it would have read there.
+    pub reads: Vec<String>,
 }
 
 /// A listener as the orchestrator sees it.

@@ -134,6 +134,11 @@ pub(super) enum SourceCommand {
         /// Name of the source.
         name: String,
     },
+    /// Confirm a source that came from a store, whose programs and files `source show` names: from then on they are used.
+    Confirm {
+        /// Name of the source.
+        name: String,
+    },
 }
 
 /// Commands on objects.

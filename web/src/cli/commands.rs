@@ -94,6 +94,11 @@ impl Call<'_> {
             }
             SourceCommand::List => self.list::<Source>("/api/v1/sources").await,
             SourceCommand::Show { name } => self.show::<Source>(&format!("/api/v1/sources/{}", segment(name))).await,
+            SourceCommand::Confirm { name } => {
+                let path = format!("/api/v1/sources/{}/confirm", segment(name));
+                let source: Source = self.client.post(&path, &json!({}), None).await?;
+                self.print(&source)
+            }
             SourceCommand::Test { name } => self.check(&format!("/api/v1/sources/{}/test", segment(name))).await,
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Error, args::Format};
 use crate::api::{
     AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Policy, Problem, Quality, RepairedSet,
-    RestorePlan, Source, Store, Totals, Version, VersionDetail,
+    RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail,
 };
 
 /// Something the command line prints.
@@ -167,7 +167,20 @@ fn sources(sources: &[Source]) -> String {
         let listeners: Vec<String> = s.listeners.iter().map(|l| format!("{} {}", l.id, l.state)).collect();
         vec![s.name.clone(), s.kind.clone(), listeners.join(", ")]
     };
-    table(&["SOURCE", "KIND", "LISTENERS"], sources.iter().map(row))
+    table(&["SOURCE", "KIND", "LISTENERS"], sources.iter().map(row)) + &sources.iter().map(unused).collect::<String>()
+}
+
+/// Why a source is not used, with what it would run and read.
+fn unused(source: &Source) -> String {
+    let Source { name, unconfirmed, refused, .. } = source;
+    let mut text = String::new();
+    if let Some(Unconfirmed { store, runs, reads }) = unconfirmed {
+        text += &format!("{name} came from store {store} and is not confirmed: tidemark source confirm {name}\n");
+        text.extend(runs.iter().map(|line| format!("  would run   {line}\n")));
+        text.extend(reads.iter().map(|path| format!("  would read  {path}\n")));
+    }
+    text.extend(refused.iter().map(|why| format!("{name} is not allowed: {why}\n")));
+    text
 }
 
 impl Printed for List<Object> {

@@ -82,6 +82,9 @@ impl ControlApi for Echo {
     async fn source(&self, name: &str) -> Result<Source, Problem> {
         refuse(name)
     }
+    async fn confirm_source(&self, name: &str) -> Result<Source, Problem> {
+        refuse(name)
+    }
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem> {
         refuse(name)
     }

@@ -34,6 +34,7 @@ impl source::Subject for Subject {
     fn spec(&self) -> Value {
         json!({
             "contact": ["127.0.0.1:9042"],
+            "credentials": null,
             "nodes": [{
                 "address": "127.0.0.1:9042",
                 "data_directories": ["/var/lib/cassandra/data"],
@@ -44,6 +45,14 @@ impl source::Subject for Subject {
 
     fn wrong_specs(&self) -> Vec<(Value, &'static str)> {
         vec![(json!({"contact": 1}), "contact"), (json!({"contact": ["127.0.0.1:9042"], "nods": []}), "nods")]
+    }
+
+    fn uses(&self) -> Uses {
+        Uses {
+            programs: vec![["nodetool", "-h", "127.0.0.1"].map(str::to_owned).to_vec()],
+            credentials: vec![],
+            data: vec!["/var/lib/cassandra/data".into()],
+        }
     }
 
     fn options(&self) -> Vec<Value> {

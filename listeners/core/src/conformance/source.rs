@@ -1,11 +1,15 @@
 //! Rules for [`Source`].
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::{Value, json};
 
 use super::{Broken, Rule, Suite, done, ensure};
-use crate::{check::Status, failure::Failure, source::Source};
+use crate::{
+    check::Status,
+    failure::Failure,
+    source::{Source, Uses},
+};
 
 /// A kind of source, with what it takes and what it refuses.
 pub trait Subject: Send + Sync {
@@ -17,6 +21,9 @@ pub trait Subject: Send + Sync {
 
     /// Specifications that are refused, with a word that the message must have.
     fn wrong_specs(&self) -> Vec<(Value, &'static str)>;
+
+    /// What that specification has the host execute and read.
+    fn uses(&self) -> Uses;
 
     /// Options of a policy that are good, beside none.
     fn options(&self) -> Vec<Value>;
@@ -30,6 +37,7 @@ pub async fn all(subject: &dyn Subject) -> Result<(), Broken> {
     let mut suite = Suite::default();
     suite.rule("the kind is a lower-case word", async { kind(subject) }).await;
     suite.rule("specifications are checked by field", async { specifications(subject) }).await;
+    suite.rule("all that a specification names on the host is told", async { uses(subject) }).await;
     suite.rule("options are checked by field", async { options(subject) }).await;
     suite.rule("options of restores are checked by field", async { restore_options(subject) }).await;
     suite.rule("undeclared options are options", async { undeclared(subject) }).await;
@@ -51,6 +59,34 @@ fn specifications(subject: &dyn Subject) -> Rule {
         refused(source.validate(&wrong), &wrong, word)?;
     }
     [json!(null), json!([]), json!("x")].iter().try_for_each(|wrong| refused(source.validate(wrong), wrong, ""))
+}
+
+fn uses(subject: &dyn Subject) -> Rule {
+    let (source, spec) = (subject.source(), subject.spec());
+    let found = done("the good one", source.uses(&spec))?;
+    ensure(found == subject.uses(), || format!("it uses {found:?}, not {:?}", subject.uses()))?;
+    let told = |path: &str| {
+        let in_line = found.programs.iter().flatten().any(|word| word.contains(path));
+        in_line || found.credentials.iter().chain(&found.data).any(|known| known == Path::new(path))
+    };
+    if let Some(path) = paths(&spec).into_iter().find(|path| !told(path)) {
+        return Err(format!("{path} is in the specification, and not among what it uses"));
+    }
+    ensure(!found.programs.iter().any(Vec::is_empty), || "a command line without a program".to_owned())?;
+    subject.wrong_specs().iter().try_for_each(|(wrong, word)| refused(source.uses(wrong).map(drop), wrong, word))
+}
+
+/// Texts of a specification that are absolute paths, also those of references to files.
+fn paths(spec: &Value) -> Vec<String> {
+    match spec {
+        Value::String(text) => {
+            let path = text.strip_prefix("file:").unwrap_or(text);
+            path.starts_with('/').then(|| path.to_owned()).into_iter().collect()
+        }
+        Value::Array(items) => items.iter().flat_map(paths).collect(),
+        Value::Object(fields) => fields.values().flat_map(paths).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn options(subject: &dyn Subject) -> Rule {

@@ -21,7 +21,7 @@ use tidemark_listener_core::{
     failure::Failure,
     progress::ProgressSink,
     restorer::{HostWork, Place, RestoreControl, RestoreJob, RestorePlan, RestoreReport, Restorer},
-    source::{Family, ListenerSpec, LiveObject, Source},
+    source::{Family, ListenerSpec, LiveObject, Source, Uses},
 };
 
 use super::{driver, objects};
@@ -39,6 +39,10 @@ impl Source for Blocks {
         driver::validate(spec)
     }
 
+    fn uses(&self, spec: &Value) -> Result<Uses, Failure> {
+        driver::uses(spec)
+    }
+
     fn validate_options(&self, options: &Value) -> Result<(), Failure> {
         driver::validate_options(options)
     }
@@ -47,8 +51,8 @@ impl Source for Blocks {
         driver::check(spec)
     }
 
-    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Failure> {
-        Ok(driver::live(objects()))
+    async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Failure> {
+        Ok(driver::live(spec, objects()))
     }
 
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {

@@ -11,6 +11,7 @@ use tidemark_listener_core::{
     conformance::{blocks as block_rules, records, source},
     progress,
     records::{ConsolidateJob, ConsolidateLimits, RecordSource},
+    source::Uses,
 };
 use tidemark_records::consolidate;
 
@@ -29,7 +30,12 @@ impl<S: Source> source::Subject for Subject<S> {
     }
 
     fn spec(&self) -> Value {
-        json!({"nodes": ["n1", "n2"]})
+        json!({"nodes": ["n1", "n2"], "tool": ["/bin/true", "--config", "/etc/tool"], "secret": "/etc/secret"})
+    }
+
+    fn uses(&self) -> Uses {
+        let tool = ["/bin/true", "--config", "/etc/tool"].map(str::to_owned).to_vec();
+        Uses { programs: vec![tool], credentials: vec!["/etc/secret".into()], data: vec![] }
     }
 
     fn wrong_specs(&self) -> Vec<(Value, &'static str)> {

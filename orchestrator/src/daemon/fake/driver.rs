@@ -1,6 +1,6 @@
 //! The fake kind of source, as the orchestrator sees it: records that are lines `key=value`.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -17,7 +17,7 @@ use tidemark_listener_core::{
         UndoInstant,
     },
     shape,
-    source::{Answers, Asked, Family, ListenerSpec, LiveObject, NextStep, Source},
+    source::{Answers, Asked, Family, ListenerSpec, LiveObject, NextStep, Source, Uses},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -55,14 +55,32 @@ fn nodes(spec: &Value) -> Result<Vec<String>, Failure> {
     nodes.iter().map(|node| node.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
 }
 
+/// What the specification names: `tool`, a command line, and `secret`, a file.
+pub(super) fn uses(spec: &Value) -> Result<Uses, Failure> {
+    validate(spec)?;
+    let words = spec.get("tool").and_then(Value::as_array).into_iter();
+    let tool = words.map(|words| words.iter().filter_map(|word| Some(word.as_str()?.to_owned())).collect());
+    let secret = spec.get("secret").and_then(Value::as_str).map(PathBuf::from);
+    Ok(Uses { programs: tool.collect(), credentials: secret.into_iter().collect(), data: vec![] })
+}
+
+/// Runs the tool and reads the secret, as a kind may whenever it is asked anything about a live source.
+fn touch(spec: &Value) {
+    for line in uses(spec).unwrap_or_default().programs {
+        std::process::Command::new(&line[0]).args(&line[1..]).status().unwrap();
+    }
+}
+
 pub(super) fn check(spec: &Value) -> Vec<check::Line> {
+    touch(spec);
     match validate(spec) {
         Ok(()) => vec![check::Line::ok("connect", "cluster", "well")],
         Err(error) => vec![check::Line::fail("specification", "source", error.message, "name nodes")],
     }
 }
 
-pub(super) fn live(objects: Vec<ObjectName>) -> Vec<LiveObject> {
+pub(super) fn live(spec: &Value, objects: Vec<ObjectName>) -> Vec<LiveObject> {
+    touch(spec);
     let live = |object| LiveObject { object, object_id: "1".to_owned(), supported: true, note: None };
     objects.into_iter().map(live).collect()
 }
@@ -75,6 +93,7 @@ pub(super) fn listeners(spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
         secret_environment: vec![],
         inherited: &[],
     };
+    touch(spec);
     Ok(nodes(spec)?.into_iter().map(spec_of).collect())
 }
 
@@ -119,6 +138,10 @@ impl Source for Driver {
         validate(spec)
     }
 
+    fn uses(&self, spec: &Value) -> Result<Uses, Failure> {
+        uses(spec)
+    }
+
     fn validate_options(&self, options: &Value) -> Result<(), Failure> {
         validate_options(options)
     }
@@ -127,8 +150,8 @@ impl Source for Driver {
         check(spec)
     }
 
-    async fn objects(&self, _spec: &Value) -> Result<Vec<LiveObject>, Failure> {
-        Ok(live(objects_and(&self.world.added)))
+    async fn objects(&self, spec: &Value) -> Result<Vec<LiveObject>, Failure> {
+        Ok(live(spec, objects_and(&self.world.added)))
     }
 
     async fn listeners(&self, spec: &Value) -> Result<Vec<ListenerSpec>, Failure> {
@@ -162,6 +185,7 @@ impl Restorer for Driver {
 
     async fn plan(&self, job: &RestoreJob) -> Result<RestorePlan, Failure> {
         let schema = (0..self.world.many).map(|n| format!("CREATE TABLE many.t{n:04} (k int PRIMARY KEY)").repeat(20));
+        touch(&job.destination);
         Ok(RestorePlan { schema: schema.collect(), ..plan(job) })
     }
 

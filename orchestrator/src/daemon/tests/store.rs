@@ -235,6 +235,7 @@ async fn a_lost_state_learns_the_store_as_it_is_and_misses_what_goes_after() {
     .await;
     with_daemon(two.path(), fake::World::default(), async |api| {
         add_store(&api, &bucket.path()).await;
+        api.confirm_source("src").await.unwrap();
         bucket.put_back("older");
         // Its own generation is gone first.
         refused(&api, "1", "TM-STORE-0112").await;
