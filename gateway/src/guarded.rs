@@ -2,8 +2,10 @@
 //!
 //! A conditional create is never tried again here: a failed answer may hide a success, and only the caller knows the bytes
 //! to compare ([`crate::upload::put_new`]). Permits are held for the time of a request, not while waiting to try again and
-//! not while a body is read. A bandwidth limit and request metrics have their place in [`Guarded::attempt`] and
-//! [`GuardedUpload`], through which whole objects and parts pass; listings are the client's own.
+//! not while a body is read: a store that lets nobody write for minutes is waited for by each writer alone, and readers go on.
+//! Request metrics have their place in [`Guarded::attempt`]; listings are the client's own.
+
+mod parts;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -12,23 +14,25 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, multipart::MultipartStore,
     path::Path,
-    retry::{RetryContext, RetryFailure, RetryPolicy},
 };
 use tokio::sync::Semaphore;
 
+use self::parts::Parts;
 use crate::{
     Env,
     retry::{Retry, Tries, is_transient},
 };
 
 /// A store with a bound on requests at a time, and with retry where a network lies between.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Guarded {
     inner: Arc<dyn ObjectStore>,
     /// The same store, by a client for requests without a body.
     heads: Arc<dyn ObjectStore>,
+    /// The same store, where it takes parts one by one: each is then tried again by itself.
+    parts: Option<Arc<dyn MultipartStore>>,
     permits: Arc<Semaphore>,
     retry: Option<Retry>,
     env: Env,
@@ -36,12 +40,18 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, requests: usize, retry: Option<Retry>, env: Env) -> Self {
-        Self { heads: Arc::clone(&inner), inner, permits: Arc::new(Semaphore::new(requests)), retry, env }
+        let (heads, permits) = (Arc::clone(&inner), Arc::new(Semaphore::new(requests)));
+        Self { heads, inner, parts: None, permits, retry, env }
     }
 
     /// The same with another client of the same store for requests without a body.
     pub(crate) fn with_heads(self, heads: Arc<dyn ObjectStore>) -> Self {
         Self { heads, ..self }
+    }
+
+    /// The same with the calls for parts of the same store.
+    pub(crate) fn with_parts(self, parts: Arc<dyn MultipartStore>) -> Self {
+        Self { parts: Some(parts), ..self }
     }
 
     async fn attempt<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
@@ -68,6 +78,12 @@ impl Guarded {
     }
 }
 
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Display for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
@@ -84,13 +100,13 @@ impl ObjectStore for Guarded {
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let opts = match &self.retry {
-            Some(retry) => opts.with_retry_policy(Arc::new(PartRetry { retry: retry.clone(), env: self.env.clone() })),
-            None => opts,
-        };
         // A start whose answer was lost leaves an empty upload behind; the store's own clean-up rule ends it.
-        let upload = self.repeat("multipart", || self.inner.put_multipart_opts(location, opts.clone())).await?;
-        Ok(Box::new(GuardedUpload { inner: upload, permits: self.permits.clone() }))
+        let Some(parts) = &self.parts else {
+            let upload = self.repeat("multipart", || self.inner.put_multipart_opts(location, opts.clone())).await?;
+            return Ok(Box::new(GuardedUpload { inner: upload, permits: self.permits.clone() }));
+        };
+        let id = self.repeat("multipart", || parts.create_multipart_opts(location, opts.clone())).await?;
+        Ok(Box::new(Parts::new(self.clone(), parts.clone(), location.clone(), id)))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -164,31 +180,7 @@ impl MultipartUpload for GuardedUpload {
     }
 }
 
-/// Starts a whole part again once the client's own few tries are spent.
-#[derive(Debug)]
-struct PartRetry {
-    retry: Retry,
-    env: Env,
-}
-
-#[async_trait]
-impl RetryPolicy for PartRetry {
-    async fn retry(&self, context: RetryContext) -> bool {
-        let again = match context.failure {
-            RetryFailure::Status(status) => status.is_server_error() || matches!(status.as_u16(), 200 | 408 | 429),
-            RetryFailure::Transport(_) => true,
-            _ => false,
-        };
-        if !again || context.elapsed >= self.retry.budget {
-            return false;
-        }
-        let failures = u32::try_from(context.attempt).unwrap_or(u32::MAX).saturating_sub(1);
-        let wait = self.retry.wait(failures, &self.env);
-        tracing::debug!(operation = "part", failures, wait_millis = wait.as_millis() as u64, "try again");
-        tokio::time::sleep(wait).await;
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod throttle_tests;

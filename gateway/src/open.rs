@@ -173,7 +173,7 @@ fn bucket(
 ) -> Result<Opened, object_store::Error> {
     let remote = remote(s3, credentials, options, false)?;
     let (requests, retry) = (options.requests.max(1), options.retry.clone());
-    let guarded = Guarded::new(remote.objects(), requests, Some(retry.clone()), env.clone());
+    let guarded = Guarded::new(remote.objects(), requests, Some(retry.clone()), env.clone()).with_parts(remote.parts());
     // Stores refuse the question with requests that have a body.
     let asks = options.checksums == Checksums::Told;
     let guarded =

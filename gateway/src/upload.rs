@@ -10,7 +10,7 @@
 
 mod stream;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use object_store::{ObjectStore, PutMode, PutOptions, path::Path};
@@ -18,7 +18,7 @@ use object_store::{ObjectStore, PutMode, PutOptions, path::Path};
 use crate::{
     Stored,
     backoff::{self, Jitter},
-    fetch, retry,
+    fetch, local, retry,
 };
 
 pub use stream::{UploadOptions, put_file_new, put_reader_new};
@@ -26,8 +26,11 @@ pub use stream::{UploadOptions, put_file_new, put_reader_new};
 /// Longest time of one try to create an object.
 const PUT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Tries of one create whose outcome was read back as absent.
+/// Tries of one create that the store turned away though the object is absent, or that a local disk did not take.
 const PUT_TRIES: u32 = 10;
+
+/// How long a create is tried again that a busy store refuses or does not answer; as long as other requests ([`retry::Retry`]).
+const PUT_BUDGET: Duration = Duration::from_secs(15 * 60);
 
 /// Bounds of the pauses between these tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -151,16 +154,31 @@ pub async fn try_create(
 /// after all tries; [`Error::Unknown`].
 pub async fn put_new(store: &Arc<dyn ObjectStore>, path: &Path, bytes: impl Into<Bytes>) -> Result<Stored, Error> {
     let bytes = bytes.into();
-    let mut tries = 0;
+    let mut budget = pin!(tokio::time::sleep(PUT_BUDGET));
+    let (mut tries, mut turned_away) = (0, 0);
     loop {
         tries += 1;
-        match try_create(store, path, &bytes, PUT_TIMEOUT).await? {
+        let error = match try_create(store, path, &bytes, PUT_TIMEOUT).await? {
             Attempt::Stored(stored) => return Ok(stored),
             Attempt::Taken => return Err(Error::Taken { path: path.clone() }),
-            Attempt::Absent(error) if tries == PUT_TRIES || !error.is_retryable() => return Err(error),
-            Attempt::Absent(error) => tracing::debug!(%path, tries, %error, "nothing was written, try again"),
+            Attempt::Absent(error) => error,
+        };
+        turned_away += u32::from(!is_busy(&error));
+        let spent = turned_away == PUT_TRIES || futures::poll!(budget.as_mut()).is_ready();
+        if spent || !error.is_retryable() {
+            return Err(error);
         }
+        tracing::debug!(%path, tries, %error, "nothing was written, try again");
         tokio::time::sleep(pause_before(tries, path)).await;
+    }
+}
+
+/// Whether a store behind a network does not answer or says that it is busy.
+fn is_busy(error: &Error) -> bool {
+    match error {
+        Error::Write { source, .. } => retry::is_transient(source) && !local::is_unsynced(source),
+        Error::NoAnswer { .. } => true,
+        _ => false,
     }
 }
 
