@@ -64,6 +64,46 @@ pub fn segment(source: &SourceId, token: FencingToken, sequence: u64) -> Path {
     Path::from(format!("sources/{source}/segments/{token}-{sequence:010}.parquet"))
 }
 
+/// Where the generations of coordinators live.
+pub fn generations() -> Path {
+    Path::from("gen")
+}
+
+/// Where everything of a source lives.
+pub fn source(source: &SourceId) -> Path {
+    Path::from(format!("sources/{source}"))
+}
+
+/// Where the states of the versions of a set live.
+pub fn states(source: &SourceId, set: &SetId) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/states"))
+}
+
+/// The `revision`-th state of a version, from 1, create-only.
+pub fn state(source: &SourceId, set: &SetId, number: VersionNumber, revision: u64) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/states/{:020}/{revision:010}", number.0))
+}
+
+/// Where the rounds of marks of a source live.
+pub fn marks(source: &SourceId) -> Path {
+    Path::from(format!("sources/{source}/marks"))
+}
+
+/// The head of a round of marks, create-only.
+pub fn marks_head(source: &SourceId, round: u64) -> Path {
+    Path::from(format!("sources/{source}/marks/{round:020}/head"))
+}
+
+/// Says that a round of marks was swept, create-only.
+pub fn marks_swept(source: &SourceId, round: u64) -> Path {
+    Path::from(format!("sources/{source}/marks/{round:020}/swept"))
+}
+
+/// A page of names in a round of marks; the token is that of the claim that marked.
+pub fn marks_page(source: &SourceId, round: u64, token: FencingToken, sequence: u64) -> Path {
+    Path::from(format!("sources/{source}/marks/{round:020}/{token}-{sequence:010}"))
+}
+
 /// Where everything lives that the listeners of a source write; nothing of theirs is elsewhere.
 pub fn staged_root(source: &SourceId) -> Path {
     Path::from(format!("sources/{source}/staged"))
@@ -105,8 +145,25 @@ pub fn staged_file(folder: &Path, token: FencingToken, place: &str) -> Path {
 /// The claim and the place of a file in such a folder; `None` for names that are none of a [`staged_file`].
 pub fn staged_parts<'a>(folder: &Path, file: &'a Path) -> Option<(FencingToken, &'a str)> {
     let (token, place) = file.as_ref().strip_prefix(folder.as_ref())?.strip_prefix('/')?.split_once('/')?;
-    let parsed: FencingToken = token.parse().ok()?;
-    (parsed.to_string() == token).then_some((parsed, place))
+    Some((whole_token(token)?, place))
+}
+
+/// Token and number in a name `<token>-<10 digits>`; `None` for a foreign name.
+pub(crate) fn token_and_sequence(name: &str) -> Option<(FencingToken, u64)> {
+    let (token, sequence) = name.rsplit_once('-')?;
+    Some((whole_token(token)?, digits(sequence, 10)?))
+}
+
+/// The token in a name that is one, written as it is printed.
+pub(crate) fn whole_token(name: &str) -> Option<FencingToken> {
+    let token: FencingToken = name.parse().ok()?;
+    (token.to_string() == name).then_some(token)
+}
+
+/// The number in a name of exactly `width` digits.
+pub(crate) fn digits(name: &str, width: usize) -> Option<u64> {
+    let all = name.len() == width && name.bytes().all(|byte| byte.is_ascii_digit());
+    all.then(|| name.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! version needs. Objects are written once, under names that carry the writer's fencing token and a sequence number.
 
 pub mod chain;
+pub mod collect;
 pub mod commit;
 pub mod config_mirror;
 pub mod content;
@@ -19,9 +20,9 @@ pub mod ids;
 pub mod keys;
 pub mod layout;
 pub mod manifest;
+pub mod marks;
 pub mod names;
 pub mod opaque;
-
 pub mod pages;
 pub mod pattern;
 pub mod position;
@@ -29,6 +30,7 @@ pub mod repair;
 pub mod repository;
 pub mod retention;
 pub mod slice;
+pub mod states;
 pub mod stored;
 pub mod work;
 
