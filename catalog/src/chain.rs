@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod error;
+mod proven;
 
 pub use error::Error;
 

@@ -102,7 +102,10 @@ pub async fn read_lines(store: &Arc<dyn ObjectStore>, manifest: &Manifest) -> Re
     Ok(lines)
 }
 
-async fn read_page(store: &Arc<dyn ObjectStore>, page: &StoredRef) -> Result<(Path, Vec<ObjectLine>), document::Error> {
+pub(crate) async fn read_page(
+    store: &Arc<dyn ObjectStore>,
+    page: &StoredRef,
+) -> Result<(Path, Vec<ObjectLine>), document::Error> {
     let path = page.path();
     let lines = document::read::<ObjectPage>(store, page).await?.lines;
     if lines.len() > PAGE_LINES {
@@ -118,8 +121,12 @@ fn count(manifest: &Manifest, expected: u64, found: u64) -> Result<(), Error> {
     if expected == found {
         return Ok(());
     }
+    Err(count_error(manifest, expected, found))
+}
+
+pub(crate) fn count_error(manifest: &Manifest, expected: u64, found: u64) -> Error {
     let (set, number) = (manifest.set.to_string(), manifest.number.0);
-    Err(Error::Count { set, number, expected, found })
+    Error::Count { set, number, expected, found }
 }
 
 #[cfg(test)]

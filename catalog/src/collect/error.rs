@@ -5,7 +5,7 @@ use object_store::path::Path;
 use super::FenceError;
 use crate::{
     chain, commit, document, find,
-    ids::{FencingToken, SetId, VersionId, VersionNumber},
+    ids::{FencingToken, SetId, VersionId},
     marks, pages, states,
 };
 
@@ -41,14 +41,6 @@ pub enum Error {
         set: SetId,
         /// Why.
         source: chain::Error,
-    },
-    /// A number of a chain is missing.
-    #[error("manifest {missing} of set {set} is missing: what it names is not known")]
-    Hole {
-        /// The set.
-        set: SetId,
-        /// The number.
-        missing: VersionNumber,
     },
     /// The object pages of a version cannot be read.
     #[error("read the pages of version {version}")]
@@ -137,7 +129,7 @@ impl Error {
             Self::Marks(source) => source.is_retryable(),
             Self::Barrier { source, .. } => source.is_retryable(),
             Self::ClaimLost { .. } | Self::Fence(_) => true,
-            Self::Hole { .. } | Self::Pages { .. } | Self::OldToken { .. } | Self::OldGeneration { .. } => false,
+            Self::Pages { .. } | Self::OldToken { .. } | Self::OldGeneration { .. } => false,
         }
     }
 }

@@ -1,15 +1,24 @@
 //! What an entry and a version name: the one place that knows it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, fmt, sync::Arc};
 
+use futures::{FutureExt, StreamExt, stream};
 use object_store::ObjectStore;
 
+use super::Error;
 use crate::{
     content::{self, Content, Records},
     document,
     entry::Entry,
+    ids::{ObjectName, VersionId},
+    manifest::Manifest,
+    marks::Key,
+    pages,
     stored::StoredRef,
 };
+
+/// Entries that are read at a time.
+const READS_AT_A_TIME: usize = 16;
 
 /// Every object that an entry needs, itself included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,4 +61,114 @@ fn beside_baseline(records: &Records) -> Vec<StoredRef> {
     let retractions = records.retractions.iter().flat_map(|retraction| &retraction.segments);
     let segments = increments.chain(retractions).map(|segment| segment.stored.clone());
     segments.chain(records.merged.iter().map(|page| page.stored.clone())).collect()
+}
+
+/// What versions need, each entry read once however many versions share it.
+pub(super) struct Needs<'a> {
+    store: &'a Arc<dyn ObjectStore>,
+    objects: Vec<ObjectName>,
+    numbers: HashMap<ObjectName, u32>,
+    pages: HashMap<Key, Arc<[Line]>>,
+    entries: HashMap<Key, Arc<[Key]>>,
+}
+
+/// A line of an object page: the object's number, and its entry.
+type Line = (u32, Option<StoredRef>);
+
+/// A name that a version needs, with the number of the object it is of; none of what objects share.
+pub(super) type Named = (Key, Option<u32>);
+
+impl<'a> Needs<'a> {
+    pub(super) fn new(store: &'a Arc<dyn ObjectStore>) -> Self {
+        let (pages, entries) = (HashMap::new(), HashMap::new());
+        Self { store, objects: Vec::new(), numbers: HashMap::new(), pages, entries }
+    }
+
+    /// The object of a number that was given.
+    pub(super) fn object(&self, number: u32) -> Option<&ObjectName> {
+        self.objects.get(number as usize)
+    }
+
+    /// All that a version needs besides its manifest; a name may come more than once.
+    ///
+    /// # Errors
+    /// [`Error::Pages`], [`Error::Entry`].
+    pub(super) async fn of_version(&mut self, manifest: &Manifest) -> Result<Vec<Named>, Error> {
+        let Some(version) = manifest.version() else { return Ok(Vec::new()) };
+        let (mut named, mut lines) = (Vec::new(), Vec::new());
+        for page in &version.pages {
+            named.push((Key::of(page.path().as_ref()), None));
+            let page = self.page(page).await;
+            lines.extend(page.map_err(|error| pages_failed(manifest, error.into()))?.iter().cloned());
+        }
+        if lines.len() as u64 != version.objects {
+            return Err(pages_failed(manifest, pages::count_error(manifest, version.objects, lines.len() as u64)));
+        }
+        self.load_entries(manifest, &lines).await?;
+        for (object, entry) in &lines {
+            let Some(entry) = entry else { continue };
+            let keys = self.entries.get(&Key::of(entry.path().as_ref()));
+            named.extend(keys.iter().flat_map(|keys| keys.iter()).map(|key| (*key, Some(*object))));
+        }
+        Ok(named)
+    }
+
+    async fn page(&mut self, page: &StoredRef) -> Result<Arc<[Line]>, document::Error> {
+        let key = Key::of(page.path().as_ref());
+        if let Some(lines) = self.pages.get(&key) {
+            return Ok(lines.clone());
+        }
+        let (_, read) = pages::read_page(self.store, page).await?;
+        let lines: Arc<[Line]> = read.into_iter().map(|line| (self.number(line.object), line.entry)).collect();
+        self.pages.insert(key, lines.clone());
+        Ok(lines)
+    }
+
+    fn number(&mut self, object: ObjectName) -> u32 {
+        if let Some(number) = self.numbers.get(&object) {
+            return *number;
+        }
+        let number = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
+        self.objects.push(object.clone());
+        self.numbers.insert(object, number);
+        number
+    }
+
+    /// Reads the entries that were not read for an earlier version.
+    async fn load_entries(&mut self, manifest: &Manifest, lines: &[Line]) -> Result<(), Error> {
+        let mut reads = Vec::new();
+        for (object, entry) in lines {
+            let Some(entry) = entry else { continue };
+            let (key, store) = (Key::of(entry.path().as_ref()), self.store);
+            if !self.entries.contains_key(&key) {
+                reads.push(async move { (of_entry(store, entry).await, key, *object) }.boxed());
+            }
+        }
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_A_TIME);
+        while let Some((read, key, object)) = reads.next().await {
+            let failed = |source| Error::Entry {
+                version: version_id(manifest),
+                object: self.objects.get(object as usize).map(ToString::to_string).unwrap_or_default(),
+                source,
+            };
+            let needs = read.map_err(failed)?;
+            self.entries.insert(key, needs.all().map(|stored| Key::of(stored.path().as_ref())).collect());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Needs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Needs({} entries)", self.entries.len())
+    }
+}
+
+/// The id of the version that a manifest makes.
+pub(super) fn version_id(manifest: &Manifest) -> VersionId {
+    VersionId { source: manifest.source.clone(), set: manifest.set.clone(), number: manifest.number }
+}
+
+fn pages_failed(manifest: &Manifest, source: pages::Error) -> Error {
+    Error::Pages { version: version_id(manifest), source }
 }

@@ -1,8 +1,20 @@
 //! What is stored and what it serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{ObjectName, VersionId};
+use futures::TryStreamExt;
+
+use super::{
+    Class, Collector, Error, Line,
+    name::Kind,
+    reading::{Reading, Served},
+    roots::Roots,
+};
+use crate::{
+    ids::{ObjectName, VersionId},
+    layout,
+    marks::{self, Key},
+};
 
 /// Objects and their stored bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,5 +88,70 @@ impl Survey {
             objects: sum.objects + part.objects,
             bytes: sum.bytes.saturating_add(part.bytes),
         })
+    }
+}
+
+impl Collector<'_> {
+    /// See [`Collector::survey`].
+    pub(super) async fn survey_all(
+        &self,
+        without: &BTreeSet<VersionId>,
+        each: &mut (dyn FnMut(Line) + Send),
+    ) -> Result<Survey, Error> {
+        let round = marks::newest(self.store, self.source).await?;
+        let marked = marks::read(self.store, self.source).await?;
+        let gone = round.as_ref().map(|round| round.head.gone.clone()).unwrap_or_default();
+        let sets = self.sets().await?;
+        let states = self.states(&sets, &gone).await?;
+        let roots = Roots::read(self.store, self.source, &sets).await?;
+        let reading = self.read(round.as_ref(), &sets, &states, roots, without).await?;
+        let mut survey = Survey::default();
+        let prefix = layout::source(self.source);
+        let failed = |source| Error::List { prefix: prefix.clone(), source };
+        let mut listing = self.store.list(Some(&prefix));
+        while let Some(meta) = listing.try_next().await.map_err(failed)? {
+            let (kind, class) = self.classify(&reading, &marked, &meta);
+            let served = reading.served.get(&Key::of(meta.location.as_ref()));
+            survey.add(&kind, &class, meta.size);
+            survey.add_served(&reading, served, meta.size);
+            each(Line { path: meta.location, bytes: meta.size, class });
+        }
+        Ok(survey)
+    }
+}
+
+impl Survey {
+    fn add(&mut self, kind: &Kind, class: &Class, bytes: u64) {
+        let sum = match class {
+            Class::Versions { .. } => &mut self.versions,
+            Class::Expired { .. } => &mut self.expired,
+            Class::Pinned { .. } => &mut self.pinned,
+            Class::Staged { .. } => &mut self.staged_kept,
+            Class::Task { .. } => &mut self.tasks,
+            Class::Marked { .. } => &mut self.marked,
+            Class::Garbage { .. } => &mut self.garbage,
+            Class::Young { .. } => &mut self.young,
+            Class::Lasting => &mut self.lasting,
+            Class::Foreign => &mut self.foreign,
+        };
+        sum.add(bytes);
+        match kind {
+            Kind::Staged(_) => self.staged.add(bytes),
+            Kind::Segment(_) => self.segments.add(bytes),
+            _ => {}
+        }
+    }
+
+    fn add_served(&mut self, reading: &Reading<'_>, served: Option<&Served>, bytes: u64) {
+        let Some(served) = served.filter(|served| served.holders > 0) else { return };
+        if let Some(object) = served.object.and_then(|number| reading.needs.object(number)) {
+            self.by_object.entry(object.clone()).or_default().add(bytes);
+        }
+        if let Some(only) = reading.version(Some(served.holder)).filter(|_| served.holders == 1) {
+            self.alone.entry(only).or_default().add(bytes);
+        }
+        if !served.outside {
+            self.frees.add(bytes);
+        }
     }
 }

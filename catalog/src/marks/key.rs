@@ -2,7 +2,7 @@
 
 /// The first 16 bytes of the BLAKE3 of a name. Two names that meet on one are taken for the same object: one of them is then kept
 /// because of the other, which costs its bytes and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(u128);
 
 impl Key {

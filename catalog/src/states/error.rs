@@ -91,6 +91,11 @@ impl Error {
         }
     }
 
+    /// True where the version's state does not allow the change.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

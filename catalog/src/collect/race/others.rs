@@ -1,0 +1,147 @@
+//! Readers, operators and collectors of a race.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use tidemark_gateway::{Env, fetch};
+
+use super::{
+    super::{Collector, needs::of_entry, store_now},
+    world::{AGES, Claims, Held, Off, World},
+};
+use crate::{
+    chain::VersionSet,
+    document, find,
+    ids::{TaskId, VersionId},
+    manifest::Manifest,
+    names::Names,
+    pages,
+    states::{By, Change, VersionStates},
+    work::{self, WorkRoot},
+};
+
+/// Somebody who is neither a writer.
+pub(super) struct Other {
+    pub(super) world: Arc<World>,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) env: Env,
+}
+
+type Failed = Box<dyn std::error::Error>;
+
+impl Other {
+    /// Any version of the store that is committed, collected or not.
+    async fn any_version(&self) -> Option<(VersionId, Manifest)> {
+        let source = &self.world.source;
+        let sets = find::sets(&self.store, source).await.ok()?;
+        let set = sets.get(self.world.roll(sets.len().max(1) as u64) as usize)?.clone();
+        let chain = VersionSet::new(self.store.clone(), source.clone(), set.clone());
+        let numbers = chain.list().await.ok()?;
+        let number = *numbers.get(self.world.roll(numbers.len().max(1) as u64) as usize)?;
+        let manifest = chain.read(number).await.ok()?;
+        manifest.version()?;
+        Some((VersionId { source: source.clone(), set, number }, manifest))
+    }
+
+    fn states(&self, of: &VersionId) -> VersionStates {
+        VersionStates::new(self.store.clone(), of.source.clone(), of.set.clone())
+    }
+
+    /// Reads a version whole, or is refused because it is collected.
+    pub(super) async fn read(self, task: TaskId) {
+        if let Some((id, manifest)) = self.any_version().await {
+            match self.read_version(&task, &id, &manifest).await {
+                Ok(what) => self.world.count(what),
+                Err(error) => self.world.wrong(format!("a reader of {id} found: {error}")),
+            }
+        }
+        self.world.with_task(&task, |task| task.done = true);
+    }
+
+    async fn read_version(&self, task: &TaskId, id: &VersionId, manifest: &Manifest) -> Result<&'static str, Failed> {
+        if self.world.off == Off::PinBeforeState {
+            let collected = self.states(id).get(id.number).await?.collected;
+            self.pin(task, id).await?;
+            if collected {
+                return Ok("a reader was refused");
+            }
+        } else {
+            self.pin(task, id).await?;
+            if self.states(id).get(id.number).await?.collected {
+                return Ok("a reader was refused");
+            }
+        }
+        for line in pages::read_lines(&self.store, manifest).await? {
+            let Some(entry) = &line.entry else { continue };
+            for stored in of_entry(&self.store, entry).await?.unread {
+                fetch::get(&self.store, &stored.path(), &stored.stored()).await?;
+            }
+        }
+        Ok("a version was read")
+    }
+
+    async fn pin(&self, task: &TaskId, id: &VersionId) -> Result<(), document::Error> {
+        let token = self.world.claim_of(self.world.generation());
+        let names = Names::new(id.source.clone(), token);
+        let (task, pins, written) = (task.clone(), vec![id.clone()], self.env.now());
+        let root = WorkRoot { task, tokens: vec![token], pins, node: "n".to_owned(), written };
+        work::write(&self.store, &names, &id.set, &root).await.map(drop)
+    }
+
+    /// Expires, mostly, or undoes, holds or releases.
+    pub(super) async fn operate(self) {
+        for _ in 0..1 + self.world.roll(3) {
+            let Some((id, _)) = self.any_version().await else { return };
+            let reason = "test".to_owned();
+            let change = match self.world.roll(8) {
+                0..4 => Change::Expire { reason },
+                4 | 5 => Change::Undo,
+                6 => Change::Hold { reason },
+                _ => Change::Release,
+            };
+            let token = self.world.claim_of(self.world.generation());
+            let by = By { token, who: "ops", env: &self.env };
+            match self.states(&id).change(id.number, &change, by).await {
+                Ok(_) => self.world.count("a state was changed"),
+                Err(error) if error.is_refusal() => self.world.count("a change was refused"),
+                Err(error) => self.world.wrong(format!("{change:?} of {id}: {error}")),
+            }
+        }
+    }
+
+    /// Collects once: frees what is staged, marks, sweeps what is due.
+    pub(super) async fn collect(self, generation: u64, forgetful: bool) {
+        if let Err(error) = self.try_collect(generation, forgetful).await {
+            self.world.count("a collection stopped");
+            tracing::debug!(%error, "a collection stopped");
+        }
+    }
+
+    async fn try_collect(&self, generation: u64, forgetful: bool) -> Result<(), super::super::Error> {
+        let world = &self.world;
+        let as_of = match world.off {
+            Off::StoresClock => self.env.now(),
+            _ => store_now(&self.store, &self.env).await?,
+        };
+        let live = world.live(as_of, forgetful);
+        let mut collector = Collector::new(&self.store, &world.source, &live, AGES, "n", &self.env);
+        if let Off::Collector(rule) = world.off {
+            collector.broken = Some(rule);
+        }
+        let swept = collector.sweep(&Claims { world, generation }).await?;
+        if swept.is_some_and(|swept| swept.objects > 0) {
+            world.count("a round was swept");
+        }
+        collector.free_staged().await?;
+        let claim = Held(world.claim_of(generation));
+        let early = world.claim_of(generation);
+        let marked = collector.mark(&claim).await?;
+        if marked.as_ref().is_some_and(|round| round.token == claim.0) {
+            world.count("a round was marked");
+            if world.off == Off::FenceAfterMarks {
+                world.state.lock().unwrap().early = Some(early);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! The second half of a round: what is marked and not named is deleted.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+
+use super::{Collector, Error, Fence, Swept, name::Kind, needs::Needs, reading::manifests, rules::Rule};
+use crate::{
+    chain::VersionSet,
+    commit::{self, Claim, ManifestDraft},
+    document,
+    ids::{FencingToken, SetId},
+    layout,
+    manifest::{Barrier, Holds},
+    marks::{self, Gone, Key, MarkedName, Page, Part, Round, SweptRecord},
+    states::after,
+};
+
+impl Collector<'_> {
+    /// See [`Collector::sweep`].
+    pub(super) async fn sweep_round(&self, fence: &dyn Fence) -> Result<Option<Swept>, Error> {
+        let Some(round) = marks::newest(self.store, self.source).await?.filter(|round| !round.swept) else {
+            return Ok(None);
+        };
+        if super::store_now(self.store, self.env).await? < after(round.since, self.ages.marks) {
+            return Ok(None);
+        }
+        let claim = fence.claim().await.map_err(Error::Fence)?;
+        self.refuse_old(&round, claim.token()).await?;
+        // Without the rule: what was named before the barriers.
+        let early = match self.keeps(Rule::SecondReading) {
+            true => None,
+            false => Some(self.named(&self.sets().await?, &round.head.gone).await?),
+        };
+        let sets = self.sets().await?;
+        for set in &sets {
+            self.fence(set, &round, &claim).await?;
+        }
+        let named = match early {
+            Some(early) => early,
+            None => self.named(&sets, &round.head.gone).await?,
+        };
+        let swept = self.delete_round(&round, claim.token(), &named).await?;
+        self.finish(&round, claim.token(), swept).await?;
+        Ok(Some(swept))
+    }
+
+    async fn refuse_old(&self, round: &Round, fence: FencingToken) -> Result<(), Error> {
+        if fence <= round.token {
+            return Err(Error::OldToken { fence, marks: round.token });
+        }
+        let newest = self.newest_generation().await?;
+        if newest > fence.generation && self.keeps(Rule::NewestGeneration) {
+            return Err(Error::OldGeneration { mine: fence.generation, newest });
+        }
+        Ok(())
+    }
+
+    /// The highest generation that the store holds; 0 where it holds none.
+    async fn newest_generation(&self) -> Result<u64, Error> {
+        let prefix = layout::generations();
+        let failed = |source| Error::List { prefix: prefix.clone(), source };
+        let mut listing = self.store.list(Some(&prefix));
+        let mut newest = 0;
+        while let Some(meta) = listing.try_next().await.map_err(failed)? {
+            newest = newest.max(meta.location.filename().and_then(|name| layout::digits(name, 20)).unwrap_or(0));
+        }
+        Ok(newest)
+    }
+
+    /// Makes claims below `claim` unable to commit to `set`.
+    async fn fence(&self, set: &SetId, round: &Round, claim: &Arc<dyn Claim>) -> Result<(), Error> {
+        if !self.keeps(Rule::Barrier) {
+            return Ok(());
+        }
+        let chain = VersionSet::new(self.store.clone(), self.source.clone(), set.clone());
+        let newest = chain.newest().await.map_err(|source| Error::Chain { set: set.clone(), source })?;
+        if newest.is_some_and(|newest| newest.token >= claim.token()) {
+            return Ok(());
+        }
+        let reason = format!("marks of round {} are swept: older claims have not read them", round.number);
+        let draft = ManifestDraft {
+            task: format!("barrier-{}", claim.token()),
+            node: self.node.to_owned(),
+            holds: Holds::Barrier(Barrier { reason }),
+            in_order: false,
+        };
+        match chain.commit(draft, claim.as_ref(), self.env).await {
+            Ok(_) => Ok(()),
+            // Somebody with a higher token has committed meanwhile, which fences as well.
+            Err(commit::Error::Fenced { .. }) => Ok(()),
+            Err(source) => Err(Error::Barrier { set: set.clone(), source }),
+        }
+    }
+
+    /// All that versions need which are not gone.
+    async fn named(&self, sets: &BTreeSet<SetId>, gone: &Gone) -> Result<HashSet<Key>, Error> {
+        let mut needs = Needs::new(self.store);
+        let mut named = HashSet::new();
+        for set in sets {
+            for manifest in manifests(self.store, self.source, set, gone).await? {
+                named.extend(needs.of_version(&manifest).await?.into_iter().map(|(key, _)| key));
+            }
+        }
+        Ok(named)
+    }
+
+    async fn delete_round(&self, round: &Round, fence: FencingToken, named: &HashSet<Key>) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        for page in &round.head.pages {
+            let page: Page = document::read(self.store, page).await.map_err(marks::Error::from)?;
+            let goes = |name: &MarkedName| self.may_go(fence, name) && !named.contains(&Key::of(&name.key));
+            let going: Vec<_> = page.names.into_iter().filter(goes).collect();
+            swept.objects += going.len() as u64;
+            swept.bytes = going.iter().fold(swept.bytes, |sum, name| sum.saturating_add(name.bytes));
+            self.delete(going.into_iter().filter_map(|name| Path::parse(name.key).ok()).collect()).await?;
+        }
+        Ok(swept)
+    }
+
+    /// Whether a marked name is one that collection deletes, whatever the marks say: written under an older claim, or staged.
+    fn may_go(&self, fence: FencingToken, name: &MarkedName) -> bool {
+        let Ok(path) = Path::parse(&name.key) else { return false };
+        match Kind::of(self.source, &path) {
+            Kind::Page(token) | Kind::Segment(token) => token < fence,
+            Kind::Staged(_) | Kind::Root => true,
+            Kind::Lasting | Kind::Foreign => false,
+        }
+    }
+
+    /// Deletes these objects, as many at a time as the store takes; what is not there any more is no error.
+    pub(super) async fn delete(&self, paths: Vec<Path>) -> Result<(), Error> {
+        let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+        let mut deleted = self.store.delete_stream(paths);
+        while let Some(done) = deleted.next().await {
+            match done {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(Error::Delete { prefix: layout::source(self.source), source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the round was swept, then deletes its pages and all that is left of rounds before it.
+    async fn finish(&self, round: &Round, token: FencingToken, swept: Swept) -> Result<(), Error> {
+        let record = SweptRecord { round: round.number, token, objects: swept.objects, bytes: swept.bytes };
+        match document::write(self.store, &layout::marks_swept(self.source, round.number), &record).await {
+            Ok(_) => {}
+            Err(error) if error.is_taken() => {}
+            Err(error) => return Err(marks::Error::from(error).into()),
+        }
+        let prefix = layout::marks(self.source);
+        let failed = |source| Error::List { prefix: prefix.clone(), source };
+        let mut listing = self.store.list(Some(&prefix));
+        let mut over = Vec::new();
+        while let Some(meta) = listing.try_next().await.map_err(failed)? {
+            match marks::parse(&prefix, &meta.location) {
+                Some((number, _)) if number < round.number => over.push(meta.location),
+                Some((number, Part::Page)) if number == round.number => over.push(meta.location),
+                _ => {}
+            }
+        }
+        self.delete(over).await
+    }
+}
