@@ -115,6 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_would_capture_what_is_excluded_refuses_the_work() {
+        let mut message = assignment();
+        message["work"]["excludes"] = json!(["ks/tmp"]);
+        let asked: Assignment = read(&message.to_string(), &[]).unwrap();
+        let needs = asked.work.needs();
+        assert_eq!(needs, [EXCLUDES]);
+        assert_eq!(require(needs.clone(), &[JOIN]).unwrap_err().code, "TM-CTRL-0103");
+        require(needs, &[JOIN, EXCLUDES]).unwrap();
+        message["work"]["excludes"] = json!([]);
+        assert!(read::<Assignment>(&message.to_string(), &[]).unwrap().work.needs().is_empty());
+    }
+
+    #[test]
     fn a_kind_or_mode_that_is_not_known_is_never_taken_for_another() {
         for (field, value) in [("kind", json!("erase")), ("mode", json!("delta"))] {
             let mut message = assignment();
