@@ -72,6 +72,10 @@ impl Source for CassandraDriver {
         Options::validate(options).map_err(|source| Failure::new("TM-CASS-0412", joined(&source)))
     }
 
+    fn normal_options(&self, options: &Value) -> Value {
+        options::normal(options)
+    }
+
     fn undeclared(&self, policies: &[Vec<&Value>]) -> Value {
         options::undeclared(policies)
     }

@@ -74,6 +74,11 @@ impl Options {
     }
 }
 
+/// The same options with what is not said; as they are where they cannot be read.
+pub fn normal(options: &Value) -> Value {
+    Options::parse(options).map_or_else(|_| options.clone(), |options| json!(options))
+}
+
 /// What may be taken for said of tables for which there is no policy of their own: `policies` holds, by table, the options of
 /// the policies that name it. Where a table is named by none, or they do not agree, nobody's word is taken for the others'.
 pub fn undeclared(policies: &[Vec<&Value>]) -> Value {
@@ -110,6 +115,16 @@ mod tests {
             let error = joined(&Options::validate(&wrong).unwrap_err());
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn options_that_mean_the_same_are_equal_in_their_normal_form() {
+        let full = json!({"write_level": "quorum", "repaired": false});
+        for said in [json!({}), json!({"write_level": "quorum"}), full.clone()] {
+            assert_eq!(normal(&said), full, "{said}");
+        }
+        assert_ne!(normal(&json!({"write_level": "one"})), full);
+        assert_eq!(normal(&json!({"deep": 1})), json!({"deep": 1}));
     }
 
     /// What is said of two tables whose policies say these levels.

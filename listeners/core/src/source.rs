@@ -38,6 +38,12 @@ pub trait Source: Send + Sync {
     /// [`Failure`] naming the field; one that is not known is refused.
     fn validate_options(&self, options: &Value) -> Result<(), Failure>;
 
+    /// The same options with everything that holds where nothing is said, so that two that mean the same are equal. Options that
+    /// cannot be read come back as they are.
+    fn normal_options(&self, options: &Value) -> Value {
+        options.clone()
+    }
+
     /// Options for a version of objects that no policy was made for (their present state, kept before an undo): what may be taken
     /// for said of all of them. `policies` holds, by object, the options of all policies that name it.
     fn undeclared(&self, policies: &[Vec<&Value>]) -> Value {
