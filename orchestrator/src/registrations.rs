@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tidemark_gateway::causes;
 
 use crate::{
-    coordinator::{self, Cmp, Coordinator, Kv, Op, list_all},
+    coordinator::{self, Cmp, Coordinator, Kv, Op, Revision, list_all},
     failure::Failure,
 };
 
@@ -50,6 +50,15 @@ impl From<Error> for Failure {
     }
 }
 
+/// A registration as it was read.
+#[derive(Clone, Debug)]
+pub struct Registered<T> {
+    /// It.
+    pub value: T,
+    /// When it was written.
+    revision: Revision,
+}
+
 /// The registrations; a cheap handle.
 #[derive(Clone)]
 pub struct Registrations {
@@ -75,6 +84,47 @@ impl Registrations {
         let key = format!("{prefix}{name}");
         let found = self.coordinator.get(&key).await.map_err(|source| Error::Coordinator { key, source })?;
         found.map(|kv| decode(&kv)).transpose()
+    }
+
+    /// One of them, as it is now.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn read<T: DeserializeOwned>(&self, prefix: &str, name: &str) -> Result<Option<Registered<T>>, Error> {
+        let key = format!("{prefix}{name}");
+        let found = self.coordinator.get(&key).await.map_err(|source| Error::Coordinator { key, source })?;
+        found.map(|kv| Ok(Registered { value: decode(&kv)?, revision: kv.mod_revision })).transpose()
+    }
+
+    /// Replaces a registration that is still as it was read, however it was written; false where it is another one by now.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn replace_at<T: Serialize>(
+        &self,
+        prefix: &str,
+        name: &str,
+        read: &Registered<T>,
+        value: &T,
+    ) -> Result<bool, Error> {
+        let key = format!("{prefix}{name}");
+        let put = Op::put(&key, encode(value));
+        self.at(key, read.revision, put).await
+    }
+
+    /// Removes a registration that is still as it was read; false where it is another one by now.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn remove_at<T>(&self, prefix: &str, name: &str, read: &Registered<T>) -> Result<bool, Error> {
+        let key = format!("{prefix}{name}");
+        let delete = Op::delete(&key);
+        self.at(key, read.revision, delete).await
+    }
+
+    async fn at(&self, key: String, revision: Revision, op: Op) -> Result<bool, Error> {
+        let outcome = self.coordinator.txn(vec![Cmp::ModRevision(key.clone(), revision)], vec![op], vec![]).await;
+        Ok(outcome.map_err(|source| Error::Coordinator { key, source })?.succeeded)
     }
 
     /// All under a prefix, by name.
@@ -133,4 +183,32 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn decode<T: DeserializeOwned>(kv: &Kv) -> Result<T, Error> {
     serde_json::from_slice(&kv.value).map_err(|source| Error::Decode { key: kv.key.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tidemark_gateway::Env;
+
+    use super::*;
+    use crate::coordinator::embedded::Embedded;
+
+    #[tokio::test]
+    async fn a_registration_is_changed_as_it_was_read_however_it_was_written() {
+        let state = tempfile::tempdir().unwrap();
+        let registrations = Registrations::new(Arc::new(Embedded::open(state.path(), Env::system()).unwrap()));
+        // As an earlier build wrote it: this one writes other bytes for the same policy.
+        let old = json!({"name": "p", "source": "a", "objects": ["k/*"], "store": "s", "write_level": "one"});
+        registrations.create(POLICIES, "p", &old).await.unwrap();
+        let read = registrations.read::<PolicyRecord>(POLICIES, "p").await.unwrap().unwrap();
+        let paused = PolicyRecord { paused: true, ..read.value.clone() };
+        assert!(!registrations.replace(POLICIES, "p", &read.value, &paused).await.unwrap());
+        assert!(registrations.replace_at(POLICIES, "p", &read, &paused).await.unwrap());
+        assert!(!registrations.replace_at(POLICIES, "p", &read, &paused).await.unwrap(), "it is another one by now");
+        assert!(!registrations.remove_at(POLICIES, "p", &read).await.unwrap());
+        let read = registrations.read::<PolicyRecord>(POLICIES, "p").await.unwrap().unwrap();
+        assert_eq!(read.value, paused);
+        assert!(registrations.remove_at(POLICIES, "p", &read).await.unwrap());
+        assert!(registrations.read::<PolicyRecord>(POLICIES, "p").await.unwrap().is_none());
+    }
 }
