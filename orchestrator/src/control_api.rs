@@ -3,6 +3,7 @@
 //! Registrations and tasks are in the coordinator; versions are read from the stores alone. Secrets never arrive
 //! here: stores and sources name where their credentials are.
 
+mod changing;
 mod in_flight;
 mod known;
 mod operations;
@@ -20,10 +21,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Order, Page, Policy,
-        Problem, Protect, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
     },
-    control::ControlApi,
+    control::{ControlApi, IfMatch, Tagged},
 };
 
 use crate::{
@@ -37,6 +37,7 @@ use crate::{
     tasks::{Kind, Submit, Tasks},
     verify_task::VerifySpec,
 };
+use changing::Changing;
 use in_flight::InFlight;
 use known::Known;
 use problems::answer;
@@ -50,13 +51,14 @@ pub struct Api {
     with: Executors,
     coordinator: Arc<dyn Coordinator>,
     in_flight: InFlight,
+    changing: Changing,
     known: Arc<Known>,
 }
 
 impl Api {
     /// Answers from these.
     pub fn new(with: Executors, coordinator: Arc<dyn Coordinator>) -> Self {
-        Self { with, coordinator, in_flight: InFlight::default(), known: Arc::default() }
+        Self { with, coordinator, in_flight: InFlight::default(), changing: Changing::default(), known: Arc::default() }
     }
 
     fn registrations(&self) -> &Registrations {
@@ -176,16 +178,46 @@ impl ControlApi for Api {
         sources::test(self, name).await
     }
 
-    async fn objects(&self, source: &str, page: &Page) -> Result<List<Object>, Problem> {
-        sources::objects(self, source, page).await
+    async fn objects(&self, source: &str, unprotected: bool, page: &Page) -> Result<List<Object>, Problem> {
+        sources::objects(self, source, unprotected, page).await
     }
 
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
         policies::add(self, policy).await.map(Policy::from)
     }
 
-    async fn policies(&self) -> Result<Vec<Policy>, Problem> {
-        policies::list(self).await
+    async fn policies(&self, page: &Page) -> Result<List<PolicyDetail>, Problem> {
+        policies::list(self, page).await
+    }
+
+    async fn policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+        policies::detail(self, name).await
+    }
+
+    async fn change_policy(
+        &self,
+        name: &str,
+        policy: Policy,
+        state: &IfMatch,
+        dry_run: bool,
+    ) -> Result<Tagged<ChangedPolicy>, Problem> {
+        policies::change(self, name, policy, state, dry_run).await
+    }
+
+    async fn remove_policy(&self, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem> {
+        policies::remove(self, name, state).await
+    }
+
+    async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
+        policies::pause(self, name, paused).await
+    }
+
+    async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {
+        policies::next(self, name, count).await
+    }
+
+    async fn preview_policy(&self, name: &str) -> Result<PolicyPreview, Problem> {
+        policies::preview(self, name).await
     }
 
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem> {

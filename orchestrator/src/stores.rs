@@ -255,8 +255,16 @@ impl Stores {
     /// # Errors
     /// As [`Stores::open`]; [`Error::Unknown`] where there is none of this name.
     pub async fn unproven(&self, name: &str) -> Result<OpenStore, Error> {
+        self.open(self.record(name).await?)
+    }
+
+    /// The registration of a store.
+    ///
+    /// # Errors
+    /// [`Error::Registrations`]; [`Error::Unknown`] where there is none of this name.
+    pub async fn record(&self, name: &str) -> Result<StoreRecord, Error> {
         let record = self.registrations.get(STORES, name).await?;
-        self.open(record.ok_or_else(|| Error::Unknown(name.to_owned()))?)
+        record.ok_or_else(|| Error::Unknown(name.to_owned()))
     }
 
     /// A store by its registration, which holds the repository that was registered.

@@ -14,7 +14,10 @@ mod words;
 
 pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
-pub use policies::{Policy, Protect};
+pub use policies::{
+    ChangedPolicy, ComingRun, Keep, Policy, PolicyDetail, PolicyPreview, PolicyStatus, PreviewVersion, Protect,
+    RemovedPolicy, Schedule,
+};
 pub use problem::Problem;
 pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
 pub use sources::{AddSource, ListenerState, Object, Source, Unconfirmed};

@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     api::{List, Problem},
+    control::Tagged,
     token::ApiToken,
 };
 
@@ -115,17 +116,49 @@ impl Client {
         self.send(request).await
     }
 
+    /// GET of `path`, with the ETag of its state.
+    ///
+    /// # Errors
+    /// All of [`Error`]; [`Error::Shape`] where there is no ETag.
+    pub async fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<Tagged<T>, Error> {
+        let (value, etag) = self.exchange(self.request(Method::GET, path)).await?;
+        let no_tag = || Error::Shape { url: path.to_owned(), status: 200, reason: "it has no ETag".to_owned() };
+        Ok(Tagged { value, etag: etag.ok_or_else(no_tag)? })
+    }
+
+    /// PUT of `body` to `path`, where that is still in the state of this ETag.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B, etag: &str) -> Result<T, Error> {
+        self.send(self.request(Method::PUT, path).json(body).header(header::IF_MATCH, etag)).await
+    }
+
+    /// DELETE of `path`, where that is still in the state of this ETag.
+    ///
+    /// # Errors
+    /// All of [`Error`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str, etag: &str) -> Result<T, Error> {
+        self.send(self.request(Method::DELETE, path).header(header::IF_MATCH, etag)).await
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let authorization = format!("Bearer {}", self.token.expose());
         self.http.request(method, format!("{}{path}", self.base)).header(header::AUTHORIZATION, authorization)
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+        Ok(self.exchange(request).await?.0)
+    }
+
+    /// The answer, and its ETag where it has one.
+    async fn exchange<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(T, Option<String>), Error> {
         let response = request
             .send()
             .await
             .map_err(|source| Error::Unreachable { url: self.base.clone(), source: source.without_url() })?;
         let (url, status) = (response.url().path().to_owned(), response.status());
+        let etag = response.headers().get(header::ETAG).and_then(|tag| Some(tag.to_str().ok()?.to_owned()));
         let bytes = read_body(&url, response).await?;
         let parsed = if status.is_success() {
             serde_json::from_slice(&bytes)
@@ -135,7 +168,8 @@ impl Client {
                 Err(error) => Err(error),
             }
         };
-        parsed.map_err(|error| Error::Shape { url, status: status.as_u16(), reason: error.to_string() })
+        let answer = parsed.map_err(|error| Error::Shape { url, status: status.as_u16(), reason: error.to_string() });
+        answer.map(|answer| (answer, etag))
     }
 }
 

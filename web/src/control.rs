@@ -3,9 +3,28 @@
 use async_trait::async_trait;
 
 use crate::api::{
-    AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, List, Object, Operation, Page, Policy, Problem,
-    Protect, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
 };
+
+/// Something with the tag of its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tagged<T> {
+    /// It.
+    pub value: T,
+    /// Its ETag, quotes included: another state has another one.
+    pub etag: String,
+}
+
+/// The state that a change is bound to: a value of `If-Match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IfMatch(pub String);
+
+impl IfMatch {
+    /// True where the state with this ETag is one of those meant.
+    pub fn allows(&self, etag: &str) -> bool {
+        self.0.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag)
+    }
+}
 
 /// Answers the API; implemented by the orchestrator. Errors are complete problems: status, code, detail, hint.
 ///
@@ -35,12 +54,30 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn confirm_source(&self, name: &str) -> Result<Source, Problem>;
     /// Preflight of a source and its listeners.
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem>;
-    /// Objects of a source by name, live ones and those that only versions hold.
-    async fn objects(&self, source: &str, page: &Page) -> Result<List<Object>, Problem>;
+    /// Objects of a source by name, live ones and those that only versions hold; or only the live ones that no policy names.
+    async fn objects(&self, source: &str, unprotected: bool, page: &Page) -> Result<List<Object>, Problem>;
     /// Registers a policy.
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem>;
-    /// Registered policies.
-    async fn policies(&self) -> Result<Vec<Policy>, Problem>;
+    /// Registered policies by name, and how they stand.
+    async fn policies(&self, page: &Page) -> Result<List<PolicyDetail>, Problem>;
+    /// One policy, and how it stands.
+    async fn policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem>;
+    /// Changes a policy that is still in the state meant; with `dry_run` only says what its retention would let go then.
+    async fn change_policy(
+        &self,
+        name: &str,
+        policy: Policy,
+        state: &IfMatch,
+        dry_run: bool,
+    ) -> Result<Tagged<ChangedPolicy>, Problem>;
+    /// Removes a policy that is still in the state meant; its versions stay.
+    async fn remove_policy(&self, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem>;
+    /// Lets a policy's schedule rest, or go on.
+    async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem>;
+    /// The coming runs of a policy, at most so many.
+    async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem>;
+    /// What a policy's retention makes of its versions.
+    async fn preview_policy(&self, name: &str) -> Result<PolicyPreview, Problem>;
     /// Runs a policy now.
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem>;
     /// Registers a policy and runs it.
@@ -68,4 +105,16 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn cancel_operation(&self, id: &str) -> Result<Operation, Problem>;
     /// Takes up an operation that failed where its checkpoint is.
     async fn resume_operation(&self, id: &str) -> Result<Operation, Problem>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_bound_to_the_states_that_it_names() {
+        let allows = |given: &str| IfMatch(given.to_owned()).allows("\"a\"");
+        assert!(allows("\"a\"") && allows("\"b\", \"a\"") && allows("*"));
+        assert!(!allows("\"b\"") && !allows("W/\"a\"") && !allows("a") && !allows(""));
+    }
 }

@@ -31,7 +31,15 @@ pub(super) struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) committed: Timestamp,
-    pub(super) objects: Vec<String>,
+    pub(super) objects: Vec<HeldObject>,
+}
+
+/// An object that a version holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HeldObject {
+    pub(super) object: String,
+    /// Every write acknowledged before this is in it; `None` where that is not proven.
+    pub(super) complete_before: Option<Timestamp>,
 }
 
 type Key = (String, VersionId);
@@ -141,7 +149,10 @@ mod tests {
             id: "src.daily.1".parse().unwrap(),
             stamps: (stamp.to_owned(), None),
         };
-        let held = Held { committed: Timestamp::UNIX_EPOCH, objects: vec!["ks/a".to_owned()] };
+        let held = Held {
+            committed: Timestamp::UNIX_EPOCH,
+            objects: vec![HeldObject { object: "ks/a".to_owned(), complete_before: None }],
+        };
         known.keep_held(&seen("1"), held.clone());
         assert_eq!(known.held(&seen("1")).as_deref(), Some(&held));
         assert_eq!(known.held(&seen("2")), None);

@@ -1,10 +1,17 @@
 //! Policies, and the tasks that run them.
 
+mod change;
+mod figures;
+mod preview;
 mod shape;
 
 use serde_json::{Value, json};
 use tidemark_catalog::config_mirror;
-use tidemark_web::api::{Policy, Problem};
+use tidemark_gateway::Digest;
+use tidemark_web::{
+    api::{ComingRun, List, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem},
+    control::Tagged,
+};
 
 use super::{
     Api,
@@ -12,29 +19,60 @@ use super::{
 };
 use crate::{
     protect::{self, ProtectSpec},
-    registrations::{POLICIES, PolicyRecord},
+    registrations::{POLICIES, PolicyRecord, Registered},
+    schedule,
+    sources::Driver,
     tasks::{Kind, Submit},
 };
 
+pub(super) use change::{change, pause, remove};
+pub(super) use figures::OfPolicy;
+
 /// Registers a policy and mirrors it, with its source, into its store: before this returns the store alone can bring both
-/// back.
+/// back. Where the same policy is registered, in whatever words, it stays as it is.
 pub(super) async fn add(api: &Api, policy: Policy) -> Result<PolicyRecord, Problem> {
     let policy = PolicyRecord::try_from(policy)?;
-    let (_, source) = api.with.source(policy.source.as_str()).await.map_err(answer)?;
-    let options = source.validate_options(&policy.options);
-    options.map_err(|failure| Problem::bad_request("TM-POL-0400", failure.message))?;
+    let driver = check(api, &policy).await?;
     let name = policy.name.as_str();
+    let _entered = api.changing.enter(name).ok_or_else(|| being_changed(name))?;
     let known: Option<PolicyRecord> = api.registrations().get(POLICIES, name).await.map_err(answer)?;
-    if known.is_some_and(|known| known != policy) {
-        return Err(taken("TM-POL-0409", "policy", name));
+    match known {
+        Some(known) if !same(&driver, &known, &policy) => return Err(other_settings(name)),
+        Some(known) => return mirror(api, &known).await.map(|()| known),
+        None => mirror(api, &policy).await?,
     }
-    mirror(api, &policy).await?;
     match api.registrations().create(POLICIES, name, &policy).await.map_err(answer)? {
-        Some(other) if other != policy => Err(taken("TM-POL-0409", "policy", name)),
+        Some(other) if other != policy => Err(other_settings(name)),
         _ => Ok(policy),
     }
 }
 
+/// True where two policies say the same, whether they name what holds anyway or not.
+fn same(driver: &Driver, one: &PolicyRecord, other: &PolicyRecord) -> bool {
+    let plain =
+        |policy: &PolicyRecord| PolicyRecord { options: driver.normal_options(&policy.options), ..policy.clone() };
+    plain(one) == plain(other)
+}
+
+/// Refuses what its source or this host does not understand; the source's driver otherwise.
+async fn check(api: &Api, policy: &PolicyRecord) -> Result<Driver, Problem> {
+    let (_, driver) = api.with.source(policy.source.as_str()).await.map_err(answer)?;
+    let options = driver.validate_options(&policy.options);
+    options.map_err(|failure| Problem::bad_request("TM-POL-0400", failure.message))?;
+    Ok(driver)
+}
+
+fn other_settings(name: &str) -> Problem {
+    let taken = taken("TM-POL-0409", "policy", name);
+    taken.with_hint("tidemark policy edit changes it; another policy needs another name")
+}
+
+fn being_changed(name: &str) -> Problem {
+    Problem::new(412, "TM-POL-0412", format!("policy {name} is being changed by another request"))
+        .with_hint("look at it again, and repeat the change if it is still wanted")
+}
+
+/// Mirrors a policy and its source into its store.
 async fn mirror(api: &Api, policy: &PolicyRecord) -> Result<(), Problem> {
     let (source, _) = api.with.source(policy.source.as_str()).await.map_err(answer)?;
     let store = api.with.stores.get(policy.store.as_str()).await.map_err(answer)?;
@@ -46,14 +84,56 @@ async fn mirror(api: &Api, policy: &PolicyRecord) -> Result<(), Problem> {
     Ok(())
 }
 
-pub(super) async fn list(api: &Api) -> Result<Vec<Policy>, Problem> {
+/// A page of the policies, and how they stand.
+pub(super) async fn list(api: &Api, page: &Page) -> Result<List<PolicyDetail>, Problem> {
     let records: Vec<PolicyRecord> = api.registrations().list(POLICIES).await.map_err(answer)?;
-    Ok(records.into_iter().map(Policy::from).collect())
+    let List { items, next_page_token } = page.cut(records, Order::Ascending, |policy| policy.name.to_string());
+    let running = figures::running(api).await?;
+    let mut details = Vec::with_capacity(items.len());
+    for record in items {
+        details.push(figures::detail(api, record, &running).await);
+    }
+    Ok(List { items: details, next_page_token })
 }
 
 pub(super) async fn one(api: &Api, name: &str) -> Result<PolicyRecord, Problem> {
-    let found = api.registrations().get(POLICIES, name).await.map_err(answer)?;
+    Ok(registered(api, name).await?.value)
+}
+
+async fn registered(api: &Api, name: &str) -> Result<Registered<PolicyRecord>, Problem> {
+    let found = api.registrations().read(POLICIES, name).await.map_err(answer)?;
     found.ok_or_else(|| Problem::not_found("TM-POL-0404", format!("there is no policy {name}")))
+}
+
+/// A policy and how it stands.
+pub(super) async fn detail(api: &Api, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+    let record = one(api, name).await?;
+    let etag = etag(&record);
+    Ok(Tagged { value: figures::detail(api, record, &figures::running(api).await?).await, etag })
+}
+
+/// The tag of a policy's state: the same for the same policy.
+fn etag(policy: &PolicyRecord) -> String {
+    format!("\"{}\"", &Digest::of(json!(policy).to_string().as_bytes()).to_string()[..32])
+}
+
+/// The coming runs.
+pub(super) async fn next(api: &Api, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {
+    let policy = one(api, name).await?;
+    let schedule = policy.active_schedule().map_err(|error| not_sound(&error))?;
+    let runs = schedule.map(|schedule| schedule.next(policy.name.as_str(), api.with.env.now(), count));
+    let show = |run: schedule::Run| ComingRun { at: run.at, slot: run.slot.nominal() };
+    Ok(List::whole(runs.into_iter().flatten().map(show).collect()))
+}
+
+/// What its retention makes of its versions.
+pub(super) async fn preview(api: &Api, name: &str) -> Result<PolicyPreview, Problem> {
+    let policy = one(api, name).await?;
+    preview::of(api, &policy, &policy).await
+}
+
+fn not_sound(error: &schedule::Error) -> Problem {
+    Problem::bad_request("TM-POL-0400", format!("schedule: {}", tidemark_gateway::causes::joined(error)))
 }
 
 /// The task of one run.

@@ -1,24 +1,18 @@
 //! Sources: specification, preflight, objects.
 
-use std::collections::BTreeMap;
+mod objects;
 
 use futures::{FutureExt as _, future::join_all};
 use tidemark_catalog::ids::SourceId;
-use tidemark_listener_core::{
-    assignment::CheckRequest,
-    check,
-    source::{LiveObject, Uses},
-};
+use tidemark_listener_core::{assignment::CheckRequest, check, source::Uses};
 use tidemark_web::api::{
-    AddSource, CheckLine, CheckStatus, Checklist, List, ListenerState, ListenerStatus, Object, Order, Page, Problem,
-    Source, Unconfirmed,
+    AddSource, CheckLine, CheckStatus, Checklist, ListenerState, ListenerStatus, Problem, Source, Unconfirmed,
 };
 
 use super::{
     Api,
     problems::{answer, check_name, taken},
     stores::checklist,
-    versions,
 };
 use crate::{
     executors,
@@ -28,6 +22,8 @@ use crate::{
     sources::Driver,
     stores,
 };
+
+pub(super) use objects::objects;
 
 pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem> {
     check_name::<SourceId>("source", &request.name)?;
@@ -162,43 +158,4 @@ pub(super) fn show_line(line: check::Line) -> CheckLine {
     };
     let check::Line { name, subject, detail, hint, .. } = line;
     CheckLine { name, subject, status, detail, hint }
-}
-
-/// A page of the objects by name: live ones, and those that only versions hold.
-pub(super) async fn objects(api: &Api, name: &str, page: &Page) -> Result<List<Object>, Problem> {
-    let (record, driver) = api.with.source(name).await.map_err(answer)?;
-    let live = driver.objects(&record.spec).await.map_err(answer)?;
-    let mut objects: BTreeMap<String, Object> =
-        live.into_iter().map(|o| (o.object.to_string(), show_live(o))).collect();
-    for (id, held) in versions::held(api, &source_id(name).map_err(answer)?).await? {
-        for object in &held.objects {
-            count(&mut objects, object.clone(), id.to_string());
-        }
-    }
-    Ok(page.cut(objects.into_values().collect(), Order::Ascending, |object| object.object.clone()))
-}
-
-fn show_live(live: LiveObject) -> Object {
-    Object {
-        object: live.object.to_string(),
-        object_id: live.object_id,
-        supported: live.supported,
-        note: live.note,
-        versions: 0,
-        newest_version: None,
-    }
-}
-
-/// Versions come oldest first, so the last one counted is the newest.
-fn count(objects: &mut BTreeMap<String, Object>, name: String, version: String) {
-    let object = objects.entry(name).or_insert_with_key(|name| Object {
-        object: name.clone(),
-        object_id: String::new(),
-        supported: true,
-        note: Some("not in the live source; held by versions".to_owned()),
-        versions: 0,
-        newest_version: None,
-    });
-    object.versions += 1;
-    object.newest_version = Some(version);
 }

@@ -5,20 +5,27 @@ mod shape;
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use jiff::Timestamp;
 use tidemark_catalog::{
     chain::{Listed, VersionSet},
+    entry::{self, ObjectLine},
     find,
     ids::{SourceId, VersionId},
     pages,
 };
-use tidemark_web::api::{List, Order, Page, Problem, Version, VersionDetail};
+use tidemark_web::api::{List, Order, Page, Problem, Quality, Version, VersionDetail};
 
 use super::{
     Api,
-    known::{Held, Seen},
+    known::{Held, HeldObject, Seen},
     problems::{answer, refused},
 };
-use crate::{executors, failure::Failure, registrations::StoreRecord, stores::OpenStore};
+use crate::{
+    executors,
+    failure::Failure,
+    registrations::{PolicyRecord, StoreRecord},
+    stores::OpenStore,
+};
 use shape::{damaged, show, show_object, unknown, unread_line};
 
 /// Versions that are read at a time.
@@ -167,6 +174,59 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
     }
 }
 
+/// Most versions of a policy that are read for its newest complete one.
+const LOOKED_AT: usize = 100;
+
+/// The newest versions of a policy.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// Of those that can be read.
+    pub(super) any: Option<Version>,
+    /// Of those whose objects are all proven complete, among the newest 100.
+    pub(super) complete: Option<Version>,
+}
+
+impl Newest {
+    /// When the newest one was committed.
+    pub(super) fn committed(&self) -> Option<Timestamp> {
+        self.any.as_ref().and_then(|version| version.committed)
+    }
+}
+
+/// The newest versions of a policy, in its store.
+pub(super) async fn newest(api: &Api, policy: &PolicyRecord) -> Result<Newest, Problem> {
+    let mut found = Newest::default();
+    for version in unread_of(api, policy).await?.iter().rev().take(LOOKED_AT) {
+        let line = line(api, version).await?;
+        match line.quality {
+            Quality::Damaged | Quality::Lost | Quality::Unknown => continue,
+            Quality::Exact | Quality::Cut => found.complete = Some(line.clone()),
+            Quality::Degraded | Quality::Missing => {}
+        }
+        found.any.get_or_insert(line);
+        if found.complete.is_some() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// All versions of a policy in its store, newest first.
+pub(super) async fn of_policy(api: &Api, policy: &PolicyRecord) -> Result<Vec<Version>, Problem> {
+    let all = unread_of(api, policy).await?;
+    let mut reads = Vec::with_capacity(all.len());
+    for version in all.iter().rev() {
+        reads.push(line(api, version).boxed());
+    }
+    stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await
+}
+
+/// Versions of a policy in its store, by number.
+async fn unread_of(api: &Api, policy: &PolicyRecord) -> Result<Vec<Unread>, Problem> {
+    let record = api.with.stores.record(policy.store.as_str()).await.map_err(answer)?;
+    unread_in(api, record, Some(policy.source.as_str()), Some(policy.name.as_str())).await
+}
+
 /// Versions of a source that can be read with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
 /// are left out here, and shown by the list of versions and by verification; so are those of stores that do not answer, where
 /// others can.
@@ -200,7 +260,12 @@ async fn read_held(version: &Unread) -> Result<Held, Failure> {
     let manifest = version.set().read(version.seen.id.number).await?;
     let lines = pages::read_lines(&version.store.objects, &manifest).await?;
     let held = lines.into_iter().filter(|line| line.entry.is_some());
-    Ok(Held { committed: manifest.committed, objects: held.map(|line| line.object.to_string()).collect() })
+    Ok(Held { committed: manifest.committed, objects: held.map(held_object).collect() })
+}
+
+fn held_object(line: ObjectLine) -> HeldObject {
+    let complete = matches!(line.quality, entry::Quality::Exact | entry::Quality::Cut);
+    HeldObject { object: line.object.to_string(), complete_before: complete.then_some(line.cut.from) }
 }
 
 /// One version with its objects; one that is damaged without them, with what is wrong.

@@ -1,13 +1,17 @@
 //! The records of registrations, as the coordinator and the mirrors in the stores hold them. None holds a secret.
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidemark_catalog::{
     ids::{SetId, SourceId, StoreId},
     pattern::{self, Patterns},
     repository,
+    retention::Retention,
 };
 use tidemark_gateway::open::Checksums;
+
+use crate::schedule::{self, Schedule, ScheduleSpec};
 
 /// A registered store. Credentials are a reference, never themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +101,15 @@ pub struct PolicyRecord {
     pub excludes: Vec<String>,
     /// Store.
     pub store: StoreId,
+    /// When it runs by itself, as it was given; absent: only when it is asked to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleSpec>,
+    /// Which versions are kept; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Retention>,
+    /// IANA name of the zone of its days and weeks, the same as its schedule's; UTC where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// What it says in the source kind's own words, an object.
     pub options: Value,
     /// True where its schedule rests.
@@ -110,8 +123,43 @@ pub struct PolicyRecord {
 impl PolicyRecord {
     /// A policy that says nothing more.
     pub fn new(name: SetId, source: SourceId, objects: Vec<String>, store: StoreId) -> Self {
-        let (excludes, options) = (Vec::new(), Value::Object(Map::new()));
-        Self { name, source, objects, excludes, store, options, paused: false, keep_staged: false }
+        Self {
+            name,
+            source,
+            objects,
+            excludes: Vec::new(),
+            store,
+            schedule: None,
+            keep: None,
+            zone: None,
+            options: Value::Object(Map::new()),
+            paused: false,
+            keep_staged: false,
+        }
+    }
+
+    /// Its schedule, where it has one.
+    ///
+    /// # Errors
+    /// [`schedule::Error`], also for what this host does not know although another one did: the zone.
+    pub fn schedule(&self) -> Result<Option<Schedule>, schedule::Error> {
+        self.schedule.clone().map(Schedule::try_from).transpose()
+    }
+
+    /// The schedule by which it runs now: none while it is paused.
+    ///
+    /// # Errors
+    /// As [`PolicyRecord::schedule`].
+    pub fn active_schedule(&self) -> Result<Option<Schedule>, schedule::Error> {
+        if self.paused { Ok(None) } else { self.schedule() }
+    }
+
+    /// The zone of its days and weeks.
+    ///
+    /// # Errors
+    /// [`schedule::Error::Zone`] for a name that this host does not know.
+    pub fn zone(&self) -> Result<TimeZone, schedule::Error> {
+        self.zone.as_deref().map_or(Ok(TimeZone::UTC), schedule::zone)
     }
 
     /// The objects that it is about.
@@ -133,6 +181,9 @@ struct StoredPolicy {
     #[serde(default)]
     excludes: Vec<String>,
     store: StoreId,
+    schedule: Option<ScheduleSpec>,
+    keep: Option<Retention>,
+    zone: Option<String>,
     #[serde(default)]
     options: Map<String, Value>,
     #[serde(default)]
@@ -145,11 +196,19 @@ struct StoredPolicy {
 
 impl From<StoredPolicy> for PolicyRecord {
     fn from(stored: StoredPolicy) -> Self {
-        let StoredPolicy { name, source, objects, excludes, store, mut options, paused, keep_staged, .. } = stored;
-        let beside = [("write_level", stored.write_level), ("repaired", stored.repaired)];
+        let StoredPolicy { name, source, objects, store, mut options, write_level, repaired, .. } = stored;
+        let beside = [("write_level", write_level), ("repaired", repaired)];
         options.extend(beside.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        let options = Value::Object(options);
-        Self { excludes, options, paused, keep_staged, ..Self::new(name, source, objects, store) }
+        Self {
+            excludes: stored.excludes,
+            schedule: stored.schedule,
+            keep: stored.keep,
+            zone: stored.zone,
+            options: Value::Object(options),
+            paused: stored.paused,
+            keep_staged: stored.keep_staged,
+            ..Self::new(name, source, objects, store)
+        }
     }
 }
 
@@ -176,10 +235,13 @@ mod tests {
         assert_eq!(policy("store", json!("t")).unwrap().options, json!({}), "nothing is said");
         let full = json!({
             "name": "daily", "source": "shop", "objects": ["ks/*"], "excludes": ["ks/tmp_*"], "store": "s",
+            "schedule": {"cron": "0 3 * * *", "zone": "Europe/Vienna", "windows": ["mon-fri"], "jitter": "5m"},
+            "keep": {"last": 3, "within": "36h", "daily": 7}, "zone": "Europe/Vienna",
             "options": {}, "paused": true, "keep_staged": true,
         });
         let record: PolicyRecord = serde_json::from_value(full.clone()).unwrap();
         assert!(record.paused && record.keep_staged && record.excludes == ["ks/tmp_*"]);
+        assert!(record.schedule().unwrap().is_some() && record.active_schedule().unwrap().is_none());
         assert_eq!(serde_json::to_value(&record).unwrap(), full);
         let mut first = json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s"});
         first["write_level"] = json!("quorum");

@@ -1,5 +1,6 @@
 //! Sources, their listeners and objects.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -74,4 +75,22 @@ pub struct Object {
     pub versions: u64,
     /// Newest version that holds it.
     pub newest_version: Option<String>,
+    /// When that was committed.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub last_success: Option<Timestamp>,
+    /// Every write acknowledged before this is in the newest version that holds it complete.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub recoverable_until: Option<Timestamp>,
+    /// Policies that name it. One that none names is not protected.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// Shortest expected interval of these policies, s; absent where none of them runs by itself.
+    #[serde(default)]
+    pub expected_interval_seconds: Option<u64>,
+    /// True where the newest version of one of these policies that holds it is older than 1.5 times what is expected of the
+    /// policy, or there is none.
+    #[serde(default)]
+    pub late: bool,
 }

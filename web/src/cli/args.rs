@@ -144,10 +144,13 @@ pub(super) enum SourceCommand {
 /// Commands on objects.
 #[derive(Debug, Subcommand)]
 pub(super) enum ObjectCommand {
-    /// Objects of a source, as a tree.
+    /// Objects of a source, as a tree: their versions, the policies that name them, and how far back a loss would reach.
     Tree {
         /// Name of the source.
         source: String,
+        /// Only those that no policy names.
+        #[arg(long)]
+        unprotected: bool,
     },
 }
 
@@ -167,18 +170,51 @@ pub(super) struct WaitArguments {
 pub(super) struct ProtectArguments {
     /// Source, or source/pattern such as `prod/shop/*`.
     pub(super) target: String,
-    /// Patterns of objects, `keyspace/table` with `*` for any text within a part, other wildcards as in globs.
-    #[arg(long = "object", value_name = "PATTERN")]
-    pub(super) objects: Vec<String>,
-    /// Patterns of objects that are left alone, whatever `--object` says; repeat for several.
-    #[arg(long = "exclude", value_name = "PATTERN")]
-    pub(super) excludes: Vec<String>,
     /// Store.
     #[arg(long)]
     pub(super) to: String,
     /// Name of the policy; the source's name by default.
     #[arg(long)]
     pub(super) policy: Option<String>,
+    /// What the policy says.
+    #[command(flatten)]
+    pub(super) says: PolicySays,
+    /// Waiting.
+    #[command(flatten)]
+    pub(super) wait: WaitArguments,
+}
+
+/// What a policy says.
+#[derive(Debug, Default, Args)]
+pub(super) struct PolicySays {
+    /// Patterns of objects, `keyspace/table` with `*` for any text within a part, other wildcards as in globs; repeat for several,
+    /// also of several databases: they go into one version.
+    #[arg(long = "object", value_name = "PATTERN")]
+    pub(super) objects: Vec<String>,
+    /// Patterns of objects that are left alone, whatever `--object` says; repeat for several.
+    #[arg(long = "exclude", value_name = "PATTERN")]
+    pub(super) excludes: Vec<String>,
+    /// Run by itself, with so much time from one run to the next: `5m`, `12h`, `PT36H`.
+    #[arg(long, value_name = "TIME", conflicts_with = "cron")]
+    pub(super) every: Option<String>,
+    /// Run by itself at these times: minute, hour, day of the month, month, day of the week, as in cron; or `@daily` and the like.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) cron: Option<String>,
+    /// When runs may begin by themselves: `mon-fri 20:00-06:00`, `sat,sun`; repeat for several.
+    #[arg(long = "window", value_name = "WINDOW")]
+    pub(super) windows: Vec<String>,
+    /// How much later a run may begin, so that not all policies begin at once.
+    #[arg(long, value_name = "TIME")]
+    pub(super) jitter: Option<String>,
+    /// Zone of `--cron`, `--window` and `--keep`, such as `Europe/Vienna`; UTC by default.
+    #[arg(long, value_name = "ZONE")]
+    pub(super) zone: Option<String>,
+    /// Versions to keep: `last=3,within=7d,daily=7,weekly=4,monthly=12`, also hourly and yearly; all by default.
+    #[arg(long, value_name = "RULES")]
+    pub(super) keep: Option<String>,
+    /// Leave staged bytes in the store after their version is committed.
+    #[arg(long)]
+    pub(super) keep_staged: bool,
     /// Cassandra: level at which the application's writes are acknowledged; `quorum` by default.
     #[arg(long, value_name = "LEVEL")]
     pub(super) write_level: Option<String>,
@@ -188,16 +224,81 @@ pub(super) struct ProtectArguments {
     /// Option of the source's kind, its value JSON or plain text; repeat for several.
     #[arg(long = "option", value_name = "NAME=VALUE")]
     pub(super) options: Vec<String>,
-    /// Waiting.
-    #[command(flatten)]
-    pub(super) wait: WaitArguments,
+}
+
+/// What of a policy can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Clear {
+    /// What is left alone.
+    Excludes,
+    /// The whole schedule: it runs only when it is asked to.
+    Schedule,
+    /// The windows of the schedule.
+    Windows,
+    /// The jitter of the schedule.
+    Jitter,
+    /// The retention: all versions are kept.
+    Keep,
+    /// The zone: UTC.
+    Zone,
+    /// Staged bytes go when their version is committed.
+    KeepStaged,
+    /// The options of the source's kind.
+    Options,
 }
 
 /// Commands on policies.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// List policies.
+    /// Register a policy without running it.
+    Create {
+        /// Name of the policy.
+        name: String,
+        /// Source, or source/pattern such as `prod/shop/*`.
+        target: String,
+        /// Store.
+        #[arg(long)]
+        to: String,
+        /// What it says.
+        #[command(flatten)]
+        says: Box<PolicySays>,
+    },
+    /// List policies and how they stand.
     List,
+    /// Show one policy and how it stands.
+    Show {
+        /// Name of the policy.
+        name: String,
+    },
+    /// Change a policy: what is given takes the place of what it said. Asks before a shorter retention lets versions go.
+    Edit {
+        /// Name of the policy.
+        name: String,
+        /// What it says.
+        #[command(flatten)]
+        says: Box<PolicySays>,
+        /// Take something away; repeat for several.
+        #[arg(long, value_enum, value_name = "WHAT")]
+        clear: Vec<Clear>,
+        /// Let versions go without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Let the schedule of a policy rest; it can still be run.
+    Pause {
+        /// Name of the policy.
+        name: String,
+    },
+    /// Let the schedule of a policy go on.
+    Resume {
+        /// Name of the policy.
+        name: String,
+    },
+    /// Remove a policy; its versions stay.
+    Delete {
+        /// Name of the policy.
+        name: String,
+    },
     /// Run a policy now.
     Run {
         /// Name of the policy.
@@ -205,6 +306,19 @@ pub(super) enum PolicyCommand {
         /// Waiting.
         #[command(flatten)]
         wait: WaitArguments,
+    },
+    /// Show the coming runs of a policy.
+    Next {
+        /// Name of the policy.
+        name: String,
+        /// How many, up to 1000.
+        #[arg(long, default_value_t = 10)]
+        count: usize,
+    },
+    /// Say of each version of a policy whether its retention keeps it, and why.
+    Preview {
+        /// Name of the policy.
+        name: String,
     },
 }
 

@@ -1,6 +1,7 @@
 //! What each command asks of the API, and how its answer is printed.
 
 mod body;
+mod policy;
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tidemark_gateway::Env;
 use super::{
     Error,
     args::{
-        Arguments, Command, Format, ObjectCommand, OpCommand, PolicyCommand, ProtectArguments, RestoreCommand,
-        SourceCommand, StoreCommand, VersionCommand, WaitArguments,
+        Arguments, Command, Format, ObjectCommand, OpCommand, ProtectArguments, RestoreCommand, SourceCommand,
+        StoreCommand, VersionCommand, WaitArguments,
     },
     exit,
     output::{self, Explanation},
@@ -19,13 +20,12 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Policy, Protect,
-        RepairedSet, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Protect, RepairedSet, RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::Client,
     explain,
 };
-use body::{policy, read_json, restore};
+use body::{read_json, restore};
 
 /// One call of the command line: what it was given and what it talks to.
 struct Call<'a> {
@@ -40,8 +40,9 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, env: &Env) -> Re
     match &arguments.command {
         Command::Store(command) => call.store(command).await,
         Command::Source(command) => call.source(command).await,
-        Command::Object(ObjectCommand::Tree { source }) => {
-            let path = format!("/api/v1/sources/{}/objects", segment(source));
+        Command::Object(ObjectCommand::Tree { source, unprotected }) => {
+            let asked = if *unprotected { "?unprotected=true" } else { "" };
+            let path = format!("/api/v1/sources/{}/objects{asked}", segment(source));
             call.list::<Object>(&path).await
         }
         Command::Protect(what) => call.protect(what).await,
@@ -104,20 +105,10 @@ impl Call<'_> {
     }
 
     async fn protect(&self, what: &ProtectArguments) -> Result<u8, Error> {
-        let body = Protect { policy: policy(what)? };
+        let ProtectArguments { target, to, policy: name, says, wait: _ } = what;
+        let body = Protect { policy: policy::new(name.as_deref(), target, to, says)? };
         let operation = self.start("/api/v1/protect", &body, &what.wait).await?;
         self.finish(operation, &what.wait).await
-    }
-
-    async fn policy(&self, command: &PolicyCommand) -> Result<u8, Error> {
-        match command {
-            PolicyCommand::List => self.list::<Policy>("/api/v1/policies").await,
-            PolicyCommand::Run { name, wait } => {
-                let path = format!("/api/v1/policies/{}/run", segment(name));
-                let operation = self.start(&path, &json!({}), wait).await?;
-                self.finish(operation, wait).await
-            }
-        }
     }
 
     async fn version(&self, command: &VersionCommand) -> Result<u8, Error> {

@@ -29,6 +29,9 @@ pub(super) enum Error {
     /// An argument is wrong in a way that the parser cannot see.
     #[error("{0}")]
     Usage(String),
+    /// Versions would go, and nobody agreed.
+    #[error("{0} versions would go that stay now, and nobody agreed to that; nothing was changed")]
+    Unconfirmed(u64),
     /// The call failed.
     #[error(transparent)]
     Call(#[from] client::Error),
@@ -80,6 +83,7 @@ impl Error {
             Self::Call(_) => ("TM-CLI-0006", Some("see that --server names a tidemarkd of this version")),
             Self::UnknownCode(_) => ("TM-CLI-0007", Some("codes look like TM-STORE-0102")),
             Self::Output(_) => ("TM-CLI-0008", None),
+            Self::Unconfirmed(_) => ("TM-CLI-0009", Some("--yes agrees; tidemark policy preview shows what goes when")),
         }
     }
 
@@ -92,6 +96,7 @@ impl Error {
             Self::NoToken | Self::TokenShape | Self::Token(_) => exit::UNAUTHORISED,
             Self::Read { .. } | Self::Usage(_) => exit::USAGE,
             Self::UnknownCode(_) => exit::NOT_FOUND,
+            Self::Unconfirmed(_) => exit::CONFLICT,
         }
     }
 }

@@ -31,7 +31,7 @@ const READ_BACK_DIFFERS: &str = "TM-REST-0601";
 /// The code of a refusal with this HTTP status.
 pub(super) fn of_status(status: u16) -> u8 {
     match status {
-        400 | 413 | 415 => USAGE,
+        400 | 413 | 415 | 428 => USAGE,
         401 | 403 => UNAUTHORISED,
         404 => NOT_FOUND,
         409 | 412 | 422 => CONFLICT,

@@ -1,5 +1,6 @@
 //! Printing: JSON as the API answers it, or tables and words for people.
 
+mod policies;
 mod results;
 
 use std::io::{self, Write as _};
@@ -11,8 +12,7 @@ use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
-    AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Policy, Problem, Quality, RepairedSet,
-    RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail,
+        AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Problem, Quality, RepairedSet, RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail,
 };
 
 /// Something the command line prints.
@@ -162,6 +162,26 @@ impl Printed for List<Source> {
     }
 }
 
+/// The versions that hold an object.
+fn held(object: &Object) -> String {
+    match (&object.newest_version, object.recoverable_until) {
+        (None, _) => "no version".to_owned(),
+        (Some(newest), Some(until)) => {
+            format!("{} versions, newest {newest}, complete before {until}", object.versions)
+        }
+        (Some(newest), None) => format!("{} versions, newest {newest}, none proven complete", object.versions),
+    }
+}
+
+/// The policies that name an object, and whether they run as they should.
+fn protection(object: &Object) -> String {
+    let late = if object.late { ", LATE" } else { "" };
+    match object.policies.as_slice() {
+        [] => "  no policy".to_owned(),
+        policies => format!("  policy {}{late}", policies.join(", ")),
+    }
+}
+
 fn sources(sources: &[Source]) -> String {
     let row = |s: &Source| {
         let listeners: Vec<String> = s.listeners.iter().map(|l| format!("{} {}", l.id, l.state)).collect();
@@ -194,21 +214,11 @@ impl Printed for List<Object> {
                 text += &format!("{parent}\n");
                 above = parent;
             }
-            let newest = object.newest_version.as_deref().unwrap_or("no version");
             let note = object.note.as_deref().map(|note| format!("  ({note})")).unwrap_or_default();
             let mark = if object.supported { "" } else { "  not supported" };
-            text += &format!("  {name}  {} versions, newest {newest}{mark}{note}\n", object.versions);
+            text += &format!("  {name}  {}{}{mark}{note}\n", held(object), protection(object));
         }
         text
-    }
-}
-
-impl Printed for List<Policy> {
-    fn text(&self) -> String {
-        let row = |p: &Policy| {
-            vec![p.name.clone(), p.source.clone(), p.objects.join(" "), p.store.clone(), p.options.to_string()]
-        };
-        table(&["POLICY", "SOURCE", "OBJECTS", "STORE", "OPTIONS"], self.items.iter().map(row))
     }
 }
 
@@ -425,8 +435,24 @@ mod tests {
             note: None,
             versions: 0,
             newest_version: None,
+            last_success: None,
+            recoverable_until: None,
+            policies: vec![],
+            expected_interval_seconds: None,
+            late: false,
         };
         let list = List::whole(vec![object("a/x"), object("a/y"), object("b/x")]);
         assert_eq!(list.text().lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>(), ["a", "b"]);
+        let late = Object {
+            versions: 2,
+            newest_version: Some("s.p.2".to_owned()),
+            policies: vec!["p".to_owned()],
+            late: true,
+            ..object("a/x")
+        };
+        let text = List::whole(vec![object("a/w"), late]).text();
+        let expected =
+            "a\n  w  no version  no policy\n  x  2 versions, newest s.p.2, none proven complete  policy p, LATE\n";
+        assert_eq!(text, expected);
     }
 }

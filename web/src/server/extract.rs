@@ -2,12 +2,15 @@
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Json, Query, Request, rejection::JsonRejection},
-    http::request::Parts,
+    http::{header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
-use crate::api::{Page, Problem};
+use crate::{
+    api::{Page, Problem},
+    control::IfMatch,
+};
 
 /// A JSON body; what is wrong with it is named with line and column.
 pub(super) struct Body<T>(pub(super) T);
@@ -80,6 +83,18 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let text = value.to_str().ok().filter(|text| (1..=128).contains(&text.len()));
         text.map(|text| Self(text.to_owned())).ok_or_else(|| {
             Problem::bad_request("TM-API-0411", "the Idempotency-Key is not 1 to 128 visible ASCII characters")
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let value = parts.headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
+        value.map(|value| Self(value.to_owned())).ok_or_else(|| {
+            Problem::new(428, "TM-API-0428", "the request carries no If-Match")
+                .with_hint("send the ETag of the state that you have seen: then nobody's change is overwritten unseen")
         })
     }
 }

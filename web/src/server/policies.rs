@@ -3,14 +3,22 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use super::{
     Shared,
     extract::{Body, IdempotencyKey, Paging, Params},
 };
-use crate::api::{List, Operation, Order, Policy, Problem, Protect};
+use crate::{
+    api::{
+        ChangedPolicy, ComingRun, List, Operation, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy,
+    },
+    control::{IfMatch, Tagged},
+};
 
 /// Registers a policy.
 #[utoipa::path(post, path = "/api/v1/policies", tag = "policies", request_body = Policy,
@@ -22,15 +30,113 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(shared.api.add_policy(policy).await?)))
 }
 
-/// Lists registered policies.
+/// Lists registered policies, and how they stand.
 #[utoipa::path(get, path = "/api/v1/policies", tag = "policies", params(Paging),
-    responses((status = 200, body = List<Policy>), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = List<PolicyDetail>), (status = "4XX", body = Problem)))]
 pub(super) async fn list(
     State(shared): State<Shared>,
     Params(paging): Params<Paging>,
-) -> Result<Json<List<Policy>>, Problem> {
-    let (page, policies) = (paging.page()?, shared.api.policies().await?);
-    Ok(Json(page.cut(policies, Order::Ascending, |policy| policy.name.clone())))
+) -> Result<Json<List<PolicyDetail>>, Problem> {
+    Ok(Json(shared.api.policies(&paging.page()?).await?))
+}
+
+/// Shows one policy and how it stands; the ETag is that of the policy alone.
+#[utoipa::path(get, path = "/api/v1/policies/{name}", tag = "policies", params(("name" = String, Path)),
+    responses((status = 200, body = PolicyDetail, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.policy(&name).await?))
+}
+
+/// Whether a change is only tried.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Trying {
+    /// Change nothing; the answer says what the policy's retention would let go after the change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Changes a policy; source and store stay, because its versions are there.
+#[utoipa::path(put, path = "/api/v1/policies/{name}", tag = "policies", request_body = Policy,
+    params(("name" = String, Path), ("If-Match" = String, Header), Trying),
+    responses((status = 200, body = ChangedPolicy, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
+pub(super) async fn change(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Params(Trying { dry_run }): Params<Trying>,
+    state: IfMatch,
+    Body(policy): Body<Policy>,
+) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.change_policy(&name, policy, &state, dry_run).await?))
+}
+
+/// Removes a policy; its versions stay.
+#[utoipa::path(delete, path = "/api/v1/policies/{name}", tag = "policies",
+    params(("name" = String, Path), ("If-Match" = String, Header)),
+    responses((status = 200, body = RemovedPolicy), (status = "4XX", body = Problem)))]
+pub(super) async fn remove(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    state: IfMatch,
+) -> Result<Json<RemovedPolicy>, Problem> {
+    Ok(Json(shared.api.remove_policy(&name, &state).await?))
+}
+
+/// Lets the schedule of a policy rest.
+#[utoipa::path(post, path = "/api/v1/policies/{name}/pause", tag = "policies", params(("name" = String, Path)),
+    responses((status = 200, body = PolicyDetail, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
+pub(super) async fn pause(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.pause_policy(&name, true).await?))
+}
+
+/// Lets the schedule of a policy go on.
+#[utoipa::path(post, path = "/api/v1/policies/{name}/resume", tag = "policies", params(("name" = String, Path)),
+    responses((status = 200, body = PolicyDetail, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
+pub(super) async fn resume(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.pause_policy(&name, false).await?))
+}
+
+/// Runs where none are asked for.
+const DEFAULT_RUNS: usize = 10;
+
+/// Most runs that are told.
+const MOST_RUNS: usize = 1000;
+
+/// How many runs are asked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Counting {
+    /// 10 by default, at most 1000.
+    count: Option<usize>,
+}
+
+/// Lists the coming runs of a policy; none without a schedule, and while it is paused.
+#[utoipa::path(get, path = "/api/v1/policies/{name}/next", tag = "policies", params(("name" = String, Path), Counting),
+    responses((status = 200, body = List<ComingRun>), (status = "4XX", body = Problem)))]
+pub(super) async fn next(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Params(Counting { count }): Params<Counting>,
+) -> Result<Json<List<ComingRun>>, Problem> {
+    let count = count.unwrap_or(DEFAULT_RUNS).min(MOST_RUNS);
+    Ok(Json(shared.api.coming_runs(&name, count).await?))
+}
+
+/// Says of each version of a policy whether its retention keeps it, and why.
+#[utoipa::path(get, path = "/api/v1/policies/{name}/preview", tag = "policies", params(("name" = String, Path)),
+    responses((status = 200, body = PolicyPreview), (status = "4XX", body = Problem)))]
+pub(super) async fn preview(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<PolicyPreview>, Problem> {
+    Ok(Json(shared.api.preview_policy(&name).await?))
+}
+
+/// An answer with the tag of its state.
+fn tagged<T: Serialize>(tagged: Tagged<T>) -> Response {
+    ([(header::ETAG, tagged.etag)], Json(tagged.value)).into_response()
 }
 
 /// Runs a policy now: one version.

@@ -5,10 +5,12 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Shared,
-    extract::{Body, Paging, Params},
+    extract::{Body, Paging, Params, page},
 };
 use crate::api::{AddSource, Checklist, List, Object, Order, Problem, Source};
 
@@ -54,13 +56,28 @@ pub(super) async fn test(State(shared): State<Shared>, Path(name): Path<String>)
     Ok(Json(shared.api.test_source(&name).await?))
 }
 
+/// Which objects are asked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Only live objects that no policy names.
+    #[serde(default)]
+    unprotected: bool,
+    /// Most items of the page; 100 by default, at most 1000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
 /// Lists the objects of a source by name: live ones and those that only versions hold.
-#[utoipa::path(get, path = "/api/v1/sources/{name}/objects", tag = "sources", params(("name" = String, Path), Paging),
+#[utoipa::path(get, path = "/api/v1/sources/{name}/objects", tag = "sources", params(("name" = String, Path), Asked),
     responses((status = 200, body = List<Object>), (status = "4XX", body = Problem)))]
 pub(super) async fn objects(
     State(shared): State<Shared>,
     Path(name): Path<String>,
-    Params(paging): Params<Paging>,
+    Params(Asked { unprotected, page_size, page_token }): Params<Asked>,
 ) -> Result<Json<List<Object>>, Problem> {
-    Ok(Json(shared.api.objects(&name, &paging.page()?).await?))
+    let page = page(page_size, page_token.as_deref())?;
+    Ok(Json(shared.api.objects(&name, unprotected, &page).await?))
 }

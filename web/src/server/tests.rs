@@ -8,11 +8,10 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, Checklist, CommitMode, List, Object, Operation, OperationKind,
-        OperationProgress, OperationState, Page, Policy, Protect, RepairedSet, Restore, RestorePlan, Source, Store,
-        Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, CommitMode, List, Object, Operation, OperationKind, OperationProgress, OperationState, Page, Policy, PolicyDetail, PolicyPreview, PolicyStatus, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::{self, Client},
+    control::{IfMatch, Tagged},
 };
 
 /// Answers with what it was asked, and remembers it.
@@ -46,6 +45,12 @@ fn operation(id: &str) -> Operation {
         result: None,
         result_cut: None,
     }
+}
+
+fn detail(name: &str, paused: bool) -> PolicyDetail {
+    let mut policy = serde_json::json!({"name": name, "source": "s", "objects": ["a/*"], "store": "t"});
+    policy["paused"] = paused.into();
+    PolicyDetail { policy: serde_json::from_value(policy).unwrap(), status: PolicyStatus::default() }
 }
 
 #[async_trait]
@@ -88,14 +93,41 @@ impl ControlApi for Echo {
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem> {
         refuse(name)
     }
-    async fn objects(&self, source: &str, _page: &Page) -> Result<List<Object>, Problem> {
+    async fn objects(&self, source: &str, _unprotected: bool, _page: &Page) -> Result<List<Object>, Problem> {
         refuse(source)
     }
     async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
         Ok(policy)
     }
-    async fn policies(&self) -> Result<Vec<Policy>, Problem> {
-        Ok(Vec::new())
+    async fn policies(&self, _page: &Page) -> Result<List<PolicyDetail>, Problem> {
+        Ok(List::whole(Vec::new()))
+    }
+    async fn policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+        Ok(Tagged { value: detail(name, false), etag: "\"1\"".to_owned() })
+    }
+    async fn change_policy(
+        &self,
+        name: &str,
+        policy: Policy,
+        state: &IfMatch,
+        dry_run: bool,
+    ) -> Result<Tagged<ChangedPolicy>, Problem> {
+        self.note(format!("change {name} {} {dry_run}", state.0));
+        Ok(Tagged { value: ChangedPolicy { policy, preview: None }, etag: "\"2\"".to_owned() })
+    }
+    async fn remove_policy(&self, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem> {
+        self.note(format!("remove {name} {}", state.0));
+        Ok(RemovedPolicy { policy: detail(name, false).policy, versions: 0, note: String::new() })
+    }
+    async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
+        Ok(Tagged { value: detail(name, paused), etag: "\"3\"".to_owned() })
+    }
+    async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {
+        self.note(format!("next {name} {count}"));
+        Ok(List::whole(Vec::new()))
+    }
+    async fn preview_policy(&self, _name: &str) -> Result<PolicyPreview, Problem> {
+        Ok(PolicyPreview::default())
     }
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem> {
         self.note(format!("run {name} {key}"));
@@ -208,6 +240,27 @@ async fn work_needs_an_idempotency_key() {
     assert_eq!((refused.status, refused.code.as_str()), (400, "TM-API-0410"));
     client.post::<_, Operation>(path, &body, Some("k1")).await.unwrap();
     assert_eq!(*server.api.asked.lock().unwrap(), ["run daily k1"]);
+}
+
+#[tokio::test]
+async fn a_change_of_a_policy_is_bound_to_the_state_that_was_seen() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    let path = "/api/v1/policies/daily";
+    let seen: Tagged<PolicyDetail> = client.get_tagged(path).await.unwrap();
+    assert_eq!((seen.value.policy.name.as_str(), seen.etag.as_str()), ("daily", "\"1\""));
+    let policy = seen.value.policy;
+    let _: ChangedPolicy = client.put(path, &policy, &seen.etag).await.unwrap();
+    let _: ChangedPolicy = client.put(&format!("{path}?dry_run=true"), &policy, &seen.etag).await.unwrap();
+    let _: RemovedPolicy = client.delete(path, "*").await.unwrap();
+    let _: List<ComingRun> = client.get(&format!("{path}/next?count=5000")).await.unwrap();
+    let noted = ["change daily \"1\" false", "change daily \"1\" true", "remove daily *", "next daily 1000"];
+    assert_eq!(*server.api.asked.lock().unwrap(), noted);
+    let unbound = reqwest::Client::new().put(format!("{}{path}", server.address)).json(&policy);
+    let refused = unbound.bearer_auth(server.token.expose()).send().await.unwrap();
+    assert_eq!(refused.status(), 428);
+    assert_eq!(refused.json::<Problem>().await.unwrap().code, "TM-API-0428");
+    assert_eq!(server.api.asked.lock().unwrap().len(), 4);
 }
 
 #[tokio::test]

@@ -1,30 +1,85 @@
 //! A policy of the API and the one that is stored, one from the other.
 
-use tidemark_catalog::pattern::{self, Patterns};
-use tidemark_web::api::{Policy, Problem};
+use tidemark_catalog::{
+    duration::Lasting,
+    pattern::{self, Patterns},
+    retention::{Retention, Rules},
+};
+use tidemark_gateway::causes::joined;
+use tidemark_web::api::{self, Keep, Policy, Problem};
 
 use super::super::problems::check_name;
-use crate::registrations::PolicyRecord;
+use crate::{
+    registrations::PolicyRecord,
+    schedule::{self, Schedule, ScheduleSpec},
+};
 
 impl TryFrom<Policy> for PolicyRecord {
-    /// Status 400: `TM-API-0400` for what is no name, `TM-POL-0400` for patterns. Options are for the source to check.
+    /// Status 400: `TM-API-0400` for what is no name, `TM-POL-0400` for patterns, schedule and retention. Options are for the
+    /// source to check.
     type Error = Problem;
 
     fn try_from(policy: Policy) -> Result<Self, Problem> {
-        let Policy { name, source, objects, excludes, store, options } = policy;
+        let Policy { name, source, objects, excludes, store, schedule, keep, zone, options, paused, keep_staged } =
+            policy;
         let (name, source) = (check_name("policy", &name)?, check_name("source", &source)?);
         let store = check_name("store", &store)?;
         check_objects(&objects, &excludes)?;
-        Ok(Self { excludes, options, ..Self::new(name, source, objects, store) })
+        zone.as_deref().map(schedule::zone).transpose().map_err(|error| wrong("zone", &error))?;
+        let schedule = schedule.map(|schedule| read_schedule(schedule, zone.clone())).transpose()?;
+        let keep = keep.map(read_keep).transpose()?;
+        let plain = Self::new(name, source, objects, store);
+        Ok(Self { excludes, schedule, keep, zone, options, paused, keep_staged, ..plain })
     }
 }
 
 impl From<PolicyRecord> for Policy {
     fn from(record: PolicyRecord) -> Self {
-        let PolicyRecord { name, source, objects, excludes, store, options, .. } = record;
+        let PolicyRecord { name, source, objects, excludes, store, schedule, keep, zone, options, paused, keep_staged } =
+            record;
         let [name, source, store] = [name.to_string(), source.to_string(), store.to_string()];
-        Self { name, source, objects, excludes, store, options }
+        let (schedule, keep) = (schedule.map(show_schedule), keep.map(show_keep));
+        Self { name, source, objects, excludes, store, schedule, keep, zone, options, paused, keep_staged }
     }
+}
+
+fn read_schedule(schedule: api::Schedule, zone: Option<String>) -> Result<ScheduleSpec, Problem> {
+    let api::Schedule { every, cron, windows, jitter } = schedule;
+    let spec = ScheduleSpec {
+        every: lasting("schedule.every", every)?,
+        cron,
+        zone,
+        windows,
+        jitter: lasting("schedule.jitter", jitter)?,
+    };
+    let sound = Schedule::try_from(spec).map_err(|error| wrong("schedule", &error))?;
+    Ok(sound.into())
+}
+
+fn show_schedule(spec: ScheduleSpec) -> api::Schedule {
+    let ScheduleSpec { every, cron, zone: _, windows, jitter } = spec;
+    let text = |lasting: Option<Lasting>| lasting.map(|lasting| lasting.to_string());
+    api::Schedule { every: text(every), cron, windows, jitter: text(jitter) }
+}
+
+fn read_keep(keep: Keep) -> Result<Retention, Problem> {
+    let Keep { last, within, hourly, daily, weekly, monthly, yearly } = keep;
+    let rules = Rules { last, within: lasting("keep.within", within)?, hourly, daily, weekly, monthly, yearly };
+    Retention::try_from(rules).map_err(|error| wrong("keep", &error))
+}
+
+fn show_keep(retention: Retention) -> Keep {
+    let Rules { last, within, hourly, daily, weekly, monthly, yearly } = retention.into();
+    let within = within.map(|within| within.to_string());
+    Keep { last, within, hourly, daily, weekly, monthly, yearly }
+}
+
+fn lasting(field: &str, text: Option<String>) -> Result<Option<Lasting>, Problem> {
+    text.map(|text| text.parse()).transpose().map_err(|error| wrong(field, &error))
+}
+
+fn wrong(field: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::bad_request("TM-POL-0400", format!("{field}: {}", joined(error)))
 }
 
 fn check_objects(objects: &[String], excludes: &[String]) -> Result<(), Problem> {
@@ -34,8 +89,7 @@ fn check_objects(objects: &[String], excludes: &[String]) -> Result<(), Problem>
 }
 
 fn no_pattern(field: &str, error: &pattern::Error) -> Problem {
-    Problem::bad_request("TM-POL-0400", format!("{field}: {error}"))
-        .with_hint("patterns are part/part, with * for any text within a part")
+    wrong(field, error).with_hint("patterns are part/part, with * for any text within a part")
 }
 
 #[cfg(test)]
@@ -51,7 +105,17 @@ mod tests {
             objects: vec!["ks/*".to_owned(), "{a,b}/t".to_owned()],
             excludes: vec!["ks/tmp_*".to_owned()],
             store: "s".to_owned(),
+            schedule: Some(api::Schedule {
+                every: Some("1h 30m".to_owned()),
+                windows: vec!["mon-fri 20:00-06:00".to_owned()],
+                jitter: Some("PT1M".to_owned()),
+                ..api::Schedule::default()
+            }),
+            keep: Some(Keep { last: Some(3), within: Some("7d".to_owned()), daily: Some(7), ..Keep::default() }),
+            zone: Some("Europe/Vienna".to_owned()),
             options: json!({"write_level": "quorum", "repaired": true}),
+            paused: true,
+            keep_staged: true,
         }
     }
 
@@ -62,8 +126,38 @@ mod tests {
 
     #[test]
     fn the_stored_policy_has_the_json_of_the_one_that_was_asked_for() {
-        let record = PolicyRecord::try_from(policy()).unwrap();
-        assert_eq!(serde_json::to_value(record).unwrap(), serde_json::to_value(policy()).unwrap());
+        let stored = serde_json::to_value(PolicyRecord::try_from(policy()).unwrap()).unwrap();
+        let mut asked = serde_json::to_value(policy()).unwrap();
+        asked["schedule"]["zone"] = json!("Europe/Vienna");
+        assert_eq!(stored, asked);
+        let plain = Policy { schedule: None, keep: None, zone: None, paused: false, keep_staged: false, ..policy() };
+        let stored = serde_json::to_value(PolicyRecord::try_from(plain.clone()).unwrap()).unwrap();
+        assert_eq!(stored, serde_json::to_value(plain).unwrap());
+    }
+
+    #[test]
+    fn a_schedule_or_retention_that_means_nothing_is_refused_by_the_name_of_its_field() {
+        let said = |policy: Policy| {
+            let problem = PolicyRecord::try_from(policy).unwrap_err();
+            assert_eq!((problem.status, problem.code.as_str()), (400, "TM-POL-0400"), "{problem:?}");
+            problem.detail
+        };
+        let schedule = |field: &str, text: &str| {
+            let schedule = serde_json::from_value(json!({field: text})).unwrap();
+            said(Policy { schedule: Some(schedule), ..policy() })
+        };
+        assert!(schedule("every", "often").starts_with("schedule.every: \"often\""));
+        assert!(schedule("every", "10ms").starts_with("schedule: every 10ms"));
+        assert!(schedule("cron", "61 * * * *").starts_with("schedule: cron"));
+        assert!(schedule("jitter", "1m").starts_with("schedule: a schedule has either"));
+        assert!(
+            said(Policy { zone: Some("Europe/Wien".to_owned()), ..policy() }).starts_with("zone: zone \"Europe/Wien\"")
+        );
+        let keep = |keep: Keep| said(Policy { keep: Some(keep), ..policy() });
+        assert!(keep(Keep::default()).starts_with("keep: no rule"));
+        assert!(keep(Keep { last: Some(0), ..Keep::default() }).starts_with("keep: no rule"));
+        assert!(keep(Keep { within: Some("1 month".to_owned()), ..Keep::default() }).starts_with("keep.within: "));
+        assert!(serde_json::from_value::<Keep>(json!({"dayly": 7})).is_err(), "a misspelt rule");
     }
 
     #[test]

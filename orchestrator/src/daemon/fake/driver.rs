@@ -146,6 +146,14 @@ impl Source for Driver {
         validate_options(options)
     }
 
+    fn normal_options(&self, options: &Value) -> Value {
+        let mut normal = options.clone();
+        if let Some(fields) = normal.as_object_mut() {
+            fields.entry("write_level").or_insert_with(|| "quorum".into());
+        }
+        normal
+    }
+
     async fn check(&self, spec: &Value) -> Vec<check::Line> {
         check(spec)
     }

@@ -31,7 +31,7 @@ async fn a_version_whose_manifest_is_damaged_is_listed_with_the_reason_and_hides
         let verify = api.verify_version("src.daily.3", "v").await.unwrap();
         let ended = done(&api, verify).await;
         assert_eq!((ended.state.as_str(), ended.error.unwrap().code.as_str()), ("failed", "TM-CAT-0001"));
-        let objects = api.objects("src", &Page::first()).await.unwrap().items;
+        let objects = api.objects("src", false, &Page::first()).await.unwrap().items;
         assert_eq!((objects[0].versions, objects[0].newest_version.as_deref()), (2, Some("src.daily.2")));
     })
     .await;
@@ -72,8 +72,8 @@ async fn versions_objects_and_operations_come_in_pages() {
         let rest = api.versions(None, None, &page).await.unwrap();
         assert_eq!((rest.items[0].id.as_str(), rest.next_page_token), ("src.daily.3", None));
         page = Page { size: 2, after: None };
-        let first = api.objects("src", &page).await.unwrap();
-        let rest = api.objects("src", &next(&page, &first)).await.unwrap();
+        let first = api.objects("src", false, &page).await.unwrap();
+        let rest = api.objects("src", false, &next(&page, &first)).await.unwrap();
         let names = first.items.iter().chain(&rest.items).map(|o| o.object.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["ks/a", "ks/b", "other/c"]);
         let first = api.operations(&page).await.unwrap();

@@ -1,5 +1,12 @@
 //! Policies: what they name, how they are changed, what they say of what runs.
 
+use object_store::{ObjectStore, local::LocalFileSystem};
+use tidemark_catalog::config_mirror;
+use tidemark_web::{
+    api::{Keep, Schedule},
+    control::{IfMatch, Tagged},
+};
+
 use super::*;
 
 /// Objects of the version, in its order.
@@ -26,6 +33,197 @@ async fn several_databases_go_into_one_version_new_objects_too_and_what_is_exclu
         assert_eq!(objects_of(&api, "src.daily.2").await, ["ks/a", "other/c", "other/new"]);
         let restored = api.plan_restore(restore(json!({"version": "src.daily.2"}))).await.unwrap();
         assert_eq!(restored.objects.len(), 3);
+    })
+    .await;
+}
+
+/// The newest state of the policy in the store's mirror; `None` where it was removed.
+async fn mirrored(bucket: &Path) -> Option<Value> {
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(bucket).unwrap());
+    config_mirror::latest(&store, "policies").await.unwrap().remove("daily")
+}
+
+async fn etag(api: &Api) -> IfMatch {
+    IfMatch(api.policy("daily").await.unwrap().etag)
+}
+
+#[tokio::test]
+async fn a_change_is_bound_to_the_state_that_was_seen_and_in_the_bucket_before_it_is_answered() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        api.add_policy(policy()).await.unwrap();
+        let seen = etag(&api).await;
+        let changed = Policy { excludes: vec!["ks/b".to_owned()], zone: Some("Europe/Vienna".to_owned()), ..policy() };
+        let tried = api.change_policy("daily", changed.clone(), &seen, true).await.unwrap();
+        assert!(tried.value.preview.is_some() && tried.etag == seen.0);
+        assert_eq!(policies(&api).await, [policy()], "a dry run changes nothing");
+        let Tagged { value, etag: after } = api.change_policy("daily", changed.clone(), &seen, false).await.unwrap();
+        assert_eq!((&value.policy, value.preview), (&changed, None));
+        assert_ne!(after, seen.0);
+        assert_eq!(etag(&api).await.0, after);
+        assert_eq!(mirrored(bucket.path()).await.unwrap()["excludes"], json!(["ks/b"]));
+        let stale = api.change_policy("daily", policy(), &seen, false).await.unwrap_err();
+        assert_eq!((stale.status, stale.code.as_str()), (412, "TM-POL-0412"));
+        assert_eq!(api.change_policy("daily", policy(), &seen, true).await.unwrap_err().status, 412);
+        assert_eq!(api.remove_policy("daily", &seen).await.unwrap_err().status, 412);
+        let (now, run) = (etag(&api).await, api.run_policy("daily", "one").await.unwrap());
+        done(&api, run).await;
+        assert_eq!(objects_of(&api, "src.daily.1").await, ["ks/a"]);
+        for moved in [
+            Policy { name: "other".to_owned(), ..policy() },
+            Policy { source: "other".to_owned(), ..policy() },
+            Policy { store: "other".to_owned(), ..policy() },
+        ] {
+            let refused = api.change_policy("daily", moved, &now, false).await.unwrap_err();
+            assert_eq!((refused.status, refused.code.as_str()), (409, "TM-POL-0409"), "{refused:?}");
+        }
+        let unsound = Policy { options: json!({"write_level": "most"}), ..policy() };
+        assert_eq!(api.change_policy("daily", unsound, &now, false).await.unwrap_err().status, 400);
+        assert_eq!(api.change_policy("none", policy(), &now, false).await.unwrap_err().status, 404);
+        assert_eq!(policies(&api).await, [changed]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_mirrored_is_not_changed() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let away = bucket.path().join("away");
+    let store = bucket.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &store).await;
+        api.add_policy(policy()).await.unwrap();
+        let seen = etag(&api).await;
+        std::fs::rename(&store, &away).unwrap();
+        let changed = Policy { keep_staged: true, ..policy() };
+        assert_eq!(api.change_policy("daily", changed, &seen, false).await.unwrap_err().code, "TM-STORE-0110");
+        assert_eq!(api.pause_policy("daily", true).await.unwrap_err().code, "TM-STORE-0110");
+        assert_eq!(api.remove_policy("daily", &seen).await.unwrap_err().code, "TM-STORE-0110");
+        let shown = api.policies(&Page::first()).await.unwrap().items.remove(0);
+        assert_eq!(shown.policy, policy(), "and it is still listed");
+        assert!(shown.status.note.unwrap().contains("TM-STORE-0110"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_is_removed_leaves_its_versions_and_does_not_come_back() {
+    let (one, two, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(one.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        let removed = api.remove_policy("daily", &etag(&api).await).await.unwrap();
+        assert_eq!((&removed.policy, removed.versions), (&policy(), 1));
+        assert!(removed.note.contains("stay in store s"), "{}", removed.note);
+        assert_eq!(mirrored(bucket.path()).await, None);
+        assert!(policies(&api).await.is_empty());
+        assert_eq!(api.run_policy("daily", "two").await.unwrap_err().code, "TM-POL-0404");
+        assert_eq!(versions(&api).await.len(), 1);
+    })
+    .await;
+    with_daemon(two.path(), fake::World::default(), async |api| {
+        add_store(&api, bucket.path()).await;
+        assert!(policies(&api).await.is_empty());
+        api.add_policy(policy()).await.unwrap();
+        let run = api.run_policy("daily", "three").await.unwrap();
+        assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2", "the chain goes on");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_rests_has_no_coming_runs_and_can_be_run() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let every = Schedule { every: Some("1d".to_owned()), ..Schedule::default() };
+        api.add_policy(Policy { schedule: Some(every), ..policy() }).await.unwrap();
+        let runs = api.coming_runs("daily", 3).await.unwrap().items;
+        assert_eq!(runs.len(), 3);
+        assert_eq!(runs[2].at.duration_since(runs[0].at).as_hours(), 48);
+        let status = api.policy("daily").await.unwrap().value.status;
+        assert_eq!((status.next_run, status.late), (Some(runs[0].at), true), "there is no version yet");
+        let paused = api.pause_policy("daily", true).await.unwrap();
+        assert!(paused.value.policy.paused && mirrored(bucket.path()).await.unwrap()["paused"] == true);
+        assert_eq!((paused.value.status.next_run, paused.value.status.late), (None, false));
+        assert!(api.coming_runs("daily", 3).await.unwrap().items.is_empty());
+        let again = api.pause_policy("daily", true).await.unwrap();
+        assert_eq!(again.etag, paused.etag);
+        let run = api.run_policy("daily", "one").await.unwrap();
+        assert_eq!(done(&api, run).await.state, OperationState::Succeeded);
+        let status = api.pause_policy("daily", false).await.unwrap().value.status;
+        assert!(status.next_run.is_some() && !status.late, "{status:?}");
+        assert_eq!(status.newest_version.as_deref(), Some("src.daily.1"));
+        let cut = versions(&api).await[0].cut_from;
+        assert!(cut.is_some() && status.recoverable_until == cut && status.running.is_none(), "{status:?}");
+        assert_eq!(status.expected_interval_seconds, Some(24 * 3600));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_names_what_holds_anyway_is_the_same() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let unsaid = Policy { options: json!({}), ..policy() };
+        api.add_policy(unsaid.clone()).await.unwrap();
+        assert_eq!(api.add_policy(policy()).await.unwrap(), unsaid, "it stays as it was first said");
+        let other = Policy { options: json!({"write_level": "one"}), ..policy() };
+        assert_eq!(api.add_policy(other).await.unwrap_err().code, "TM-POL-0409");
+        let more = Policy { keep_staged: true, ..policy() };
+        assert_eq!(api.add_policy(more).await.unwrap_err().code, "TM-POL-0409");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shorter_retention_says_which_versions_would_go() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            protect(&api, key).await;
+        }
+        let all = api.preview_policy("daily").await.unwrap();
+        assert_eq!((all.versions.len(), all.going), (3, 0));
+        let keep = Some(Keep { last: Some(1), ..Keep::default() });
+        let short = Policy { keep, ..policy() };
+        let tried = api.change_policy("daily", short.clone(), &etag(&api).await, true).await.unwrap();
+        let preview = tried.value.preview.unwrap();
+        let seen: Vec<_> = preview.versions.iter().map(|v| (v.version.as_str(), v.keep, v.newly_going)).collect();
+        assert_eq!(seen, [("src.daily.3", true, false), ("src.daily.2", false, true), ("src.daily.1", false, true)]);
+        assert_eq!((preview.going, preview.newly_going), (2, 2));
+        api.change_policy("daily", short, &etag(&api).await, false).await.unwrap();
+        let preview = api.preview_policy("daily").await.unwrap();
+        assert_eq!((preview.going, preview.newly_going), (2, 0), "it is no change any more");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn objects_say_which_policies_name_them_and_what_none_names_is_listed() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let every = Schedule { every: Some("12h".to_owned()), ..Schedule::default() };
+        let scheduled = Policy { schedule: Some(every), excludes: vec!["ks/b".to_owned()], ..policy() };
+        api.add_policy(scheduled).await.unwrap();
+        let of_other = Policy { name: "more".to_owned(), objects: vec!["ks/a".to_owned()], ..policy() };
+        api.add_policy(of_other).await.unwrap();
+        let run = api.run_policy("daily", "one").await.unwrap();
+        done(&api, run).await;
+        let all = api.objects("src", false, &Page::first()).await.unwrap().items;
+        let named: Vec<_> = all.iter().map(|object| (object.object.as_str(), object.policies.join(" "))).collect();
+        assert_eq!(named, [("ks/a", "daily more".to_owned()), ("ks/b", String::new()), ("other/c", String::new())]);
+        let version = versions(&api).await.remove(0);
+        assert_eq!((all[0].last_success, all[0].recoverable_until), (version.committed, version.cut_from));
+        assert_eq!((all[0].expected_interval_seconds, all[0].late), (Some(12 * 3600), false));
+        assert_eq!((all[1].expected_interval_seconds, all[1].recoverable_until), (None, None));
+        let open = api.objects("src", true, &Page::first()).await.unwrap().items;
+        assert_eq!(open.iter().map(|object| object.object.as_str()).collect::<Vec<_>>(), ["ks/b", "other/c"]);
     })
     .await;
 }

@@ -292,7 +292,7 @@ async fn a_store_that_cannot_be_looked_into_is_a_line_and_hides_no_version_of_an
         let seen: Vec<_> = listed.iter().map(|v| (v.id.as_str(), v.store.as_str(), v.quality.as_str())).collect();
         assert_eq!(seen, [("", "t", "unknown"), ("src.daily.1", "s", "cut")]);
         assert!(listed[0].damage.as_ref().unwrap().starts_with("TM-STORE-0110: store t"), "{listed:?}");
-        assert_eq!(api.objects("src", &Page::first()).await.unwrap().items[0].versions, 1);
+        assert_eq!(api.objects("src", false, &Page::first()).await.unwrap().items[0].versions, 1);
     })
     .await;
 }

@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Map, Value};
 
-use super::super::{
-    Error,
-    args::{ProtectArguments, RestoreArguments},
-};
-use crate::api::{Policy, Restore};
+use super::super::{Error, args::RestoreArguments};
+use crate::api::Restore;
 
 pub(super) fn read_json(path: &Path) -> Result<serde_json::Value, Error> {
     let text =
@@ -16,33 +13,8 @@ pub(super) fn read_json(path: &Path) -> Result<serde_json::Value, Error> {
     serde_json::from_str(&text).map_err(|error| Error::Usage(format!("{} is not JSON: {error}", path.display())))
 }
 
-pub(super) fn policy(what: &ProtectArguments) -> Result<Policy, Error> {
-    let (source, pattern) = match what.target.split_once('/') {
-        Some((source, pattern)) => (source, Some(pattern.to_owned())),
-        None => (what.target.as_str(), None),
-    };
-    let objects: Vec<String> = what.objects.iter().cloned().chain(pattern).collect();
-    if objects.is_empty() {
-        return Err(Error::Usage("nothing to protect: give SOURCE/PATTERN or --object".to_owned()));
-    }
-    Ok(Policy {
-        name: what.policy.clone().unwrap_or_else(|| source.to_owned()),
-        source: source.to_owned(),
-        objects,
-        excludes: what.excludes.clone(),
-        store: what.to.clone(),
-        options: options(
-            &what.options,
-            [
-                ("write_level", what.write_level.clone().map(Value::from)),
-                ("repaired", what.repaired.then_some(Value::Bool(true))),
-            ],
-        )?,
-    })
-}
-
 /// Options of a kind of source: those that have a flag of their own, and those of `--option`. Each is given once.
-fn options<const N: usize>(given: &[String], flags: [(&str, Option<Value>); N]) -> Result<Value, Error> {
+pub(super) fn options<const N: usize>(given: &[String], flags: [(&str, Option<Value>); N]) -> Result<Value, Error> {
     let mut all: Map<String, Value> =
         flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     for text in given {

@@ -1,0 +1,137 @@
+//! Changes of a policy. Each is in the store's mirror before it is answered.
+//!
+//! First the mirror is written, then what is registered, and only where it is still what was read. A crash in between leaves a
+//! mirror that is ahead of what is registered here; the next change of the policy puts it right. One change at a time
+//! ([`Changing`](super::super::changing::Changing)); where another daemon was first all the same, what it registered is mirrored
+//! again.
+
+use tidemark_catalog::{chain::VersionSet, config_mirror};
+use tidemark_web::{
+    api::{ChangedPolicy, Policy, PolicyDetail, Problem, RemovedPolicy},
+    control::{IfMatch, Tagged},
+};
+
+use super::{
+    super::{
+        Api,
+        changing::Entered,
+        problems::{answer, refused},
+    },
+    being_changed, check, detail, etag, mirror, preview, registered,
+};
+use crate::registrations::{POLICIES, PolicyRecord, Registered};
+
+/// What a request may change: a policy in a state that it knows, which nobody else changes meanwhile.
+struct Held {
+    read: Registered<PolicyRecord>,
+    _entered: Entered,
+}
+
+impl Held {
+    async fn take(api: &Api, name: &str) -> Result<Self, Problem> {
+        let entered = api.changing.enter(name).ok_or_else(|| being_changed(name))?;
+        Ok(Self { read: registered(api, name).await?, _entered: entered })
+    }
+
+    /// Makes it `policy`: in the store first.
+    async fn turn_into(&self, api: &Api, policy: &PolicyRecord) -> Result<(), Problem> {
+        mirror(api, policy).await?;
+        let name = policy.name.as_str();
+        let replaced = api.registrations().replace_at(POLICIES, name, &self.read, policy).await.map_err(answer)?;
+        if replaced { Ok(()) } else { Err(overtaken(api, name).await) }
+    }
+}
+
+fn require(policy: &PolicyRecord, state: &IfMatch) -> Result<(), Problem> {
+    let etag = etag(policy);
+    if state.allows(&etag) {
+        return Ok(());
+    }
+    let words = format!("policy {} has changed: its ETag is {etag}, not {}", policy.name, state.0);
+    Err(Problem::new(412, "TM-POL-0412", words)
+        .with_hint("look at it again, and repeat the change if it is still wanted"))
+}
+
+/// Another daemon was first: what it registered is what the mirror has to say.
+async fn overtaken(api: &Api, name: &str) -> Problem {
+    match registered(api, name).await {
+        Ok(other) => mirror(api, &other.value).await.err().unwrap_or_else(|| being_changed(name)),
+        Err(problem) => problem,
+    }
+}
+
+/// Changes a policy; with `dry_run` only says what its retention would let go after the change.
+pub(in super::super) async fn change(
+    api: &Api,
+    name: &str,
+    policy: Policy,
+    state: &IfMatch,
+    dry_run: bool,
+) -> Result<Tagged<ChangedPolicy>, Problem> {
+    let policy = PolicyRecord::try_from(policy)?;
+    if dry_run {
+        let known = registered(api, name).await?.value;
+        require(&known, state)?;
+        allow(api, &known, &policy).await?;
+        let preview = Some(preview::of(api, &known, &policy).await?);
+        return Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview }, etag: etag(&known) });
+    }
+    let held = Held::take(api, name).await?;
+    require(&held.read.value, state)?;
+    allow(api, &held.read.value, &policy).await?;
+    held.turn_into(api, &policy).await?;
+    let etag = etag(&policy);
+    Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview: None }, etag })
+}
+
+async fn allow(api: &Api, known: &PolicyRecord, policy: &PolicyRecord) -> Result<(), Problem> {
+    refuse_move(known, policy)?;
+    check(api, policy).await.map(drop)
+}
+
+/// Name, source and store say where the policy's versions are.
+fn refuse_move(known: &PolicyRecord, policy: &PolicyRecord) -> Result<(), Problem> {
+    let fields = [
+        ("name", known.name.as_str(), policy.name.as_str()),
+        ("source", known.source.as_str(), policy.source.as_str()),
+        ("store", known.store.as_str(), policy.store.as_str()),
+    ];
+    match fields.into_iter().find(|(_, old, new)| old != new) {
+        None => Ok(()),
+        Some((field, old, new)) => {
+            let words =
+                format!("policy {}: {field} is {old} and cannot become {new}: its versions are there", known.name);
+            Err(Problem::conflict("TM-POL-0409", words).with_hint("make another policy, and delete or pause this one"))
+        }
+    }
+}
+
+/// Lets its schedule rest or go on.
+pub(in super::super) async fn pause(api: &Api, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
+    let held = Held::take(api, name).await?;
+    if held.read.value.paused != paused {
+        held.turn_into(api, &PolicyRecord { paused, ..held.read.value.clone() }).await?;
+    }
+    drop(held);
+    detail(api, name).await
+}
+
+/// Removes a policy; its versions stay, and a policy of the same name, source and store goes on with them.
+pub(in super::super) async fn remove(api: &Api, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem> {
+    let held = Held::take(api, name).await?;
+    require(&held.read.value, state)?;
+    let policy = held.read.value.clone();
+    let store = api.with.stores.get(policy.store.as_str()).await.map_err(answer)?;
+    let set = VersionSet::new(store.objects.clone(), policy.source.clone(), policy.name.clone());
+    let versions = set.list().await.map_err(answer)?.len();
+    let removed = config_mirror::remove(&store.objects, "policies", name).await;
+    removed.map_err(|error| refused(503, "TM-STORE-0105", &error))?;
+    if !api.registrations().remove_at(POLICIES, name, &held.read).await.map_err(answer)? {
+        return Err(overtaken(api, name).await);
+    }
+    let note = match versions {
+        0 => "it made no versions".to_owned(),
+        count => format!("its {count} versions stay in store {}, and no retention ends them any more", policy.store),
+    };
+    Ok(RemovedPolicy { policy: policy.into(), versions: u64::try_from(versions).unwrap_or(u64::MAX), note })
+}
