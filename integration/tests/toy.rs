@@ -14,7 +14,9 @@ use tidemark_integration::{
     system::{STORE, System, made},
     toy,
 };
-use tidemark_web::api::{Operation, OperationState, Quality, VersionDetail};
+use tidemark_web::api::{
+    ChangedPolicy, List, Object, Operation, OperationState, PolicyDetail, PolicyPreview, Quality, VersionDetail,
+};
 
 /// Loopback network of this test.
 const GROUP: u8 = 96;
@@ -108,7 +110,35 @@ async fn all(system: &mut System, directories: &Directories) -> Result<()> {
     complete(system, &version, 1).await?;
 
     restored(system, directories, &version).await?;
+    a_policy_is_edited(system).await?;
     nothing_is_held(directories)
+}
+
+/// A shorter retention needs somebody's word; what is excluded then is neither shipped nor in the version.
+async fn a_policy_is_edited(system: &System) -> Result<()> {
+    let cli = &system.cli;
+    let shorter = ["policy", "edit", "hourly", "--keep", "last=1", "--exclude", "users*"];
+    let refused = cli.outcome(&shorter).await?;
+    ensure!(refused.code == 6 && refused.said.contains("TM-CLI-0009"), "{refused:?}");
+    let shown: PolicyDetail = cli.json(&["policy", "show", "hourly"]).await?;
+    ensure!(shown.policy.keep.is_none() && shown.policy.excludes.is_empty(), "{shown:?}");
+    let changed: ChangedPolicy = cli.json(&[&shorter[..], &["--yes"]].concat()).await?;
+    ensure!(changed.policy.excludes == ["users*"], "{changed:?}");
+    let preview: PolicyPreview = cli.json(&["policy", "preview", "hourly"]).await?;
+    ensure!((preview.versions.len(), preview.going) == (2, 1), "{preview:?}");
+
+    let run: Operation = cli.json(&["policy", "run", "hourly", "--wait"]).await?;
+    let version = system.version(&made(&run)?).await?;
+    let held: Vec<&str> = version.contents.iter().map(|object| object.object.as_str()).collect();
+    ensure!(held == [OBJECTS[0]], "{version:?}");
+    for replica in REPLICAS {
+        let slice = system.document(&format!("sources/source/staged/{}/{replica}/slice.json", run.id))?;
+        let objects = slice["objects"].as_array().context("objects")?;
+        ensure!(objects.len() == 1 && objects[0]["object"] == OBJECTS[0], "{slice}");
+    }
+    let open: List<Object> = cli.json(&["object", "tree", "source", "--unprotected"]).await?;
+    ensure!(open.items.len() == 1 && open.items[0].object.starts_with("users"), "{open:?}");
+    Ok(())
 }
 
 /// Protects; a listener is killed after its first file, started again by the daemon, and goes on.

@@ -17,7 +17,7 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 34] = [
     "store add",
     "store list",
     "store show",
@@ -30,8 +30,16 @@ const COMMANDS: [&str; 26] = [
     "source confirm",
     "object tree",
     "protect",
+    "policy create",
     "policy list",
+    "policy show",
+    "policy edit",
+    "policy pause",
+    "policy resume",
+    "policy delete",
     "policy run",
+    "policy next",
+    "policy preview",
     "version list",
     "version show",
     "version verify",
@@ -127,6 +135,7 @@ async fn a_daemon_answers_refuses_waits_and_cancels_with_the_documented_codes() 
     assert_eq!((test.code, &test.answer["status"]), (1, &json!("fail")), "{test:?}");
     let tree = refused(cli.outcome(&["object", "tree", "prod"]).await.unwrap()).await;
     assert_eq!(tree, (1, "TM-CASS-0002".to_owned()));
+    policies(&system).await;
     cancelled(&system).await;
 }
 
@@ -168,6 +177,38 @@ async fn damaged(system: &System) {
     assert_eq!(refused(none).await, (4, "TM-VER-0404".to_owned()));
     let plan = cli.outcome(&["restore", "plan", "--version", "prod.daily.1", "--to", "prod"]).await.unwrap();
     assert_eq!(refused(plan).await, (6, "TM-CAT-0001".to_owned()));
+}
+
+/// A policy from its making to its end.
+async fn policies(system: &System) {
+    let cli = &system.cli;
+    let create = ["policy", "create", "daily", "prod", "--to", STORE, "--object", "shop/*", "--object", "bank/*"];
+    let says =
+        ["--exclude", "*/tmp_*", "--every", "1d", "--jitter", "1h", "--zone", "Europe/Vienna", "--keep", "last=3"];
+    let made: Value = cli.json(&[&create[..], &says].concat()).await.unwrap();
+    assert_eq!((&made["excludes"], &made["keep"]), (&json!(["*/tmp_*"]), &json!({"last": 3})), "{made}");
+    let shown: Value = cli.json(&["policy", "show", "daily"]).await.unwrap();
+    assert_eq!((&shown["policy"], &shown["status"]["late"]), (&made, &json!(true)), "{shown}");
+    let taken = cli.outcome(&create).await.unwrap();
+    assert_eq!(refused(taken).await, (6, "TM-POL-0409".to_owned()));
+    for (wrong, code) in [(["--keep", "dayly=7"], "TM-CLI-0004"), (["--zone", "Europe/Wien"], "TM-POL-0400")] {
+        let wrong = cli.outcome(&[&["policy", "edit", "daily"][..], &wrong].concat()).await.unwrap();
+        assert_eq!(refused(wrong).await, (2, code.to_owned()));
+    }
+    let edited: Value = cli.json(&["policy", "edit", "daily", "--keep", "last=1", "--clear", "jitter"]).await.unwrap();
+    assert_eq!(edited["policy"]["schedule"], json!({"every": "1d"}), "{edited}");
+    let preview: Value = cli.json(&["policy", "preview", "daily"]).await.unwrap();
+    assert!(preview["versions"][0]["reasons"][0].as_str().unwrap().contains("damaged"), "{preview}");
+    let runs = async || cli.json::<Value>(&["policy", "next", "daily", "--count", "3"]).await.unwrap()["items"].clone();
+    assert_eq!(runs().await.as_array().unwrap().len(), 3);
+    let paused: Value = cli.json(&["policy", "pause", "daily"]).await.unwrap();
+    assert_eq!((&paused["policy"]["paused"], runs().await), (&json!(true), json!([])), "{paused}");
+    let resumed: Value = cli.json(&["policy", "resume", "daily"]).await.unwrap();
+    assert_eq!(resumed["policy"]["paused"], Value::Null, "{resumed}");
+    let removed: Value = cli.json(&["policy", "delete", "daily"]).await.unwrap();
+    assert_eq!(removed["versions"], 1, "{removed}");
+    let none = cli.outcome(&["policy", "show", "daily"]).await.unwrap();
+    assert_eq!(refused(none).await, (4, "TM-POL-0404".to_owned()));
 }
 
 /// A protect that cannot succeed: the wait times out, its key is kept, and cancelling ends everybody who watches.

@@ -87,6 +87,29 @@ async fn a_change_is_bound_to_the_state_that_was_seen_and_in_the_bucket_before_i
 }
 
 #[tokio::test]
+async fn of_two_changes_at_once_one_is_made_and_the_mirror_ends_with_it() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        api.add_policy(policy()).await.unwrap();
+        for round in 0..5 {
+            let (seen, objects) = (etag(&api).await, |n: u32| vec![format!("ks/{round}-{n}")]);
+            let change = |n| api.change_policy("daily", Policy { objects: objects(n), ..policy() }, &seen, false);
+            let (one, two, three) = tokio::join!(change(1), change(2), change(3));
+            let made: Vec<_> = [&one, &two, &three].into_iter().filter_map(|made| made.as_ref().ok()).collect();
+            let refused: Vec<_> = [&one, &two, &three].into_iter().filter_map(|made| made.as_ref().err()).collect();
+            assert!(
+                made.len() == 1 && refused.iter().all(|problem| problem.status == 412),
+                "{one:?} {two:?} {three:?}"
+            );
+            assert_eq!(policies(&api).await, [made[0].value.policy.clone()]);
+            assert_eq!(mirrored(bucket.path()).await.unwrap()["objects"], json!(made[0].value.policy.objects));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_mirrored_is_not_changed() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let away = bucket.path().join("away");
