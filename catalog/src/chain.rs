@@ -189,10 +189,10 @@ impl VersionSet {
     }
 
     /// Refuses a set whose last number is below the known head, or that has another manifest in its place; reads that one only.
-    /// What is no manifest there is damage, and not another one.
+    /// What is no manifest there, or is not linked to the one before, is damage and not another one.
     ///
     /// # Errors
-    /// [`Error::List`], [`Error::RolledBack`], [`Error::Read`], [`Error::HeadChanged`], [`Error::Decode`].
+    /// [`Error::List`], [`Error::RolledBack`], [`Error::Read`], [`Error::HeadChanged`], [`Error::Decode`], [`Error::Link`].
     pub async fn require_head(&self) -> Result<(), Error> {
         let newest = self.numbers(self.from()).await?.last().copied();
         self.refuse_rolled_back(newest).await?;
@@ -202,8 +202,9 @@ impl VersionSet {
             return Ok(());
         }
         let found = Digest::of(&bytes);
-        match self.parse(head.number, bytes) {
-            Err(error @ Error::Decode { .. }) => Err(error),
+        // Whoever replaced it by another one linked that to the one before.
+        match self.load(head.number).await {
+            Err(error @ (Error::Decode { .. } | Error::Link { .. })) => Err(error),
             _ => Err(self.head_changed(head, Some(found))),
         }
     }

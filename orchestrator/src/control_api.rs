@@ -21,7 +21,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation,
+        Order, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore,
+        RestorePlan, Source, Store, Version, VersionDetail,
     },
     control::{ControlApi, IfMatch, Tagged},
 };
@@ -36,6 +38,7 @@ use crate::{
     },
     tasks::{Kind, Submit, Tasks},
     verify_task::VerifySpec,
+    version_name::VersionName,
 };
 use changing::Changing;
 use in_flight::InFlight;
@@ -100,6 +103,7 @@ impl Api {
         let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
         let plan = prepared.full_plan(&restore).await.map_err(answer)?;
         restore_task::refuse_failed(&plan).map_err(answer)?;
+        let restore = prepared.pinned(restore);
         Ok(Submit {
             kind: Kind::Restore,
             subject: format!("{} to {}", restore.version, restore.to),
@@ -113,6 +117,7 @@ impl Api {
         let restore = spec::Restore::try_from(restore)?;
         let prepared = restore_task::prepare(&self.with, &restore).await.map_err(answer)?;
         restore_task::count::refuse(prepared.plan().await.map_err(answer)?).map_err(answer)?;
+        let restore = prepared.pinned(restore);
         Ok(Submit {
             kind: Kind::Count,
             subject: format!("{} to {}", restore.version, restore.to),
@@ -123,12 +128,13 @@ impl Api {
     }
 
     async fn prepare_verify(&self, id: &str) -> Result<Submit, Problem> {
-        let version = executors::version_id(id).map_err(answer)?;
+        let version = executors::version_name(id).map_err(answer)?;
         // Only that it is there: what is wrong with it is for the verification to say.
-        self.with.version_place(&version).await.map_err(answer)?;
+        let (store, _) = self.with.version_place(&version).await.map_err(answer)?;
+        let version = VersionName { store: store.record.name.parse().ok(), ..version };
         Ok(Submit {
             kind: Kind::Verify,
-            subject: version.to_string(),
+            subject: version.id.to_string(),
             body: Value::Null,
             spec: json!(VerifySpec { version }),
             exclusive: None,
@@ -254,7 +260,7 @@ impl ControlApi for Api {
         let request = spec::Restore::try_from(request)?;
         let prepared = restore_task::prepare(&self.with, &request).await.map_err(answer)?;
         let plan = prepared.full_plan(&request).await.map_err(answer)?;
-        Ok(restores::show_plan(&request.version, plan))
+        Ok(restores::show_plan(&request.version, &prepared, plan))
     }
 
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem> {

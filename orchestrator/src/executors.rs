@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use tidemark_catalog::{
     chain::VersionSet,
     document::{self, Document},
-    ids::VersionId,
     manifest::{Barrier, Holds, Manifest, Version},
     stored::StoredRef,
 };
@@ -23,6 +22,7 @@ use crate::{
     sources::{Driver, Drivers},
     stores::{OpenStore, Stores},
     tasks::{TaskContext, Tasks},
+    version_name::{Pin, VersionName},
 };
 
 /// Everything that tasks are done with; a cheap handle.
@@ -94,22 +94,22 @@ impl Executors {
         })
     }
 
-    /// A version.
-    pub(crate) async fn version(&self, id: &VersionId) -> Result<FoundVersion, Failure> {
-        let found = self.stores.find(id).await?;
-        let (store, manifest) = found.ok_or_else(|| unknown_version(id))?;
+    /// A version: the one that was pinned, where one was.
+    pub(crate) async fn version(&self, name: &VersionName, pin: Option<&Pin>) -> Result<FoundVersion, Failure> {
+        let found = self.stores.find(name, pin).await?;
+        let (store, manifest, pin) = found.ok_or_else(|| unknown_version(name))?;
         match &manifest.holds {
-            Holds::Version(version) => Ok(FoundVersion { store, version: (**version).clone(), manifest }),
+            Holds::Version(version) => Ok(FoundVersion { store, version: (**version).clone(), manifest, pin }),
             Holds::Barrier(Barrier { reason }) => {
-                Err(Failure::permanent("TM-VER-0410", format!("{id} holds no version: {reason}"))
+                Err(Failure::permanent("TM-VER-0410", format!("{name} holds no version: {reason}"))
                     .with_hint("tidemark version list shows what there is"))
             }
         }
     }
 
     /// A version, unread: it may be damaged.
-    pub(crate) async fn version_place(&self, id: &VersionId) -> Result<(OpenStore, VersionSet), Failure> {
-        self.stores.place(id).await?.ok_or_else(|| unknown_version(id))
+    pub(crate) async fn version_place(&self, name: &VersionName) -> Result<(OpenStore, VersionSet), Failure> {
+        self.stores.place(name).await?.ok_or_else(|| unknown_version(name))
     }
 }
 
@@ -121,14 +121,16 @@ pub(crate) struct FoundVersion {
     pub(crate) manifest: Manifest,
     /// What the manifest holds.
     pub(crate) version: Version,
+    /// Which manifest it is.
+    pub(crate) pin: Pin,
 }
 
-/// The version of a printed id.
+/// The version of a printed id, perhaps with its store.
 ///
 /// # Errors
-/// `TM-VER-0400` for a text that is no version's id.
-pub(crate) fn version_id(id: &str) -> Result<VersionId, Failure> {
-    id.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))
+/// `TM-VER-0400` for a text that is no version's name.
+pub(crate) fn version_name(name: &str) -> Result<VersionName, Failure> {
+    name.parse().map_err(|error| Failure::permanent("TM-VER-0400", words(&error)))
 }
 
 /// There is no source of this name.
@@ -136,8 +138,8 @@ pub(crate) fn unknown_source(name: &str) -> Failure {
     Failure::permanent("TM-SRC-0404", format!("there is no source {name}"))
 }
 
-fn unknown_version(id: &VersionId) -> Failure {
-    Failure::permanent("TM-VER-0404", format!("no registered store holds version {id}"))
+fn unknown_version(name: &VersionName) -> Failure {
+    Failure::permanent("TM-VER-0404", format!("no registered store holds version {name}"))
         .with_hint("tidemark version list shows what there is")
 }
 

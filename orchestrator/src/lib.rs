@@ -21,3 +21,4 @@ pub mod stores;
 pub mod tasks;
 pub mod totals;
 pub mod verify_task;
+pub mod version_name;

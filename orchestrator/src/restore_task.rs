@@ -37,6 +37,7 @@ use crate::{
     sources::Driver,
     stores::OpenStore,
     tasks::{Completion, RESTORER_PART, Shelf, TaskContext},
+    version_name::Pin,
 };
 use plan::KeptPlan;
 use result::{RestoreResult, Undone};
@@ -55,9 +56,26 @@ pub(crate) struct Prepared {
     record: StoreRecord,
     /// Objects that the version does not hold although it lists them.
     left_out: Vec<String>,
+    /// The manifest.
+    pin: Pin,
 }
 
 impl Prepared {
+    /// The manifest that it was made of.
+    pub(crate) fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    /// Name of the store that holds the version.
+    pub(crate) fn store(&self) -> &str {
+        &self.record.name
+    }
+
+    /// The restore as it is recorded: of this manifest and no other.
+    pub(crate) fn pinned(&self, restore: Restore) -> Restore {
+        Restore { pin: Some(self.pin.clone()), ..restore }
+    }
+
     /// What the run would do.
     ///
     /// # Errors
@@ -100,7 +118,7 @@ impl Prepared {
 /// # Errors
 /// [`Failure`] naming what does not exist, or an object that is missing in the version.
 pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepared, Failure> {
-    let FoundVersion { store, manifest, version } = with.version(&restore.version).await?;
+    let FoundVersion { store, manifest, version, pin } = with.version(&restore.version, restore.pin.as_ref()).await?;
     let lines = pages::read_lines(&store.objects, &manifest).await?;
     let (lines, left_out) = choose(lines, restore)?;
     let (destination, driver) = with.source(restore.to.as_str()).await?;
@@ -120,7 +138,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
     let destination = destination.name.parse().map_err(|_| {
         Failure::permanent("TM-REST-0003", format!("source {:?} has no name that can be stored", restore.to))
     })?;
-    Ok(Prepared { driver, job, destination, record: store.record, left_out })
+    Ok(Prepared { driver, job, destination, record: store.record, left_out, pin })
 }
 
 /// The lines to restore, and words for those that cannot be because the version does not hold them.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt as _, future::join_all};
 use object_store::ObjectStore;
 use tidemark_catalog::ids::{SetId, SourceId, VersionId};
 use tidemark_catalog::{chain, chain::VersionSet, document, find, manifest::Manifest};
@@ -26,6 +27,7 @@ use tidemark_listener_core::launch;
 use crate::{
     generation,
     registrations::{self, Registrations, STORES, StoreRecord},
+    version_name::{Pin, VersionName},
 };
 use known::Known;
 
@@ -282,9 +284,7 @@ impl Stores {
     /// # Errors
     /// As [`Stores::same`]; [`Error::Silent`].
     pub async fn same_soon(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        let name = record.name.clone();
-        let found = tokio::time::timeout(ONE_OF_MANY, self.same(record)).await;
-        found.unwrap_or(Err(Error::Silent { name, seconds: ONE_OF_MANY.as_secs() }))
+        in_time(record.name.clone(), ONE_OF_MANY, self.same(record)).await
     }
 
     /// The first registered store that holds the repository that was registered; `None` where there is none such.
@@ -314,21 +314,50 @@ impl Stores {
     /// used hides no version of another one.
     ///
     /// # Errors
-    /// [`FindError`] where no store has it and one of them cannot be looked into, or is known to have held it.
-    pub async fn place(&self, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let mut refused = None;
-        for record in self.records().await? {
-            match self.holds(record, id).await {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
+    /// [`FindError::Ambiguous`] where several stores have it and none is named; [`FindError::Store`] of a named store that is
+    /// not registered; else [`FindError`] where no store has it and one of them cannot be looked into, or is known to have held
+    /// it.
+    pub async fn place(&self, name: &VersionName) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        let mut records = self.records().await?;
+        if let Some(store) = &name.store {
+            records.retain(|record| record.name == store.as_str());
+            if records.is_empty() {
+                return Err(Error::Unknown(store.to_string()).into());
+            }
+        }
+        self.place_in(records, &name.id).await
+    }
+
+    /// The same, in one of these stores.
+    async fn place_in(
+        &self,
+        records: Vec<StoreRecord>,
+        id: &VersionId,
+    ) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        let alone = records.len() == 1;
+        let looks = records.into_iter().map(|record| self.holds(record, id, alone).boxed());
+        let (mut found, mut refused) = (Vec::new(), None);
+        for look in join_all(looks.collect::<Vec<_>>()).await {
+            match look {
+                Ok(held) => found.extend(held),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        refused.map_or(Ok(None), Err)
+        if found.len() > 1 {
+            let stores = found.iter().map(|(store, _)| store.record.name.clone()).collect();
+            return Err(FindError::Ambiguous { id: id.clone(), stores });
+        }
+        found.pop().map_or_else(|| refused.map_or(Ok(None), Err), |place| Ok(Some(place)))
     }
 
-    async fn holds(&self, record: StoreRecord, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let store = self.same(record).await?;
+    /// The store of a record, where it holds a version; `alone` is waited for as long as it takes.
+    async fn holds(
+        &self,
+        record: StoreRecord,
+        id: &VersionId,
+        alone: bool,
+    ) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        let store = if alone { self.same(record).await? } else { self.same_soon(record).await? };
         let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
         if set.list().await?.contains(&id.number) {
             return Ok(Some((store, set)));
@@ -341,13 +370,38 @@ impl Stores {
         Ok(None)
     }
 
-    /// The version and the store it is in; `None` where no registered store has it.
+    /// The version, the store it is in and its pin; `None` where no registered store has it. With a pin it is the one that was
+    /// pinned and no other, whatever its store is called by now.
     ///
     /// # Errors
-    /// [`FindError`].
-    pub async fn find(&self, id: &VersionId) -> Result<Option<(OpenStore, Manifest)>, FindError> {
-        let Some((store, set)) = self.place(id).await? else { return Ok(None) };
-        Ok(Some((store, set.read(id.number).await?)))
+    /// [`FindError`]; [`FindError::Unregistered`] and [`FindError::OtherManifest`] where the pinned one is not found.
+    pub async fn find(
+        &self,
+        name: &VersionName,
+        pin: Option<&Pin>,
+    ) -> Result<Option<(OpenStore, Manifest, Pin)>, FindError> {
+        let place = match pin {
+            None => self.place(name).await?,
+            Some(pin) => self.pinned_place(&name.id, pin).await?,
+        };
+        let Some((store, set)) = place else { return Ok(None) };
+        let (manifest, head) = set.read_head(name.id.number).await?;
+        let found = Pin { repository: store.record.repository.clone(), manifest: head.digest };
+        match pin {
+            Some(pin) if *pin != found => {
+                Err(FindError::OtherManifest { name: name.clone(), pin: Box::new(pin.clone()), found: Box::new(found) })
+            }
+            _ => Ok(Some((store, manifest, found))),
+        }
+    }
+
+    async fn pinned_place(&self, id: &VersionId, pin: &Pin) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        let mut records = self.records().await?;
+        records.retain(|record| record.repository == pin.repository);
+        if records.is_empty() {
+            return Err(FindError::Unregistered { repository: pin.repository.clone() });
+        }
+        self.place_in(records, id).await
     }
 }
 
@@ -360,6 +414,35 @@ pub enum FindError {
     /// Its chain cannot be read.
     #[error(transparent)]
     Chain(#[from] chain::Error),
+    /// Several stores have it.
+    #[error("version {id} is in stores {}", stores.join(" and "))]
+    Ambiguous {
+        /// The version.
+        id: VersionId,
+        /// Their names.
+        stores: Vec<String>,
+    },
+    /// The repository of a pinned version is in no registered store.
+    #[error("repository {repository}, for which this was planned, is in no registered store")]
+    Unregistered {
+        /// Its id.
+        repository: String,
+    },
+    /// Another manifest than was pinned.
+    #[error("version {name} is another one than was planned: it is {found}, planned was {pin}")]
+    OtherManifest {
+        /// The version.
+        name: VersionName,
+        /// As it was planned.
+        pin: Box<Pin>,
+        /// As it is now.
+        found: Box<Pin>,
+    },
+}
+
+async fn in_time<T>(name: String, bound: Duration, look: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let found = tokio::time::timeout(bound, look).await;
+    found.unwrap_or(Err(Error::Silent { name, seconds: bound.as_secs() }))
 }
 
 /// A directory that is gone is what an emptied store looks like.

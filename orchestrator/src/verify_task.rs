@@ -19,6 +19,7 @@ use crate::{
     sources::Driver,
     stores::OpenStore,
     tasks::{Completion, TaskContext},
+    version_name::VersionName,
 };
 
 /// What a verify task needs to know.
@@ -26,7 +27,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct VerifySpec {
     /// The version.
-    pub version: VersionId,
+    pub version: VersionName,
 }
 
 /// What comes of a verify task, as it is stored with the task and shown as the result of its operation.
@@ -49,7 +50,7 @@ pub struct VerifyResult {
 /// first.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let VerifySpec { version } = spec(&context)?;
-    let found = with.version(&version).await?;
+    let found = with.version(&version, None).await?;
     let driver = with.driver(&found.version.kind)?;
     let (store, (lines, unproven)) = (&found.store, verify_manifest(&found).await?);
     let (mut records, mut damaged) = (0, Vec::new());
@@ -70,14 +71,14 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     }
     let missing = lines.iter().filter(|line| line.entry.is_none()).count();
     let warnings = missing > 0 || unproven.is_some();
-    let result = VerifyResult { version, objects: lines.len(), missing, records, unproven };
+    let result = VerifyResult { version: version.id, objects: lines.len(), missing, records, unproven };
     Ok(Completion::of(&result, warnings))
 }
 
 /// The lines of a manifest that is proven by its neighbours in the chain and says of its lines what they are; and why the one
 /// after it cannot prove it.
 async fn verify_manifest(found: &FoundVersion) -> Result<(Vec<ObjectLine>, Option<String>), Failure> {
-    let FoundVersion { store, manifest, version } = found;
+    let FoundVersion { store, manifest, version, pin: _ } = found;
     let set = VersionSet::new(Arc::clone(&store.objects), manifest.source.clone(), manifest.set.clone());
     let unproven = set.prove(manifest.number).await?.unproven;
     let lines = pages::read_lines(&store.objects, manifest).await?;
@@ -127,7 +128,8 @@ mod tests {
         assert_eq!(serde_json::to_value(&result).unwrap(), whole);
         assert_eq!(serde_json::from_value::<VerifyResult>(whole).unwrap(), result);
         let spec = |text: &str| serde_json::from_value::<VerifySpec>(json!({"version": text}));
-        assert_eq!(spec("s.d.1").unwrap().version, result.version);
+        assert_eq!(spec("s.d.1").unwrap().version.id, result.version);
+        assert_eq!(serde_json::to_value(spec("main:s.d.1").unwrap()).unwrap(), json!({"version": "main:s.d.1"}));
         assert!(spec("s.d").is_err());
     }
 }

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use crate::api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+    AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation,
+    Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan,
+    Source, Store, Version, VersionDetail,
 };
 
 /// Something with the tag of its state.

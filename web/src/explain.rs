@@ -99,6 +99,8 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-REST-0014",
     "TM-REST-0015",
     "TM-REST-0016",
+    "TM-REST-0017",
+    "TM-REST-0018",
     "TM-REST-0101",
     "TM-REST-0102",
     "TM-REST-0103",

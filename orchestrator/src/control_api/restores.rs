@@ -1,11 +1,14 @@
 //! Restores: a request of the API as it is stored with its task, and a plan as the API shows it.
 
-use tidemark_catalog::ids::VersionId;
 use tidemark_listener_core::restorer;
 use tidemark_web::api::{Action, IfExists, PlannedObject, Problem, Restore, RestorePlan};
 
 use super::{problems::answer, sources::show_line};
-use crate::{executors, restore_task::spec};
+use crate::{
+    executors,
+    restore_task::{Prepared, spec},
+    version_name::{NotAPin, VersionName},
+};
 
 impl TryFrom<Restore> for spec::Restore {
     /// `TM-VER-0400` for what is no version's id, `TM-SRC-0404` for what can be no source's name. Options, patterns and names
@@ -15,6 +18,7 @@ impl TryFrom<Restore> for spec::Restore {
     fn try_from(restore: Restore) -> Result<Self, Problem> {
         let Restore {
             version,
+            pin,
             objects,
             to,
             rename,
@@ -30,7 +34,11 @@ impl TryFrom<Restore> for spec::Restore {
             options,
         } = restore;
         Ok(Self {
-            version: executors::version_id(&version).map_err(answer)?,
+            version: executors::version_name(&version).map_err(answer)?,
+            pin: pin
+                .map(|pin| pin.parse())
+                .transpose()
+                .map_err(|error: NotAPin| Problem::bad_request("TM-VER-0400", format!("pin: {error}")))?,
             objects,
             to: to.parse().map_err(|_| answer(executors::unknown_source(&to)))?,
             rename,
@@ -66,7 +74,7 @@ fn show_action(action: restorer::Action) -> Action {
 }
 
 /// A plan as the API shows it.
-pub(super) fn show_plan(version: &VersionId, plan: restorer::RestorePlan) -> RestorePlan {
+pub(super) fn show_plan(version: &VersionName, prepared: &Prepared, plan: restorer::RestorePlan) -> RestorePlan {
     let object = |o: restorer::PlannedObject| PlannedObject {
         object: o.object.to_string(),
         target: o.target.to_string(),
@@ -75,7 +83,9 @@ pub(super) fn show_plan(version: &VersionId, plan: restorer::RestorePlan) -> Res
         stored_bytes: o.stored_bytes,
     };
     RestorePlan {
-        version: version.to_string(),
+        version: version.id.to_string(),
+        store: prepared.store().to_owned(),
+        pin: prepared.pin().to_string(),
         destination: plan.destination,
         write_level: plan.write_level,
         objects: plan.objects.into_iter().map(object).collect(),
@@ -101,7 +111,7 @@ mod tests {
     #[test]
     fn the_stored_restore_has_the_json_of_the_one_that_was_asked_for() {
         let whole = json!({
-            "objects": ["ks/*"], "rename": {"ks": "ks2"},
+            "version": "main:shop.daily.1", "pin": format!("r@{}", tidemark_gateway::Digest::of(b"m")), "objects": ["ks/*"], "rename": {"ks": "ks2"},
             "into_non_empty": ["ks2/t"], "if_exists": "merge", "remove": true, "where": "k = 1", "columns": ["v"],
             "client_clock_bound_millis": 5, "no_safety_version": ["ks2/u"],
             "accept_degraded": true, "strict": true, "options": {"ttl": "strip"},
@@ -121,6 +131,7 @@ mod tests {
             |more| spec::Restore::try_from(asked(more)).map(drop).map_err(|problem| (problem.status, problem.code));
         let refused = |status, code: &str| Err((status, code.to_owned()));
         assert_eq!(code(json!({"version": "shop.daily"})), refused(400, "TM-VER-0400"));
+        assert_eq!(code(json!({"pin": "r@m"})), refused(400, "TM-VER-0400"));
         assert_eq!(code(json!({"version": "../shop.daily.1"})), refused(400, "TM-VER-0400"));
         assert_eq!(code(json!({"to": "../copy"})), refused(404, "TM-SRC-0404"));
         assert_eq!(code(json!({})), Ok(()));

@@ -77,9 +77,16 @@ async fn show(api: &Api, record: SourceRecord) -> Source {
 
 fn show_unconfirmed(store: String, uses: Uses) -> Unconfirmed {
     let Uses { programs, credentials, data } = uses;
-    let runs = programs.into_iter().map(|line| line.join(" ")).collect();
-    let reads = credentials.into_iter().chain(data).map(|path| path.display().to_string()).collect();
+    let line = |words: Vec<String>| words.iter().map(|word| plain(word)).collect::<Vec<_>>().join(" ");
+    let runs = programs.into_iter().map(line).collect();
+    let reads = credentials.into_iter().chain(data).map(|path| plain(&path.to_string_lossy())).collect();
     Unconfirmed { store, runs, reads }
+}
+
+/// A word as it is, or quoted and escaped where it could look like something else: whoever wrote it is not trusted.
+fn plain(word: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(harmless) { word.to_owned() } else { format!("{word:?}") }
 }
 
 async fn listener_states(api: &Api, record: &SourceRecord) -> Result<Vec<ListenerState>, Failure> {
@@ -158,4 +165,18 @@ pub(super) fn show_line(line: check::Line) -> CheckLine {
     };
     let check::Line { name, subject, detail, hint, .. } = line;
     CheckLine { name, subject, status, detail, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_unconfirmed_source_would_run_cannot_be_shown_as_something_else() {
+        let programs = vec![["sh", "-c", "rm -rf /", "\u{1b}[2J", ""].map(str::to_owned).to_vec()];
+        let uses = Uses { programs, credentials: vec!["/etc/a\nb".into()], data: vec!["/data".into()] };
+        let shown = show_unconfirmed("s".to_owned(), uses);
+        assert_eq!(shown.runs, [r#"sh -c "rm -rf /" "\u{1b}[2J" """#]);
+        assert_eq!(shown.reads, [r#""/etc/a\nb""#, "/data"]);
+    }
 }

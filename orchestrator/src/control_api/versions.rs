@@ -270,8 +270,9 @@ fn held_object(line: ObjectLine) -> HeldObject {
 
 /// One version with its objects; one that is damaged without them, with what is wrong.
 pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
-    let id = executors::version_id(id).map_err(answer)?;
-    let (store, set) = api.with.version_place(&id).await.map_err(answer)?;
+    let name = executors::version_name(id).map_err(answer)?;
+    let (store, set) = api.with.version_place(&name).await.map_err(answer)?;
+    let id = name.id;
     let manifest = match set.read(id.number).await {
         Ok(manifest) => manifest,
         Err(error) if error.is_retryable() => return Err(answer(error)),

@@ -11,6 +11,7 @@ mod policy;
 mod resume;
 mod store;
 mod undo;
+mod which;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

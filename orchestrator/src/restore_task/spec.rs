@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
-use tidemark_catalog::ids::{SourceId, VersionId};
+use tidemark_catalog::ids::SourceId;
 use tidemark_listener_core::restorer::{self, CLIENT_CLOCK_BOUND_MICROS, CommonOptions, RestoreOptions, Selection};
+
+use crate::version_name::{Pin, VersionName};
 
 /// The specification of a restore task and of a count task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +36,10 @@ fn of_any_build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Restore, D
 #[serde(deny_unknown_fields)]
 pub struct Restore {
     /// Version to restore.
-    pub version: VersionId,
+    pub version: VersionName,
+    /// The manifest that was planned: what is run is this one or none. Every restore is pinned when it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
     /// Patterns of its objects, texts of [`Pattern`](tidemark_catalog::pattern::Pattern); all where empty.
     #[serde(default)]
     pub objects: Vec<String>,
@@ -183,6 +188,7 @@ mod tests {
         for more in [
             json!({"version": "shop.daily"}),
             json!({"to": "../copy"}),
+            json!({"pin": "r"}),
             json!({"if_exists": "replace"}),
             json!({"ttl": "keep"}),
             json!({"client_clock_bound_millis": -1}),

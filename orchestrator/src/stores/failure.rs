@@ -39,6 +39,14 @@ impl From<FindError> for Failure {
         match error {
             FindError::Store(error) => error.into(),
             FindError::Chain(error) => error.into(),
+            FindError::Ambiguous { ref id, ref stores } => {
+                let hint = format!("name the store: {}:{id}", stores.first().map_or("STORE", String::as_str));
+                Self::permanent("TM-VER-0409", words(&error)).with_hint(hint)
+            }
+            FindError::Unregistered { .. } => Self::permanent("TM-REST-0017", words(&error))
+                .with_hint("register the store again, or plan anew with what there is"),
+            FindError::OtherManifest { .. } => Self::permanent("TM-REST-0018", words(&error))
+                .with_hint("find out what replaced it; plan anew if it is what you want"),
         }
     }
 }

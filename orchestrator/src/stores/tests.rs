@@ -143,6 +143,16 @@ async fn numbers_that_are_gone_are_found() {
     assert_eq!(identity::gone(&set).await.unwrap(), [2, 3].map(VersionNumber));
 }
 
+#[tokio::test]
+async fn a_store_that_says_nothing_is_waited_for_a_bounded_time_and_may_answer_later() {
+    let silent = futures::future::pending::<Result<(), Error>>();
+    let error = in_time("s".to_owned(), Duration::from_millis(1), silent).await.unwrap_err();
+    assert!(matches!(&error, Error::Silent { name, .. } if name == "s"), "{error}");
+    let failure = crate::failure::Failure::from(error);
+    assert_eq!((failure.code.as_str(), failure.away), ("TM-STORE-0117", Some(crate::failure::Away::Store)));
+    in_time("s".to_owned(), Duration::from_secs(60), async { Ok(()) }).await.unwrap();
+}
+
 fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
     let ([name, url, repository], commit_mode) =
         (["s", "s3://backups", ""].map(str::to_owned), CommitMode::AtomicCreate);

@@ -11,8 +11,11 @@ use super::{Action, CheckLine};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Restore {
-    /// Version to restore.
+    /// Version to restore, `source.set.number`; `STORE:source.set.number` where several stores hold it.
     pub version: String,
+    /// `pin` of the plan that is to be run: another manifest under the version's name is refused then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
     /// Objects, patterns as in policies; all where empty.
     #[serde(default)]
     pub objects: Vec<String>,
@@ -70,6 +73,10 @@ pub enum IfExists {
 pub struct RestorePlan {
     /// The version.
     pub version: String,
+    /// Store that it is in.
+    pub store: String,
+    /// Which manifest it is, `repository@manifest`: given to the run, it is of this one or none.
+    pub pin: String,
     /// Short description of the destination.
     pub destination: String,
     /// Level to write at, where the kind of source has levels.

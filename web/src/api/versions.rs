@@ -9,7 +9,7 @@ use super::words::{Quality, time_or_empty};
 /// A version in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Version {
-    /// `source.set.number`; empty where the line is `unknown`.
+    /// `source.set.number`; empty where the line is about a store. Unique within a store: `STORE:source.set.number` names one.
     pub id: String,
     /// Store it is in.
     pub store: String,

@@ -338,11 +338,17 @@ pub(super) enum VersionCommand {
     Show {
         /// Id of the version, `source.policy.number`.
         id: String,
+        /// Store that it is in, where several hold one of this id.
+        #[arg(long)]
+        store: Option<String>,
     },
     /// Read and prove everything that a version names.
     Verify {
         /// Id of the version.
         id: String,
+        /// Store that it is in, where several hold one of this id.
+        #[arg(long)]
+        store: Option<String>,
         /// Waiting.
         #[command(flatten)]
         wait: WaitArguments,
@@ -364,6 +370,12 @@ pub(super) struct RestoreArguments {
     /// Id of the version.
     #[arg(long)]
     pub(super) version: String,
+    /// Store that it is in, where several hold one of this id.
+    #[arg(long)]
+    pub(super) store: Option<String>,
+    /// `pin` of the plan that is to be run: another version under this id is refused then.
+    #[arg(long, value_name = "PIN")]
+    pub(super) pin: Option<String>,
     /// Destination: a registered source.
     #[arg(long)]
     pub(super) to: String,

@@ -20,12 +20,13 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Protect, RepairedSet, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Protect, RepairedSet,
+        RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::Client,
     explain,
 };
-use body::{read_json, restore};
+use body::{read_json, restore, within};
 
 /// One call of the command line: what it was given and what it talks to.
 struct Call<'a> {
@@ -120,11 +121,12 @@ impl Call<'_> {
                     .collect();
                 self.list::<Version>(&format!("/api/v1/versions?{}", query.join("&"))).await
             }
-            VersionCommand::Show { id } => {
-                self.show::<VersionDetail>(&format!("/api/v1/versions/{}", segment(id))).await
+            VersionCommand::Show { id, store } => {
+                self.show::<VersionDetail>(&format!("/api/v1/versions/{}", segment(&within(store.as_deref(), id))))
+                    .await
             }
-            VersionCommand::Verify { id, wait } => {
-                let path = format!("/api/v1/versions/{}/verify", segment(id));
+            VersionCommand::Verify { id, store, wait } => {
+                let path = format!("/api/v1/versions/{}/verify", segment(&within(store.as_deref(), id)));
                 let operation = self.start(&path, &json!({}), wait).await?;
                 self.finish(operation, wait).await
             }

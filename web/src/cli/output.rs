@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
-        AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Problem, Quality, RepairedSet, RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail,
+    AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Problem, Quality, RepairedSet,
+    RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail,
 };
 
 /// Something the command line prints.
@@ -284,7 +285,8 @@ fn totals(totals: &Totals) -> String {
 
 impl Printed for RestorePlan {
     fn text(&self) -> String {
-        let mut text = format!("version      {}\ndestination  {}\n", self.version, self.destination);
+        let mut text = format!("version      {}  in {}\npin          {}\n", self.version, self.store, self.pin);
+        text += &format!("destination  {}\n", self.destination);
         text += &self.write_level.as_ref().map(|level| format!("write level  {level}\n")).unwrap_or_default();
         text += &format!("rows         {}\n", self.rows);
         text += &format!("to read      {}\n\n", size(self.stored_bytes));

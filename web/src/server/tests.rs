@@ -8,7 +8,9 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, CommitMode, List, Object, Operation, OperationKind, OperationProgress, OperationState, Page, Policy, PolicyDetail, PolicyPreview, PolicyStatus, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, CommitMode, List, Object,
+        Operation, OperationKind, OperationProgress, OperationState, Page, Policy, PolicyDetail, PolicyPreview,
+        PolicyStatus, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
     },
     client::{self, Client},
     control::{IfMatch, Tagged},

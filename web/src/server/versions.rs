@@ -40,7 +40,7 @@ pub(super) async fn list(
     Ok(Json(shared.api.versions(filter.source.as_deref(), filter.policy.as_deref(), &page).await?))
 }
 
-/// Shows one version with its objects.
+/// Shows one version with its objects; its id may name the store, `STORE:source.set.number`.
 #[utoipa::path(get, path = "/api/v1/versions/{id}", tag = "versions", params(("id" = String, Path)),
     responses((status = 200, body = VersionDetail), (status = "4XX", body = Problem)))]
 pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<VersionDetail>, Problem> {

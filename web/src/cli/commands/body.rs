@@ -30,10 +30,16 @@ pub(super) fn options<const N: usize>(given: &[String], flags: [(&str, Option<Va
     Ok(Value::Object(all))
 }
 
+/// A version's id with the store that it is in, where that is named.
+pub(super) fn within(store: Option<&str>, id: &str) -> String {
+    store.map_or_else(|| id.to_owned(), |store| format!("{store}:{id}"))
+}
+
 pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
     let replication = what.replication.as_deref().map(parse_replication).transpose()?;
     Ok(Restore {
-        version: what.version.clone(),
+        version: within(what.store.as_deref(), &what.version),
+        pin: what.pin.clone(),
         objects: what.objects.clone(),
         to: what.to.clone(),
         rename: what.rename.iter().map(|text| parse_rename(text)).collect::<Result<_, _>>()?,
