@@ -162,6 +162,11 @@ pub trait Coordinator: Send + Sync + 'static {
     /// Generation of this coordinator's state: 0 until a store is attached, see [`crate::generation`]; never falls.
     fn generation(&self) -> u64;
 
+    /// What tells this state from every copy of it: an older copy that is put in its place does not know it. Generations are taken for
+    /// it ([`crate::generation`]). The state of one node, which anybody can copy, draws it at each opening; that of a cluster would
+    /// keep it until its data is lost or rolled back.
+    fn opening(&self) -> &str;
+
     /// Raises the generation, durably, where `to` is higher.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ use tidemark_listener_core::failure;
 
 pub(crate) mod catalog;
 
+/// Code of what another claim of the same task does away with.
+const CLAIM_ANEW: &str = "TM-TASK-0009";
+
 /// Longest message that is recorded, bytes.
 const MESSAGE_BYTES: usize = 8 << 10;
 
@@ -73,6 +76,16 @@ impl Failure {
     /// A failure that may go away iff `retryable`.
     pub fn of(code: &str, message: impl Into<String>, retryable: bool) -> Self {
         Self { retryable, ..Self::permanent(code, message) }
+    }
+
+    /// The task has to be claimed anew, which is done at once: by no fault of the run, which counts as no attempt.
+    pub fn claim_anew(message: impl Into<String>) -> Self {
+        Self::retryable(CLAIM_ANEW, message)
+    }
+
+    /// True of [`Failure::claim_anew`].
+    pub fn is_claim_anew(&self) -> bool {
+        self.code == CLAIM_ANEW
     }
 
     /// The work was told to stop.

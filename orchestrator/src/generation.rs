@@ -1,12 +1,15 @@
-//! Generations: what keeps tokens rising when the coordinator's state is lost.
+//! Generations: what keeps tokens rising when the coordinator's state is lost, or an older copy of it is put in its place.
 //!
-//! Revisions start anew with a new state directory, so a fencing token starts with a generation. A state takes one when its
-//! first store is attached: a number above every generation that this store holds and above that of every newest manifest
-//! in it, written there create-only. Attaching a further store may raise it; then the new number is written to the stores
-//! attached before as well, so that each store knows every generation that wrote to it. The number of a store is remembered
-//! under `generation/<repository>`, so that attaching it again changes nothing.
+//! Revisions start anew with a new state directory, and those of an older copy come again, so a fencing token starts with a
+//! generation. Each opening of the coordinator ([`Coordinator::opening`]) takes one in each store, when it reaches that store first: a
+//! number that is not below the coordinator's own and above all that the store holds, written there create-only. So two openings
+//! never have a token in common in one store, whatever state they were opened on.
 //!
-//! A crash in between leaves a number that nobody uses.
+//! A number that is above the coordinator's own becomes that. The other stores then hold a lower one: they are given the new number
+//! when they are reached next. A store that is away is no reason to wait: the others go on. What was claimed under a generation that
+//! this opening did not take in a store writes nothing there, and is claimed anew ([`holds`]).
+//!
+//! What was taken is remembered under `generation/<repository>`. A crash in between leaves a number that nobody uses.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -21,7 +24,7 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::{Digest, Env, fetch, retry};
 
-use crate::coordinator::{self, Coordinator, Op};
+use crate::coordinator::{self, Cmp, Coordinator, Kv, Op};
 
 /// Why no generation could be taken.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +73,17 @@ impl Error {
     }
 }
 
-/// Makes sure that this coordinator's generation is its own in `store`; `attached` are the stores that use it already.
+/// What was taken in a repository, as the coordinator remembers it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Taken {
+    /// By which opening.
+    opening: String,
+    /// The numbers; they are in the store, and no other opening has them.
+    numbers: BTreeSet<u64>,
+}
+
+/// Makes sure that this opening has taken the coordinator's generation in `store`, which may raise it; the generation then.
 ///
 /// # Errors
 /// [`Error`]; the same call is safe after any of them.
@@ -78,27 +91,23 @@ pub async fn attach(
     coordinator: &dyn Coordinator,
     repository: &str,
     store: &Arc<dyn ObjectStore>,
-    attached: &[Arc<dyn ObjectStore>],
     env: &Env,
 ) -> Result<u64, Error> {
-    let known = coordinator.get(&key(repository)).await.map_err(Error::Coordinator)?.is_some();
     let current = coordinator.generation();
-    // One that was raised while this store was away is not in it.
-    if known && listed(store).await?.contains(&current) {
+    if holds(coordinator, repository, current).await? {
         return Ok(current);
     }
-    take_above(coordinator, repository, current, store, attached, env).await
+    let lowest = if known(coordinator, repository).await?.is_some() {
+        // Every generation that wrote to a store is in it.
+        newest(store).await? + 1
+    } else {
+        lowest_new(store).await?
+    };
+    take(coordinator, repository, store, lowest, Keep::Numbers, env).await
 }
 
-/// True where attaching `store` would take a generation above the present one.
-///
-/// # Errors
-/// [`Error`].
-pub async fn rises(coordinator: &dyn Coordinator, store: &Arc<dyn ObjectStore>) -> Result<bool, Error> {
-    Ok(lowest_new(store).await? > coordinator.generation())
-}
-
-/// Takes a generation that is new in `store` and here: whatever was claimed before is fenced by what is committed under it.
+/// Takes a generation that is new in `store` and here: whatever was claimed before is fenced by what is committed under it, and
+/// writes nothing to the store any more.
 ///
 /// # Errors
 /// As [`attach`].
@@ -106,56 +115,79 @@ pub async fn renew(
     coordinator: &dyn Coordinator,
     repository: &str,
     store: &Arc<dyn ObjectStore>,
-    attached: &[Arc<dyn ObjectStore>],
     env: &Env,
 ) -> Result<u64, Error> {
-    take_above(coordinator, repository, coordinator.generation() + 1, store, attached, env).await
+    let lowest = lowest_new(store).await?.max(coordinator.generation() + 1);
+    take(coordinator, repository, store, lowest, Keep::Nothing, env).await
 }
 
-/// Forgets that this coordinator's generation is in a repository: attaching it again takes a new one.
+/// True where this opening has taken a generation in a repository: what is claimed under it may write there.
 ///
 /// # Errors
 /// [`Error::Coordinator`].
-pub async fn detach(coordinator: &dyn Coordinator, repository: &str) -> Result<(), Error> {
-    let delete = vec![Op::delete(key(repository))];
-    coordinator.txn(vec![], delete, vec![]).await.map_err(Error::Coordinator)?;
-    Ok(())
+pub async fn holds(coordinator: &dyn Coordinator, repository: &str, generation: u64) -> Result<bool, Error> {
+    Ok(taken(coordinator, repository).await?.contains(&generation))
+}
+
+/// The generations that this opening has taken in a repository.
+///
+/// # Errors
+/// [`Error::Coordinator`].
+pub(crate) async fn taken(coordinator: &dyn Coordinator, repository: &str) -> Result<BTreeSet<u64>, Error> {
+    Ok(own(coordinator, known(coordinator, repository).await?.as_ref()).numbers)
 }
 
 fn key(repository: &str) -> String {
     format!("generation/{repository}")
 }
 
-async fn take_above(
-    coordinator: &dyn Coordinator,
-    repository: &str,
-    least: u64,
-    store: &Arc<dyn ObjectStore>,
-    attached: &[Arc<dyn ObjectStore>],
-    env: &Env,
-) -> Result<u64, Error> {
-    let number = take(coordinator.generation(), least, store, attached, env).await?;
-    coordinator.raise_generation(number).await.map_err(Error::Coordinator)?;
-    let put = Op::put(key(repository), number.to_string());
-    coordinator.txn(vec![], vec![put], vec![]).await.map_err(Error::Coordinator)?;
-    Ok(number)
+async fn known(coordinator: &dyn Coordinator, repository: &str) -> Result<Option<Kv>, Error> {
+    coordinator.get(&key(repository)).await.map_err(Error::Coordinator)
 }
 
-/// Takes the lowest number that is new in `store`, not below `least`, and new in the others where it is above `current`.
+/// What this opening has taken; nothing where it was another one, or a build that remembered a number alone.
+fn own(coordinator: &dyn Coordinator, known: Option<&Kv>) -> Taken {
+    let taken = known.and_then(|kv| serde_json::from_slice::<Taken>(&kv.value).ok());
+    let none = || Taken { opening: coordinator.opening().to_owned(), numbers: BTreeSet::new() };
+    taken.filter(|taken| taken.opening == coordinator.opening()).unwrap_or_else(none)
+}
+
+/// What is still taken once another number is.
+#[derive(Clone, Copy)]
+enum Keep {
+    /// All that this opening took before.
+    Numbers,
+    /// Nothing.
+    Nothing,
+}
+
+/// Takes the lowest number that is free in `store`, from `lowest` and the coordinator's own on.
 async fn take(
-    current: u64,
-    least: u64,
+    coordinator: &dyn Coordinator,
+    repository: &str,
     store: &Arc<dyn ObjectStore>,
-    attached: &[Arc<dyn ObjectStore>],
+    lowest: u64,
+    keep: Keep,
     env: &Env,
 ) -> Result<u64, Error> {
-    let mut number = least.max(lowest_new(store).await?);
+    let mut number = lowest.max(coordinator.generation());
+    while !claim(number, store, env).await? {
+        number += 1;
+    }
+    coordinator.raise_generation(number).await.map_err(Error::Coordinator)?;
     loop {
-        let others = if number > current { attached } else { &[] };
-        if claim_in_all(number, std::iter::once(store).chain(others), env).await? {
+        let known = known(coordinator, repository).await?;
+        let mut taken = own(coordinator, known.as_ref());
+        if matches!(keep, Keep::Nothing) {
+            taken.numbers.clear();
+        }
+        taken.numbers.insert(number);
+        let bytes = serde_json::to_vec(&taken).expect("numbers and a text are plain data");
+        let when = vec![Cmp::ModRevision(key(repository), known.map_or(0, |kv| kv.mod_revision))];
+        let put = vec![Op::put(key(repository), bytes)];
+        if coordinator.txn(when, put, vec![]).await.map_err(Error::Coordinator)?.succeeded {
             return Ok(number);
         }
-        number += 1;
     }
 }
 
@@ -173,22 +205,15 @@ impl Document for Generation {
     const KIND: &'static str = "generation";
 }
 
-/// Writes the number to each; false where another coordinator has it in one of them.
-async fn claim_in_all(
-    number: u64,
-    stores: impl Iterator<Item = &Arc<dyn ObjectStore>>,
-    env: &Env,
-) -> Result<bool, Error> {
-    for store in stores {
-        let nonce = hex::encode(env.random::<16>());
-        let taken = Generation { generation: number, nonce, created: env.now() };
-        match document::write(store, &layout::generation(number), &taken).await {
-            Ok(_) => {}
-            Err(error) if error.is_taken() => return Ok(false),
-            Err(source) => return Err(Error::Write { number, source }),
-        }
+/// Writes the number; false where another coordinator, or another opening of this one, has it.
+async fn claim(number: u64, store: &Arc<dyn ObjectStore>, env: &Env) -> Result<bool, Error> {
+    let nonce = hex::encode(env.random::<16>());
+    let taken = Generation { generation: number, nonce, created: env.now() };
+    match document::write(store, &layout::generation(number), &taken).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_taken() => Ok(false),
+        Err(source) => Err(Error::Write { number, source }),
     }
-    Ok(true)
 }
 
 /// The highest generation that a store holds; 0 where it holds none.
@@ -229,7 +254,8 @@ async fn lowest_new(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
     Ok(newest(store).await?.max(newest_token(store).await?) + 1)
 }
 
-/// The highest generation in the newest manifests of a store.
+/// The highest generation in the newest manifests of a store. A set whose newest manifest is damaged is passed over: should its
+/// token be higher, what is committed to that set is fenced, and nothing is lost.
 async fn newest_token(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
     let mut highest = 0;
     for source in find::sources(store).await? {
@@ -244,7 +270,7 @@ async fn newest_token(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use object_store::memory::InMemory;
+    use object_store::{ObjectStoreExt as _, memory::InMemory};
 
     use super::*;
     use crate::coordinator::embedded::Embedded;
@@ -258,37 +284,74 @@ mod tests {
         Arc::new(InMemory::new())
     }
 
+    async fn attached(coordinator: &Embedded, name: &str, store: &Arc<dyn ObjectStore>) -> u64 {
+        attach(coordinator, name, store, &Env::system()).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_new_state_has_a_higher_generation_than_the_one_that_was_lost() {
-        let (bucket, env) = (store(), Env::system());
+        let bucket = store();
         for expected in 1..4 {
             let (coordinator, _directory) = state();
-            assert_eq!(attach(&coordinator, "r", &bucket, &[], &env).await.unwrap(), expected);
-            assert_eq!(attach(&coordinator, "r", &bucket, &[], &env).await.unwrap(), expected);
+            assert_eq!(attached(&coordinator, "r", &bucket).await, expected);
+            assert_eq!(attached(&coordinator, "r", &bucket).await, expected);
         }
     }
 
     #[tokio::test]
-    async fn a_generation_raised_by_one_store_is_known_to_the_others() {
+    async fn each_opening_of_one_state_takes_a_generation_once() {
+        let (bucket, directory) = (store(), tempfile::tempdir().unwrap());
+        for expected in 1..4 {
+            let coordinator = Embedded::open(directory.path(), Env::system()).unwrap();
+            assert!(!holds(&coordinator, "r", coordinator.generation()).await.unwrap());
+            assert_eq!(attached(&coordinator, "r", &bucket).await, expected);
+            assert_eq!(attached(&coordinator, "r", &bucket).await, expected);
+            assert_eq!(taken(&coordinator, "r").await.unwrap(), BTreeSet::from([expected]));
+        }
+        assert_eq!(listed(&bucket).await.unwrap(), BTreeSet::from([1, 2, 3]));
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_a_state_never_has_a_generation_of_the_other_in_a_store() {
         let (one, two, env) = (store(), store(), Env::system());
+        let (directory, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let original = Embedded::open(directory.path(), env.clone()).unwrap();
+        attached(&original, "one", &one).await;
+        drop(original);
+        std::fs::copy(directory.path().join("coordinator.redb"), copy.path().join("coordinator.redb")).unwrap();
+        let (original, copy) = [&directory, &copy].map(|at| Embedded::open(at.path(), env.clone()).unwrap()).into();
+        // Each raises its generation in another store first, so that both have the same number.
+        assert_eq!((attached(&original, "one", &one).await, attached(&copy, "two", &two).await), (2, 1));
+        assert_eq!((attached(&original, "two", &two).await, attached(&copy, "one", &one).await), (2, 3));
+        let both = [taken(&original, "one").await.unwrap(), taken(&copy, "one").await.unwrap()];
+        assert_eq!(both, [BTreeSet::from([2]), BTreeSet::from([3])]);
+        assert_eq!((attached(&original, "one", &one).await, attached(&copy, "two", &two).await), (2, 3));
+        assert!(!holds(&copy, "one", 2).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_generation_that_rose_is_given_to_each_store_when_it_is_reached_and_both_stay_taken() {
+        let (one, two) = (store(), store());
         for _ in 0..5 {
-            attach(&state().0, "two", &two, &[], &env).await.unwrap();
+            attached(&state().0, "two", &two).await;
         }
         let (coordinator, _directory) = state();
-        assert_eq!(attach(&coordinator, "one", &one, &[], &env).await.unwrap(), 1);
-        assert_eq!(attach(&coordinator, "two", &two, &[Arc::clone(&one)], &env).await.unwrap(), 6);
-        assert_eq!(attach(&state().0, "one", &one, &[], &env).await.unwrap(), 7);
+        assert_eq!(attached(&coordinator, "one", &one).await, 1);
+        assert_eq!(attached(&coordinator, "two", &two).await, 6);
+        assert_eq!(listed(&one).await.unwrap(), BTreeSet::from([1]), "it is not reached yet");
+        assert_eq!(attached(&coordinator, "one", &one).await, 6);
+        assert_eq!(taken(&coordinator, "one").await.unwrap(), BTreeSet::from([1, 6]));
+        assert_eq!(attached(&state().0, "one", &one).await, 7);
     }
 
     #[tokio::test]
-    async fn a_store_that_was_away_while_the_generation_rose_gets_a_new_one() {
-        let (one, two, env) = (store(), store(), Env::system());
-        attach(&state().0, "two", &two, &[], &env).await.unwrap();
+    async fn a_renewed_generation_is_above_all_and_what_was_taken_before_is_not_any_more() {
+        let (one, env) = (store(), Env::system());
         let (coordinator, _directory) = state();
-        assert_eq!(attach(&coordinator, "one", &one, &[], &env).await.unwrap(), 1);
-        assert_eq!(attach(&coordinator, "two", &two, &[], &env).await.unwrap(), 2);
-        assert_eq!(attach(&coordinator, "one", &one, &[two], &env).await.unwrap(), 2);
-        assert_eq!(listed(&one).await.unwrap(), BTreeSet::from([1, 2]));
+        attached(&coordinator, "one", &one).await;
+        assert_eq!(renew(&coordinator, "one", &one, &env).await.unwrap(), 2);
+        assert_eq!(taken(&coordinator, "one").await.unwrap(), BTreeSet::from([2]));
+        assert_eq!((newest(&one).await.unwrap(), attached(&coordinator, "one", &one).await), (2, 2));
     }
 
     #[tokio::test]
@@ -299,28 +362,28 @@ mod tests {
         }
         assert_eq!(newest(&one).await.unwrap(), 0);
         object_store::ObjectStoreExt::put(&one, &layout::generation(4), "x".into()).await.unwrap();
-        assert_eq!(attach(&state().0, "one", &one, &[], &Env::system()).await.unwrap(), 5);
-    }
-
-    #[tokio::test]
-    async fn a_renewed_generation_is_above_all_and_in_all_stores() {
-        let (one, two, env) = (store(), store(), Env::system());
-        let (coordinator, _directory) = state();
-        attach(&coordinator, "one", &one, &[], &env).await.unwrap();
-        attach(&coordinator, "two", &two, &[Arc::clone(&one)], &env).await.unwrap();
-        assert_eq!(renew(&coordinator, "two", &two, &[Arc::clone(&one)], &env).await.unwrap(), 2);
-        assert_eq!((newest(&one).await.unwrap(), newest(&two).await.unwrap()), (2, 2));
-        detach(&coordinator, "two").await.unwrap();
-        assert_eq!(attach(&coordinator, "two", &two, &[one], &env).await.unwrap(), 3);
+        assert_eq!(attached(&state().0, "one", &one).await, 5);
     }
 
     #[tokio::test]
     async fn a_higher_generation_is_taken_along_to_a_store_that_knows_lower_ones() {
-        let (one, two, env) = (store(), store(), Env::system());
+        let (one, two) = (store(), store());
         let (coordinator, _directory) = state();
         coordinator.raise_generation(9).await.unwrap();
-        assert_eq!(attach(&coordinator, "one", &one, &[], &env).await.unwrap(), 9);
-        assert_eq!(attach(&coordinator, "two", &two, &[one], &env).await.unwrap(), 9);
+        assert_eq!(attached(&coordinator, "one", &one).await, 9);
+        assert_eq!(attached(&coordinator, "two", &two).await, 9);
         assert_eq!(newest(&two).await.unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_build_remembered_is_of_no_opening_and_a_damaged_set_stops_nothing() {
+        let bucket = store();
+        let (coordinator, _directory) = state();
+        coordinator.txn(vec![], vec![Op::put("generation/r", "1")], vec![]).await.unwrap();
+        let manifest =
+            layout::manifest(&"s".parse().unwrap(), &"d".parse().unwrap(), tidemark_catalog::ids::VersionNumber(1));
+        bucket.put(&manifest, "?".into()).await.unwrap();
+        assert_eq!(attached(&coordinator, "r", &bucket).await, 1);
+        assert_eq!(attached(&state().0, "other", &bucket).await, 2);
     }
 }

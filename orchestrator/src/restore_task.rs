@@ -86,8 +86,12 @@ impl Prepared {
 
     /// What the coordinator does not take of the task is kept where the version is, with its source.
     fn keep_parts(&self, with: &Executors, restore: &Restore, context: &TaskContext) {
-        let store = OpenStore { record: self.record.clone(), objects: Arc::clone(&self.job.store) };
-        context.checkpoints.keep_at(Shelf::new(&with.stores, &store, &restore.version.source));
+        context.checkpoints.keep_at(Shelf::new(&with.stores, &self.store(), &restore.version.source));
+    }
+
+    /// The store that holds the version.
+    fn store(&self) -> OpenStore {
+        OpenStore { record: self.record.clone(), objects: Arc::clone(&self.job.store) }
     }
 
     /// The check that refuses an undo where the destination's listeners would have to do it.

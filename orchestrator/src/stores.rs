@@ -112,6 +112,16 @@ pub enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// A task was claimed under a generation that this opening of the coordinator has not taken in the store.
+    #[error("store {name}: claimed under generation {claimed}, which an earlier opening has; it is {taken} now")]
+    Behind {
+        /// The store.
+        name: String,
+        /// The claim's.
+        claimed: u64,
+        /// The one that was taken.
+        taken: u64,
+    },
     /// Its identity cannot be read.
     #[error("identify store {name}")]
     Identity {

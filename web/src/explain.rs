@@ -159,6 +159,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-TASK-0006",
     "TM-TASK-0007",
     "TM-TASK-0008",
+    "TM-TASK-0009",
     "TM-TASK-0010",
     "TM-TASK-0404",
     "TM-TASK-0409",

@@ -106,8 +106,15 @@ async fn token(
     set: &SetId,
     task: &str,
 ) -> Result<FencingToken, Problem> {
-    let own = api.coordinator.generation();
-    let newest = generation::newest(&store.objects).await.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
+    let failed = |error: generation::Error| refused(503, "TM-STORE-0104", &error);
+    let (coordinator, repository) = (&*api.coordinator, &store.record.repository);
+    let own = coordinator.generation();
+    let held = generation::holds(coordinator, repository, own).await.map_err(failed)?;
+    let own = match held {
+        true => own,
+        false => generation::attach(coordinator, repository, &store.objects, &api.with.env).await.map_err(failed)?,
+    };
+    let newest = generation::newest(&store.objects).await.map_err(failed)?;
     if newest > own {
         let words = format!("store {} is used under generation {newest}, this daemon has {own}", store.record.name);
         return Err(

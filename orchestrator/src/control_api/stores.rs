@@ -105,38 +105,10 @@ async fn with_repository(
 }
 
 async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
-    let repository = &store.record.repository;
-    let rises = generation::rises(&*api.coordinator, &store.objects).await;
-    let rises = rises.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
-    let others = others(api, store, if rises { |_| false } else { |_| true }).await?;
-    let taken = generation::attach(&*api.coordinator, repository, &store.objects, &others, &api.with.env).await;
+    let taken = generation::attach(&*api.coordinator, &store.record.repository, &store.objects, &api.with.env).await;
     let generation = taken.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
     tracing::info!(store = store.record.name, generation, "store attached");
     Ok(())
-}
-
-/// The other stores, to tell them the generation where it rises. Each is shown to be the one that was registered: nothing is written
-/// to another one. Those that are not, for a reason that may be `passed` over, are left out.
-async fn others(
-    api: &Api,
-    store: &OpenStore,
-    passed: fn(&stores::Error) -> bool,
-) -> Result<Vec<Arc<dyn ObjectStore>>, Problem> {
-    let mut others = Vec::new();
-    for record in api.with.stores.records().await.map_err(answer)? {
-        let name = record.name.clone();
-        if name == store.record.name {
-            continue;
-        }
-        match api.with.stores.same(record).await {
-            Ok(other) => others.push(other.objects),
-            Err(error) if passed(&error) => {
-                tracing::warn!(store = name, error = causes::joined(&error), "store is told no generation");
-            }
-            Err(error) => return Err(answer(error)),
-        }
-    }
-    Ok(others)
 }
 
 /// Takes what the store holds for what is known of it, and brings back what its mirror has; gives what could not be read, which

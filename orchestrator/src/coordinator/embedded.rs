@@ -87,6 +87,8 @@ struct Inner {
     db: Arc<Db>,
     leases: Leases,
     generation: AtomicU64,
+    /// Drawn when it was opened, 16 random bytes, hexadecimal.
+    opening: String,
     events: broadcast::Sender<Arc<Vec<Event>>>,
     env: Env,
     _lock: lock::StateLock,
@@ -102,7 +104,9 @@ impl Embedded {
         let db = Db::open(&directory.join("coordinator.redb"))?;
         let generation = AtomicU64::new(db.generation());
         let (events, _) = broadcast::channel(WATCH_BACKLOG);
-        let inner = Inner { db: Arc::new(db), leases: Leases::default(), generation, events, env, _lock: lock };
+        let opening = hex::encode(env.random::<16>());
+        let (db, leases) = (Arc::new(db), Leases::default());
+        let inner = Inner { db, leases, generation, opening, events, env, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -128,6 +132,10 @@ impl Inner {
 impl Coordinator for Embedded {
     fn generation(&self) -> u64 {
         self.inner.generation.load(Ordering::SeqCst)
+    }
+
+    fn opening(&self) -> &str {
+        &self.inner.opening
     }
 
     async fn raise_generation(&self, to: u64) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 mod allow;
 mod blocks;
 mod cancel;
+mod copies;
 mod damage;
 mod large;
 mod lists;

@@ -79,6 +79,7 @@ pub(super) async fn run(
     works: Vec<HostWork>,
     context: &TaskContext,
 ) -> Result<RestoreReport, Failure> {
+    with.stores.reach(&prepared.store(), context.token).await?;
     let together = Together {
         with,
         context,

@@ -20,6 +20,7 @@ impl From<Error> for Failure {
             Error::Swapped { .. } => Self::permanent("TM-STORE-0111", words(&error)).with_hint(OTHER_STORE),
             Error::WentBack { .. } => Self::permanent("TM-STORE-0112", words(&error)).with_hint(OTHER_STORE),
             Error::Silent { .. } => store("TM-STORE-0117", &error, true),
+            Error::Behind { .. } => Self::claim_anew(words(&error)),
             Error::Identity { ref source, .. } => store("TM-STORE-0115", &error, source.is_retryable()),
             Error::Generations { ref source, .. } => store("TM-STORE-0104", &error, source.is_retryable()),
             Error::Find { ref source, .. } => store("TM-CAT-0006", &error, source.is_retryable()),

@@ -10,12 +10,12 @@
 //!
 //! Reading asks for the repository's identity only: an older copy still restores what it holds.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use tidemark_catalog::{
     chain::{self, Head, VersionSet},
     find,
-    ids::{SetId, SourceId, VersionNumber},
+    ids::{FencingToken, SetId, SourceId, VersionNumber},
     repository,
 };
 use tidemark_gateway::causes;
@@ -65,13 +65,15 @@ impl Stores {
     /// # Errors
     /// As [`Stores::same_repository`]; [`Error::WentBack`], [`Error::Generations`].
     pub async fn identify(&self, store: &OpenStore) -> Result<(), Error> {
-        self.identify_with(store, Some(self.known.own_generation())).await
+        let taken = generation::taken(self.known.coordinator(), &store.record.repository).await;
+        let taken = taken.map_err(|source| generations_failed(store, source))?;
+        self.identify_with(store, taken).await
     }
 
-    /// The same; `own` is the generation of this coordinator, where the store is attached.
-    async fn identify_with(&self, store: &OpenStore, own: Option<u64>) -> Result<(), Error> {
+    /// The same; `own` are the generations that this opening of the coordinator has taken in it.
+    async fn identify_with(&self, store: &OpenStore, own: BTreeSet<u64>) -> Result<(), Error> {
         self.same_repository(store).await?;
-        let failed = |source| Error::Generations { name: store.record.name.clone(), source: Box::new(source) };
+        let failed = |source| generations_failed(store, source);
         let listed = generation::listed(&store.objects).await.map_err(failed)?;
         let newest = listed.last().copied().unwrap_or(0);
         let known = self.known.generation(&store.record.repository).await?;
@@ -90,6 +92,25 @@ impl Stores {
             self.learn_generation(store, newest).await?;
         }
         Ok(())
+    }
+
+    /// Makes sure that a claim may write to the store: that it is the one that was registered, and that this opening of the coordinator
+    /// has taken the claim's generation there. To be called in each run before it writes, or has listeners write.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] where the task has to be claimed anew; as [`Stores::identify`].
+    pub async fn reach(&self, store: &OpenStore, token: FencingToken) -> Result<(), Error> {
+        let (coordinator, repository) = (self.known.coordinator(), &store.record.repository);
+        let failed = |source| generations_failed(store, source);
+        if generation::holds(coordinator, repository, token.generation).await.map_err(failed)? {
+            return Ok(());
+        }
+        self.identify(store).await?;
+        let taken = generation::attach(coordinator, repository, &store.objects, &self.env).await.map_err(failed)?;
+        if generation::holds(coordinator, repository, token.generation).await.map_err(failed)? {
+            return Ok(());
+        }
+        Err(Error::Behind { name: store.record.name.clone(), claimed: token.generation, taken })
     }
 
     /// The version set to commit to, bound to its known head; refuses the store where it or any set of it ends before what is
@@ -139,7 +160,7 @@ impl Stores {
     /// Refuses a store that is about to be registered, where it was registered here before and held more then.
     pub(crate) async fn prove_again(&self, store: &OpenStore) -> Result<(), Error> {
         if self.known.generation(&store.record.repository).await?.is_some() {
-            self.identify_with(store, None).await?;
+            self.identify_with(store, BTreeSet::new()).await?;
         }
         self.prove_heads(store).await.map(drop)
     }
@@ -275,6 +296,10 @@ pub(crate) async fn gone(set: &VersionSet) -> Result<Vec<VersionNumber>, tidemar
 
 fn version_set(store: &OpenStore, source: &SourceId, set: &SetId) -> VersionSet {
     VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone())
+}
+
+fn generations_failed(store: &OpenStore, source: generation::Error) -> Error {
+    Error::Generations { name: store.record.name.clone(), source: Box::new(source) }
 }
 
 fn went_back(store: &OpenStore, generation: u64, newest: u64) -> Error {

@@ -43,9 +43,9 @@ impl Known {
         Self { coordinator }
     }
 
-    /// Generation of this coordinator; every store that it uses holds it.
-    pub(crate) fn own_generation(&self) -> u64 {
-        self.coordinator.generation()
+    /// The coordinator that it is kept in.
+    pub(super) fn coordinator(&self) -> &dyn Coordinator {
+        &*self.coordinator
     }
 
     pub(crate) async fn generation(&self, repository: &str) -> Result<Option<KnownGeneration>, Error> {

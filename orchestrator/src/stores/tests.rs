@@ -54,7 +54,7 @@ impl Bench {
         store.record.repository =
             repository::create_or_open(&store.objects, &Env::system()).await.unwrap().id.to_string();
         let repository = store.record.repository.clone();
-        generation::attach(&*coordinator, &repository, &store.objects, &[], &Env::system()).await.unwrap();
+        generation::attach(&*coordinator, &repository, &store.objects, &Env::system()).await.unwrap();
         stores.learn(&store).await.unwrap();
         let [source, set] = ["east", "daily"];
         Self { stores, store, source: source.parse().unwrap(), set: set.parse().unwrap(), _state: state }

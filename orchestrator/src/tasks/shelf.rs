@@ -78,6 +78,7 @@ impl Shelf {
     ) -> Result<Kept, Failure> {
         let value = serde_json::from_slice(json)
             .map_err(|error| Failure::permanent("TM-TASK-0005", format!("{part} of task {task}: {error}")))?;
+        self.stores.reach(&self.store, token).boxed().await?;
         let path = layout::task_part(&self.source, task, token, self.next.fetch_add(1, Ordering::Relaxed));
         let document = TaskPart { task: task.clone(), part: part.to_owned(), value };
         let stored = document::write(&self.store.objects, &path, &document).boxed().await?;

@@ -1,7 +1,6 @@
 //! Accepting a store that is not what it was: put back from a copy, emptied or replaced on purpose.
 //!
-//! 1. A new generation is taken, above all that are known here or in the store: what was claimed before is fenced. The other stores
-//!    are told it. One that is emptied or another one is passed over: it needs to be accepted too.
+//! 1. A new generation is taken, above all that are known here or in the store: what was claimed before is fenced.
 //! 2. Of each set whose chain is shorter than it was, the numbers that are lost are taken by manifests that hold no version.
 //!    So the chain keeps no hole, and no number is given twice.
 //! 3. What the store holds now becomes what is known of it; the registration comes last.
@@ -20,7 +19,7 @@ use tidemark_catalog::{
 use tidemark_gateway::preflight;
 use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
-use super::{learn, others, show, unsafe_store, with_repository};
+use super::{learn, show, unsafe_store, with_repository};
 use crate::{
     control_api::{
         Api,
@@ -87,18 +86,14 @@ fn is_other(error: &stores::Error) -> bool {
     match error {
         stores::Error::WentBack { .. } => true,
         stores::Error::Chain { source, .. } => source.is_other_store(),
-        error => is_gone(error),
+        stores::Error::Emptied { .. } | stores::Error::Swapped { .. } => true,
+        _ => false,
     }
 }
 
-/// One that does not hold the repository that was registered.
-fn is_gone(error: &stores::Error) -> bool {
-    matches!(error, stores::Error::Emptied { .. } | stores::Error::Swapped { .. })
-}
-
 async fn renew(api: &Api, store: &OpenStore) -> Result<u64, Problem> {
-    let (repository, others) = (&store.record.repository, others(api, store, is_gone).await?);
-    let taken = generation::renew(&*api.coordinator, repository, &store.objects, &others, &api.with.env).await;
+    let repository = &store.record.repository;
+    let taken = generation::renew(&*api.coordinator, repository, &store.objects, &api.with.env).await;
     taken.map_err(|error| refused(503, "TM-STORE-0104", &error))
 }
 

@@ -54,8 +54,10 @@ async fn leased_keys_and_only_those_are_gone_after_reopening() {
     let ops = vec![Op::put_leased("claim", "", lease.id()), Op::put("task", "1")];
     let revision = open.txn(vec![], ops, vec![]).await.unwrap().revision;
     open.raise_generation(4).await.unwrap();
+    let opening = open.opening().to_owned();
     drop((lease, open));
     let again = Embedded::open(directory.path(), Env::system()).unwrap();
+    assert_ne!(again.opening(), opening);
     assert_eq!(again.get("claim").await.unwrap(), None);
     assert_eq!(again.get("task").await.unwrap().unwrap().mod_revision, revision);
     assert_eq!(again.generation(), 4);

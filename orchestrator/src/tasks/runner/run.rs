@@ -111,6 +111,11 @@ impl Run {
             task.attempt -= 1;
             return self.requeue(task, Duration::ZERO);
         }
+        if failure.is_claim_anew() {
+            let again = task.error.as_ref().is_some_and(Failure::is_claim_anew);
+            (task.attempt, task.error) = (task.attempt - 1, Some(failure));
+            return self.requeue(task, if again { self.config.backoff } else { Duration::ZERO });
+        }
         let pause = if failure.retryable { self.pause(task, &failure) } else { None };
         let failure = match (pause, &task.waiting) {
             (None, Some(waiting)) if failure.away.is_some() => waited_too_long(failure, waiting, &task.id),

@@ -21,6 +21,10 @@ impl Coordinator for Behind {
         self.1
     }
 
+    fn opening(&self) -> &str {
+        self.0.opening()
+    }
+
     async fn raise_generation(&self, to: u64) -> Result<(), coordinator::Error> {
         self.0.raise_generation(to).await
     }

@@ -30,6 +30,10 @@ impl Coordinator for Watched {
         self.inner.generation()
     }
 
+    fn opening(&self) -> &str {
+        self.inner.opening()
+    }
+
     async fn raise_generation(&self, to: u64) -> Result<(), coordinator::Error> {
         self.inner.raise_generation(to).await
     }
@@ -93,6 +97,8 @@ async fn large() -> Large {
     let made = tidemark_catalog::repository::create_or_open(&store.objects, &Env::system()).await.unwrap();
     let store = OpenStore { record: StoreRecord { repository: made.id.to_string(), ..store.record }, ..store };
     registrations.create(STORES, "s", &store.record).await.unwrap();
+    let repository = store.record.repository.clone();
+    crate::generation::attach(&*coordinator, &repository, &store.objects, &Env::system()).await.unwrap();
     Large { watched, tasks: Tasks::new(coordinator, Env::system()), stores, store, _directory: directory }
 }
 
