@@ -243,6 +243,15 @@ impl VersionSet {
         commit::commit(self, &draft, claim, env).await
     }
 
+    /// The manifest that `task` has committed, among the newest of the set; `None` where it has not, as far as they tell.
+    ///
+    /// # Errors
+    /// As [`newest`](Self::newest).
+    pub async fn of_task(&self, task: &str) -> Result<Option<Manifest>, commit::Error> {
+        let end = self.end().await?;
+        Ok(commit::find_task(self, task, end.as_ref(), None).await?.map(|found| found.manifest))
+    }
+
     /// Name of the manifest of `number`.
     pub(crate) fn path(&self, number: VersionNumber) -> Path {
         layout::manifest(&self.source, &self.set, number)

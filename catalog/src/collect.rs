@@ -40,6 +40,7 @@ use tidemark_gateway::Env;
 use crate::{
     commit::Claim,
     ids::{SetId, SourceId, TaskId, VersionId},
+    manifest::Manifest,
     marks::Round,
 };
 
@@ -97,6 +98,14 @@ impl Default for Ages {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         Self { undo: hours(24), marks: hours(24), unclaimed: hours(96) }
     }
+}
+
+/// Task of the barriers that a sweep puts into sets, with the token behind it.
+const FENCE_TASK: &str = "barrier-";
+
+/// Whether a number of a set was taken by a sweep, so that older claims cannot commit: nothing was lost there.
+pub fn is_fence(manifest: &Manifest) -> bool {
+    manifest.version().is_none() && manifest.task.starts_with(FENCE_TASK)
 }
 
 /// Why a fence gives no claim.

@@ -158,7 +158,7 @@ pub(crate) async fn commit(
 }
 
 /// The manifest that this task has committed already, among the newest ones after `searched`.
-async fn find_task(
+pub(crate) async fn find_task(
     set: &VersionSet,
     task: &str,
     end: Option<&Loaded>,

@@ -109,6 +109,11 @@ pub fn staged_root(source: &SourceId) -> Path {
     Path::from(format!("sources/{source}/staged"))
 }
 
+/// Where everything lies that is staged for one task.
+pub fn staged_task(source: &SourceId, task: &TaskId) -> Path {
+    Path::from(format!("sources/{source}/staged/{task}"))
+}
+
 /// Where the preflights of a source's listeners write.
 pub fn staged_checks(source: &SourceId) -> Path {
     Path::from(format!("sources/{source}/staged/check"))
@@ -123,6 +128,11 @@ pub fn staged_check(source: &SourceId) -> Path {
 /// path part (lower-case letters, digits, `-`).
 pub fn staged(source: &SourceId, task: &TaskId, partition: &str) -> Path {
     Path::from(format!("sources/{source}/staged/{task}/{partition}"))
+}
+
+/// Where the documents of a task lie that the coordinator would not take, below all that is [staged](staged_task) for it.
+pub fn task_parts(source: &SourceId, task: &TaskId) -> Path {
+    Path::from(format!("sources/{source}/staged/{task}/_parts"))
 }
 
 /// The `sequence`-th document that the claim `token` keeps for its task because the coordinator would not take it. It lies below

@@ -30,6 +30,11 @@ use crate::{
     unfinished::{Bucket, Directory, Unfinished},
 };
 
+/// Whether a store failed because its directory is gone: emptied, moved away or not mounted.
+pub fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    local::is_gone(error)
+}
+
 /// Limits of an opened store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenOptions {

@@ -4,6 +4,7 @@
 //! here: stores and sources name where their credentials are.
 
 mod changing;
+mod collection;
 mod in_flight;
 mod known;
 mod operations;
@@ -21,11 +22,12 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation,
-        Order, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore,
-        RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeVersion, ChangedPolicy, Checklist, Collect, ComingRun,
+        GcPreview, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect,
+        RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
+        VersionSize,
     },
-    control::{ControlApi, IfMatch, Tagged},
+    control::{ControlApi, IfMatch, Tagged, VersionChange, Versions},
 };
 
 use crate::{
@@ -235,13 +237,8 @@ impl ControlApi for Api {
         self.start(key, body, self.prepare_protect(request.policy)).await
     }
 
-    async fn versions(
-        &self,
-        source: Option<&str>,
-        policy: Option<&str>,
-        page: &Page,
-    ) -> Result<List<Version>, Problem> {
-        versions::list(self, source, policy, page).await
+    async fn versions(&self, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem> {
+        versions::list(self, which, page).await
     }
 
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem> {
@@ -269,6 +266,26 @@ impl ControlApi for Api {
 
     async fn count_restore(&self, request: Restore, key: &str) -> Result<Operation, Problem> {
         self.start(key, json!({"count": request}), self.prepare_count(request.clone())).await
+    }
+
+    async fn change_version(&self, id: &str, what: VersionChange, change: ChangeVersion) -> Result<Version, Problem> {
+        collection::change(self, id, what, change).await
+    }
+
+    async fn version_size(&self, id: &str) -> Result<VersionSize, Problem> {
+        collection::size(self, id).await
+    }
+
+    async fn store_usage(&self, name: &str) -> Result<StoreUsage, Problem> {
+        collection::usage(self, name).await
+    }
+
+    async fn preview_collection(&self, store: &str, source: Option<&str>, all: bool) -> Result<GcPreview, Problem> {
+        collection::preview(self, store, source, all).await
+    }
+
+    async fn collect(&self, request: Collect, key: &str) -> Result<Operation, Problem> {
+        self.start(key, json!({"collect": request}), collection::submit(self, request.clone())).await
     }
 
     async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem> {

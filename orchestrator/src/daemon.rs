@@ -155,6 +155,7 @@ impl Daemon {
             capture_limits: CaptureLimits::default(),
             consolidate_limits: config.consolidate_limits,
             consolidations: config.consolidations,
+            ages: config.ages,
             node: config.runner.node.clone(),
             env,
         };

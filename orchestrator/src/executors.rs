@@ -7,8 +7,11 @@ use object_store::ObjectStore;
 use serde::de::DeserializeOwned;
 use tidemark_catalog::{
     chain::VersionSet,
+    collect::Ages,
     document::{self, Document},
+    ids::VersionId,
     manifest::{Barrier, Holds, Manifest, Version},
+    states::VersionStates,
     stored::StoredRef,
 };
 use tidemark_gateway::{Env, causes::joined as words};
@@ -16,7 +19,7 @@ use tidemark_listener_core::{assignment::CaptureLimits, records::ConsolidateLimi
 
 use crate::{
     allow::Allow,
-    failure::Failure,
+    failure::{Failure, collection},
     listeners::Listeners,
     registrations::{Registrations, SOURCES, SourceRecord},
     sources::{Driver, Drivers},
@@ -46,6 +49,8 @@ pub struct Executors {
     pub consolidate_limits: ConsolidateLimits,
     /// Objects consolidated at a time within a task, from 1.
     pub consolidations: usize,
+    /// How long collection leaves things alone.
+    pub ages: Ages,
     /// Name of this node, as it is written into manifests.
     pub node: String,
     /// Clocks.
@@ -94,12 +99,16 @@ impl Executors {
         })
     }
 
-    /// A version: the one that was pinned, where one was.
+    /// A version that was not collected: the one that was pinned, where one was.
     pub(crate) async fn version(&self, name: &VersionName, pin: Option<&Pin>) -> Result<FoundVersion, Failure> {
         let found = self.stores.find(name, pin).await?;
         let (store, manifest, pin) = found.ok_or_else(|| unknown_version(name))?;
         match &manifest.holds {
-            Holds::Version(version) => Ok(FoundVersion { store, version: (**version).clone(), manifest, pin }),
+            Holds::Version(version) => {
+                let found = FoundVersion { store, version: (**version).clone(), manifest, pin };
+                found.refuse_collected().await?;
+                Ok(found)
+            }
             Holds::Barrier(Barrier { reason }) => {
                 Err(Failure::permanent("TM-VER-0410", format!("{name} holds no version: {reason}"))
                     .with_hint("tidemark version list shows what there is"))
@@ -123,6 +132,32 @@ pub(crate) struct FoundVersion {
     pub(crate) version: Version,
     /// Which manifest it is.
     pub(crate) pin: Pin,
+}
+
+impl FoundVersion {
+    /// Its id.
+    pub(crate) fn id(&self) -> VersionId {
+        let Manifest { source, set, number, .. } = &self.manifest;
+        VersionId { source: source.clone(), set: set.clone(), number: *number }
+    }
+
+    /// Refuses a version that was given up to collection. A record that cannot be read refuses nothing: what is gone is
+    /// named when it is read.
+    ///
+    /// # Errors
+    /// `TM-VER-0411`; where the store does not say.
+    pub(crate) async fn refuse_collected(&self) -> Result<(), Failure> {
+        let id = self.id();
+        let states = VersionStates::new(Arc::clone(&self.store.objects), id.source.clone(), id.set.clone());
+        match states.get(id.number).await {
+            Ok(state) => collection::refuse_collected(&id, &state),
+            Err(error) if error.is_of_the_store() => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(version_id = %id, error = words(&error), "a damaged state of a version is passed over");
+                Ok(())
+            }
+        }
+    }
 }
 
 /// The version of a printed id, perhaps with its store.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tidemark_listener_core::failure;
 
 pub(crate) mod catalog;
+pub(crate) mod collection;
 
 /// Code of what another claim of the same task does away with.
 const CLAIM_ANEW: &str = "TM-TASK-0009";

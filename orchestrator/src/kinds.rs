@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::{
+    collect_task,
     executors::Executors,
     failure::Failure,
     protect, restore_task,
@@ -21,6 +22,7 @@ impl Execute for Kinds {
             Kind::Restore => restore_task::run(&self.0, context).await,
             Kind::Verify => verify_task::run(&self.0, context).await,
             Kind::Count => restore_task::count::run(&self.0, context).await,
+            Kind::Collect => collect_task::run(&self.0, context).await,
         }
     }
 }

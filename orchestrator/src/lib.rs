@@ -4,15 +4,18 @@
 //! needs is kept outside the store.
 
 pub mod allow;
+pub mod collect_task;
 pub mod control_api;
 pub mod coordinator;
 pub mod daemon;
 pub mod executors;
+mod expiry;
 pub mod failure;
 pub mod generation;
 pub mod kinds;
 pub mod listeners;
 pub mod protect;
+mod reading;
 pub mod registrations;
 pub mod restore_task;
 pub mod schedule;

@@ -5,9 +5,10 @@
 //!    made of the same captures, whatever happens in between.
 //! 2. Each object is consolidated (`consolidate`); its line is checkpointed.
 //! 3. The manifest is created (`seal`). A task commits at most once: a run that finds its own manifest is done.
+//! 4. That it is committed is checkpointed; then what was staged is deleted (`staged`): nothing needs it any more.
 //!
 //! After the store is proven and before anything is written under it, a work root names this run's token and those of earlier
-//! runs.
+//! runs; after that the marks of collection are read, and nothing that is marked is referred to (`tidemark_catalog::marks`).
 //!
 //! Before it captures and before it commits the store must be the one that was registered and hold all that is known to have
 //! been committed to it ([`crate::stores`]).
@@ -24,6 +25,7 @@ mod outcome;
 mod previous;
 pub mod result;
 pub(crate) mod seal;
+mod staged;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,10 +34,12 @@ use serde::{Deserialize, Serialize};
 use tidemark_catalog::{
     ids::{ObjectName, SetId, SourceId, VersionNumber},
     manifest::WorstQuality,
+    marks::{self, Marked},
     names::Names,
     slice::SliceManifest,
     stored::StoredRef,
 };
+use tidemark_gateway::pause;
 
 use crate::{
     executors::{Executors, read_document, spec},
@@ -87,6 +91,8 @@ struct Inputs {
     absent: Arc<Vec<(String, String)>>,
     /// Entries of the objects in the set's earlier versions.
     previous: BTreeMap<ObjectName, StoredRef>,
+    /// What may not be referred to any more.
+    marked: Arc<Marked>,
 }
 
 /// Captures of one source run one after another: that orders the commits to a set too.
@@ -111,29 +117,57 @@ struct Job<'a> {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let job = Job::new(with, &context).await?;
     let gone = job.gone().boxed().await?;
-    job.write_root().boxed().await?;
-    let captured = job.captured().boxed().await?;
-    let slices = Arc::new(job.read_slices(&captured).boxed().await?);
-    let objects = job.objects(&slices)?;
-    let inputs =
-        Inputs { slices, absent: Arc::new(captured.absent.clone()), previous: job.previous(&objects).boxed().await? };
-    let lines = job.consolidate_all(&objects, &inputs).boxed().await?;
-    outcome::require_some(&lines)?;
-    let (missing, left_out) = (outcome::missing_objects(&lines), outcome::left_out(&lines));
-    let Sealed { id, version } = job.seal(lines, captured.resumed).boxed().await?;
+    let made = match job.committed().boxed().await? {
+        Some(sealed) => {
+            let captured = context.checkpoints.load(capture::PART).await?.unwrap_or_default();
+            Made { sealed, captured }
+        }
+        None => job.make().boxed().await?,
+    };
+    job.clear_staged().boxed().await;
+    let Made { sealed: Sealed { id, version, lines }, captured } = made;
     let result = ProtectResult {
         version: id,
         quality: version.worst,
         objects: version.objects,
         totals: Totals::from(&version.figures),
         absent: outcome::absent(&captured.absent, &captured.hints),
-        missing,
-        left_out,
+        missing: outcome::missing_objects(&lines),
+        left_out: outcome::left_out(&lines),
         gone_versions: gone.iter().copied().collect(),
         notes: captured.notes,
     };
     let doubtful = matches!(version.worst, WorstQuality::Degraded | WorstQuality::Missing);
     Ok(Completion::of(&result, doubtful || !gone.is_empty()))
+}
+
+/// A version that was made, and what it was made of.
+struct Made {
+    sealed: Sealed,
+    captured: Captured,
+}
+
+impl Job<'_> {
+    /// Captures, consolidates and commits.
+    async fn make(&self) -> Result<Made, Failure> {
+        self.write_root().boxed().await?;
+        // After the root: see the catalog's collection.
+        let marked = Arc::new(marks::read(&self.store.objects, &self.source_id).boxed().await?);
+        let captured = self.captured().boxed().await?;
+        let slices = Arc::new(self.read_slices(&captured).boxed().await?);
+        if captured.resumed {
+            self.require_staged(&slices, &marked).boxed().await?;
+        }
+        let objects = self.objects(&slices)?;
+        let previous = self.previous(&objects).boxed().await?;
+        let inputs = Inputs { slices, absent: Arc::new(captured.absent.clone()), previous, marked };
+        let lines = self.consolidate_all(&objects, &inputs).boxed().await?;
+        outcome::require_some(&lines)?;
+        let sealed = self.seal(lines, &inputs.marked, captured.resumed).boxed().await?;
+        self.context.checkpoints.save(seal::COMMITTED, &sealed.id).await?;
+        pause::point("committed");
+        Ok(Made { sealed, captured })
+    }
 }
 
 impl<'a> Job<'a> {

@@ -33,6 +33,7 @@ use tidemark_listener_core::{
 use crate::{
     executors::{self, Executors, FoundVersion},
     failure::{Away, Failure},
+    reading,
     registrations::StoreRecord,
     sources::Driver,
     stores::OpenStore,
@@ -67,7 +68,7 @@ impl Prepared {
     }
 
     /// Name of the store that holds the version.
-    pub(crate) fn store(&self) -> &str {
+    pub(crate) fn store_name(&self) -> &str {
         &self.record.name
     }
 
@@ -86,7 +87,7 @@ impl Prepared {
 
     /// What the coordinator does not take of the task is kept where the version is, with its source.
     fn keep_parts(&self, with: &Executors, restore: &Restore, context: &TaskContext) {
-        context.checkpoints.keep_at(Shelf::new(&with.stores, &self.store(), &restore.version.source));
+        context.checkpoints.keep_at(Shelf::new(&with.stores, &self.store(), &restore.version.id.source));
     }
 
     /// The store that holds the version.
@@ -200,6 +201,7 @@ pub(crate) fn refuse_failed(plan: &RestorePlan) -> Result<(), Failure> {
 /// Restores, from the checkpoint on.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let RestoreSpec { restore } = executors::spec(&context)?;
+    reading::keep(with, &context, &with.version(&restore.version, restore.pin.as_ref()).await?).await?;
     let prepared = prepare(with, &restore).await?;
     prepared.keep_parts(with, &restore, &context);
     let plan = kept_plan(&prepared, &restore, &context).await?;

@@ -16,6 +16,7 @@ use crate::{
     executors::{Executors, FoundVersion, read_document, spec},
     failure::{Away, Failure},
     protect::seal,
+    reading,
     sources::Driver,
     stores::OpenStore,
     tasks::{Completion, TaskContext},
@@ -51,6 +52,7 @@ pub struct VerifyResult {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let VerifySpec { version } = spec(&context)?;
     let found = with.version(&version, None).await?;
+    reading::keep(with, &context, &found).await?;
     let driver = with.driver(&found.version.kind)?;
     let (store, (lines, unproven)) = (&found.store, verify_manifest(&found).await?);
     let (mut records, mut damaged) = (0, Vec::new());

@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC, sizes are bytes, 64-bit numbers that are not counts (tokens, write times) are strings.
 
+mod collection;
 mod list;
 mod operations;
 mod policies;
@@ -12,6 +13,9 @@ mod stores;
 mod versions;
 mod words;
 
+pub use collection::{
+    ChangeVersion, Collect, GcItem, GcPreview, ObjectUsage, SourceUsage, StoreUsage, Stored, VersionSize,
+};
 pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
 pub use policies::{

@@ -3,10 +3,34 @@
 use async_trait::async_trait;
 
 use crate::api::{
-    AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, List, Object, Operation,
-    Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan,
-    Source, Store, Version, VersionDetail,
+    AcceptStore, AcceptedStore, AddSource, AddStore, ChangeVersion, ChangedPolicy, Checklist, Collect, ComingRun,
+    GcPreview, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy,
+    RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
 };
+
+/// What becomes of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionChange {
+    /// It is hidden, and collected after a grace.
+    Expire,
+    /// Its expiry is taken back, and it is held.
+    Unexpire,
+    /// It stays whatever rules say.
+    Hold,
+    /// It is held no more.
+    Release,
+}
+
+/// Which versions a list has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Versions<'a> {
+    /// Of this source only.
+    pub source: Option<&'a str>,
+    /// Of this policy only.
+    pub policy: Option<&'a str>,
+    /// Expired ones too.
+    pub expired: bool,
+}
 
 /// Something with the tag of its state.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,11 +108,20 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem>;
     /// Registers a policy and runs it.
     async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem>;
-    /// Versions in all stores by source, policy and number; of one source or policy where given.
-    async fn versions(&self, source: Option<&str>, policy: Option<&str>, page: &Page)
-    -> Result<List<Version>, Problem>;
+    /// Versions in all stores by source, policy and number.
+    async fn versions(&self, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem>;
     /// One version.
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem>;
+    /// Expires, holds or releases a version.
+    async fn change_version(&self, id: &str, what: VersionChange, change: ChangeVersion) -> Result<Version, Problem>;
+    /// What deleting a version would free.
+    async fn version_size(&self, id: &str) -> Result<VersionSize, Problem>;
+    /// What is stored of each source in a store.
+    async fn store_usage(&self, name: &str) -> Result<StoreUsage, Problem>;
+    /// What a collection would free; what stays too where `all`.
+    async fn preview_collection(&self, store: &str, source: Option<&str>, all: bool) -> Result<GcPreview, Problem>;
+    /// Frees space in a store.
+    async fn collect(&self, request: Collect, key: &str) -> Result<Operation, Problem>;
     /// Reads and proves everything a version names.
     async fn verify_version(&self, id: &str, key: &str) -> Result<Operation, Problem>;
     /// Seals damage of a set's newest manifests, so that its policy can go on; `store` where several hold the set.

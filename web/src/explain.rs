@@ -55,6 +55,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-CAT-0006",
     "TM-CAT-0007",
     "TM-CAT-0008",
+    "TM-CAT-0009",
     "TM-CLI-0001",
     "TM-CLI-0002",
     "TM-CLI-0003",
@@ -69,6 +70,9 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-CTRL-0103",
     "TM-CTRL-0104",
     "TM-CTRL-0105",
+    "TM-GC-0001",
+    "TM-GC-0002",
+    "TM-GC-0003",
     "TM-LIST-0001",
     "TM-LIST-0002",
     "TM-LIST-0003",
@@ -86,6 +90,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-PROT-0006",
     "TM-PROT-0007",
     "TM-PROT-0008",
+    "TM-PROT-0009",
     "TM-REC-0001",
     "TM-REC-0002",
     "TM-REC-0003",
@@ -175,6 +180,8 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-VER-0404",
     "TM-VER-0409",
     "TM-VER-0410",
+    "TM-VER-0411",
+    "TM-VER-0422",
 ];
 
 /// The page of a code, Markdown; `None` where there is no such code.

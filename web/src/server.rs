@@ -4,6 +4,7 @@
 //! refused before its body is read. Bodies are at most 1 MiB. Answers are JSON, errors are problems.
 
 mod auth;
+mod collection;
 mod extract;
 mod operations;
 mod policies;
@@ -83,6 +84,14 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::show))
         .routes(routes!(versions::verify))
+        .routes(routes!(collection::expire))
+        .routes(routes!(collection::unexpire))
+        .routes(routes!(collection::hold))
+        .routes(routes!(collection::release))
+        .routes(routes!(collection::size))
+        .routes(routes!(collection::usage))
+        .routes(routes!(collection::preview))
+        .routes(routes!(collection::collect))
         .routes(routes!(versions::repair))
         .routes(routes!(restores::plan))
         .routes(routes!(restores::count))

@@ -84,7 +84,7 @@ impl Collector<'_> {
         }
         let reason = format!("marks of round {} are swept: older claims have not read them", round.number);
         let draft = ManifestDraft {
-            task: format!("barrier-{}", claim.token()),
+            task: format!("{}{}", super::FENCE_TASK, claim.token()),
             node: self.node.to_owned(),
             holds: Holds::Barrier(Barrier { reason }),
             in_order: false,

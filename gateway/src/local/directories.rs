@@ -41,6 +41,17 @@ impl Directories {
 
     /// Makes `directory` where it lacks, and proves that it and all above it last.
     pub(super) fn make(&self, directory: &Path) -> Result<(), Error> {
+        match self.make_known(directory) {
+            // What is remembered was removed meanwhile.
+            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                self.forget(directory);
+                self.make_known(directory)
+            }
+            made => made,
+        }
+    }
+
+    fn make_known(&self, directory: &Path) -> Result<(), Error> {
         let mut state = self.state();
         let unproven = directory.ancestors().take_while(|d| *d != self.root && !state.lasting.contains(*d));
         let unproven: Vec<_> = unproven.map(Path::to_owned).collect();

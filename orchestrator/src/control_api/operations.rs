@@ -77,6 +77,7 @@ fn show_kind(kind: Kind) -> OperationKind {
         Kind::Restore => OperationKind::Restore,
         Kind::Verify => OperationKind::Verify,
         Kind::Count => OperationKind::Count,
+        Kind::Collect => OperationKind::Collect,
     }
 }
 

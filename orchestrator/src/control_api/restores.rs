@@ -84,7 +84,7 @@ pub(super) fn show_plan(version: &VersionName, prepared: &Prepared, plan: restor
     };
     RestorePlan {
         version: version.id.to_string(),
-        store: prepared.store().to_owned(),
+        store: prepared.store_name().to_owned(),
         pin: prepared.pin().to_string(),
         destination: plan.destination,
         write_level: plan.write_level,

@@ -2,7 +2,10 @@
 
 mod shape;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use jiff::Timestamp;
@@ -10,10 +13,15 @@ use tidemark_catalog::{
     chain::{Listed, VersionSet},
     entry::{self, ObjectLine},
     find,
-    ids::{SourceId, VersionId},
+    ids::{SetId, SourceId, VersionId},
     pages,
+    states::{VersionState, VersionStates},
 };
-use tidemark_web::api::{List, Order, Page, Problem, Quality, Version, VersionDetail};
+use tidemark_gateway::causes;
+use tidemark_web::{
+    api::{List, Order, Page, Problem, Quality, Version, VersionDetail},
+    control::Versions,
+};
 
 use super::{
     Api,
@@ -22,11 +30,12 @@ use super::{
 };
 use crate::{
     executors,
-    failure::Failure,
+    failure::{Failure, collection},
     registrations::{PolicyRecord, StoreRecord},
     stores::OpenStore,
 };
-use shape::{damaged, show, show_object, unknown, unread_line};
+use shape::{damaged, show_object, unknown, unread_line};
+pub(super) use shape::{show, with_state};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -35,6 +44,7 @@ const READS_AT_A_TIME: usize = 8;
 struct Unread {
     store: OpenStore,
     seen: Seen,
+    state: VersionState,
 }
 
 impl Unread {
@@ -77,13 +87,10 @@ struct Listing {
 
 /// A page of the versions in all stores, by source, set and number. One whose manifest does not verify is listed as `damaged`:
 /// hiding it would look as if it had never been. A store that cannot be looked into is listed as `unknown`, where others can.
-pub(super) async fn list(
-    api: &Api,
-    source: Option<&str>,
-    set: Option<&str>,
-    page: &Page,
-) -> Result<List<Version>, Problem> {
-    let Listing { versions, refused } = unread(api, source, set).await?;
+/// Collected ones are left out, expired ones unless they are asked for.
+pub(super) async fn list(api: &Api, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem> {
+    let Listing { mut versions, refused } = unread(api, which.source, which.policy).await?;
+    versions.retain(|version| which.expired || version.state.is_visible());
     let mut all: Vec<Row> =
         refused.into_iter().map(Row::Refused).chain(versions.into_iter().map(Row::Version)).collect();
     all.sort_by_cached_key(Row::key);
@@ -92,13 +99,14 @@ pub(super) async fn list(
     for row in &page.items {
         reads.push(shown(api, row).boxed());
     }
-    let items = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
+    let mut items: Vec<Version> = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
+    items.retain(|version| which.expired || version.quality != Quality::Fence);
     Ok(List { items, next_page_token: page.next_page_token })
 }
 
 async fn shown(api: &Api, row: &Row) -> Result<Version, Problem> {
     match row {
-        Row::Version(version) => line(api, version).await,
+        Row::Version(version) => Ok(with_state(line(api, version).await?, &version.state)),
         Row::Refused(line) => Ok(line.clone()),
     }
 }
@@ -143,6 +151,7 @@ async fn unread_in(
     let store = api.with.stores.same_soon(record).await.map_err(answer)?;
     let listed = find::listed(&store.objects, source, set).await;
     let listed = listed.map_err(|error| refused(503, "TM-CAT-0006", &error))?;
+    let states = states(&store, &listed).await?;
     let mut found = Vec::with_capacity(listed.len());
     let mut before: Option<(VersionId, Listed)> = None;
     for (id, listed) in listed {
@@ -150,15 +159,38 @@ async fn unread_in(
             .filter(|(last, _)| last.source == id.source && last.set == id.set && last.number.0 + 1 == id.number.0);
         let stamps = (listed.stamp.clone(), linked.map(|(_, last)| last.stamp));
         let seen = Seen { repository: store.record.repository.clone(), id: id.clone(), stamps };
-        found.push(Unread { store: store.clone(), seen });
+        let state = states.get(&id).cloned().unwrap_or_default();
+        if !state.collected {
+            found.push(Unread { store: store.clone(), seen, state });
+        }
         before = Some((id, listed));
     }
     Ok(found)
 }
 
+/// States of these versions, those that have any. One that cannot be read is passed over: what it hid is shown.
+async fn states(
+    store: &OpenStore,
+    listed: &[(VersionId, Listed)],
+) -> Result<HashMap<VersionId, VersionState>, Problem> {
+    let sets: BTreeSet<(&SourceId, &SetId)> = listed.iter().map(|(id, _)| (&id.source, &id.set)).collect();
+    let mut all = HashMap::new();
+    for (source, set) in sets {
+        let states = VersionStates::new(Arc::clone(&store.objects), source.clone(), set.clone());
+        let found = states.survey(|_| true).boxed().await.map_err(answer)?;
+        for (number, error) in &found.damaged {
+            let error = causes::joined(error);
+            tracing::error!(source_id = %source, %set, %number, error, "the state of a version is damaged");
+        }
+        let id = |number| VersionId { source: source.clone(), set: set.clone(), number };
+        all.extend(found.known.into_iter().map(|(number, state)| (id(number), state)));
+    }
+    Ok(all)
+}
+
 /// The line of a version, read where it is not known.
 async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
-    let Unread { store, seen } = version;
+    let Unread { store, seen, .. } = version;
     if let Some(known) = api.known.line(seen) {
         return Ok(Version { store: store.record.name.clone(), ..(*known).clone() });
     }
@@ -199,7 +231,7 @@ pub(super) async fn newest(api: &Api, policy: &PolicyRecord) -> Result<Newest, P
     for version in unread_of(api, policy).await?.iter().rev().take(LOOKED_AT) {
         let line = line(api, version).await?;
         match line.quality {
-            Quality::Damaged | Quality::Lost | Quality::Unknown => continue,
+            Quality::Damaged | Quality::Lost | Quality::Fence | Quality::Unknown => continue,
             Quality::Exact | Quality::Cut => found.complete = Some(line.clone()),
             Quality::Degraded | Quality::Missing => {}
         }
@@ -278,6 +310,10 @@ pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
         Err(error) if error.is_retryable() => return Err(answer(error)),
         Err(error) => return Ok(VersionDetail { version: damaged(&store, &id, &error), contents: Vec::new() }),
     };
+    let state = VersionStates::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone()).get(id.number).await;
+    let state = state.map_err(answer)?;
+    collection::refuse_collected(&id, &state).map_err(answer)?;
     let lines = pages::read_lines(&store.objects, &manifest).await.map_err(answer)?;
-    Ok(VersionDetail { version: show(&store, &id, &manifest), contents: lines.into_iter().map(show_object).collect() })
+    let version = with_state(show(&store, &id, &manifest), &state);
+    Ok(VersionDetail { version, contents: lines.into_iter().map(show_object).collect() })
 }

@@ -5,6 +5,7 @@ mod file;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
+use tidemark_catalog::collect::Ages;
 use tidemark_listener_core::records::ConsolidateLimits;
 
 use crate::{
@@ -85,6 +86,7 @@ pub struct Config {
     pub(super) listeners: ListenerConfig,
     pub(super) consolidations: usize,
     pub(super) consolidate_limits: ConsolidateLimits,
+    pub(super) ages: Ages,
     pub(super) allow: Allow,
 }
 
@@ -217,6 +219,7 @@ impl RawConfig {
             listeners: ListenerConfig::default(),
             consolidations: self.consolidations,
             consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
+            ages: Ages::default(),
             allow: self.allow.map_or_else(Allow::default, lists),
         })
     }
@@ -246,6 +249,12 @@ impl Config {
     #[must_use]
     pub fn with_listeners(self, listeners: ListenerConfig) -> Self {
         Self { listeners, ..self }
+    }
+
+    /// The same with other ages in collection.
+    #[must_use]
+    pub fn with_ages(self, ages: Ages) -> Self {
+        Self { ages, ..self }
     }
 
     /// The same with other bounds on tasks; the node keeps its name.

@@ -17,7 +17,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tidemark_catalog::{
     document,
     ids::ObjectName,
@@ -268,6 +268,8 @@ async fn slice(
         captured.push(SliceObject { object, object_id: "1".to_owned(), unreadable: None, files });
     }
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
+    let info = staged.join("info.json");
+    store.put(&info, "".into()).await.unwrap();
     SliceManifest {
         source: assignment.source.clone(),
         task: assignment.task.clone(),
@@ -276,6 +278,6 @@ async fn slice(
         started: at,
         finished: at,
         objects: captured,
-        info: StoredRef::new(&staged.join("info.json"), tidemark_gateway::Stored::of(b"")),
+        info: StoredRef::new(&info, tidemark_gateway::Stored::of(b"")),
     }
 }

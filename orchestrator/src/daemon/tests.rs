@@ -4,6 +4,7 @@
 mod allow;
 mod blocks;
 mod cancel;
+mod collect;
 mod copies;
 mod damage;
 mod large;
@@ -22,7 +23,7 @@ use tidemark_web::{
     api::{
         AddSource, AddStore, CheckStatus, Operation, OperationState, Page, Policy, Protect, Quality, Restore, Version,
     },
-    control::ControlApi as _,
+    control::{ControlApi as _, Versions},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -111,7 +112,7 @@ async fn protect(api: &Api, key: &str) -> Operation {
 }
 
 async fn versions(api: &Api) -> Vec<Version> {
-    api.versions(None, None, &Page::first()).await.unwrap().items
+    api.versions(Versions::default(), &Page::first()).await.unwrap().items
 }
 
 #[test]
@@ -138,7 +139,8 @@ async fn a_policy_makes_versions_and_one_key_makes_one() {
         assert_eq!(policies(&api).await, [policy()], "a refused request registers nothing");
         let second = api.run_policy("daily", "two").await.unwrap();
         assert_eq!(done(&api, second).await.result.unwrap()["version"], "src.daily.2");
-        let versions = api.versions(Some("src"), None, &Page::first()).await.unwrap().items;
+        let versions =
+            api.versions(Versions { source: Some("src"), ..Versions::default() }, &Page::first()).await.unwrap().items;
         assert_eq!(versions.iter().map(|v| v.id.as_str()).collect::<Vec<_>>(), ["src.daily.1", "src.daily.2"]);
         let detail = api.version("src.daily.2").await.unwrap();
         assert_eq!(detail.contents.iter().map(|o| o.object.as_str()).collect::<Vec<_>>(), ["ks/a", "ks/b"]);

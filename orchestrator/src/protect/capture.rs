@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Part of the checkpoint that holds what was captured.
-const PART: &str = "captured";
+pub(super) const PART: &str = "captured";
 
 /// Part of the checkpoint that holds the answers to the steps of a capture that is not done.
 const STEPS: &str = "steps";

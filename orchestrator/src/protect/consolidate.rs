@@ -40,7 +40,7 @@ impl Job<'_> {
         let part = format!("object/{object}");
         let before = self.context.checkpoints.load::<ObjectLine>(&part).await?;
         if let Some(line) = &before
-            && self.lacks(line).boxed().await?.is_none()
+            && self.lacks(line, &inputs.marked).boxed().await?.is_none()
         {
             return Ok(line.clone());
         }

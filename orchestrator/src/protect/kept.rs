@@ -1,12 +1,14 @@
 //! Whether what a line names is still in the store: between its consolidation and the commit somebody may have put back an
-//! older copy, or a replica that lags may have taken the store's place.
+//! older copy, or a replica that lags may have taken the store's place. What collection has marked counts as gone.
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tidemark_catalog::{
+    collect,
     content::{self, Content},
     document, door,
     entry::{Entry, ObjectLine},
     identities,
+    marks::Marked,
     stored::StoredRef,
 };
 use tidemark_gateway::retry;
@@ -28,16 +30,16 @@ impl Job<'_> {
     ///
     /// # Errors
     /// `TM-PROT-0008`, retryable: the next run makes such a line anew; cancelled, where the run is.
-    pub(super) async fn require_kept(&self, lines: &[ObjectLine]) -> Result<(), Failure> {
-        let looks: Vec<_> = lines.iter().map(|line| self.require_line(line).boxed()).collect();
+    pub(super) async fn require_kept(&self, lines: &[ObjectLine], marked: &Marked) -> Result<(), Failure> {
+        let looks: Vec<_> = lines.iter().map(|line| self.require_line(line, marked).boxed()).collect();
         stream::iter(looks).buffer_unordered(LINES_AT_A_TIME).try_collect().await
     }
 
-    async fn require_line(&self, line: &ObjectLine) -> Result<(), Failure> {
+    async fn require_line(&self, line: &ObjectLine, marked: &Marked) -> Result<(), Failure> {
         if self.context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        match self.lacks(line).await? {
+        match self.lacks(line, marked).await? {
             None => Ok(()),
             Some(lacks) => Err(Failure::retryable("TM-PROT-0008", format!("{}: {lacks}", line.object))),
         }
@@ -48,8 +50,11 @@ impl Job<'_> {
     ///
     /// # Errors
     /// Where the store does not answer.
-    pub(super) async fn lacks(&self, line: &ObjectLine) -> Result<Option<String>, Failure> {
+    pub(super) async fn lacks(&self, line: &ObjectLine, marked: &Marked) -> Result<Option<String>, Failure> {
         let Some(entry) = &line.entry else { return Ok(None) };
+        if let Some(marked) = self.first_marked(entry, marked).await? {
+            return Ok(Some(marked));
+        }
         let entry: Entry = match lacking(read_document(&self.store.objects, entry).await)? {
             Ok(entry) => entry,
             Err(lacks) => return Ok(Some(lacks)),
@@ -69,6 +74,18 @@ impl Job<'_> {
             Err(lacks) => return Ok(Some(lacks)),
         }
         self.first_absent(&segments).await
+    }
+
+    /// The first object of an entry, or the entry itself, that collection has marked.
+    async fn first_marked(&self, entry: &StoredRef, marked: &Marked) -> Result<Option<String>, Failure> {
+        if marked.is_empty() {
+            return Ok(None);
+        }
+        let needs = match lacking(collect::of_entry(&self.store.objects, entry).boxed().await)? {
+            Ok(needs) => needs,
+            Err(lacks) => return Ok(Some(lacks)),
+        };
+        Ok(marked.first(needs.all()).map(|marked| format!("{} is marked by collection", marked.key)))
     }
 
     async fn first_absent(&self, stored: &[StoredRef]) -> Result<Option<String>, Failure> {

@@ -12,6 +12,7 @@ use tidemark_catalog::{
     entry::Entry,
     ids::{ObjectName, VersionNumber},
     pages,
+    states::{self, VersionStates},
     stored::StoredRef,
 };
 
@@ -21,32 +22,52 @@ use crate::{executors::read_document, failure::Failure};
 /// Versions that are searched for an object's entry, from the newest on.
 const LOOK_BACK: usize = 32;
 
+/// Numbers that are looked at for them: some hold no version, or one that was collected.
+const NUMBERS: usize = 1024;
+
 impl Job<'_> {
     /// The newest entry of each object among the newest [`LOOK_BACK`] versions of the set.
     pub(super) async fn previous(&self, objects: &[ObjectName]) -> Result<BTreeMap<ObjectName, StoredRef>, Failure> {
         let set = VersionSet::new(Arc::clone(&self.store.objects), self.source_id.clone(), self.set.clone());
-        let mut found = BTreeMap::new();
-        for number in set.list().await?.into_iter().rev().take(LOOK_BACK) {
-            if objects.iter().all(|object| found.contains_key(object)) {
+        let (mut found, mut looked) = (BTreeMap::new(), 0);
+        for number in set.list().await?.into_iter().rev().take(NUMBERS) {
+            if looked == LOOK_BACK || objects.iter().all(|object| found.contains_key(object)) {
                 break;
             }
-            for (object, entry) in self.entries(&set, number).boxed().await? {
+            let Some(entries) = self.entries(&set, number).boxed().await? else { continue };
+            looked += 1;
+            for (object, entry) in entries {
                 found.entry(object).or_insert(entry);
             }
         }
         Ok(found)
     }
 
-    /// The entries of a version; none where it is damaged.
-    async fn entries(&self, set: &VersionSet, number: VersionNumber) -> Result<Vec<(ObjectName, StoredRef)>, Failure> {
+    /// The entries of a version; none where it is damaged, `None` where the number holds no version or a collected one.
+    async fn entries(
+        &self,
+        set: &VersionSet,
+        number: VersionNumber,
+    ) -> Result<Option<Vec<(ObjectName, StoredRef)>>, Failure> {
         let what = || format!("version {number}");
         let manifest = set.read(number).await;
         let Some(manifest) = self.undamaged(manifest, chain::Error::is_of_the_store, what)? else {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         };
+        if manifest.version().is_none() || self.is_collected(number).await? {
+            return Ok(None);
+        }
         let lines = pages::read_lines(&self.store.objects, &manifest).await;
         let lines = self.undamaged(lines, pages::Error::is_of_the_store, what)?.unwrap_or_default();
-        Ok(lines.into_iter().filter_map(|line| Some((line.object, line.entry?))).collect())
+        Ok(Some(lines.into_iter().filter_map(|line| Some((line.object, line.entry?))).collect()))
+    }
+
+    async fn is_collected(&self, number: VersionNumber) -> Result<bool, Failure> {
+        let states = VersionStates::new(Arc::clone(&self.store.objects), self.source_id.clone(), self.set.clone());
+        let state = states.get(number).await;
+        let state =
+            self.undamaged(state, states::Error::is_of_the_store, || format!("the state of version {number}"))?;
+        Ok(state.is_some_and(|state| state.collected))
     }
 
     /// An entry of an earlier version; `None` where it is damaged.

@@ -1,14 +1,15 @@
 //! The commit: pages, then the manifest.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tidemark_catalog::{
-    chain::Head,
+    chain::{Head, VersionSet},
     commit::{Claim, ManifestDraft},
     entry::{Cut, ObjectLine, PartitionCut},
     figures::Figures,
     ids::{FencingToken, VersionId},
     manifest::{Holds, Version, WorstQuality},
+    marks::Marked,
     pages,
 };
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,13 @@ use tokio_util::sync::CancellationToken;
 use super::Job;
 use crate::failure::Failure;
 
+/// Part of the checkpoint that holds the version, once it is committed.
+pub(super) const COMMITTED: &str = "committed";
+
 /// The claim of this run, as the catalog asks for it. Runs are cancelled a margin before their lease ends.
-struct RunClaim {
-    token: FencingToken,
-    cancel: CancellationToken,
+pub(crate) struct RunClaim {
+    pub(crate) token: FencingToken,
+    pub(crate) cancel: CancellationToken,
 }
 
 impl Claim for RunClaim {
@@ -36,28 +40,44 @@ impl Claim for RunClaim {
 pub(super) struct Sealed {
     pub(super) id: VersionId,
     pub(super) version: Box<Version>,
+    /// Its lines, in order.
+    pub(super) lines: Vec<ObjectLine>,
 }
 
 impl Job<'_> {
     /// Commits the version, or finds that an earlier run of this task did. Of a capture of an earlier run, none that a newer
     /// version has overtaken.
-    pub(super) async fn seal(&self, lines: Vec<ObjectLine>, resumed: bool) -> Result<Sealed, Failure> {
-        self.require_kept(&lines).await?;
-        let draft = ManifestDraft { in_order: resumed, ..self.draft(lines).await? };
+    pub(super) async fn seal(&self, lines: Vec<ObjectLine>, marked: &Marked, resumed: bool) -> Result<Sealed, Failure> {
+        self.require_kept(&lines, marked).await?;
+        let draft = ManifestDraft { in_order: resumed, ..self.draft(lines.clone()).await? };
         let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
         let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
         let (manifest, stored) = set.commit(draft, &claim, &self.with.env).await?;
         let head = Head { number: manifest.number, digest: stored.digest };
         self.with.stores.committed(&self.store, &self.source_id, &self.set, head).await?;
         let id = VersionId { source: manifest.source, set: manifest.set, number: manifest.number };
-        let Holds::Version(version) = manifest.holds else {
-            return Err(Failure::permanent(
-                "TM-PROT-0007",
-                format!("{id}, which this task committed, holds no version"),
-            ));
-        };
+        let Holds::Version(version) = manifest.holds else { return Err(no_version(&id)) };
         tracing::info!(version_id = %id, fencing_token = %manifest.token, quality = %version.worst, "version committed");
-        Ok(Sealed { id, version })
+        Ok(Sealed { id, version, lines })
+    }
+
+    /// The version that an earlier run of this task committed, read from the store: as its checkpoint says, or as the chain
+    /// does, where the checkpoint was lost. What was staged for it may be gone by now.
+    pub(super) async fn committed(&self) -> Result<Option<Sealed>, Failure> {
+        let set = VersionSet::new(Arc::clone(&self.store.objects), self.source_id.clone(), self.set.clone());
+        let known = self.context.checkpoints.load::<VersionId>(COMMITTED).await?;
+        let manifest = match known {
+            Some(id) => set.read(id.number).await?,
+            None if self.context.task.attempt < 2 => return Ok(None),
+            None => match set.of_task(self.context.task.id.as_str()).await? {
+                Some(manifest) => manifest,
+                None => return Ok(None),
+            },
+        };
+        let lines = pages::read_lines(&self.store.objects, &manifest).await?;
+        let id = VersionId { source: manifest.source, set: manifest.set, number: manifest.number };
+        let Holds::Version(version) = manifest.holds else { return Err(no_version(&id)) };
+        Ok(Some(Sealed { id, version, lines }))
     }
 
     async fn draft(&self, lines: Vec<ObjectLine>) -> Result<ManifestDraft, Failure> {
@@ -74,6 +94,10 @@ impl Job<'_> {
             in_order: false,
         })
     }
+}
+
+fn no_version(id: &VersionId) -> Failure {
+    Failure::permanent("TM-PROT-0007", format!("{id}, which this task committed, holds no version"))
 }
 
 /// True where a version says of its lines what they are: their cut, figures and worst quality.

@@ -11,6 +11,7 @@ use super::{prepare, result::CountResult, spec::RestoreSpec};
 use crate::{
     executors::{self, Executors},
     failure::Failure,
+    reading,
     tasks::{Completion, TaskContext},
 };
 
@@ -36,6 +37,7 @@ pub(crate) fn refuse(mut plan: RestorePlan) -> Result<(), Failure> {
 /// Counts, from the beginning in every run: nothing is kept of a count that was interrupted.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let RestoreSpec { restore } = executors::spec(&context)?;
+    reading::keep(with, &context, &with.version(&restore.version, restore.pin.as_ref()).await?).await?;
     let prepared = prepare(with, &restore).await?;
     prepared.keep_parts(with, &restore, &context);
     let plan = prepared.plan().await?;

@@ -18,7 +18,7 @@ use tidemark_catalog::{
     ids::{FencingToken, SetId, SourceId, VersionNumber},
     repository,
 };
-use tidemark_gateway::causes;
+use tidemark_gateway::{causes, open};
 
 use super::{
     Error, OpenStore, Stores,
@@ -51,8 +51,11 @@ impl Stores {
     /// [`Error::Emptied`], [`Error::Swapped`]; [`Error::Identity`] where it cannot be read.
     pub async fn same_repository(&self, store: &OpenStore) -> Result<(), Error> {
         let found = repository::open(&store.objects).await;
-        let found = found.map_err(|source| Error::Identity { name: store.record.name.clone(), source })?;
         let (name, url) = (store.record.name.clone(), store.record.url.clone());
+        let found = match found {
+            Err(source) if open::is_gone(&source) => return Err(Error::Emptied { name, url }),
+            found => found.map_err(|source| Error::Identity { name: name.clone(), source })?,
+        };
         match found.map(|found| found.id.to_string()) {
             None => Err(Error::Emptied { name, url }),
             Some(id) if id == store.record.repository => Ok(()),

@@ -11,6 +11,7 @@ use std::sync::{
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tidemark_catalog::ids::FencingToken;
 use tidemark_listener_core::{failure, restorer::CheckpointSaver};
 
 use super::{
@@ -104,6 +105,15 @@ impl Checkpoints {
     pub async fn note(&self, part: &str, value: &impl Serialize) -> Result<(), Error> {
         let (ops, _) = self.ops(part, value).await?;
         self.claim.write(ops, "save a checkpoint").await
+    }
+
+    /// A token above every one that was given before this call: what is claimed later is above it, what was claimed earlier
+    /// below.
+    ///
+    /// # Errors
+    /// [`Error::ClaimLost`] where another run has the task, or the generation rose; [`Error::Coordinator`].
+    pub async fn later_token(&self) -> Result<FencingToken, Error> {
+        self.claim.later_token().await
     }
 
     /// What saves a part, and whether it was the same before.

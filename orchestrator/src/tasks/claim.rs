@@ -93,6 +93,16 @@ impl Claim {
         if outcome.succeeded { Ok(()) } else { Err(Error::ClaimLost { task: self.id.to_string() }) }
     }
 
+    /// A token above every one that was given before this call, also above this claim's own; the claim stands when it is given.
+    pub(super) async fn later_token(&self) -> Result<FencingToken, Error> {
+        let generation = self.token.generation;
+        let when = vec![Cmp::ModRevision(keys::claim(&self.id), self.token.revision), Cmp::Generation(generation)];
+        let put = vec![Op::put(keys::LATER, self.id.as_str())];
+        let outcome = self.tasks.txn(when, put, vec![], "take a later token").await?;
+        let token = FencingToken { generation, revision: outcome.revision };
+        if outcome.succeeded { Ok(token) } else { Err(Error::ClaimLost { task: self.id.to_string() }) }
+    }
+
     /// Records where the task stands and gives up the claim, as one. `due_before` names its queue entry.
     pub(super) async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
         let mut ops = vec![

@@ -11,6 +11,8 @@ pub(super) const QUEUE: &str = "queue/";
 pub(super) const CANCEL: &str = "cancel/";
 /// What callers' keys were used for.
 pub(super) const IDEMPOTENCY: &str = "idempotency/";
+/// Put to take a token that is later than a run's claim.
+pub(super) const LATER: &str = "later-token";
 /// Checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoint/";
 

@@ -134,6 +134,8 @@ pub enum Kind {
     Verify,
     /// Counts what an undo would write.
     Count,
+    /// Frees space in a store.
+    Collect,
 }
 
 impl Kind {
@@ -144,6 +146,7 @@ impl Kind {
             Self::Restore => "restore",
             Self::Verify => "verify",
             Self::Count => "count",
+            Self::Collect => "collect",
         }
     }
 }

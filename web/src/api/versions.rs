@@ -24,7 +24,8 @@ pub struct Version {
     #[schema(value_type = Option<String>)]
     pub cut_through: Option<Timestamp>,
     /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
-    /// is known of the version; `lost` where the number holds no version, because the store was put back to before it; `unknown`
+    /// is known of the version; `lost` where the number holds no version, because the store was put back to before it; `fence`
+    /// where collection took the number so that older claims cannot commit: listed only with expired ones; `unknown`
     /// where the store cannot be looked into while others can: the line is about all that it may hold.
     #[schema(value_type = String)]
     pub quality: Quality,
@@ -35,6 +36,12 @@ pub struct Version {
     pub objects: u64,
     /// Figures.
     pub totals: Totals,
+    /// When it expired, by the clock of the node that recorded it: it is hidden from lists unless they are asked for it, and collected
+    /// after a grace.
+    #[schema(value_type = Option<String>)]
+    pub expired: Option<Timestamp>,
+    /// Who holds it and why, where it is held: it is neither expired nor collected.
+    pub held: Option<String>,
 }
 
 /// Figures of a version or an object.

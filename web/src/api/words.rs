@@ -44,6 +44,8 @@ words! {
         Verify = "verify",
         /// Counts what an undo would write.
         Count = "count",
+        /// Frees space in a store.
+        Collect = "collect",
     }
 }
 
@@ -80,6 +82,8 @@ words! {
         Damaged = "damaged",
         /// Of versions: the number holds none, because the store was put back to before it.
         Lost = "lost",
+        /// Of versions: the number holds none, because collection took it so that older claims cannot commit.
+        Fence = "fence",
         /// Of lines in a list: the store cannot be looked into.
         Unknown = "unknown",
     }

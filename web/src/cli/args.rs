@@ -62,6 +62,9 @@ pub(super) enum Command {
     /// Operations: work that takes long.
     #[command(subcommand)]
     Op(OpCommand),
+    /// Collection: space that nothing needs any more.
+    #[command(subcommand)]
+    Gc(GcCommand),
     /// Explain an error code: what happened, what is safe, what to do.
     Explain {
         /// The code, such as TM-STORE-0102.
@@ -89,6 +92,11 @@ pub(super) enum StoreCommand {
     List,
     /// Show one store.
     Show {
+        /// Name of the store.
+        name: String,
+    },
+    /// Say what is stored of each source, by what it serves.
+    Usage {
         /// Name of the store.
         name: String,
     },
@@ -333,6 +341,9 @@ pub(super) enum VersionCommand {
         /// Of this policy only.
         #[arg(long)]
         policy: Option<String>,
+        /// Expired ones too.
+        #[arg(long)]
+        expired: bool,
     },
     /// Show one version with its objects.
     Show {
@@ -341,6 +352,19 @@ pub(super) enum VersionCommand {
         /// Store that it is in, where several hold one of this id.
         #[arg(long)]
         store: Option<String>,
+    },
+    /// Hide a version; it is collected after a grace, and until then `unexpire` brings it back.
+    Expire(ReasonArguments),
+    /// Take the expiry of a version back, and hold it.
+    Unexpire(ReasonArguments),
+    /// Keep a version whatever its policy's rules say.
+    Hold(ReasonArguments),
+    /// End the hold of a version.
+    Release(ReasonArguments),
+    /// Say what deleting a version would free.
+    Size {
+        /// Id of the version.
+        id: String,
     },
     /// Read and prove everything that a version names.
     Verify {
@@ -361,6 +385,43 @@ pub(super) enum VersionCommand {
         /// Store that it is in, where several hold it.
         #[arg(long)]
         store: Option<String>,
+    },
+}
+
+/// A version, and why something is done to it.
+#[derive(Debug, Args)]
+pub(super) struct ReasonArguments {
+    /// Id of the version.
+    pub(super) id: String,
+    /// Why, for people.
+    #[arg(long, default_value = "")]
+    pub(super) reason: String,
+}
+
+/// Commands on collection.
+#[derive(Debug, Subcommand)]
+pub(super) enum GcCommand {
+    /// Say what collection would free, object by object; change nothing.
+    Preview {
+        /// Name of the store.
+        store: String,
+        /// One source only.
+        #[arg(long)]
+        source: Option<String>,
+        /// Name what stays too, with what it serves.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Expire versions by their policies' rules, mark what nothing needs, delete what was marked long enough ago.
+    Run {
+        /// Name of the store.
+        store: String,
+        /// One source only.
+        #[arg(long)]
+        source: Option<String>,
+        /// Waiting.
+        #[command(flatten)]
+        wait: WaitArguments,
     },
 }
 

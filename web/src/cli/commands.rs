@@ -11,8 +11,8 @@ use tidemark_gateway::Env;
 use super::{
     Error,
     args::{
-        Arguments, Command, Format, ObjectCommand, OpCommand, ProtectArguments, RestoreCommand, SourceCommand,
-        StoreCommand, VersionCommand, WaitArguments,
+        Arguments, Command, Format, GcCommand, ObjectCommand, OpCommand, ProtectArguments, ReasonArguments,
+        RestoreCommand, SourceCommand, StoreCommand, VersionCommand, WaitArguments,
     },
     exit,
     output::{self, Explanation},
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptedStore, AddSource, AddStore, CheckStatus, Checklist, List, Object, Operation, Protect, RepairedSet,
-        RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptedStore, AddSource, AddStore, ChangeVersion, CheckStatus, Checklist, Collect, GcPreview, List, Object,
+        Operation, Protect, RepairedSet, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
     },
     client::Client,
     explain,
@@ -51,6 +51,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, env: &Env) -> Re
         Command::Version(command) => call.version(command).await,
         Command::Restore(command) => call.restore(command).await,
         Command::Op(command) => call.operation(command).await,
+        Command::Gc(command) => call.collection(command).await,
         Command::Explain { code } => explain(code, arguments.output),
     }
 }
@@ -78,6 +79,9 @@ impl Call<'_> {
             }
             StoreCommand::List => self.list::<Store>("/api/v1/stores").await,
             StoreCommand::Show { name } => self.show::<Store>(&format!("/api/v1/stores/{}", segment(name))).await,
+            StoreCommand::Usage { name } => {
+                self.show::<StoreUsage>(&format!("/api/v1/stores/{}/usage", segment(name))).await
+            }
             StoreCommand::Test { name } => self.check(&format!("/api/v1/stores/{}/test", segment(name))).await,
             StoreCommand::Accept { name, confirm } => {
                 let (path, body) = (format!("/api/v1/stores/{}/accept", segment(name)), json!({"confirm": confirm}));
@@ -114,16 +118,24 @@ impl Call<'_> {
 
     async fn version(&self, command: &VersionCommand) -> Result<u8, Error> {
         match command {
-            VersionCommand::List { source, policy } => {
-                let query: Vec<String> = [("source", source), ("policy", policy)]
+            VersionCommand::List { source, policy, expired } => {
+                let mut query: Vec<String> = [("source", source), ("policy", policy)]
                     .into_iter()
                     .filter_map(|(name, value)| Some(format!("{name}={}", segment(value.as_deref()?))))
                     .collect();
+                query.extend(expired.then(|| "expired=true".to_owned()));
                 self.list::<Version>(&format!("/api/v1/versions?{}", query.join("&"))).await
             }
             VersionCommand::Show { id, store } => {
                 self.show::<VersionDetail>(&format!("/api/v1/versions/{}", segment(&within(store.as_deref(), id))))
                     .await
+            }
+            VersionCommand::Expire(what) => self.change("expire", what).await,
+            VersionCommand::Unexpire(what) => self.change("unexpire", what).await,
+            VersionCommand::Hold(what) => self.change("hold", what).await,
+            VersionCommand::Release(what) => self.change("release", what).await,
+            VersionCommand::Size { id } => {
+                self.show::<VersionSize>(&format!("/api/v1/versions/{}/size", segment(id))).await
             }
             VersionCommand::Verify { id, store, wait } => {
                 let path = format!("/api/v1/versions/{}/verify", segment(&within(store.as_deref(), id)));
@@ -137,6 +149,28 @@ impl Call<'_> {
                 let path = format!("/api/v1/sets/{}/{}/repair{query}", segment(source), segment(set));
                 let repaired: RepairedSet = self.client.post(&path, &json!({}), None).await?;
                 self.print(&repaired)
+            }
+        }
+    }
+
+    async fn change(&self, what: &str, arguments: &ReasonArguments) -> Result<u8, Error> {
+        let ReasonArguments { id, reason } = arguments;
+        let path = format!("/api/v1/versions/{}/{what}", segment(id));
+        let version: Version = self.client.post(&path, &ChangeVersion { reason: reason.clone() }, None).await?;
+        self.print(&List { items: vec![version], next_page_token: None })
+    }
+
+    async fn collection(&self, command: &GcCommand) -> Result<u8, Error> {
+        match command {
+            GcCommand::Preview { store, source, all } => {
+                let source = source.as_deref().map(|source| format!("&source={}", segment(source)));
+                let path = format!("/api/v1/gc/preview?store={}&all={all}", segment(store));
+                self.show::<GcPreview>(&(path + &source.unwrap_or_default())).await
+            }
+            GcCommand::Run { store, source, wait } => {
+                let body = Collect { store: store.clone(), source: source.clone() };
+                let operation = self.start("/api/v1/gc", &body, wait).await?;
+                self.finish(operation, wait).await
             }
         }
     }

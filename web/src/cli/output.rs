@@ -1,5 +1,6 @@
 //! Printing: JSON as the API answers it, or tables and words for people.
 
+mod collection;
 mod policies;
 mod results;
 
@@ -235,7 +236,8 @@ impl Printed for List<Version> {
             row
         };
         let header = ["VERSION", "COMMITTED", "COMPLETE BEFORE", "QUALITY", "OBJECTS", "ROWS", "KEPT", "STORE"];
-        table(&header, self.items.iter().map(row)) + &self.items.iter().filter_map(damage).collect::<String>()
+        let notes = self.items.iter().filter_map(damage).chain(self.items.iter().filter_map(state));
+        table(&header, self.items.iter().map(row)) + &notes.collect::<String>()
     }
 }
 
@@ -246,9 +248,17 @@ fn damage(version: &Version) -> Option<String> {
     Some(match version.quality {
         Quality::Unknown if id.is_empty() => format!("versions in store {store} are not known: {damage}\n"),
         Quality::Unknown => format!("{id} is not known: {damage}\n"),
-        Quality::Lost => format!("{id} holds no version: {damage}\n"),
+        Quality::Lost | Quality::Fence => format!("{id} holds no version: {damage}\n"),
         _ => format!("{id} is damaged: {damage}\n"),
     })
+}
+
+/// That a version is expired or held.
+fn state(version: &Version) -> Option<String> {
+    let expired = version.expired.map(|at| format!("is expired since {at:.0}"));
+    let held = version.held.as_ref().map(|held| format!("is held by {held}"));
+    let words: Vec<String> = expired.into_iter().chain(held).collect();
+    (!words.is_empty()).then(|| format!("{} {}\n", version.id, words.join(" and ")))
 }
 
 impl Printed for VersionDetail {
@@ -257,7 +267,10 @@ impl Printed for VersionDetail {
         let mut text = format!("version    {}  in {}\n", v.id, v.store);
         text += &format!("committed  {}\n", v.committed.map(|at| at.to_string()).unwrap_or_default());
         text += &format!("cut        {} .. {}\n", or_dash(v.cut_from), or_dash(v.cut_through));
-        text += &format!("quality    {}\n{}\n", v.quality, totals(&v.totals));
+        text += &format!("quality    {}\n", v.quality);
+        text += &v.expired.map(|at| format!("expired    {at:.0}\n")).unwrap_or_default();
+        text += &v.held.as_ref().map(|held| format!("held       by {held}\n")).unwrap_or_default();
+        text += &format!("{}\n", totals(&v.totals));
         let row = |o: &crate::api::VersionObject| {
             let figures = [o.totals.rows, o.totals.disagreeing_rows].map(|n| n.to_string());
             let mut row = vec![o.object.clone(), o.quality.to_string()];
@@ -314,6 +327,7 @@ impl Printed for Operation {
             text += &match self.kind {
                 OperationKind::Count => results::counted(result),
                 OperationKind::Restore => results::restored(result),
+                OperationKind::Collect => collection::collected(result),
                 OperationKind::Protect | OperationKind::Verify => result_text(result),
             };
         }
@@ -423,6 +437,8 @@ mod tests {
             damage: Some("TM-STORE-0110: emptied".to_owned()),
             objects: 0,
             totals: Totals::default(),
+            expired: None,
+            held: None,
         };
         let text = List::whole(vec![line]).text();
         assert!(text.ends_with("versions in store t are not known: TM-STORE-0110: emptied\n"), "{text}");

@@ -8,12 +8,13 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangedPolicy, Checklist, ComingRun, CommitMode, List, Object,
-        Operation, OperationKind, OperationProgress, OperationState, Page, Policy, PolicyDetail, PolicyPreview,
-        PolicyStatus, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeVersion, ChangedPolicy, Checklist, Collect, ComingRun,
+        CommitMode, GcPreview, List, Object, Operation, OperationKind, OperationProgress, OperationState, Page, Policy,
+        PolicyDetail, PolicyPreview, PolicyStatus, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source,
+        Store, StoreUsage, Version, VersionDetail, VersionSize,
     },
     client::{self, Client},
-    control::{IfMatch, Tagged},
+    control::{IfMatch, Tagged, VersionChange, Versions},
 };
 
 /// Answers with what it was asked, and remembers it.
@@ -139,19 +140,30 @@ impl ControlApi for Echo {
         self.note(format!("protect {} {key}", request.policy.name));
         Ok(operation(key))
     }
-    async fn versions(
-        &self,
-        source: Option<&str>,
-        policy: Option<&str>,
-        page: &Page,
-    ) -> Result<List<Version>, Problem> {
-        self.note(format!("versions {source:?} {policy:?} {}", page.size));
+    async fn versions(&self, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem> {
+        self.note(format!("versions {:?} {:?} {} {}", which.source, which.policy, which.expired, page.size));
         Ok(List::whole(Vec::new()))
     }
     async fn version(&self, id: &str) -> Result<VersionDetail, Problem> {
         refuse(id)
     }
     async fn verify_version(&self, _id: &str, key: &str) -> Result<Operation, Problem> {
+        Ok(operation(key))
+    }
+    async fn change_version(&self, id: &str, _what: VersionChange, _why: ChangeVersion) -> Result<Version, Problem> {
+        refuse(id)
+    }
+    async fn version_size(&self, id: &str) -> Result<VersionSize, Problem> {
+        refuse(id)
+    }
+    async fn store_usage(&self, name: &str) -> Result<StoreUsage, Problem> {
+        refuse(name)
+    }
+    async fn preview_collection(&self, store: &str, source: Option<&str>, all: bool) -> Result<GcPreview, Problem> {
+        self.note(format!("preview {store} {source:?} {all}"));
+        refuse(store)
+    }
+    async fn collect(&self, _request: Collect, key: &str) -> Result<Operation, Problem> {
         Ok(operation(key))
     }
     async fn repair_set(&self, source: &str, set: &str, store: Option<&str>) -> Result<RepairedSet, Problem> {

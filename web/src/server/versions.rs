@@ -12,7 +12,10 @@ use super::{
     Shared,
     extract::{IdempotencyKey, Params, page},
 };
-use crate::api::{List, Operation, Problem, RepairedSet, Version, VersionDetail};
+use crate::{
+    api::{List, Operation, Problem, RepairedSet, Version, VersionDetail},
+    control::Versions,
+};
 
 /// Which versions to list.
 #[derive(Deserialize, IntoParams)]
@@ -23,6 +26,9 @@ pub(super) struct Filter {
     source: Option<String>,
     /// Of this policy only.
     policy: Option<String>,
+    /// Expired ones too.
+    #[serde(default)]
+    expired: bool,
     /// Most items of the page; 100 by default, at most 1000.
     page_size: Option<u32>,
     /// `next_page_token` of the page before.
@@ -37,7 +43,9 @@ pub(super) async fn list(
     Params(filter): Params<Filter>,
 ) -> Result<Json<List<Version>>, Problem> {
     let page = page(filter.page_size, filter.page_token.as_deref())?;
-    Ok(Json(shared.api.versions(filter.source.as_deref(), filter.policy.as_deref(), &page).await?))
+    let Filter { source, policy, expired, .. } = &filter;
+    let which = Versions { source: source.as_deref(), policy: policy.as_deref(), expired: *expired };
+    Ok(Json(shared.api.versions(which, &page).await?))
 }
 
 /// Shows one version with its objects; its id may name the store, `STORE:source.set.number`.

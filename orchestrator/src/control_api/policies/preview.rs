@@ -35,7 +35,7 @@ fn shape(
     let went: BTreeSet<_> = decisions(known, &candidates, now)?.into_values().filter(goes).map(|d| d.number).collect();
     let decided = decisions(policy, &candidates, now)?;
     let mut preview = PolicyPreview::default();
-    for line in lines.iter().filter(|line| line.quality != Quality::Lost) {
+    for line in lines.iter().filter(|line| !matches!(line.quality, Quality::Lost | Quality::Fence)) {
         let decision = number(line).and_then(|number| decided.get(&number));
         let shown = show(line, decision, |number| went.contains(&number));
         let bytes = shown.kept_bytes;
@@ -69,16 +69,19 @@ fn number(line: &Version) -> Option<VersionNumber> {
     line.id.parse::<VersionId>().ok().map(|id| id.number)
 }
 
-/// A version as retention looks at it; one that cannot be read, and a number that holds none, is not looked at.
+/// A version as retention looks at it; one that cannot be read or is expired, and a number that holds none, is not looked at.
 fn candidate(line: &Version) -> Option<Candidate> {
+    if line.expired.is_some() {
+        return None;
+    }
     let quality = match line.quality {
         Quality::Exact => WorstQuality::Exact,
         Quality::Cut => WorstQuality::Cut,
         Quality::Degraded => WorstQuality::Degraded,
         Quality::Missing => WorstQuality::Missing,
-        Quality::Damaged | Quality::Lost | Quality::Unknown => return None,
+        Quality::Damaged | Quality::Lost | Quality::Fence | Quality::Unknown => return None,
     };
-    Some(Candidate { number: number(line)?, at: at(line)?, held: Vec::new(), quality })
+    Some(Candidate { number: number(line)?, at: at(line)?, held: line.held.iter().cloned().collect(), quality })
 }
 
 fn at(line: &Version) -> Option<Timestamp> {
@@ -87,11 +90,12 @@ fn at(line: &Version) -> Option<Timestamp> {
 
 fn show(line: &Version, decision: Option<&Decision>, went: impl Fn(VersionNumber) -> bool) -> PreviewVersion {
     let reasons = match (decision, &line.damage) {
+        _ if line.expired.is_some() => vec!["expired already".to_owned()],
         (Some(decision), _) => decision.reasons.iter().map(ToString::to_string).collect(),
         (None, Some(damage)) => vec![format!("damaged, so that retention leaves it alone: {damage}")],
         (None, None) => vec!["all versions are kept".to_owned()],
     };
-    let keep = decision.is_none_or(|decision| decision.keep);
+    let keep = line.expired.is_none() && decision.is_none_or(|decision| decision.keep);
     let newly_going = decision.is_some_and(|decision| !decision.keep && !went(decision.number));
     let (version, kept_bytes) = (line.id.clone(), line.totals.kept_bytes);
     PreviewVersion { version, at: at(line), keep, newly_going, reasons, kept_bytes }
@@ -129,6 +133,8 @@ mod tests {
                 damage,
                 objects: 1,
                 totals: Totals { kept_bytes: 100 + day, ..Totals::default() },
+                expired: None,
+                held: None,
             }
         };
         (1..=6).rev().map(line).collect()

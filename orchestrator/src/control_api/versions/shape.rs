@@ -1,17 +1,18 @@
 //! What is stored of versions, as the API shows it.
 
 use tidemark_catalog::{
-    chain,
+    chain, collect,
     entry::{self, DegradedRange, ObjectLine},
     figures::Figures,
     ids::VersionId,
     manifest::{Barrier, Holds, Manifest, WorstQuality},
+    states::VersionState,
 };
 use tidemark_web::api::{Problem, Quality, Totals, Version, VersionObject};
 
 use crate::{stores::OpenStore, totals};
 
-pub(super) fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
+pub(in super::super) fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Version {
     let (id, store, committed) = (id.to_string(), store.record.name.clone(), Some(manifest.committed));
     match &manifest.holds {
         Holds::Version(version) => Version {
@@ -24,12 +25,24 @@ pub(super) fn show(store: &OpenStore, id: &VersionId, manifest: &Manifest) -> Ve
             damage: None,
             objects: version.objects,
             totals: show_totals(&version.figures),
+            expired: None,
+            held: None,
         },
         // A number that holds no version: it was given before the store was put back, or seals damage.
         Holds::Barrier(Barrier { reason }) => {
-            Version { committed, ..nothing(id, store, Quality::Lost, reason.clone()) }
+            let quality = if collect::is_fence(manifest) { Quality::Fence } else { Quality::Lost };
+            Version { committed, ..nothing(id, store, quality, reason.clone()) }
         }
     }
+}
+
+/// The line of a version with what became of it.
+pub(in super::super) fn with_state(version: Version, state: &VersionState) -> Version {
+    let held = state.hold.as_ref().map(|hold| match hold.reason.as_str() {
+        "" => hold.by.clone(),
+        reason => format!("{}: {reason}", hold.by),
+    });
+    Version { expired: state.expired.as_ref().map(|expired| expired.at), held, ..version }
 }
 
 pub(super) fn show_object(line: ObjectLine) -> VersionObject {
@@ -99,6 +112,8 @@ fn nothing(id: String, store: String, quality: Quality, damage: String) -> Versi
         damage: Some(damage),
         objects: 0,
         totals: Totals::default(),
+        expired: None,
+        held: None,
     }
 }
 

@@ -59,7 +59,7 @@ async fn nothing_is_used(api: &Api, code: &str) {
     let elsewhere = restore(json!({}));
     for refused in [
         api.test_source("src").await.map(drop),
-        api.objects("src", &Page::first()).await.map(drop),
+        api.objects("src", false, &Page::first()).await.map(drop),
         api.run_policy("daily", "refused").await.map(drop),
         api.protect(Protect { policy: policy() }, "refused").await.map(drop),
         api.plan_restore(elsewhere.clone()).await.map(drop),
@@ -164,7 +164,11 @@ async fn a_policy_of_a_mirror_is_not_taken_over_for_another_source_of_the_same_n
         let url = format!("file://{}", hostile.path("store").display());
         let request = AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None };
         let store = api.add_store(request).await.unwrap();
-        assert!(store.warnings[0].contains("policies daily") && api.policies().await.unwrap().is_empty(), "{store:?}");
+        assert!(
+            store.warnings[0].contains("policies daily")
+                && api.policies(&Page::first()).await.unwrap().items.is_empty(),
+            "{store:?}"
+        );
     })
     .await;
 }

@@ -119,7 +119,7 @@ async fn a_store_is_registered_with_what_can_be_read_of_it_and_says_what_cannot(
         assert_eq!((named("TM-CAT-0008"), named("TM-STORE-0106")), (1, 3), "{store:?}");
         assert_eq!((named("src.daily"), named("sources new"), named("policies new")), (1, 1, 1), "{store:?}");
         api.confirm_source("src").await.unwrap();
-        assert_eq!(api.policies().await.unwrap(), [policy()], "what can be read is back");
+        assert_eq!(policies(&api).await, [policy()], "what can be read is back");
         assert!(bucket.path().join("gen/00000000000000000008").exists(), "the number of a newer document counts");
         let qualities: Vec<_> = versions(&api).await.into_iter().map(|version| version.quality).collect();
         assert_eq!(qualities, [Quality::Damaged, Quality::Cut]);

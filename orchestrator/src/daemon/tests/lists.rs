@@ -66,10 +66,10 @@ async fn versions_objects_and_operations_come_in_pages() {
             ids.push(protect(&api, key).await.id);
         }
         let mut page = Page { size: 2, after: None };
-        let first = api.versions(None, None, &page).await.unwrap();
+        let first = api.versions(Versions::default(), &page).await.unwrap();
         assert_eq!(first.items.iter().map(|v| v.id.as_str()).collect::<Vec<_>>(), ["src.daily.1", "src.daily.2"]);
         page = next(&page, &first);
-        let rest = api.versions(None, None, &page).await.unwrap();
+        let rest = api.versions(Versions::default(), &page).await.unwrap();
         assert_eq!((rest.items[0].id.as_str(), rest.next_page_token), ("src.daily.3", None));
         page = Page { size: 2, after: None };
         let first = api.objects("src", false, &page).await.unwrap();

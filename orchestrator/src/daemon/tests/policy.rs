@@ -40,7 +40,7 @@ async fn several_databases_go_into_one_version_new_objects_too_and_what_is_exclu
 /// The newest state of the policy in the store's mirror; `None` where it was removed.
 async fn mirrored(bucket: &Path) -> Option<Value> {
     let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(bucket).unwrap());
-    config_mirror::latest(&store, "policies").await.unwrap().remove("daily")
+    config_mirror::latest(&store, "policies").await.unwrap().items.remove("daily")
 }
 
 async fn etag(api: &Api) -> IfMatch {
@@ -149,6 +149,7 @@ async fn a_policy_that_is_removed_leaves_its_versions_and_does_not_come_back() {
     with_daemon(two.path(), fake::World::default(), async |api| {
         add_store(&api, bucket.path()).await;
         assert!(policies(&api).await.is_empty());
+        api.confirm_source("src").await.unwrap();
         api.add_policy(policy()).await.unwrap();
         let run = api.run_policy("daily", "three").await.unwrap();
         assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2", "the chain goes on");

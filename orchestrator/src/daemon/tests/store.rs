@@ -104,7 +104,7 @@ async fn a_store_that_was_moved_away_is_refused_and_not_made_again() {
         assert_eq!(api.add_policy(new).await.unwrap_err().code, "TM-STORE-0110", "nor is it mirrored there");
         let (status, detail) = identity(&api).await;
         assert!(status == CheckStatus::Fail && detail.contains("TM-STORE-0110"), "{detail}");
-        let list = api.versions(None, None, &Page::first()).await.unwrap_err();
+        let list = api.versions(Versions::default(), &Page::first()).await.unwrap_err();
         assert_eq!(list.code, "TM-STORE-0110", "no versions is not the answer");
     })
     .await;

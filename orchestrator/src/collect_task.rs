@@ -1,0 +1,144 @@
+//! The task that frees space in a store: versions expire by their policies' rules, and what nothing needs any more is collected.
+//!
+//! Source by source: what an earlier run marked is swept if it has lain long enough, versions expire, staged files of committed
+//! versions go, and what nothing needs is marked (`tidemark_catalog::collect`, which says why nothing is lost by that). A source
+//! of which something cannot be read is left as it is, with the reason, and hinders no other.
+//!
+//! Killed anywhere, the next run begins anew: each step is idempotent.
+
+pub(crate) mod live;
+pub mod result;
+mod retention;
+
+use std::sync::Arc;
+
+use futures::{FutureExt as _, future::BoxFuture};
+use serde::{Deserialize, Serialize};
+use tidemark_catalog::{
+    collect::{Collector, Fence, FenceError},
+    commit::Claim,
+    find,
+    ids::{SourceId, StoreId},
+};
+use tidemark_listener_core::progress::Progress;
+
+use crate::{
+    executors::{Executors, spec},
+    failure::{self, Failure},
+    protect::seal::RunClaim,
+    registrations::{POLICIES, PolicyRecord},
+    stores::OpenStore,
+    tasks::{Completion, TaskContext},
+};
+use result::{CollectResult, Freed, Marked, SourceResult};
+
+/// What a collect task needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectSpec {
+    /// The store.
+    pub store: StoreId,
+    /// The source; all that the store holds anything of where it is absent.
+    pub source: Option<SourceId>,
+}
+
+/// Collections of one store run one after another.
+pub(crate) fn scope(store: &StoreId) -> String {
+    format!("collect/{store}")
+}
+
+/// The work of one run on one source.
+struct Collection<'a> {
+    with: &'a Executors,
+    context: &'a TaskContext,
+    store: &'a OpenStore,
+    source: &'a SourceId,
+    /// Policies of the source that keep their versions in this store.
+    policies: Vec<PolicyRecord>,
+}
+
+/// Collects, source by source.
+pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
+    let CollectSpec { store, source } = spec(&context)?;
+    let open = with.stores.unproven(store.as_str()).await?;
+    with.stores.reach(&open, context.token).boxed().await?;
+    with.stores.prove_all(&open).boxed().await?;
+    let found = find::sources(&open.objects).await.map_err(not_found)?;
+    let sources: Vec<SourceId> = found.into_iter().filter(|of| source.as_ref().is_none_or(|only| only == of)).collect();
+    let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
+    let mut result = CollectResult { store: store.clone(), sources: Vec::with_capacity(sources.len()) };
+    for (index, source) in sources.iter().enumerate() {
+        if context.cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        (context.progress)(progress(source, index, sources.len()));
+        let own = policies.iter().filter(|policy| policy.source == *source && policy.store == store).cloned().collect();
+        let collection = Collection { with, context: &context, store: &open, source, policies: own };
+        result.sources.push(collection.run().boxed().await?);
+    }
+    let warnings = result.sources.iter().any(|source| source.problem.is_some());
+    Ok(Completion::of(&result, warnings))
+}
+
+fn progress(source: &SourceId, index: usize, all: usize) -> Progress {
+    let phase = format!("collect {source}");
+    Progress { phase, done: index as u64, total: all as u64, unit: "sources".to_owned() }
+}
+
+fn not_found(error: find::Error) -> Failure {
+    failure::catalog::store("TM-CAT-0006", &error, error.is_retryable())
+}
+
+impl Collection<'_> {
+    /// What came of it; a failure that another attempt would repeat is the source's problem, not the task's.
+    async fn run(&self) -> Result<SourceResult, Failure> {
+        let mut result = SourceResult::new(self.source.clone());
+        match self.collect(&mut result).await {
+            Ok(()) => {}
+            Err(failure) if failure.retryable || failure.cancelled => return Err(failure),
+            Err(failure) => {
+                tracing::error!(source_id = %self.source, store = self.store.record.name, %failure, "nothing of the source is collected");
+                result.problem = Some(failure.to_string());
+            }
+        }
+        Ok(result)
+    }
+
+    async fn collect(&self, result: &mut SourceResult) -> Result<(), Failure> {
+        let (expired, damaged) = self.expire().boxed().await?;
+        (result.expired, result.damaged) = (expired.into_iter().collect(), damaged.into_iter().collect());
+        let live = live::of(self.with, self.store, self.source, &self.policies).boxed().await?;
+        let collector =
+            Collector::new(&self.store.objects, self.source, &live, self.with.ages, &self.with.node, &self.with.env);
+        let fence = RunFence { context: self.context };
+        result.freed += self.free(collector.sweep(&fence).boxed().await?.into());
+        result.freed += self.free(Some(collector.free_staged().boxed().await?).into());
+        let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
+        result.marked = collector.mark(&claim).boxed().await?.map(Marked::from);
+        result.freed += self.free(collector.sweep(&fence).boxed().await?.into());
+        Ok(())
+    }
+
+    fn free(&self, freed: Freed) -> Freed {
+        if freed.objects > 0 {
+            tracing::info!(source_id = %self.source, store = self.store.record.name, objects = freed.objects, bytes = freed.bytes, "garbage collected");
+        }
+        freed
+    }
+}
+
+/// New claims of a run, for barriers.
+struct RunFence<'a> {
+    context: &'a TaskContext,
+}
+
+impl Fence for RunFence<'_> {
+    fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>> {
+        async {
+            let token = self.context.checkpoints.later_token().await?;
+            let claim = RunClaim { token, cancel: self.context.cancel.clone() };
+            Ok(Arc::new(claim) as Arc<dyn Claim>)
+        }
+        .boxed()
+    }
+}

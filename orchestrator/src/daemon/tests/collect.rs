@@ -1,0 +1,187 @@
+//! What becomes of what nothing needs any more.
+
+use tidemark_catalog::collect::Ages;
+use tidemark_web::{
+    api::{ChangeVersion, Collect, Problem},
+    control::{IfMatch, VersionChange},
+};
+
+use super::*;
+
+/// Names of all files below a directory, from there on, sorted.
+fn files(directory: &Path) -> Vec<String> {
+    fn walk(root: &Path, directory: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => walk(root, &path, found),
+                false => found.push(path.strip_prefix(root).unwrap().display().to_string()),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(directory, directory, &mut found);
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn what_was_staged_goes_once_its_version_is_committed() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let made = protect(&api, "one").await;
+        assert_eq!(made.state, OperationState::Succeeded, "{made:?}");
+        let staged = bucket.path().join("sources/src/staged").join(&made.id);
+        assert_eq!(files(&staged), [""; 0]);
+        let verify = api.verify_version("src.daily.1", "v").await.unwrap();
+        assert_eq!(done(&api, verify).await.state, OperationState::Succeeded);
+    })
+    .await;
+}
+
+/// No waits: an expiry is over at once, and so is every grace.
+fn at_once() -> Ages {
+    Ages { undo: Duration::ZERO, marks: Duration::ZERO, unclaimed: Duration::ZERO }
+}
+
+async fn collect(api: &Api, key: &str) -> Operation {
+    let asked = api.collect(Collect { store: "s".to_owned(), source: None }, key).await.unwrap();
+    done(api, asked).await
+}
+
+async fn change(api: &Api, id: &str, what: VersionChange) -> Result<Version, Problem> {
+    api.change_version(id, what, ChangeVersion { reason: "a test".to_owned() }).await
+}
+
+fn ids(versions: &[Version]) -> Vec<&str> {
+    versions.iter().map(|version| version.id.as_str()).collect()
+}
+
+async fn keep_last(api: &Api, last: u32) {
+    let kept = Policy { keep: serde_json::from_value(json!({"last": last})).unwrap(), ..policy() };
+    let etag = api.policy("daily").await.unwrap().etag;
+    api.change_policy("daily", kept, &IfMatch(etag), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn versions_beyond_the_rules_expire_and_are_collected_and_the_others_restore() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            assert_eq!(protect(&api, key).await.state, OperationState::Succeeded);
+        }
+        keep_last(&api, 1).await;
+        let before = files(&bucket.path().join("sources/src/pages")).len();
+        let collected = collect(&api, "c").await;
+        assert_eq!((collected.state.as_str(), &collected.error), ("succeeded", &None), "{collected:?}");
+        let result = &collected.result.as_ref().unwrap()["sources"][0];
+        assert_eq!(result["expired"]["count"], 2, "{result}");
+        assert!(result["freed"]["objects"].as_u64().unwrap() > 0, "{result}");
+        assert!(files(&bucket.path().join("sources/src/pages")).len() < before);
+        assert_eq!(ids(&versions(&api).await), ["src.daily.3"]);
+        let gone = api.version("src.daily.1").await.unwrap_err();
+        assert_eq!(gone.code, "TM-VER-0411");
+        let verify = api.verify_version("src.daily.3", "v").await.unwrap();
+        assert_eq!(done(&api, verify).await.state, OperationState::Succeeded);
+        collect(&api, "d").await;
+        let preview = api.preview_collection("s", None, false).await.unwrap();
+        assert_eq!((preview.frees.objects, preview.problems), (0, vec![]), "{:?}", preview.items);
+        let fourth = api.run_policy("daily", "four").await.unwrap();
+        let fourth = done(&api, fourth).await;
+        assert_eq!(fourth.state, OperationState::Succeeded, "{fourth:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ages = Ages { undo: Duration::from_secs(3600), ..at_once() };
+    with_config(config(state.path()).with_ages(ages), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            protect(&api, key).await;
+        }
+        let held = change(&api, "src.daily.1", VersionChange::Hold).await.unwrap();
+        assert_eq!(held.held.as_deref(), Some("operator: a test"));
+        assert_eq!(change(&api, "src.daily.1", VersionChange::Expire).await.unwrap_err().code, "TM-VER-0422");
+        keep_last(&api, 1).await;
+        collect(&api, "c").await;
+        assert_eq!(ids(&versions(&api).await), ["src.daily.1", "src.daily.3"]);
+        let all = Versions { expired: true, ..Versions::default() };
+        let all = api.versions(all, &Page::first()).await.unwrap().items;
+        assert_eq!(ids(&all), ["src.daily.1", "src.daily.2", "src.daily.3", "src.daily.4"]);
+        assert_eq!(all[3].quality, Quality::Fence);
+        assert!(all[1].expired.is_some());
+        let back = change(&api, "src.daily.2", VersionChange::Unexpire).await.unwrap();
+        assert_eq!((back.expired, back.held.is_some()), (None, true));
+        collect(&api, "d").await;
+        assert_eq!(versions(&api).await.len(), 3, "what was brought back does not expire again");
+        change(&api, "src.daily.2", VersionChange::Release).await.unwrap();
+        collect(&api, "e").await;
+        assert_eq!(ids(&versions(&api).await), ["src.daily.1", "src.daily.3"]);
+        assert_eq!(change(&api, "src.daily.3", VersionChange::Unexpire).await.unwrap_err().code, "TM-VER-0422");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn usage_and_preview_account_for_every_byte() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        protect(&api, "two").await;
+        let foreign = bucket.path().join("sources/src/pages/notes.txt");
+        std::fs::write(&foreign, "mine").unwrap();
+        let usage = api.store_usage("s").await.unwrap().sources.remove(0);
+        assert_eq!(usage.problem, None);
+        let own = bucket.path().join("sources/src");
+        let bytes: u64 = files(&own).iter().map(|name| std::fs::metadata(own.join(name)).unwrap().len()).sum();
+        let parts = [
+            usage.versions,
+            usage.expired,
+            usage.pinned,
+            usage.staged_kept,
+            usage.operations,
+            usage.marked,
+            usage.garbage,
+            usage.young,
+            usage.lasting,
+            usage.foreign,
+        ];
+        assert_eq!(parts.iter().map(|part| part.bytes).sum::<u64>(), bytes);
+        assert_eq!((usage.foreign.objects, usage.foreign.bytes), (1, 4));
+        let size = api.version_size("src.daily.1").await.unwrap();
+        let before = usage.versions.bytes;
+        change(&api, "src.daily.1", VersionChange::Expire).await.unwrap();
+        collect(&api, "c").await;
+        let after = api.store_usage("s").await.unwrap().sources.remove(0);
+        assert_eq!(before - after.versions.bytes, size.frees.bytes, "what it was said to free");
+        assert_eq!(std::fs::read(&foreign).unwrap(), b"mine");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_version_keeps_its_source_from_being_collected_and_no_other() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            protect(&api, key).await;
+        }
+        let manifest = bucket.path().join("sources/src/sets/daily/versions/00000000000000000002");
+        std::fs::write(&manifest, "{}").unwrap();
+        let before = files(&bucket.path().join("sources/src/pages")).len();
+        change(&api, "src.daily.1", VersionChange::Expire).await.unwrap();
+        let collected = collect(&api, "c").await;
+        assert_eq!(collected.state, OperationState::Warnings, "{collected:?}");
+        let problem = &collected.result.as_ref().unwrap()["sources"][0]["problem"];
+        assert!(problem.as_str().is_some_and(|problem| problem.contains("does not verify")), "{problem}");
+        assert_eq!(files(&bucket.path().join("sources/src/pages")).len(), before);
+    })
+    .await;
+}
