@@ -78,13 +78,14 @@ impl fmt::Debug for Env {
 }
 
 struct System {
-    started: std::time::Instant,
+    /// By the clock of the runtime's timers, which tests can stop.
+    started: tokio::time::Instant,
 }
 
 impl System {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the monotonic clock")]
     fn new() -> Self {
-        Self { started: std::time::Instant::now() }
+        Self { started: tokio::time::Instant::now() }
     }
 }
 

@@ -3,7 +3,8 @@
 //! A conditional create is never tried again here: a failed answer may hide a success, and only the caller knows the bytes
 //! to compare ([`crate::upload::put_new`]). Permits are held for the time of a request, not while waiting to try again and
 //! not while a body is read: a store that lets nobody write for minutes is waited for by each writer alone, and readers go on.
-//! Request metrics have their place in [`Guarded::attempt`]; listings are the client's own.
+//! Who waits for bytes of a limit ([`crate::limits`]) holds no permit either; each try is counted. Request metrics have their place
+//! in [`Guarded::attempt`]; listings are the client's own.
 
 mod parts;
 
@@ -13,15 +14,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, multipart::MultipartStore,
-    path::Path,
+    CopyMode, CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    multipart::MultipartStore, path::Path,
 };
 use tokio::sync::Semaphore;
 
 use self::parts::Parts;
 use crate::{
     Env,
+    limits::{Limits, Queue},
     retry::{Retry, Tries, is_transient},
 };
 
@@ -35,13 +37,14 @@ pub(crate) struct Guarded {
     parts: Option<Arc<dyn MultipartStore>>,
     permits: Arc<Semaphore>,
     retry: Option<Retry>,
+    limits: Limits,
     env: Env,
 }
 
 impl Guarded {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, requests: usize, retry: Option<Retry>, env: Env) -> Self {
         let (heads, permits) = (Arc::clone(&inner), Arc::new(Semaphore::new(requests)));
-        Self { heads, inner, parts: None, permits, retry, env }
+        Self { heads, inner, parts: None, permits, retry, limits: Limits::default(), env }
     }
 
     /// The same with another client of the same store for requests without a body.
@@ -54,20 +57,33 @@ impl Guarded {
         Self { parts: Some(parts), ..self }
     }
 
-    async fn attempt<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+    /// The same under a limit, which may be that of other stores too.
+    pub(crate) fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// One try of a request that sends so many bytes. `queue` hears when it waits for its turn.
+    async fn attempt<T>(&self, sent: usize, queue: &Queue, request: impl Future<Output = Result<T>>) -> Result<T> {
+        let turn = async {
+            self.limits.take(sent as u64, &self.env).await;
+            let permit = self.permits.acquire().await.expect("the semaphore is never closed");
+            (permit, self.limits.enter().await)
+        };
+        let _running = queue.during(turn).await;
         request.await
     }
 
     async fn repeat<T, F: Future<Output = Result<T>>>(
         &self,
         operation: &str,
+        sent: usize,
         mut request: impl FnMut() -> F,
     ) -> Result<T> {
-        let Some(retry) = &self.retry else { return self.attempt(request()).await };
+        let queue = Queue::default();
+        let Some(retry) = &self.retry else { return self.attempt(sent, &queue, request()).await };
         let mut tries = Tries::new(retry, &self.env);
         loop {
-            let error = match self.attempt(request()).await {
+            let error = match self.attempt(sent, &queue, request()).await {
                 Err(error) if is_transient(&error) => error,
                 other => return other,
             };
@@ -75,6 +91,28 @@ impl Guarded {
             tracing::debug!(operation, store = %self.inner, wait_millis = wait.as_millis() as u64, %error, "try again");
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+impl Guarded {
+    /// The answer to a read, whose bytes are counted before they are handed on; a file at once, before it is opened to the reader.
+    async fn counted(&self, answer: GetResult) -> GetResult {
+        let (limits, env) = (self.limits.clone(), self.env.clone());
+        let stream = match answer.payload {
+            GetResultPayload::Stream(stream) => stream,
+            payload => {
+                limits.take(answer.range.end - answer.range.start, &env).await;
+                return GetResult { payload, ..answer };
+            }
+        };
+        let counted = stream.and_then(move |bytes| {
+            let (limits, env) = (limits.clone(), env.clone());
+            async move {
+                limits.take(bytes.len() as u64, &env).await;
+                Ok(bytes)
+            }
+        });
+        GetResult { payload: GetResultPayload::Stream(counted.boxed()), ..answer }
     }
 }
 
@@ -93,29 +131,35 @@ impl fmt::Display for Guarded {
 #[async_trait]
 impl ObjectStore for Guarded {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let sent = payload.content_length();
         if matches!(opts.mode, PutMode::Overwrite) {
-            return self.repeat("put", || self.inner.put_opts(location, payload.clone(), opts.clone())).await;
+            return self.repeat("put", sent, || self.inner.put_opts(location, payload.clone(), opts.clone())).await;
         }
-        self.attempt(self.inner.put_opts(location, payload, opts)).await
+        let queue = opts.extensions.get::<Queue>().cloned().unwrap_or_default();
+        self.attempt(sent, &queue, self.inner.put_opts(location, payload, opts)).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         // A start whose answer was lost leaves an empty upload behind; the store's own clean-up rule ends it.
         let Some(parts) = &self.parts else {
-            let upload = self.repeat("multipart", || self.inner.put_multipart_opts(location, opts.clone())).await?;
-            return Ok(Box::new(GuardedUpload { inner: upload, permits: self.permits.clone() }));
+            let upload = self.repeat("multipart", 0, || self.inner.put_multipart_opts(location, opts.clone())).await?;
+            return Ok(Box::new(GuardedUpload { inner: upload, guarded: self.clone() }));
         };
-        let id = self.repeat("multipart", || parts.create_multipart_opts(location, opts.clone())).await?;
+        let id = self.repeat("multipart", 0, || parts.create_multipart_opts(location, opts.clone())).await?;
         Ok(Box::new(Parts::new(self.clone(), parts.clone(), location.clone(), id)))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let store = if options.head { &self.heads } else { &self.inner };
-        self.repeat("get", || store.get_opts(location, options.clone())).await
+        let answer = self.repeat("get", 0, || store.get_opts(location, options.clone())).await?;
+        Ok(if options.head { answer } else { self.counted(answer).await })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.repeat("get_ranges", || self.inner.get_ranges(location, ranges)).await
+        let answer = self.repeat("get_ranges", 0, || self.inner.get_ranges(location, ranges)).await?;
+        let read = answer.iter().map(|bytes| bytes.len() as u64).sum();
+        self.limits.take(read, &self.env).await;
+        Ok(answer)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -125,7 +169,7 @@ impl ObjectStore for Guarded {
             .and_then(move |path| {
                 let this = this.clone();
                 async move {
-                    this.repeat("delete", || this.inner.delete(&path)).await?;
+                    this.repeat("delete", 0, || this.inner.delete(&path)).await?;
                     Ok(path)
                 }
             })
@@ -142,14 +186,14 @@ impl ObjectStore for Guarded {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.repeat("list", || self.inner.list_with_delimiter(prefix)).await
+        self.repeat("list", 0, || self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         if matches!(options.mode, CopyMode::Overwrite) {
-            return self.repeat("copy", || self.inner.copy_opts(from, to, options.clone())).await;
+            return self.repeat("copy", 0, || self.inner.copy_opts(from, to, options.clone())).await;
         }
-        self.attempt(self.inner.copy_opts(from, to, options)).await
+        self.attempt(0, &Queue::default(), self.inner.copy_opts(from, to, options)).await
     }
 }
 
@@ -157,18 +201,15 @@ impl ObjectStore for Guarded {
 #[derive(Debug)]
 struct GuardedUpload {
     inner: Box<dyn MultipartUpload>,
-    permits: Arc<Semaphore>,
+    guarded: Guarded,
 }
 
 #[async_trait]
 impl MultipartUpload for GuardedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let (part, permits) = (self.inner.put_part(data), self.permits.clone());
-        async move {
-            let _permit = permits.acquire().await.expect("the semaphore is never closed");
-            part.await
-        }
-        .boxed()
+        let (guarded, sent) = (self.guarded.clone(), data.content_length());
+        let part = self.inner.put_part(data);
+        async move { guarded.attempt(sent, &Queue::default(), part).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {

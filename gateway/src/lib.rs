@@ -15,6 +15,7 @@ pub mod env;
 mod fake_http;
 pub mod fetch;
 mod guarded;
+pub mod limits;
 mod local;
 pub mod open;
 mod paged;

@@ -105,7 +105,8 @@ impl fmt::Debug for Sync {
     }
 }
 
-/// A store in a directory, which is never made here: where it is gone, nothing is written and nothing is taken for absent.
+/// A store in a directory, which is never made here: where it is gone, nothing is written, and a list is an
+/// error and not empty. Objects are not found then, as in a store that was emptied.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     inner: LocalFileSystem,
@@ -202,19 +203,13 @@ impl ObjectStore for Local {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut answer = match self.inner.get_opts(location, options).await {
-            Err(object_store::Error::NotFound { .. }) if self.require_root().is_err() => return Err(self.gone()),
-            other => other?,
-        };
+        let mut answer = self.inner.get_opts(location, options).await?;
         answer.extensions.insert(Cached);
         Ok(answer)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        match self.inner.get_ranges(location, ranges).await {
-            Err(object_store::Error::NotFound { .. }) if self.require_root().is_err() => Err(self.gone()),
-            other => other,
-        }
+        self.inner.get_ranges(location, ranges).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

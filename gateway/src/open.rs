@@ -22,6 +22,7 @@ use crate::{
     checksums::{self, Connector},
     credentials::Credentials,
     guarded::Guarded,
+    limits::Limits,
     local::{self, Local, Sync},
     paged::Paged,
     retry::Retry,
@@ -36,10 +37,12 @@ pub fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Limits of an opened store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// Requests at a time, from 1.
     pub requests: usize,
+    /// Further bounds, which can be changed while the store is in use, and shared with other stores.
+    pub limits: Limits,
     /// How long a failing request is tried again; only stores behind a network.
     pub retry: Retry,
     /// Longest time of one request, its body included.
@@ -66,10 +69,11 @@ pub enum Checksums {
 }
 
 impl Default for OpenOptions {
-    /// 64 requests at a time, the default [`Retry`], 2 min a request, 5 s to connect, checksums unproven, nothing made.
+    /// 64 requests at a time, no further limits, the default [`Retry`], 2 min a request, 5 s to connect, checksums unproven, nothing made.
     fn default() -> Self {
         Self {
             requests: 64,
+            limits: Limits::default(),
             retry: Retry::default(),
             request_timeout: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
@@ -167,7 +171,7 @@ pub fn opened(
 
 /// A store without a network: what fails there fails again.
 fn guarded(inner: Arc<dyn ObjectStore>, options: &OpenOptions, env: &Env) -> Arc<dyn ObjectStore> {
-    Arc::new(Guarded::new(inner, options.requests.max(1), None, env.clone()))
+    Arc::new(Guarded::new(inner, options.requests.max(1), None, env.clone()).with_limits(options.limits.clone()))
 }
 
 fn bucket(
@@ -178,7 +182,9 @@ fn bucket(
 ) -> Result<Opened, object_store::Error> {
     let remote = remote(s3, credentials, options, false)?;
     let (requests, retry) = (options.requests.max(1), options.retry.clone());
-    let guarded = Guarded::new(remote.objects(), requests, Some(retry.clone()), env.clone()).with_parts(remote.parts());
+    let guarded = Guarded::new(remote.objects(), requests, Some(retry.clone()), env.clone())
+        .with_parts(remote.parts())
+        .with_limits(options.limits.clone());
     // Stores refuse the question with requests that have a body.
     let asks = options.checksums == Checksums::Told;
     let guarded =

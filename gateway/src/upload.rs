@@ -13,12 +13,14 @@ mod stream;
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use object_store::{ObjectStore, PutMode, PutOptions, path::Path};
+use object_store::{ObjectStore, PutMode, PutOptions, PutResult, path::Path};
 
 use crate::{
     Stored,
     backoff::{self, Jitter},
-    fetch, local, retry,
+    fetch,
+    limits::Queue,
+    local, retry,
 };
 
 pub use stream::{UploadOptions, put_file_new, put_reader_new};
@@ -130,11 +132,10 @@ pub async fn try_create(
     limit: Duration,
 ) -> Result<Attempt, Error> {
     let stored = Stored::of(bytes);
-    let create = store.put_opts(path, bytes.clone().into(), PutOptions::from(PutMode::Create));
-    let failure = match tokio::time::timeout(limit, create).await {
-        Ok(Ok(_)) => return Ok(Attempt::Stored(stored)),
-        Ok(Err(source)) => Error::Write { path: path.clone(), source },
-        Err(_) => Error::NoAnswer { path: path.clone(), after: limit },
+    let failure = match create(store, path, bytes, limit).await {
+        Some(Ok(_)) => return Ok(Attempt::Stored(stored)),
+        Some(Err(source)) => Error::Write { path: path.clone(), source },
+        None => Error::NoAnswer { path: path.clone(), after: limit },
     };
     match fetch::lasts(store, path, &stored).await {
         Ok(lasts) if lasts || exists(&failure) => Ok(Attempt::Stored(stored)),
@@ -142,6 +143,26 @@ pub async fn try_create(
         Err(fetch::Error::Size { .. } | fetch::Error::Digest { .. }) => Ok(Attempt::Taken),
         Err(error) if error.is_absent() => Ok(Attempt::Absent(failure)),
         Err(source) => Err(Error::Unknown { path: path.clone(), source }),
+    }
+}
+
+/// The answer to a create; `None` where there is none for so long after its turn came.
+async fn create(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    bytes: &Bytes,
+    limit: Duration,
+) -> Option<object_store::Result<PutResult>> {
+    let queue = Queue::default();
+    let mut options = PutOptions::from(PutMode::Create);
+    options.extensions.insert(queue.clone());
+    let mut create = store.put_opts(path, bytes.clone().into(), options);
+    loop {
+        match tokio::time::timeout(limit, &mut create).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if queue.waits() => {}
+            Err(_) => return None,
+        }
     }
 }
 

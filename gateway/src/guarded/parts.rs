@@ -66,7 +66,9 @@ impl MultipartUpload for Parts {
         self.number += 1;
         async move {
             let Upload { store, path, id, .. } = upload.as_ref();
-            let part = guarded.repeat("part", || store.put_part(path, id, number, data.clone())).await?;
+            let part = guarded
+                .repeat("part", data.content_length(), || store.put_part(path, id, number, data.clone()))
+                .await?;
             upload.acknowledged(number, part);
             Ok(())
         }
@@ -77,11 +79,11 @@ impl MultipartUpload for Parts {
     async fn complete(&mut self) -> Result<PutResult> {
         let Upload { store, path, id, .. } = self.upload.as_ref();
         let parts = self.upload.all(self.number)?;
-        self.guarded.repeat("complete", || store.complete_multipart(path, id, parts.clone())).await
+        self.guarded.repeat("complete", 0, || store.complete_multipart(path, id, parts.clone())).await
     }
 
     async fn abort(&mut self) -> Result<()> {
         let Upload { store, path, id, .. } = self.upload.as_ref();
-        self.guarded.repeat("abort", || store.abort_multipart(path, id)).await
+        self.guarded.repeat("abort", 0, || store.abort_multipart(path, id)).await
     }
 }
