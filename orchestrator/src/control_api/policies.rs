@@ -5,6 +5,7 @@ mod figures;
 mod preview;
 mod shape;
 
+use futures::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tidemark_catalog::config_mirror;
 use tidemark_gateway::Digest;
@@ -27,6 +28,9 @@ use crate::{
 
 pub(super) use change::{change, pause, remove};
 pub(super) use figures::OfPolicy;
+
+/// Policies whose versions are looked for at a time: of those in a store that does not answer each waits for it.
+const LOOKS_AT_A_TIME: usize = 16;
 
 /// Registers a policy and mirrors it, with its source, into its store: before this returns the store alone can bring both
 /// back. Where the same policy is registered, in whatever words, it stays as it is.
@@ -89,11 +93,12 @@ pub(super) async fn list(api: &Api, page: &Page) -> Result<List<PolicyDetail>, P
     let records: Vec<PolicyRecord> = api.registrations().list(POLICIES).await.map_err(answer)?;
     let List { items, next_page_token } = page.cut(records, Order::Ascending, |policy| policy.name.to_string());
     let running = figures::running(api).await?;
-    let mut details = Vec::with_capacity(items.len());
+    let mut looks = Vec::with_capacity(items.len());
     for record in items {
-        details.push(figures::detail(api, record, &running).await);
+        looks.push(figures::detail(api, record, &running).boxed());
     }
-    Ok(List { items: details, next_page_token })
+    let items = stream::iter(looks).buffered(LOOKS_AT_A_TIME).collect().await;
+    Ok(List { items, next_page_token })
 }
 
 pub(super) async fn one(api: &Api, name: &str) -> Result<PolicyRecord, Problem> {
