@@ -4,10 +4,12 @@
 //! `meta` (`format`, `revision`, `generation`, `compacted`). Commits are durable. Leases live in memory only: opening the
 //! directory deletes the leased keys of the previous run. A lock file admits one process per directory.
 //!
-//! A crash at any point leaves the last committed transaction; redb recovers on opening.
+//! A crash at any point leaves the last committed transaction; redb recovers on opening. So does an error of the file: a full disk
+//! refuses writes, reads go on, and writes are taken again when there is space.
 
 mod codec;
 mod database;
+mod file;
 mod leases;
 mod lock;
 mod watcher;
@@ -101,13 +103,16 @@ impl Embedded {
     /// [`OpenError`]; [`OpenError::InUse`] where another process has it open.
     pub fn open(directory: &Path, env: Env) -> Result<Self, OpenError> {
         let lock = lock::StateLock::acquire(directory)?;
-        let db = Db::open(&directory.join("coordinator.redb"))?;
+        Ok(Self::over(Db::open(&directory.join("coordinator.redb"))?, lock, env))
+    }
+
+    fn over(db: Db, lock: lock::StateLock, env: Env) -> Self {
         let generation = AtomicU64::new(db.generation());
         let (events, _) = broadcast::channel(WATCH_BACKLOG);
         let opening = hex::encode(env.random::<16>());
         let (db, leases) = (Arc::new(db), Leases::default());
         let inner = Inner { db, leases, generation, opening, events, env, _lock: lock };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 }
 
@@ -116,9 +121,20 @@ impl Inner {
     async fn txn(self: &Arc<Self>, when: Vec<Cmp>, then: Vec<Op>, otherwise: Vec<Op>) -> Result<Outcome, Error> {
         let inner = Arc::clone(self);
         blocking("transaction", move || {
+            inner.sweep()?;
             inner.db.write(|lease| inner.leases.is_alive(lease), &when, &then, &otherwise, |e| inner.publish(e))
         })
         .await
+    }
+
+    /// Deletes the keys of leases that have ended. What could not be written is deleted before the next transaction: nothing sees a
+    /// claim of a lease that is gone and takes it for one that holds.
+    fn sweep(&self) -> Result<(), Error> {
+        for id in self.leases.ended() {
+            self.db.delete_leased(id, |events| self.publish(events))?;
+            self.leases.swept(id);
+        }
+        Ok(())
     }
 
     /// Sends changes to the watchers; called under the write lock, so in the order of revisions.
@@ -202,5 +218,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+#[cfg(test)]
+pub(crate) mod disk;
 #[cfg(test)]
 mod tests;

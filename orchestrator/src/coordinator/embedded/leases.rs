@@ -2,7 +2,7 @@
 //! held, and deletes its keys when the time has run out without one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -25,6 +25,8 @@ pub(super) struct Leases {
 struct State {
     last: u64,
     alive: HashMap<LeaseId, Alive>,
+    /// Those whose keys are still to be deleted.
+    ended: BTreeSet<LeaseId>,
 }
 
 struct Alive {
@@ -60,13 +62,23 @@ impl Leases {
         self.lock().alive.get(&id).map_or(Duration::ZERO, |a| a.deadline)
     }
 
-    /// Ends a lease; false where it had ended.
-    fn remove(&self, id: LeaseId) -> bool {
-        let removed = self.lock().alive.remove(&id);
-        removed.is_some_and(|alive| {
+    /// Ends a lease, once.
+    fn remove(&self, id: LeaseId) {
+        let mut state = self.lock();
+        if let Some(alive) = state.alive.remove(&id) {
             alive.lost.cancel();
-            true
-        })
+            state.ended.insert(id);
+        }
+    }
+
+    /// Leases that have ended and whose keys are still to be deleted.
+    pub(super) fn ended(&self) -> BTreeSet<LeaseId> {
+        self.lock().ended.clone()
+    }
+
+    /// The keys of a lease that has ended are deleted.
+    pub(super) fn swept(&self, id: LeaseId) {
+        self.lock().ended.remove(&id);
     }
 }
 
@@ -129,11 +141,9 @@ async fn keep(inner: Weak<Inner>, id: LeaseId, ttl: Duration, dropped: Cancellat
     }
 }
 
-/// Ends a lease and deletes its keys in one transaction.
+/// Ends a lease and deletes its keys in one transaction; where that fails, before the next transaction.
 async fn end(inner: &Arc<Inner>, id: LeaseId) -> Result<(), Error> {
-    if !inner.leases.remove(id) {
-        return Ok(());
-    }
+    inner.leases.remove(id);
     let inner = Arc::clone(inner);
-    blocking("end a lease", move || inner.db.delete_leased(Some(id), |events| inner.publish(events)).map(drop)).await
+    blocking("end a lease", move || inner.sweep()).await
 }
