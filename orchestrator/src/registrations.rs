@@ -127,14 +127,21 @@ impl Registrations {
         Ok(outcome.map_err(|source| Error::Coordinator { key, source })?.succeeded)
     }
 
-    /// All under a prefix, by name.
+    /// All under a prefix that can be read, by name. One that cannot is named in the log, and hides no other.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error::Coordinator`].
     pub async fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Error> {
         let found = list_all(&*self.coordinator, prefix).await;
         let (found, _) = found.map_err(|source| Error::Coordinator { key: prefix.to_owned(), source })?;
-        found.iter().map(decode).collect()
+        let read = |kv: &Kv| match decode(kv) {
+            Ok(item) => Some(item),
+            Err(error) => {
+                tracing::error!(key = kv.key, error = causes::joined(&error), "a registration is passed over");
+                None
+            }
+        };
+        Ok(found.iter().filter_map(read).collect())
     }
 
     /// Registers; where the name is taken, leaves it as it is and returns what has it.

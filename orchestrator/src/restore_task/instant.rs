@@ -79,26 +79,36 @@ pub(super) async fn fixed(prepared: &Prepared, restore: &Restore, context: &Task
             fixed
         }
     };
-    let settled = fixed.at + fixed.instant.settle();
-    while prepared.job.env.now() < settled {
-        let left = settled.duration_since(prepared.job.env.now()).unsigned_abs();
+    let env = &prepared.job.env;
+    let end = env.monotonic() + unsettled(&fixed, env.now());
+    while let Some(left) = end.checked_sub(env.monotonic()).filter(|left| !left.is_zero()) {
         pause(context, "wait for writes in flight", left.min(Duration::from_secs(1))).await?;
     }
     Ok(fixed)
 }
 
+/// How long writes from before the instant may still land: never longer than from when it was fixed, also where the clock stepped
+/// back since.
+fn unsettled(fixed: &Fixed, now: Timestamp) -> Duration {
+    let settle = fixed.instant.settle();
+    let left = (fixed.at + settle).duration_since(now).min(settle);
+    Duration::try_from(left).unwrap_or_default()
+}
+
 async fn fix(prepared: &Prepared, restore: &Restore, context: &TaskContext) -> Result<Fixed, Failure> {
     let bound = restore.client_clock_bound();
     let asked = context.task.created;
-    let began = prepared.job.env.now();
+    let env = &prepared.job.env;
+    let longest = Duration::try_from(LONGEST_WAIT + bound.saturating_mul(2)).unwrap_or(Duration::MAX);
+    let began = env.monotonic();
     loop {
         let instant = Instant::from(prepared.driver.restorer().undo_instant(&prepared.job).await?);
-        let at = prepared.job.env.now();
+        let at = env.now();
         let Some(why) = obstacle(&instant, asked, bound) else {
             tracing::info!(task = %context.task.id, instant_micros = instant.micros, lowest = instant.lowest, "instant of the undo fixed");
             return Ok(Fixed { instant, at });
         };
-        if at.duration_since(began) > LONGEST_WAIT + bound.saturating_mul(2) {
+        if env.monotonic().saturating_sub(began) > longest {
             return Err(why);
         }
         pause(context, "wait until the damage lies before the instant", LOOK).await?;
@@ -173,5 +183,20 @@ mod tests {
         let fixed = Fixed { instant: driver.into(), at: Timestamp::UNIX_EPOCH };
         assert_eq!(serde_json::to_value(&fixed).unwrap(), stored);
         assert_eq!(serde_json::from_value::<Fixed>(stored).unwrap(), fixed);
+    }
+
+    #[test]
+    fn writes_are_waited_for_no_longer_than_they_may_take_whatever_the_clock_does() {
+        let at = Timestamp::from_second(1_000).unwrap();
+        let instant = Instant {
+            micros: 1,
+            lowest: "n1".to_owned(),
+            unread: vec![],
+            needs_all_clocks: false,
+            settle_millis: 5_000,
+        };
+        let fixed = Fixed { instant, at };
+        let left = |second| unsettled(&fixed, Timestamp::from_second(second).unwrap()).as_secs();
+        assert_eq!([1_000, 1_002, 1_005, 9_000, 1].map(left), [5, 3, 0, 0, 5]);
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Claim {
 }
 
 /// Where a run leaves its task.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Leave {
     /// Done.
     Done,

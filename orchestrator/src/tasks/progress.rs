@@ -34,7 +34,7 @@ pub(super) fn channel() -> (ProgressSink, watch::Receiver<Progress>) {
 
 /// Writes progress until the claim is lost; otherwise never ends.
 pub(super) async fn write(claim: &Claim, mut newest: watch::Receiver<Progress>, env: &Env) -> Error {
-    let mut phase = Phase::default();
+    let (mut phase, mut failing) = (Phase::default(), false);
     loop {
         if newest.changed().await.is_err() {
             // The work dropped its sink; it is about to end.
@@ -46,10 +46,13 @@ pub(super) async fn write(claim: &Claim, mut newest: watch::Receiver<Progress>, 
         let stored = phase.estimate(progress, env.monotonic());
         match claim.write(vec![Op::put(keys::progress(claim.id()), queue::encode(&stored))], "progress").await {
             Err(error @ Error::ClaimLost { .. }) => return error,
+            // Said once while it lasts.
+            Err(_) if failing => {}
             Err(error) => {
+                failing = true;
                 tracing::warn!(task = %claim.id(), error = %tidemark_gateway::causes::joined(&error), "progress not written")
             }
-            Ok(()) => {}
+            Ok(()) => failing = false,
         }
         tokio::time::sleep(WRITE_INTERVAL).await;
     }

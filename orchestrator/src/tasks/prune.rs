@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use tidemark_catalog::ids::TaskId;
 
-use super::{Error, TaskRecord, Tasks, keys, queue::decode, submit::KeyUse};
+use super::{
+    Error, TaskRecord, Tasks, keys,
+    queue::{decode, encode},
+    submit::KeyUse,
+};
 use crate::coordinator::{Cmp, Kv, MAX_OPS, Op, list_all};
 
 /// How long the key of a request is kept.
@@ -68,11 +72,21 @@ impl Tasks {
             list_all(&*self.coordinator, keys::IDEMPOTENCY).await.map_err(Error::coordinator("list keys"))?;
         let mut over = 0;
         for kv in &found {
-            if key_is_over(&decode(kv)?, now) {
+            // One that cannot be read is left: what it was used for is not known.
+            let Ok(key) = decode::<KeyUse>(kv) else { continue };
+            if key_is_over(&key, now) {
                 over += usize::from(self.delete_seen(kv).await?);
+            } else if key.at_millis > now {
+                self.set_back(kv, KeyUse { at_millis: now, ..key }).await?;
             }
         }
         Ok((tasks.len(), over))
+    }
+
+    /// A key that was used while the clock was ahead is kept for as long as if it had been used now.
+    async fn set_back(&self, kv: &Kv, key: KeyUse) -> Result<(), Error> {
+        let when = vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision)];
+        self.txn(when, vec![Op::put(&kv.key, encode(&key))], vec![], "set the time of a key back").await.map(drop)
     }
 
     /// Deletes a key unless somebody used it anew meanwhile.

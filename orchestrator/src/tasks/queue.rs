@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tidemark_catalog::ids::TaskId;
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, causes};
 
-use super::{Error, State, TaskRecord, chunks, keys, progress::StoredProgress};
+use super::{Error, State, TaskRecord, chunks, keys, progress::StoredProgress, submit::KeyUse};
 use crate::coordinator::{Cmp, Coordinator, Kv, MAX_OPS, Op, WatchEvent, list_all};
 
 /// Tasks as they are recorded in the coordinator; a cheap handle.
@@ -41,29 +41,53 @@ impl Tasks {
         self.with_progress(decode(&kv)?).await.map(Some)
     }
 
-    /// Records of all tasks, newest first.
+    /// Records of all tasks that can be read, newest first; [`Self::unreadable`] names the others.
     ///
     /// # Errors
-    /// [`Error::Coordinator`], [`Error::Decode`].
+    /// [`Error::Coordinator`].
     pub async fn list(&self) -> Result<Vec<TaskRecord>, Error> {
         let (found, _) = list_all(&*self.coordinator, keys::TASKS).await.map_err(Error::coordinator("list tasks"))?;
-        let mut tasks = found.iter().map(decode).collect::<Result<Vec<TaskRecord>, _>>()?;
+        let mut tasks = Vec::with_capacity(found.len());
+        for kv in &found {
+            match decode::<TaskRecord>(kv) {
+                Ok(task) => tasks.push(task),
+                Err(error) => tracing::warn!(error = %causes::joined(&error), "a task is passed over"),
+            }
+        }
         // Ids start with the time they were made at.
         tasks.sort_by(|a, b| b.id.cmp(&a.id));
         Ok(tasks)
     }
 
-    /// Ids of the tasks of a scope that are not done, by the time they are due.
+    /// Keys of tasks, of the queue and of requests that this program cannot read, with the reason: they are passed over.
     ///
     /// # Errors
-    /// [`Error::Coordinator`], [`Error::Decode`].
+    /// [`Error::Coordinator`].
+    pub async fn unreadable(&self) -> Result<Vec<(String, String)>, Error> {
+        let mut unreadable = Vec::new();
+        for prefix in [keys::TASKS, keys::IDEMPOTENCY, keys::QUEUE] {
+            let (found, _) = list_all(&*self.coordinator, prefix).await.map_err(Error::coordinator(prefix))?;
+            let why = |kv: &Kv| match prefix {
+                keys::TASKS => decode::<TaskRecord>(kv).err().map(|error| causes::joined(&error)),
+                keys::IDEMPOTENCY => decode::<KeyUse>(kv).err().map(|error| causes::joined(&error)),
+                _ => keys::parse_queue(&kv.key).is_none().then(|| "it is no entry of the queue".to_owned()),
+            };
+            unreadable.extend(found.iter().filter_map(|kv| Some((kv.key.clone(), why(kv)?))));
+        }
+        Ok(unreadable)
+    }
+
+    /// Ids of the tasks of a scope that are not done, by the time they are due; those too that cannot be read, whose scope nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`].
     pub async fn unfinished(&self, scope: &str) -> Result<Vec<TaskId>, Error> {
         let (queued, _) =
             list_all(&*self.coordinator, keys::QUEUE).await.map_err(Error::coordinator("list the queue"))?;
         let mut ids = Vec::new();
         for (_, id) in queued.iter().filter_map(|kv| keys::parse_queue(&kv.key)) {
             let Some(kv) = self.read(&keys::task(&id)).await? else { continue };
-            if decode::<TaskRecord>(&kv)?.exclusive.as_deref() == Some(scope) {
+            if decode::<TaskRecord>(&kv).map_or(true, |task| task.exclusive.as_deref() == Some(scope)) {
                 ids.push(id);
             }
         }
@@ -76,7 +100,7 @@ impl Tasks {
     /// [`Error::Coordinator`], [`Error::Decode`].
     pub async fn with_progress(&self, task: TaskRecord) -> Result<Status, Error> {
         let stored = self.read(&keys::progress(&task.id)).await?;
-        let progress = stored.map(|kv| decode(&kv)).transpose()?.unwrap_or_default();
+        let progress = stored.and_then(|kv| decode(&kv).ok()).unwrap_or_default();
         Ok(Status { task, progress })
     }
 

@@ -1,13 +1,18 @@
 //! The loop that claims due tasks and runs them.
 //!
 //! It is level triggered: each pass lists the queue and the wishes to cancel, and does what follows from them; watches only
-//! make a pass come sooner. All claims of a process hang on one lease. When that is lost, or about to be, all its runs are
+//! make a pass come sooner. What fails of a pass, a full disk under the coordinator for one, is tried again by the next: nothing of
+//! it ends the loop, and what runs goes on. A record that cannot be read is passed over and named.
+//!
+//! Times in the queue are those of the wall clock. No wait is longer than [`RunnerConfig::longest_backoff`], so what is due later than
+//! that was queued while the clock was ahead: it is due now.
+//! All claims of a process hang on one lease. When that is lost, or about to be, all its runs are
 //! interrupted before their claims can go to another process; what they still try to write is refused by the compare.
 
 mod run;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,6 +24,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 use tidemark_catalog::ids::{FencingToken, TaskId};
+use tidemark_gateway::causes;
 use tidemark_listener_core::progress::ProgressSink;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -142,6 +148,9 @@ pub struct Runner {
 /// Longest time between two passes.
 const RECONCILE: Duration = Duration::from_secs(30);
 
+/// Time until what failed of the loop is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// What woke the loop.
 enum Step {
     Stop,
@@ -166,6 +175,10 @@ struct Session {
     wishes: Watch,
     running: HashMap<TaskId, Stop>,
     runs: JoinSet<TaskId>,
+    /// True while passes fail: the first failure is logged.
+    failing: bool,
+    /// Keys that were named because they cannot be read.
+    named: HashSet<String>,
 }
 
 impl Runner {
@@ -174,49 +187,67 @@ impl Runner {
         Self { tasks, execute, config: Arc::new(config), waiting: Arc::default() }
     }
 
-    /// Runs tasks until `shutdown`; then interrupts what runs, waits for it and gives up its claims.
+    /// Runs tasks until `shutdown`; then interrupts what runs, waits for it and gives up its claims. A coordinator that fails is asked
+    /// again, for as long as it takes.
     ///
     /// # Errors
-    /// [`Error::Coordinator`] where the coordinator cannot be used at all.
+    /// None: whoever runs it treats its end before `shutdown` as a failure.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        self.delete_left_checkpoints().await?;
-        let pruning = self.prune_for_ever();
         tokio::select! {
-            outcome = self.run_tasks(&shutdown) => outcome,
-            never = pruning => never,
+            () = self.run_tasks(&shutdown) => Ok(()),
+            () = self.prune_for_ever() => Ok(()),
         }
     }
 
     /// Deletes what is no longer kept, now and every hour. A failure costs space until the next time.
-    async fn prune_for_ever(&self) -> Result<(), Error> {
+    async fn prune_for_ever(&self) {
         loop {
+            if let Err(error) = self.delete_left_checkpoints().await {
+                tracing::warn!(error = %causes::joined(&error), "checkpoints of tasks that are done not deleted");
+            }
             match self.tasks.prune().await {
                 Ok((0, 0)) => {}
                 Ok((tasks, keys)) => tracing::info!(tasks, keys, "old tasks and idempotency keys deleted"),
                 Err(error) => {
-                    tracing::warn!(error = %tidemark_gateway::causes::joined(&error), "old tasks and idempotency keys not deleted");
+                    tracing::warn!(error = %causes::joined(&error), "old tasks and idempotency keys not deleted");
                 }
             }
             tokio::time::sleep(prune::EVERY).await;
         }
     }
 
-    async fn run_tasks(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+    async fn run_tasks(&self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            let mut session = self.begin().await?;
-            let outcome = self.drive(&mut session, shutdown).await;
+            let mut session = match self.begin().await {
+                Ok(session) => session,
+                Err(error) => {
+                    tracing::error!(error = %causes::joined(&error), "no task can be claimed, trying again");
+                    self.pause(shutdown).await;
+                    continue;
+                }
+            };
+            self.drive(&mut session, shutdown).await;
             session.interrupt_all().await;
-            session.lease.revoke().await.map_err(Error::coordinator("revoke the lease"))?;
-            outcome?;
+            // A lease that is not ended runs out, and its keys go as soon as they can be deleted.
+            if let Err(error) = session.lease.revoke().await {
+                tracing::warn!(error = %causes::joined(&error), "claims are not given back yet");
+            }
         }
-        Ok(())
+    }
+
+    async fn pause(&self, shutdown: &CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(AFTER_FAILURE) => {}
+        }
     }
 
     async fn begin(&self) -> Result<Session, Error> {
         let lease = self.tasks.coordinator.lease(self.config.lease_ttl).await;
         let lease = lease.map_err(Error::coordinator("lease"))?;
         let (queue, wishes) = self.watches().await?;
-        Ok(Session { lease, queue, wishes, running: HashMap::new(), runs: JoinSet::new() })
+        let (running, runs, named) = (HashMap::new(), JoinSet::new(), HashSet::new());
+        Ok(Session { lease, queue, wishes, running, runs, failing: false, named })
     }
 
     async fn watches(&self) -> Result<(Watch, Watch), Error> {
@@ -227,13 +258,20 @@ impl Runner {
         Ok((queue, wishes))
     }
 
-    async fn drive(&self, session: &mut Session, shutdown: &CancellationToken) -> Result<(), Error> {
+    async fn drive(&self, session: &mut Session, shutdown: &CancellationToken) {
         loop {
-            let pause = self.reconcile(session).await?;
+            let pass = self.reconcile(session).await;
+            let pause = session.judge(pass);
             match self.step(session, shutdown, pause).await {
-                Step::Stop | Step::LeaseEnds => return Ok(()),
+                Step::Stop | Step::LeaseEnds => return,
                 Step::Ended(id) => drop(session.running.remove(&id)),
-                Step::WatchAgain => (session.queue, session.wishes) = self.watches().await?,
+                Step::WatchAgain => match self.watches().await {
+                    Ok((queue, wishes)) => (session.queue, session.wishes) = (queue, wishes),
+                    Err(error) => {
+                        session.failed(&error);
+                        self.pause(shutdown).await;
+                    }
+                },
                 Step::Look => {}
             }
         }
@@ -281,17 +319,21 @@ impl Runner {
             let stop = wish.strip_prefix(keys::CANCEL).and_then(|id| session.running.get(&id.parse().ok()?));
             stop.inspect(|stop| stop.cancel_by_person());
         }
-        let now = self.tasks.now_millis();
-        for (due, id) in self.keys(keys::QUEUE).await?.iter().filter_map(|key| keys::parse_queue(key)) {
-            if due > now {
-                return Ok(Duration::from_millis(due - now).min(RECONCILE));
-            }
+        let queued = self.keys(keys::QUEUE).await?;
+        let (due, pause) = due(&queued, self.tasks.now_millis(), self.config.longest_backoff);
+        for key in queued.iter().filter(|key| keys::parse_queue(key).is_none()) {
+            session.name(key, "it is no entry of the queue");
+        }
+        for id in due {
             let places = self.config.max_running + self.waiting.load(Ordering::SeqCst);
             if session.running.len() < places && !session.running.contains_key(&id) {
-                self.start(session, &id).await?;
+                match self.start(session, &id).await {
+                    Err(Error::Decode { key, source }) => session.name(&key, &source.to_string()),
+                    started => started?,
+                }
             }
         }
-        Ok(RECONCILE)
+        Ok(pause)
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -321,10 +363,15 @@ impl Runner {
             let id =
                 key.strip_prefix(keys::CHECKPOINTS).and_then(|rest| rest.split('/').next()?.parse::<TaskId>().ok());
             let Some(id) = id.filter(|id| last.as_ref() != Some(id)) else { continue };
-            let task = self.tasks.get(&id).await?;
-            // One that failed keeps them, to be resumed.
-            if task.is_none_or(|status| status.task.state.is_done() && status.task.state != State::Failed) {
-                self.tasks.delete_checkpoints(&id).await?;
+            // One that failed keeps them, to be resumed; so does one that cannot be read.
+            match self.tasks.get(&id).await {
+                Err(Error::Decode { .. }) => {}
+                task => {
+                    let task = task?.map(|status| status.task.state);
+                    if task.is_none_or(|state| state.is_done() && state != State::Failed) {
+                        self.tasks.delete_checkpoints(&id).await?;
+                    }
+                }
             }
             last = Some(id);
         }
@@ -332,7 +379,51 @@ impl Runner {
     }
 }
 
+/// The tasks of these queue keys that are due, in order, and how long no other one will be. What is due later than the longest wait
+/// from now was queued while the clock was ahead.
+fn due(queued: &[String], now: u64, longest_wait: Duration) -> (Vec<TaskId>, Duration) {
+    let latest = now.saturating_add(u64::try_from(longest_wait.as_millis()).unwrap_or(u64::MAX));
+    let (mut ids, mut pause) = (Vec::new(), RECONCILE);
+    for (at, id) in queued.iter().filter_map(|key| keys::parse_queue(key)) {
+        if at <= now || at > latest {
+            ids.push(id);
+        } else {
+            pause = pause.min(Duration::from_millis(at - now));
+        }
+    }
+    (ids, pause)
+}
+
 impl Session {
+    /// How long to wait for the next pass after this one.
+    fn judge(&mut self, pass: Result<Duration, Error>) -> Duration {
+        match pass {
+            Ok(pause) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the coordinator answers again");
+                }
+                pause
+            }
+            Err(error) => {
+                self.failed(&error);
+                AFTER_FAILURE
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(error = %causes::joined(error), "tasks cannot be looked after, trying again; what runs goes on");
+        }
+    }
+
+    /// Names a key that is passed over because it cannot be read, once.
+    fn name(&mut self, key: &str, why: &str) {
+        if self.named.insert(key.to_owned()) {
+            tracing::error!(key, why, "passed over: the record cannot be read");
+        }
+    }
+
     async fn interrupt_all(&mut self) {
         self.running.values().for_each(|stop| stop.token.cancel());
         while self.runs.join_next().await.is_some() {}
@@ -343,5 +434,22 @@ impl Stop {
     fn cancel_by_person(&self) {
         self.by_person.cancel();
         self.token.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_later_than_any_wait_is_due_now() {
+        let id = |n: u32| format!("t{n}").parse::<TaskId>().unwrap();
+        let queued =
+            [(5, 1), (100, 2), (130, 3), (160, 4), (161, 5), (9_999_999, 6)].map(|(at, n)| keys::queue(at, &id(n)));
+        let at = |now| due(&queued, now, Duration::from_millis(60));
+        assert_eq!(at(100), (vec![id(1), id(2), id(5), id(6)], Duration::from_millis(30)));
+        assert_eq!(at(0).0, [id(2), id(3), id(4), id(5), id(6)].to_vec(), "the clock stepped back");
+        assert_eq!(at(20_000_000), ((1..=6).map(id).collect(), RECONCILE));
+        assert_eq!(due(&["queue/x".to_owned()], 0, Duration::ZERO), (vec![], RECONCILE));
     }
 }

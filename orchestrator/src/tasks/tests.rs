@@ -1,6 +1,8 @@
 mod attempts;
 mod claims;
+mod disk;
 mod large;
+mod unreadable;
 
 use std::{
     sync::{

@@ -49,7 +49,7 @@ impl Run {
         }
         let leave = self.settle(&mut task, outcome);
         self.cut(&mut task, &checkpoints).await;
-        if let Err(error) = self.leave(&task, due_before, leave).await {
+        if let Err(error) = self.leave_surely(&task, due_before, leave).await {
             tracing::warn!(task = %id, fencing_token = %token, error = %causes::joined(&error), "the end of a run was not recorded");
             return;
         }
@@ -153,7 +153,8 @@ impl Run {
             return (task.failures < self.config.max_attempts).then(|| self.backoff(task.failures));
         };
         let now = self.claim.tasks().env.now();
-        let (since, tries) = task.waiting.take().map_or((now, 0), |waiting| (waiting.since, waiting.tries));
+        // A wait that began while the clock was ahead begins now.
+        let (since, tries) = task.waiting.take().map_or((now, 0), |waiting| (waiting.since.min(now), waiting.tries));
         let waiting = Waiting { what, since, tries: tries + 1 };
         let away = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         let pause = (away < self.config.longest_absence).then(|| self.backoff(waiting.tries));
@@ -175,6 +176,29 @@ impl Run {
     fn backoff(&self, failures: u32) -> Duration {
         let RunnerConfig { backoff, longest_backoff, .. } = *self.config;
         backoff::wait(backoff, longest_backoff, failures.saturating_sub(1), Jitter::None)
+    }
+
+    /// As [`Self::leave`], again and again while the coordinator fails: what was done must not be done again because a disk was full for
+    /// a while. One that is interrupted tries once more.
+    async fn leave_surely(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
+        let mut tries = 0;
+        loop {
+            let last = self.stop.token.is_cancelled() && !self.stop.by_person.is_cancelled();
+            match self.leave(task, due_before, leave).await {
+                Err(error @ Error::Coordinator { .. }) if !last => {
+                    if tries == 0 {
+                        let error = causes::joined(&error);
+                        tracing::error!(task = %task.id, error, "the end of a run cannot be recorded, trying again");
+                    }
+                    tries += 1;
+                    tokio::select! {
+                        () = self.stop.token.cancelled(), if !self.stop.token.is_cancelled() => {}
+                        () = tokio::time::sleep(self.backoff(tries)) => {}
+                    }
+                }
+                left => return left,
+            }
+        }
     }
 
     async fn leave(&self, task: &TaskRecord, due_before: u64, leave: Leave) -> Result<(), Error> {
