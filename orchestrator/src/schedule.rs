@@ -9,8 +9,9 @@
 //! - `cron` has those of the expression in the zone. A fixed time that a change of the clock skips is run once, at the first
 //!   instant after it; one that the change repeats is run once, the first time. An expression with a wildcard for hours or minutes
 //!   keeps its pace: it runs in each repeated hour and in no skipped one.
-//! - *Windows*: what is outside of all of them is no slot.
-//! - *Jitter* lets a slot begin later, by a part of it that depends on policy and slot alone, always before the next one.
+//! - *Windows*: what is outside of all of them is no slot, and a slot that nobody began while its window lasted is left out.
+//! - *Jitter* lets a slot begin later, by a part of it that depends on policy and slot alone, always before the next one and within
+//!   its window.
 
 mod cadence;
 mod window;
@@ -27,6 +28,9 @@ use window::{Window, Windows};
 
 /// Most slots that are counted as missed.
 pub const MOST_MISSED: u64 = 10_000;
+
+/// How late a slot may begin although its window has ended by then, ms.
+const LATE: Millis = 60_000;
 
 /// Most slots that are looked at for one in a window.
 const MOST_OUTSIDE: usize = 2_000;
@@ -206,11 +210,17 @@ impl Schedule {
     pub fn due(&self, policy: &str, last: Option<SlotId>, now: Timestamp) -> Option<Due> {
         let slot = self.newest_begun(policy, now)?;
         let last = last.map(|last| last.0);
-        if last.is_some_and(|last| slot <= last) {
+        if last.is_some_and(|last| slot <= last) || !self.may_begin(policy, slot, millis(now)) {
             return None;
         }
         let missed = last.map_or(0, |last| self.count_between(last, slot));
         Some(Due { slot: SlotId(slot), nominal: SlotId(slot).nominal(), missed })
+    }
+
+    /// How many slots above `last` have begun, counted up to one more than [`MOST_MISSED`]; those of windows that have ended too.
+    pub fn begun_since(&self, policy: &str, last: SlotId, now: Timestamp) -> u64 {
+        let newest = self.newest_begun(policy, now).filter(|slot| *slot > last.0);
+        newest.map_or(0, |slot| self.count_between(last.0, slot) + 1)
     }
 
     /// The `count` runs that begin after `now`, in order; fewer only where time ends.
@@ -241,12 +251,18 @@ impl Schedule {
         self.newest_slot(newest.checked_sub(1)?)
     }
 
-    /// When the run of a slot begins: before the next time of the cadence.
+    /// True where the run of a slot may begin as late as this.
+    fn may_begin(&self, policy: &str, slot: Millis, now: Millis) -> bool {
+        self.windows.contain(now) || now - self.begins(policy, slot) <= LATE
+    }
+
+    /// When the run of a slot begins: before the next time of the cadence and the end of the window.
     fn begins(&self, policy: &str, slot: Millis) -> Millis {
         if self.jitter_millis == 0 {
             return slot;
         }
-        let room = self.cadence.next(slot).map_or(self.jitter_millis, |next| self.jitter_millis.min(next - slot));
+        let ends = [self.cadence.next(slot), self.windows.end_of(slot)];
+        let room = ends.into_iter().flatten().map(|end| end - slot).fold(self.jitter_millis, Millis::min);
         let noise = Digest::of(format!("jitter/{policy}/{slot}").as_bytes()).noise();
         slot + noise % room.max(1)
     }

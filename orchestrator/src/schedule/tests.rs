@@ -84,7 +84,8 @@ fn the_newest_missed_slot_is_due_and_the_others_are_counted() {
     assert_eq!(missed(json!({"every": "20s"})), ("2026-11-30T12:00:00Z".to_owned(), 4319));
     assert_eq!(missed(json!({"every": "1h"})), ("2026-11-30T12:00:00Z".to_owned(), 23));
     assert_eq!(missed(json!({"cron": "30 * * * *"})), ("2026-11-30T11:30:00Z".to_owned(), 23));
-    assert_eq!(missed(json!({"every": "1h", "windows": ["08:00-10:00"]})), ("2026-11-30T09:00:00Z".to_owned(), 1));
+    let twice = json!({"every": "1h", "windows": ["08:00-10:00", "12:00-13:00"]});
+    assert_eq!(missed(twice), ("2026-11-30T12:00:00Z".to_owned(), 2));
     assert_eq!(missed(json!({"every": "1s"})).1, MOST_MISSED);
     assert_eq!(missed(json!({"cron": "* * * * * *"})).1, MOST_MISSED);
 }
@@ -131,17 +132,37 @@ fn what_is_outside_of_all_windows_is_no_slot() {
         ],
         "the weekend ends at midnight, the night at six"
     );
-    let due = night.due("daily", None, at("2026-11-27T18:59:00Z")).unwrap();
+    let due = night.due("daily", None, at("2026-11-27T04:59:59Z")).unwrap();
     assert_eq!(due.nominal, at("2026-11-27T04:00:00Z"));
     assert_eq!(night.expected_interval(at("2026-11-27T18:00:00Z")), Some(Duration::from_secs(16 * 3600)));
     assert_eq!(night.expected_interval(at("2026-11-28T12:00:00Z")), Some(Duration::from_secs(2 * 3600)));
 }
 
 #[test]
+fn a_slot_that_nobody_began_in_its_window_waits_for_none_and_is_counted() {
+    let evening = schedule(json!({"every": "1h", "windows": ["20:00-22:00"]}));
+    let last = Some(SlotId::at(at("2026-11-29T20:00:00Z")));
+    assert_eq!(evening.due("daily", last, at("2026-11-29T21:30:00Z")).unwrap().nominal, at("2026-11-29T21:00:00Z"));
+    assert_eq!(evening.due("daily", last, at("2026-11-30T08:00:00Z")), None, "not in the morning");
+    assert_eq!(evening.begun_since("daily", last.unwrap(), at("2026-11-30T08:00:00Z")), 1);
+    assert_eq!(evening.begun_since("daily", last.unwrap(), at("2026-11-29T20:59:00Z")), 0);
+    let due = evening.due("daily", last, at("2026-11-30T20:00:00Z")).unwrap();
+    assert_eq!((due.nominal, due.missed), (at("2026-11-30T20:00:00Z"), 1));
+    let end = schedule(json!({"every": "30s", "windows": ["20:00-22:00"]}));
+    let due = end.due("daily", last, at("2026-11-29T22:00:01Z")).unwrap();
+    assert_eq!(due.nominal, at("2026-11-29T21:59:30Z"), "who looks a little late still runs it");
+    let jitter = schedule(json!({"every": "1h", "windows": ["20:00-21:10"], "jitter": "1h"}));
+    for run in jitter.next("daily", at("2026-11-29T00:00:00Z"), 100) {
+        let local = run.at.to_zoned(TimeZone::UTC);
+        assert!(local.hour() == 20 || local.hour() == 21 && local.minute() < 10, "{local}");
+    }
+}
+
+#[test]
 fn a_window_over_a_rare_time_finds_it() {
     let rare = schedule(json!({"cron": "0 3 1 * *", "windows": ["sat,sun"]}));
     assert_eq!(coming(&rare, "2026-03-02T00:00:00Z", 2), ["2026-08-01T03:00:00Z", "2026-11-01T03:00:00Z"]);
-    assert_eq!(rare.due("daily", None, at("2026-07-31T00:00:00Z")).unwrap().nominal, at("2026-03-01T03:00:00Z"));
+    assert_eq!(rare.due("daily", None, at("2026-03-07T23:00:00Z")).unwrap().nominal, at("2026-03-01T03:00:00Z"));
 }
 
 #[test]

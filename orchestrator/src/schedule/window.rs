@@ -118,6 +118,12 @@ impl Windows {
         self.are_always() || self.around(at, -1..=0).any(|(from, to)| (from..to).contains(&at))
     }
 
+    /// The end of the window in which this is; of the longest, where there are several.
+    pub(super) fn end_of(&self, at: Millis) -> Option<Millis> {
+        let around = self.around(at, -1..=0).filter(|(from, to)| (*from..*to).contains(&at));
+        around.map(|(_, to)| to).max()
+    }
+
     /// The last millisecond of the window that ends last, not after `at`.
     pub(super) fn last_before(&self, at: Millis) -> Option<Millis> {
         let ends = self.around(at, -REACH..=0).filter(|(_, to)| *to <= at);

@@ -94,8 +94,8 @@ impl<'a> OfPolicy<'a> {
     /// Slots since the newest version, but for the one that runs.
     fn missed(&self, newest: Option<Timestamp>, runs: bool, now: Timestamp) -> u64 {
         let (Some(schedule), Some(newest)) = (&self.schedule, newest) else { return 0 };
-        let due = schedule.due(self.policy.name.as_str(), Some(SlotId::at(newest)), now);
-        due.map_or(0, |due| due.missed + u64::from(!runs))
+        let begun = schedule.begun_since(self.policy.name.as_str(), SlotId::at(newest), now);
+        begun.saturating_sub(u64::from(runs))
     }
 }
 
