@@ -33,6 +33,7 @@ use tidemark_web::{
 use crate::{
     coordinator::Coordinator,
     executors::{self, Executors},
+    metrics::Metrics,
     registrations::Registrations,
     restore_task::{
         self,
@@ -45,6 +46,7 @@ use crate::{
 use changing::Changing;
 use in_flight::InFlight;
 use known::Known;
+pub(crate) use policies::run as policy_task;
 use problems::answer;
 
 /// Longest wait of one request for an operation, s.
@@ -58,12 +60,14 @@ pub struct Api {
     in_flight: InFlight,
     changing: Changing,
     known: Arc<Known>,
+    metrics: Arc<Metrics>,
 }
 
 impl Api {
     /// Answers from these.
-    pub fn new(with: Executors, coordinator: Arc<dyn Coordinator>) -> Self {
-        Self { with, coordinator, in_flight: InFlight::default(), changing: Changing::default(), known: Arc::default() }
+    pub fn new(with: Executors, coordinator: Arc<dyn Coordinator>, metrics: Arc<Metrics>) -> Self {
+        let (in_flight, changing) = (InFlight::default(), Changing::default());
+        Self { with, coordinator, in_flight, changing, known: Arc::default(), metrics }
     }
 
     fn registrations(&self) -> &Registrations {
@@ -286,6 +290,10 @@ impl ControlApi for Api {
 
     async fn collect(&self, request: Collect, key: &str) -> Result<Operation, Problem> {
         self.start(key, json!({"collect": request}), collection::submit(self, request.clone())).await
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
     }
 
     async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem> {

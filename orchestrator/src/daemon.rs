@@ -1,7 +1,8 @@
 //! The daemon: everything put together, started in order, stopped in order.
 //!
-//! Start: state directory, control service for listeners, API, runner of tasks. Tasks that were running when the last run
-//! ended are claimed again at once. Stop: no new requests, running tasks are interrupted and their claims given back.
+//! Start: state directory, control service for listeners, API, runner of tasks, scheduler of policies. Tasks that were running
+//! when the last run ended are claimed again at once. Stop: no new requests, running tasks are interrupted and their claims given
+//! back, and so is the leader's key.
 
 mod config;
 mod control_socket;
@@ -28,7 +29,9 @@ use crate::{
         Listeners, Registry, control,
         launch::{Launcher, Processes},
     },
+    metrics::Metrics,
     registrations::Registrations,
+    scheduler::Scheduler,
     sources::Drivers,
     stores::Stores,
     tasks::{self, Runner, RunnerConfig, Tasks},
@@ -112,6 +115,7 @@ pub struct Daemon {
     registry: Arc<Registry>,
     executors: Executors,
     runner: RunnerConfig,
+    metrics: Arc<Metrics>,
     address: SocketAddr,
 }
 
@@ -170,13 +174,21 @@ impl Daemon {
             registry,
             executors,
             runner,
+            metrics: Arc::default(),
             address,
         })
     }
 
     fn api(&self) -> Api {
         let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
-        Api::new(self.executors.clone(), coordinator)
+        Api::new(self.executors.clone(), coordinator, Arc::clone(&self.metrics))
+    }
+
+    fn scheduler(&self) -> Scheduler {
+        let Executors { registrations, env, node, .. } = &self.executors;
+        let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
+        let policies = Arc::new(registrations.clone());
+        Scheduler::new(policies, coordinator, env.clone(), Arc::clone(&self.metrics), node.clone())
     }
 
     /// Serves until `shutdown`, or until a part fails: then the others are stopped too. Control goes last, because runs that
@@ -184,14 +196,16 @@ impl Daemon {
     async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let api = Arc::new(self.api());
         let tasks = self.executors.tasks.clone();
+        let scheduler = self.scheduler();
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
         let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
-        let runner = Runner::new(tasks, Arc::new(Kinds(self.executors)), self.runner).run(stop.clone());
+        let runner = Runner::new(tasks, Arc::new(Kinds(self.executors)), self.runner).observed_by(self.metrics);
+        let runner = runner.run(stop.clone());
         let work = async {
             let api = async { stopping(&stop, api.await.map_err(Error::Api)) };
             let runner = async { stopping(&stop, runner.await.map_err(Error::Tasks)) };
-            let (api, runner) = tokio::join!(api, runner);
+            let (api, runner, ()) = tokio::join!(api, runner, scheduler.run(stop.clone()));
             stopping(&control_stop, api.and(runner))
         };
         let control = async { stopping(&stop, control.await.map_err(Error::Control)) };

@@ -135,6 +135,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         missing: outcome::missing_objects(&lines),
         left_out: outcome::left_out(&lines),
         gone_versions: gone.iter().copied().collect(),
+        complete_until: version.cut.as_ref().filter(|_| version.worst <= WorstQuality::Cut).map(|cut| cut.from),
         notes: captured.notes,
     };
     let doubtful = matches!(version.worst, WorstQuality::Degraded | WorstQuality::Missing);

@@ -28,6 +28,7 @@ mod record;
 mod resume;
 mod runner;
 mod shelf;
+mod slot;
 mod submit;
 mod summary;
 
@@ -36,7 +37,7 @@ pub(crate) use checkpoint::RESTORER_PART;
 pub use progress::StoredProgress;
 pub use queue::{Status, Tasks};
 pub use record::{Cut, Kind, State, TaskRecord, Waiting};
-pub use runner::{Completion, Execute, Runner, RunnerConfig, TaskContext};
+pub use runner::{Completion, Execute, Observe, Runner, RunnerConfig, TaskContext};
 pub use shelf::{Kept, Shelf};
 pub use submit::Submit;
 

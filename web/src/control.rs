@@ -132,6 +132,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn count_restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
     /// Restores.
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
+    /// What Prometheus is told, in its text format 0.0.4.
+    fn metrics(&self) -> String;
     /// Operations, newest first.
     async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem>;
     /// One operation; where `wait_seconds` is above 0, answers when it is done or that long has passed.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Path},
+    extract::{DefaultBodyLimit, Path, State},
     http::header,
     middleware,
     response::IntoResponse,
@@ -115,6 +115,7 @@ pub fn router(api: Arc<dyn ControlApi>, token: ApiToken) -> Router {
     let (protected, document) = routes().split_for_parts();
     let token = Arc::new(token);
     let protected = protected
+        .route("/metrics", get(metrics))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn(move |request, next| auth::require(Arc::clone(&token), request, next)));
@@ -140,6 +141,11 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     axum::serve(listener, router(api, token)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+/// What Prometheus scrapes, with the token like everything that names sources and policies.
+async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.api.metrics())
 }
 
 /// The page of an error code, Markdown.

@@ -142,7 +142,7 @@ fn not_sound(error: &schedule::Error) -> Problem {
 }
 
 /// The task of one run.
-pub(super) fn run(policy: PolicyRecord) -> Submit {
+pub(crate) fn run(policy: PolicyRecord) -> Submit {
     Submit {
         kind: Kind::Protect,
         subject: format!("{}/{}", policy.source, policy.name),

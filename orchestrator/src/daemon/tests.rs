@@ -150,6 +150,24 @@ async fn a_policy_makes_versions_and_one_key_makes_one() {
 }
 
 #[tokio::test]
+async fn prometheus_is_told_of_operations_and_of_who_leads() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut kept = None;
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let operation = protect(&api, "one").await;
+        assert!(operation.result.unwrap()["complete_until"].is_string());
+        kept = Some(api);
+    })
+    .await;
+    // What a run ends is told of once it has ended, which the end of the daemon waits for.
+    let told = kept.unwrap().metrics();
+    assert!(told.contains("tidemark_operations_total{kind=\"protect\",result=\"succeeded\"} 1\n"), "{told}");
+    assert!(told.contains("tidemark_operation_duration_seconds_count{kind=\"protect\"} 1\n"), "{told}");
+    assert!(told.contains("tidemark_leader 0\n"), "{told}");
+}
+
+#[tokio::test]
 async fn a_lost_state_directory_loses_no_version_source_or_policy() {
     let (one, two, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(one.path(), fake::World::default(), async |api| {

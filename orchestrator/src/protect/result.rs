@@ -1,5 +1,6 @@
 //! What comes of a protect task, as it is stored with the task and shown as the result of its operation.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::{
     ids::{ObjectName, VersionId, VersionNumber},
@@ -37,6 +38,9 @@ pub struct ProtectResult {
     /// Earlier versions whose manifests somebody deleted.
     #[serde(default)]
     pub gone_versions: Listed<VersionNumber>,
+    /// Every write acknowledged before this is in it; absent where not all of its objects are complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_until: Option<Timestamp>,
     /// What the source says about what it compared, a line each.
     #[serde(default)]
     pub notes: Vec<String>,

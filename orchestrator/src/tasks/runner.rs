@@ -43,6 +43,12 @@ pub trait Execute: Send + Sync + 'static {
     async fn execute(&self, context: TaskContext) -> Result<Completion, Failure>;
 }
 
+/// Hears of tasks that are done.
+pub trait Observe: Send + Sync + 'static {
+    /// A run has ended its task, and that is recorded. Of a daemon that is killed right then nobody hears.
+    fn done(&self, task: &TaskRecord);
+}
+
 /// Handles of a run.
 #[derive(Clone)]
 pub struct TaskContext {
@@ -143,6 +149,7 @@ pub struct Runner {
     config: Arc<RunnerConfig>,
     /// Runs that only wait for another task.
     waiting: Arc<AtomicUsize>,
+    observer: Option<Arc<dyn Observe>>,
 }
 
 /// Longest time between two passes.
@@ -184,7 +191,13 @@ struct Session {
 impl Runner {
     /// A runner of these tasks.
     pub fn new(tasks: Tasks, execute: Arc<dyn Execute>, config: RunnerConfig) -> Self {
-        Self { tasks, execute, config: Arc::new(config), waiting: Arc::default() }
+        Self { tasks, execute, config: Arc::new(config), waiting: Arc::default(), observer: None }
+    }
+
+    /// The same, and this hears of tasks that are done.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observe>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Runs tasks until `shutdown`; then interrupts what runs, waits for it and gives up its claims. A coordinator that fails is asked
@@ -347,7 +360,8 @@ impl Runner {
         let stop = Stop { token: CancellationToken::new(), by_person: CancellationToken::new() };
         session.running.insert(id.clone(), stop.clone());
         let (execute, config) = (Arc::clone(&self.execute), Arc::clone(&self.config));
-        let run = Run { claim, stop, execute, config, waiting: Arc::clone(&self.waiting) };
+        let run =
+            Run { claim, stop, execute, config, waiting: Arc::clone(&self.waiting), observer: self.observer.clone() };
         let id = id.clone();
         session.runs.spawn(async move {
             run.run(task).await;

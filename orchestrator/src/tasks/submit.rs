@@ -89,7 +89,7 @@ impl Tasks {
         Ok(self.get(&old.task).await?.map(|status| status.task))
     }
 
-    fn new_record(&self, submit: &Submit) -> TaskRecord {
+    pub(super) fn new_record(&self, submit: &Submit) -> TaskRecord {
         let id = self.env.id().simple().to_string();
         TaskRecord {
             id: id.parse().expect("hexadecimal digits are a name"),

@@ -179,6 +179,9 @@ impl ControlApi for Echo {
     async fn restore(&self, _request: Restore, key: &str) -> Result<Operation, Problem> {
         Ok(operation(key))
     }
+    fn metrics(&self) -> String {
+        "tidemark_leader 1\n".to_owned()
+    }
     async fn operations(&self, _page: &Page) -> Result<List<Operation>, Problem> {
         Ok(List::whole(Vec::new()))
     }
@@ -232,6 +235,16 @@ async fn every_documented_route_wants_the_token() {
         let refused = problem(client.post::<_, serde_json::Value>(&path, &body, None).await.unwrap_err());
         assert_eq!(refused.status, 401, "{path}");
     }
+}
+
+#[tokio::test]
+async fn metrics_are_plain_text_for_who_has_the_token() {
+    let server = start().await;
+    let (http, url) = (reqwest::Client::new(), format!("{}/metrics", server.address));
+    assert_eq!(http.get(&url).send().await.unwrap().status(), 401);
+    let told = http.get(&url).bearer_auth(server.token.expose()).send().await.unwrap();
+    assert_eq!(told.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(told.text().await.unwrap(), "tidemark_leader 1\n");
 }
 
 #[tokio::test]

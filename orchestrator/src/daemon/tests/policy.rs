@@ -43,6 +43,35 @@ async fn mirrored(bucket: &Path) -> Option<Value> {
     config_mirror::latest(&store, "policies").await.unwrap().items.remove("daily")
 }
 
+#[tokio::test]
+async fn a_policy_with_a_schedule_makes_versions_by_itself_and_a_slot_makes_one() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let schedule = Some(Schedule { every: Some("1s".to_owned()), ..Schedule::default() });
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        api.add_policy(Policy { schedule, ..policy() }).await.unwrap();
+        let made = tokio::time::timeout(Duration::from_secs(60), async {
+            let mut made: Vec<Operation> = Vec::new();
+            while made.len() < 2 {
+                let listed = api.operations(&Page::first()).await.unwrap().items;
+                match listed.into_iter().find(|operation| made.iter().all(|known| known.id != operation.id)) {
+                    Some(operation) => made.push(done(&api, operation).await),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+            made
+        });
+        let made = made.await.expect("two slots are a second apart");
+        assert!(made.iter().all(|operation| operation.subject == "src/daily"), "{made:?}");
+        assert!(versions(&api).await.len() >= 2);
+        let told = api.metrics();
+        assert!(told.contains("tidemark_leader 1\n"), "{told}");
+        let interval = "tidemark_policy_expected_interval_seconds{source=\"src\",policy=\"daily\"} 1.0\n";
+        assert!(told.contains(interval), "{told}");
+    })
+    .await;
+}
+
 async fn etag(api: &Api) -> IfMatch {
     IfMatch(api.policy("daily").await.unwrap().etag)
 }

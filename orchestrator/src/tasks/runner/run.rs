@@ -21,7 +21,7 @@ use super::{
         record::RESULT_BYTES,
         summary::{self, Summary},
     },
-    Completion, Execute, RunnerConfig, Stop, TaskContext,
+    Completion, Execute, Observe, RunnerConfig, Stop, TaskContext,
 };
 
 /// Longest time for keeping a large result in the store.
@@ -34,6 +34,7 @@ pub(super) struct Run {
     pub(super) execute: Arc<dyn Execute>,
     pub(super) config: Arc<RunnerConfig>,
     pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) observer: Option<Arc<dyn Observe>>,
 }
 
 impl Run {
@@ -55,6 +56,9 @@ impl Run {
         }
         let error = task.error.as_ref().map(ToString::to_string);
         tracing::info!(task = %id, state = task.state.as_str(), error, "run ended");
+        if let Some(observer) = self.observer.iter().find(|_| task.state.is_done()) {
+            observer.done(&task);
+        }
     }
 
     /// What the run came to; a panic of its code is a failure of the task, not of the daemon.

@@ -1,0 +1,292 @@
+//! What Prometheus is told: `GET /metrics`.
+//!
+//! Names have base units, and counters end in `_total`; labels take few values. What is said of policies is said by the daemon that
+//! leads only, and only of those with a schedule that does not rest: a series that is gone raises no alarm, and
+//! `docs/alerts/tidemark.rules.yml` works for every policy as it is.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use serde::Deserialize;
+use tidemark_catalog::ids::{SetId, SourceId};
+
+use crate::{
+    protect::result::ProtectResult,
+    scheduler::Success,
+    tasks::{Kind, Observe, State, TaskRecord},
+};
+
+/// Labels of what is said of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct OfPolicy {
+    source: String,
+    policy: String,
+}
+
+/// Labels of what is said of operations.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+/// Labels of counts of operations.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    kind: &'static str,
+    result: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// How a policy with a schedule stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyFigures {
+    /// Its source.
+    pub source: SourceId,
+    /// Its name.
+    pub policy: SetId,
+    /// Longest time between two versions about now.
+    pub expected_interval: Option<Duration>,
+    /// Since when it is looked at.
+    pub since: Option<Timestamp>,
+    /// Its newest version.
+    pub success: Option<Success>,
+}
+
+/// The metrics of a daemon.
+pub struct Metrics {
+    registry: Registry,
+    expected_interval: Family<OfPolicy, Seconds>,
+    since: Family<OfPolicy, Seconds>,
+    last_success: Family<OfPolicy, Seconds>,
+    recoverable_until: Family<OfPolicy, Seconds>,
+    slots_missed: Family<OfPolicy, Counter>,
+    slots_skipped: Family<OfPolicy, Counter>,
+    operations: Family<Outcome, Counter>,
+    operation_duration: Family<OfKind, Histogram>,
+    leader: Gauge,
+    state: Mutex<Told>,
+}
+
+/// What the series are made of.
+#[derive(Default)]
+struct Told {
+    /// Policies of which there are series.
+    policies: BTreeSet<OfPolicy>,
+    /// Newest versions by subject of their tasks, as far as this process heard of them.
+    successes: HashMap<String, Success>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics of a daemon that has done nothing yet.
+    pub fn new() -> Self {
+        let duration: Family<OfKind, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 17)));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tidemark"),
+            expected_interval: Family::default(),
+            since: Family::default(),
+            last_success: Family::default(),
+            recoverable_until: Family::default(),
+            slots_missed: Family::default(),
+            slots_skipped: Family::default(),
+            operations: Family::default(),
+            operation_duration: duration,
+            leader: Gauge::default(),
+            state: Mutex::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let Self { registry, .. } = self;
+        let mut policy = |name: &str, help: &str, family: &Family<OfPolicy, Seconds>| {
+            registry.register(name, help, family.clone());
+        };
+        policy(
+            "policy_expected_interval_seconds",
+            "Longest time between two versions of a policy by its schedule, now",
+            &self.expected_interval,
+        );
+        policy(
+            "policy_scheduled_since_timestamp_seconds",
+            "When the schedule of a policy was looked at first",
+            &self.since,
+        );
+        policy(
+            "version_last_success_timestamp_seconds",
+            "When the newest version of a policy was made",
+            &self.last_success,
+        );
+        policy(
+            "recoverable_until_timestamp_seconds",
+            "Every write acknowledged before this is in the newest version of which all objects are complete",
+            &self.recoverable_until,
+        );
+        let Self { slots_missed, slots_skipped, operations, operation_duration, leader, .. } = self;
+        let missed = "Slots of a policy that were left out because no daemon was there when they began";
+        registry.register("policy_slots_missed", missed, slots_missed.clone());
+        let skipped = "Slots of a policy that were skipped because the run before was not done";
+        registry.register("policy_slots_skipped", skipped, slots_skipped.clone());
+        registry.register("operations", "Operations that a run of this daemon ended", operations.clone());
+        let duration = "Time from the request of an operation to its end";
+        registry.register("operation_duration_seconds", duration, operation_duration.clone());
+        registry.register("leader", "1 where this daemon turns schedules into operations", leader.clone());
+    }
+
+    /// The text that Prometheus reads, version 0.0.4.
+    pub fn text(&self) -> String {
+        let mut open_metrics = String::new();
+        text::encode(&mut open_metrics, &self.registry).expect("a text takes whatever is written to it");
+        plain(&open_metrics)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Told> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This daemon leads, and so stand all policies with a schedule that does not rest.
+    pub(crate) fn lead(&self, policies: Vec<PolicyFigures>) {
+        self.leader.set(1);
+        let told = policies.into_iter().map(|figures| self.tell(figures)).collect();
+        self.keep_only(told);
+    }
+
+    /// This daemon does not lead.
+    pub(crate) fn follow(&self) {
+        self.leader.set(0);
+        self.keep_only(BTreeSet::new());
+    }
+
+    fn tell(&self, figures: PolicyFigures) -> OfPolicy {
+        let labels = of_policy(&figures.source, &figures.policy);
+        let set = |family: &Family<OfPolicy, Seconds>, value: Option<f64>| match value {
+            Some(value) => drop(family.get_or_create(&labels).set(value)),
+            None => drop(family.remove(&labels)),
+        };
+        set(&self.expected_interval, figures.expected_interval.map(|interval| interval.as_secs_f64()));
+        set(&self.since, figures.since.map(seconds));
+        set(&self.last_success, figures.success.map(|success| seconds(success.at)));
+        set(&self.recoverable_until, figures.success.and_then(|success| success.complete_until).map(seconds));
+        // A counter that is there from the beginning shows its first step.
+        drop(self.slots_missed.get_or_create(&labels));
+        drop(self.slots_skipped.get_or_create(&labels));
+        labels
+    }
+
+    fn keep_only(&self, told: BTreeSet<OfPolicy>) {
+        let before = std::mem::replace(&mut self.state().policies, told.clone());
+        for gone in before.difference(&told) {
+            for family in [&self.expected_interval, &self.since, &self.last_success, &self.recoverable_until] {
+                family.remove(gone);
+            }
+            for family in [&self.slots_missed, &self.slots_skipped] {
+                family.remove(gone);
+            }
+        }
+    }
+
+    /// A slot made a task; so many before it were missed.
+    pub(crate) fn fired(&self, source: &SourceId, policy: &SetId, missed: u64) {
+        self.slots_missed.get_or_create(&of_policy(source, policy)).inc_by(missed);
+    }
+
+    /// A slot was skipped; so many before it were missed.
+    pub(crate) fn skipped(&self, source: &SourceId, policy: &SetId, missed: u64) {
+        self.fired(source, policy, missed);
+        self.slots_skipped.get_or_create(&of_policy(source, policy)).inc();
+    }
+
+    /// The newest version of which this process heard, by the subject of its task.
+    pub(crate) fn success(&self, subject: &str) -> Option<Success> {
+        self.state().successes.get(subject).copied()
+    }
+
+    /// Learns of versions from tasks that were done before this process began; not of those from a future.
+    pub(crate) fn remember(&self, tasks: &[TaskRecord], now: Timestamp) {
+        let mut state = self.state();
+        for task in tasks {
+            let Some(success) = success(task).filter(|success| !success.is_ahead(now)) else { continue };
+            let known = state.successes.entry(task.subject.clone()).or_insert(success);
+            *known = known.and(success);
+        }
+    }
+
+    /// Learns of a version that was made just now, whatever the clock said before.
+    fn learn(&self, task: &TaskRecord) {
+        let Some(success) = success(task) else { return };
+        let mut state = self.state();
+        let known = state.successes.get(&task.subject).and_then(|known| known.complete_until);
+        let success = Success { complete_until: success.complete_until.or(known), ..success };
+        state.successes.insert(task.subject.clone(), success);
+    }
+}
+
+impl Observe for Metrics {
+    fn done(&self, task: &TaskRecord) {
+        let kind = task.kind.as_str();
+        self.operations.get_or_create(&Outcome { kind, result: task.state.as_str() }).inc();
+        if let Some(finished) = task.finished {
+            let took = finished.duration_since(task.created).as_secs_f64().max(0.0);
+            self.operation_duration.get_or_create(&OfKind { kind }).observe(took);
+        }
+        self.learn(task);
+    }
+}
+
+/// The version that a task made.
+fn success(task: &TaskRecord) -> Option<Success> {
+    if task.kind != Kind::Protect || !matches!(task.state, State::Succeeded | State::Warnings) {
+        return None;
+    }
+    let result = task.result.as_ref().and_then(|result| ProtectResult::deserialize(result).ok());
+    Some(Success { at: task.finished?, complete_until: result.and_then(|result| result.complete_until) })
+}
+
+fn of_policy(source: &SourceId, policy: &SetId) -> OfPolicy {
+    OfPolicy { source: source.to_string(), policy: policy.to_string() }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+/// OpenMetrics as the older text format, which all that scrapes understands: there a counter's series bear its family's name.
+fn plain(open_metrics: &str) -> String {
+    let word = |line: &str, index| line.split(' ').nth(index).map(str::to_owned);
+    let is_counter = |line: &&str| line.starts_with("# TYPE ") && line.ends_with(" counter");
+    let counters: BTreeSet<_> = open_metrics.lines().filter(is_counter).filter_map(|line| word(line, 2)).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        match word(line, 2).filter(|name| line.starts_with('#') && counters.contains(name)) {
+            Some(name) => text += &line.replacen(&name, &format!("{name}_total"), 1),
+            None => text += line,
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,442 @@
+//! The scheduler: turns the slots of policies into protect tasks.
+//!
+//! It runs under the leader's key ([`leader`]). What a slot came to is one transaction ([`slots`]) that compares this key, the
+//! policy's registration and what was known of its slots: two leaders cannot fire a slot twice, a policy that is paused or removed
+//! meanwhile is not run, and a task is there exactly where its slot is recorded. So a daemon may be killed at any instruction: what
+//! was not recorded is done by the next look, which asks what is due and remembers nothing.
+//!
+//! Of the slots that have passed only the newest one runs; how many were missed is recorded and counted. While an earlier run of
+//! the policy is not done, slots are skipped, not queued. One policy that cannot be read, or whose schedule this host does not
+//! understand, is named in a warning and stops no other.
+
+pub mod leader;
+mod registered;
+mod slots;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tidemark_catalog::ids::{SetId, SourceId, TaskId};
+use tidemark_gateway::{Env, causes, pause};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    coordinator::{self, Cmp, Coordinator, Watch, WatchEvent},
+    metrics::{Metrics, PolicyFigures},
+    registrations::{self, POLICIES},
+    schedule::{Due, Schedule, SlotId},
+    tasks::{self, Submit, Tasks},
+};
+use leader::Leader;
+pub use slots::{Dealt, SlotRecord, Success, task_id};
+use slots::{Slots, Stored};
+
+/// Longest time between two looks: a clock that jumps ahead is noticed within it.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
+/// Time after a failure until the next try.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// A policy as far as the scheduler asks.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Its name.
+    pub name: SetId,
+    /// Its source.
+    pub source: SourceId,
+    /// When it runs; `None`: only when somebody asks.
+    pub schedule: Option<Schedule>,
+    /// True where its slots are let pass.
+    pub paused: bool,
+    /// The task of a run.
+    pub submit: Submit,
+    /// Conditions under which this is still the policy.
+    pub guard: Vec<Cmp>,
+}
+
+/// A policy that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Knows the policies.
+#[async_trait]
+pub trait Policies: Send + Sync + 'static {
+    /// All policies, each by itself.
+    ///
+    /// # Errors
+    /// [`registrations::Error::Coordinator`].
+    async fn planned(&self) -> Result<Vec<Result<Planned, Unreadable>>, registrations::Error>;
+}
+
+/// Why a look was not finished. What it did stays done; the next one does the rest.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The coordinator failed.
+    #[error("coordinator, {subject}")]
+    Coordinator {
+        /// What was being read or written.
+        subject: &'static str,
+        /// Why.
+        source: coordinator::Error,
+    },
+    /// Policies cannot be read.
+    #[error("read policies")]
+    Policies(#[source] registrations::Error),
+    /// Tasks cannot be read or written.
+    #[error("tasks")]
+    Tasks(#[source] tasks::Error),
+    /// Another one leads.
+    #[error("another scheduler leads")]
+    NotLeader,
+}
+
+/// What a look did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Tasks that were made, with their slots.
+    pub fired: Vec<(SetId, SlotId, TaskId)>,
+    /// Slots that were let pass because an earlier run is not done.
+    pub skipped: Vec<(SetId, SlotId)>,
+    /// Something changed while it was looked at: another look is due at once.
+    pub again: bool,
+    /// When the next run begins, as far as is known.
+    pub next: Option<Timestamp>,
+}
+
+/// The scheduler of a daemon.
+pub struct Scheduler {
+    policies: Arc<dyn Policies>,
+    tasks: Tasks,
+    slots: Slots,
+    metrics: Arc<Metrics>,
+    coordinator: Arc<dyn Coordinator>,
+    env: Env,
+    node: String,
+    memory: Mutex<Memory>,
+}
+
+/// What is remembered so that nothing is said twice.
+#[derive(Default)]
+struct Memory {
+    /// Policies that were warned of, with the reason.
+    warned: HashMap<String, String>,
+    /// True while the coordinator fails.
+    failing: bool,
+}
+
+/// What woke the loop.
+enum Step {
+    Stop,
+    LeaseLost,
+    Look,
+    WatchAgain,
+}
+
+impl Scheduler {
+    /// A scheduler of these policies.
+    pub fn new(
+        policies: Arc<dyn Policies>,
+        coordinator: Arc<dyn Coordinator>,
+        env: Env,
+        metrics: Arc<Metrics>,
+        node: String,
+    ) -> Self {
+        let (tasks, slots) = (Tasks::new(Arc::clone(&coordinator), env.clone()), Slots::new(Arc::clone(&coordinator)));
+        Self { policies, tasks, slots, metrics, coordinator, env, node, memory: Mutex::default() }
+    }
+
+    /// Leads whenever nobody else does, until `shutdown`. Failures are logged once and tried again.
+    pub async fn run(self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let led = self.lead(&shutdown).await;
+            self.metrics.follow();
+            match led {
+                Ok(()) | Err(Error::NotLeader) => {}
+                Err(error) => self.failed(&error),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    }
+
+    /// Waits for the leader's key and leads until it is lost.
+    async fn lead(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let Some(leader) = Leader::wait(&*self.coordinator, &self.node, shutdown).await? else { return Ok(()) };
+        tracing::info!(node = self.node, "leads: policies run by their schedules");
+        let led = self.drive(&leader, shutdown).await;
+        leader.step_down().await;
+        led
+    }
+
+    async fn drive(&self, leader: &Leader, shutdown: &CancellationToken) -> Result<(), Error> {
+        self.metrics.remember(&self.tasks.readable().await.map_err(Error::Tasks)?, self.env.now());
+        let mut changes = self.watch().await?;
+        loop {
+            let pause = match self.look(leader, self.env.now()).await {
+                Ok(looked) => {
+                    self.recovered();
+                    self.pause(&looked)
+                }
+                Err(Error::NotLeader) => return Err(Error::NotLeader),
+                Err(error) => {
+                    self.failed(&error);
+                    RETRY
+                }
+            };
+            match step(leader, &mut changes, shutdown, pause).await {
+                Step::Stop | Step::LeaseLost => return Ok(()),
+                Step::WatchAgain => changes = self.watch().await?,
+                Step::Look => {}
+            }
+        }
+    }
+
+    async fn watch(&self) -> Result<Watch, Error> {
+        let failed = |source| Error::Coordinator { subject: "watch policies", source };
+        let (_, now) = self.coordinator.list(POLICIES, 1, None).await.map_err(failed)?;
+        self.coordinator.watch(POLICIES, now + 1).await.map_err(failed)
+    }
+
+    fn pause(&self, looked: &Looked) -> Duration {
+        if looked.again {
+            return Duration::ZERO;
+        }
+        let until = looked.next.map(|next| Duration::try_from(next.duration_since(self.env.now())).unwrap_or_default());
+        until.map_or(LONGEST_LOOK, |until| until.min(LONGEST_LOOK))
+    }
+
+    /// Looks at all policies as of `now`, once: what is due becomes tasks. The same look again does nothing more.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::NotLeader`] where the key is another one's by now.
+    pub async fn look(&self, leader: &Leader, now: Timestamp) -> Result<Looked, Error> {
+        let (policies, mut stored) = (self.policies.planned().await.map_err(Error::Policies)?, self.slots.all().await?);
+        let mut look = Look { by: self, leader, now, busy: None, looked: Looked::default() };
+        let (mut names, mut figures) = (BTreeSet::new(), Vec::new());
+        for policy in policies {
+            let name = policy.as_ref().map_or_else(|bad| bad.name.clone(), |planned| planned.name.to_string());
+            match policy {
+                Ok(planned) => figures.extend(look.at(&planned, stored.remove(&name)).await?),
+                Err(bad) => self.warn(&bad),
+            }
+            names.insert(name);
+        }
+        // What is left is of policies that are gone; those that cannot be read are not.
+        for (_, left) in stored.into_iter().filter(|(name, _)| !names.contains(name)) {
+            self.slots.forget(leader, &left).await?;
+        }
+        self.memory().warned.retain(|name, _| names.contains(name));
+        self.metrics.lead(figures);
+        Ok(look.looked)
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says once that a policy cannot be run, and again where the reason is another one.
+    fn warn(&self, bad: &Unreadable) {
+        let known = self.memory().warned.insert(bad.name.clone(), bad.reason.clone());
+        if known.as_ref() != Some(&bad.reason) {
+            tracing::warn!(policy = bad.name, reason = bad.reason, "a policy does not run by itself");
+        }
+    }
+
+    fn failed(&self, error: &Error) {
+        if !std::mem::replace(&mut self.memory().failing, true) {
+            tracing::warn!(error = %causes::joined(error), "policies do not run by themselves until this passes; it is tried again");
+        }
+    }
+
+    fn recovered(&self) {
+        if std::mem::take(&mut self.memory().failing) {
+            tracing::info!("policies run by themselves again");
+        }
+    }
+}
+
+async fn step(leader: &Leader, changes: &mut Watch, shutdown: &CancellationToken, pause: Duration) -> Step {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Step::Stop,
+        () = leader.lost() => Step::LeaseLost,
+        event = changes.next() => match event {
+            Some(WatchEvent::Changed(_)) => Step::Look,
+            Some(WatchEvent::Resync) | None => Step::WatchAgain,
+        },
+        () = tokio::time::sleep(pause) => Step::Look,
+    }
+}
+
+/// One look at all policies.
+struct Look<'a> {
+    by: &'a Scheduler,
+    leader: &'a Leader,
+    now: Timestamp,
+    /// Subjects of protect tasks that are not done; read when something is due.
+    busy: Option<HashMap<String, TaskId>>,
+    looked: Looked,
+}
+
+impl Look<'_> {
+    /// Looks at one policy; returns its figures where it has a schedule that does not rest.
+    async fn at(&mut self, policy: &Planned, stored: Option<Stored>) -> Result<Option<PolicyFigures>, Error> {
+        let Some(schedule) = &policy.schedule else { return Ok(None) };
+        let (known, news) = self.known(policy, stored.as_ref());
+        let last = known.as_ref().map(|record| record.last);
+        let begin = SlotId::at(self.now);
+        let record = match (known, schedule.due(policy.name.as_str(), last, self.now)) {
+            (Some(known), _) if known.is_ahead(self.now) => {
+                tracing::warn!(policy = policy.name.as_str(), last = %known.last.nominal(), now = %self.now,
+                    "slots were counted by a clock that is more than a day ahead of this one; they count from now on");
+                self.put(policy, stored.as_ref(), known.behind(self.now)).await?
+            }
+            (Some(known), Some(due)) => self.deal(policy, stored.as_ref(), known, due).await?,
+            (Some(known), None) if news => self.put(policy, stored.as_ref(), known).await?,
+            (Some(known), None) => Some(known),
+            // What runs at a pace runs at once; by the clock there is nothing to make up for at the beginning, nor where what was
+            // recorded cannot be read.
+            (None, Some(due)) if !schedule.is_by_clock() && stored.is_none() => {
+                self.deal(policy, None, SlotRecord::begun(due.slot, self.now), due).await?
+            }
+            (None, _) => self.put(policy, stored.as_ref(), SlotRecord::begun(begin, self.now)).await?,
+        };
+        if policy.paused {
+            return Ok(None);
+        }
+        let next = schedule.next(policy.name.as_str(), self.now, 1);
+        self.looked.next = self.looked.next.into_iter().chain(next.first().map(|run| run.at)).min();
+        Ok(Some(PolicyFigures {
+            source: policy.source.clone(),
+            policy: policy.name.clone(),
+            expected_interval: schedule.expected_interval(self.now),
+            since: record.as_ref().map(|record| record.since),
+            success: record.and_then(|record| record.success),
+        }))
+    }
+
+    /// What is known of the slots of a policy, with its newest version; true where that is news.
+    fn known(&self, policy: &Planned, stored: Option<&Stored>) -> (Option<SlotRecord>, bool) {
+        let Some(record) = stored.and_then(|stored| stored.record.clone()) else { return (None, false) };
+        let heard = self.by.metrics.success(&policy.submit.subject);
+        let both = record.success.into_iter().chain(heard).filter(|success| !success.is_ahead(self.now));
+        let success = both.reduce(Success::and);
+        (Some(SlotRecord { success, ..record.clone() }), success != record.success)
+    }
+
+    /// Deals with a slot: runs it, or lets it pass.
+    async fn deal(
+        &mut self,
+        policy: &Planned,
+        stored: Option<&Stored>,
+        known: SlotRecord,
+        due: Due,
+    ) -> Result<Option<SlotRecord>, Error> {
+        if known.knows(due.slot) {
+            return self.put(policy, stored, known.passed(due, Dealt::Known)).await;
+        }
+        if policy.paused {
+            return self.put(policy, stored, known.passed(due, Dealt::Paused)).await;
+        }
+        if let Some(task) = self.busy(&policy.submit.subject).await? {
+            let record = self.put(policy, stored, known.passed(due, Dealt::Skipped { task: task.clone() })).await?;
+            if record.is_some() {
+                let (name, slot) = (policy.name.as_str(), due.nominal);
+                tracing::warn!(policy = name, %slot, %task, "slot skipped: the run before is not done");
+                self.by.metrics.skipped(&policy.source, &policy.name, due.missed);
+                self.looked.skipped.push((policy.name.clone(), due.slot));
+            }
+            return Ok(record);
+        }
+        self.fire(policy, stored, known, due).await
+    }
+
+    async fn fire(
+        &mut self,
+        policy: &Planned,
+        stored: Option<&Stored>,
+        known: SlotRecord,
+        due: Due,
+    ) -> Result<Option<SlotRecord>, Error> {
+        let id = task_id(policy, due.slot);
+        let record = known.passed(due, Dealt::Ran { task: id.clone() });
+        let (when, then) = self.by.slots.writing(self.leader, &policy.name, stored, &record);
+        let when = when.into_iter().chain(policy.guard.clone()).collect();
+        pause::point("slot-before-task");
+        let made = self.by.tasks.submit_as(&id, &policy.submit, when, then).await.map_err(Error::Tasks)?;
+        pause::point("slot-after-task");
+        if made.is_none() {
+            return self.refused(policy, stored, record, &id).await;
+        }
+        tracing::info!(policy = policy.name.as_str(), slot = %due.nominal, task = %id, missed = due.missed, "slot runs");
+        if due.missed > 0 {
+            tracing::warn!(
+                policy = policy.name.as_str(),
+                missed = due.missed,
+                "slots before it were missed and are left out"
+            );
+        }
+        self.by.metrics.fired(&policy.source, &policy.name, due.missed);
+        self.looked.fired.push((policy.name.clone(), due.slot, id));
+        Ok(Some(record))
+    }
+
+    /// Finds out why a slot could not be fired.
+    async fn refused(
+        &mut self,
+        policy: &Planned,
+        stored: Option<&Stored>,
+        record: SlotRecord,
+        id: &TaskId,
+    ) -> Result<Option<SlotRecord>, Error> {
+        // A policy of this name and source was removed and came back within one slot: that slot has run.
+        if self.by.tasks.exists(id).await.map_err(Error::Tasks)? {
+            return self.put(policy, stored, record).await;
+        }
+        self.changed().await
+    }
+
+    /// Records what a slot came to without a task; `None` where something changed meanwhile.
+    async fn put(
+        &mut self,
+        policy: &Planned,
+        stored: Option<&Stored>,
+        record: SlotRecord,
+    ) -> Result<Option<SlotRecord>, Error> {
+        let (when, then) = self.by.slots.writing(self.leader, &policy.name, stored, &record);
+        let when = when.into_iter().chain(policy.guard.clone()).collect();
+        match self.by.slots.txn(when, then).await? {
+            true => Ok(Some(record)),
+            false => self.changed().await,
+        }
+    }
+
+    /// A transaction was refused: either another one leads, or something it is about changed.
+    async fn changed(&mut self) -> Result<Option<SlotRecord>, Error> {
+        self.leader.require(&*self.by.coordinator).await?;
+        self.looked.again = true;
+        Ok(None)
+    }
+
+    async fn busy(&mut self, subject: &str) -> Result<Option<TaskId>, Error> {
+        if self.busy.is_none() {
+            self.busy = Some(self.by.tasks.unfinished_protects().await.map_err(Error::Tasks)?);
+        }
+        Ok(self.busy.as_ref().and_then(|busy| busy.get(subject).cloned()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

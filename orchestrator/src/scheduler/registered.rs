@@ -1,0 +1,38 @@
+//! Policies as they are registered.
+
+use async_trait::async_trait;
+use tidemark_gateway::causes;
+
+use super::{Planned, Policies, Unreadable};
+use crate::{
+    control_api::policy_task,
+    coordinator::{Cmp, Kv, list_all},
+    registrations::{Error, POLICIES, PolicyRecord, Registrations},
+};
+
+#[async_trait]
+impl Policies for Registrations {
+    async fn planned(&self) -> Result<Vec<Result<Planned, Unreadable>>, Error> {
+        let found = list_all(&**self.coordinator(), POLICIES).await;
+        let (found, _) = found.map_err(|source| Error::Coordinator { key: POLICIES.to_owned(), source })?;
+        Ok(found.iter().map(planned).collect())
+    }
+}
+
+fn planned(kv: &Kv) -> Result<Planned, Unreadable> {
+    let name = kv.key.strip_prefix(POLICIES).unwrap_or(&kv.key);
+    let unreadable = |reason: String| Unreadable { name: name.to_owned(), reason };
+    let record: PolicyRecord = serde_json::from_slice(&kv.value).map_err(|error| unreadable(error.to_string()))?;
+    if record.name.as_str() != name {
+        return Err(unreadable(format!("is registered under the name of {}", record.name)));
+    }
+    let schedule = record.schedule().map_err(|error| unreadable(causes::joined(&error)))?;
+    Ok(Planned {
+        name: record.name.clone(),
+        source: record.source.clone(),
+        schedule,
+        paused: record.paused,
+        submit: policy_task(record),
+        guard: vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision)],
+    })
+}

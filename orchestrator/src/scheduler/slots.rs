@@ -1,0 +1,208 @@
+//! What is recorded of the slots of policies: key `slot/<policy>` in the coordinator, one value for each policy.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tidemark_catalog::ids::{SetId, TaskId};
+use tidemark_gateway::Digest;
+
+use super::{Error, Planned, leader::Leader};
+use crate::{
+    coordinator::{Cmp, Coordinator, Op, Revision, list_all},
+    schedule::{Due, SlotId},
+};
+
+const SLOTS: &str = "slot/";
+
+/// A day, ms.
+const DAY_MILLIS: u64 = 24 * 3_600_000;
+
+/// Most runs of slots that are kept of clocks that were wrong.
+const MOST_AHEAD: usize = 64;
+
+/// What is known of the slots of a policy. A field that a newer build added is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// The newest slot that was dealt with: none up to it comes any more.
+    pub last: SlotId,
+    /// What it came to.
+    pub dealt: Dealt,
+    /// Slots that were left out right before it, because nobody was there when they began.
+    pub missed: u64,
+    /// All slots that were left out so.
+    pub missed_in_all: u64,
+    /// All slots that were skipped because an earlier run was not done.
+    pub skipped_in_all: u64,
+    /// Since when the policy has been looked at.
+    pub since: Timestamp,
+    /// From which slot on none was left out for a day or more.
+    pub steady_from: SlotId,
+    /// Slots that were dealt with under a clock that was far ahead, or before one was far behind: first and last of each run.
+    #[serde(default)]
+    pub ahead: Vec<(SlotId, SlotId)>,
+    /// The newest version that is known of.
+    #[serde(default)]
+    pub success: Option<Success>,
+}
+
+/// A version that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Success {
+    /// When the task that made it ended.
+    pub at: Timestamp,
+    /// Every write acknowledged before this is in it, or in an earlier one; absent where none was complete.
+    #[serde(default)]
+    pub complete_until: Option<Timestamp>,
+}
+
+impl Success {
+    /// True where its time lies more than a day after this: one of the clocks is wrong, and it says nothing about how old the newest
+    /// version is.
+    pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
+        self.at.duration_since(now).as_secs() > 24 * 3600
+    }
+
+    /// Both together: the newest times of each.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { at: self.at.max(other.at), complete_until: self.complete_until.max(other.complete_until) }
+    }
+}
+
+/// What a slot came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dealt {
+    /// Nothing: the policy was seen first, or what was recorded of it could not be read; slots count from then on.
+    Began,
+    /// A task was made.
+    Ran {
+        /// The task.
+        task: TaskId,
+    },
+    /// It was let pass, because a run of the policy was not done.
+    Skipped {
+        /// The task of that run.
+        task: TaskId,
+    },
+    /// It was let pass, because the policy was paused.
+    Paused,
+    /// It had been dealt with already, by another clock.
+    Known,
+}
+
+impl SlotRecord {
+    /// A policy that is seen first.
+    pub(super) fn begun(last: SlotId, now: Timestamp) -> Self {
+        let (dealt, missed, missed_in_all, skipped_in_all) = (Dealt::Began, 0, 0, 0);
+        let (steady_from, ahead) = (last, Vec::new());
+        Self { last, dealt, missed, missed_in_all, skipped_in_all, since: now, steady_from, ahead, success: None }
+    }
+
+    /// True where it was written under a clock that is more than a day ahead of this one: then either of them is wrong.
+    pub(super) fn is_ahead(&self, now: Timestamp) -> bool {
+        self.last.0 > SlotId::at(now).0.saturating_add(DAY_MILLIS)
+    }
+
+    /// The same for a clock that is far behind: slots count from now on, but for those that were dealt with.
+    pub(super) fn behind(mut self, now: Timestamp) -> Self {
+        self.ahead.push((self.steady_from, self.last));
+        let surplus = self.ahead.len().saturating_sub(MOST_AHEAD);
+        self.ahead.drain(..surplus);
+        let (last, dealt) = (SlotId::at(now), Dealt::Began);
+        Self { last, dealt, missed: 0, since: now, steady_from: last, ..self }
+    }
+
+    /// True where a slot has been dealt with, although it is above the last one.
+    pub(super) fn knows(&self, slot: SlotId) -> bool {
+        self.ahead.iter().any(|(first, last)| (*first..=*last).contains(&slot))
+    }
+
+    /// After a slot.
+    pub(super) fn passed(self, due: Due, dealt: Dealt) -> Self {
+        // Nobody misses what passes while a policy rests.
+        let missed = if dealt == Dealt::Paused { 0 } else { due.missed };
+        let skipped = u64::from(matches!(dealt, Dealt::Skipped { .. }));
+        let is_steady = due.slot.0 < self.last.0.saturating_add(DAY_MILLIS);
+        Self {
+            steady_from: if is_steady { self.steady_from } else { due.slot },
+            last: due.slot,
+            dealt,
+            missed,
+            missed_in_all: self.missed_in_all.saturating_add(missed),
+            skipped_in_all: self.skipped_in_all.saturating_add(skipped),
+            ..self
+        }
+    }
+}
+
+/// The id of a slot's task: a UUID of version 7 whose time is the slot's and whose other bits are a digest of policy and slot, so
+/// that ids go on to sort by time.
+pub fn task_id(policy: &Planned, slot: SlotId) -> TaskId {
+    let digest = Digest::of(format!("slot/{}/{}/{}", policy.source, policy.name, slot.0).as_bytes());
+    let random: [u8; 10] = std::array::from_fn(|byte| digest.as_bytes()[byte]);
+    let id = uuid::Builder::from_unix_timestamp_millis(slot.0, &random).into_uuid().simple().to_string();
+    id.parse().expect("hexadecimal digits are a name")
+}
+
+/// A record as it is stored.
+pub(super) struct Stored {
+    key: String,
+    revision: Revision,
+    /// `None` where it cannot be read.
+    pub(super) record: Option<SlotRecord>,
+}
+
+/// The records.
+pub(super) struct Slots {
+    coordinator: Arc<dyn Coordinator>,
+}
+
+impl Slots {
+    pub(super) fn new(coordinator: Arc<dyn Coordinator>) -> Self {
+        Self { coordinator }
+    }
+
+    /// All records by policy.
+    pub(super) async fn all(&self) -> Result<BTreeMap<String, Stored>, Error> {
+        let (found, _) = list_all(&*self.coordinator, SLOTS).await.map_err(failed)?;
+        let one = |kv: crate::coordinator::Kv| {
+            let name = kv.key.strip_prefix(SLOTS)?.to_owned();
+            let record = serde_json::from_slice(&kv.value);
+            if let Err(error) = &record {
+                tracing::warn!(policy = name, %error, "what is recorded of a policy's slots cannot be read; they count from now on");
+            }
+            Some((name, Stored { key: kv.key, revision: kv.mod_revision, record: record.ok() }))
+        };
+        Ok(found.into_iter().filter_map(one).collect())
+    }
+
+    /// What writes a record iff this one leads and nobody wrote another one since `stored` was read.
+    pub(super) fn writing(
+        &self,
+        leader: &Leader,
+        policy: &SetId,
+        stored: Option<&Stored>,
+        record: &SlotRecord,
+    ) -> (Vec<Cmp>, Vec<Op>) {
+        let key = format!("{SLOTS}{policy}");
+        let when = vec![leader.condition(), Cmp::ModRevision(key.clone(), stored.map_or(0, |stored| stored.revision))];
+        let value = serde_json::to_vec(record).expect("records are plain data");
+        (when, vec![Op::put(key, value)])
+    }
+
+    /// True where the conditions held.
+    pub(super) async fn txn(&self, when: Vec<Cmp>, then: Vec<Op>) -> Result<bool, Error> {
+        Ok(self.coordinator.txn(when, then, vec![]).await.map_err(failed)?.succeeded)
+    }
+
+    /// Forgets a policy that is gone.
+    pub(super) async fn forget(&self, leader: &Leader, stored: &Stored) -> Result<(), Error> {
+        let when = vec![leader.condition(), Cmp::ModRevision(stored.key.clone(), stored.revision)];
+        self.txn(when, vec![Op::delete(&stored.key)]).await.map(drop)
+    }
+}
+
+fn failed(source: crate::coordinator::Error) -> Error {
+    Error::Coordinator { subject: "slots", source }
+}

@@ -1,0 +1,308 @@
+//! The scheduler over a real coordinator and a clock that tests set; kills are coordinators that stop at a transaction.
+
+mod kills;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    coordinator::{Kv, Op, Outcome, embedded::Embedded, list_all},
+    schedule::ScheduleSpec,
+    tasks::{Kind, State, TaskRecord},
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Policies as a test sets them.
+#[derive(Default)]
+struct Fixed(Mutex<Vec<Result<Planned, Unreadable>>>);
+
+#[async_trait]
+impl Policies for Fixed {
+    async fn planned(&self) -> Result<Vec<Result<Planned, Unreadable>>, registrations::Error> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+impl Fixed {
+    fn set(&self, policies: impl IntoIterator<Item = Planned>) {
+        *self.0.lock().unwrap() = policies.into_iter().map(Ok).collect();
+    }
+}
+
+fn policy(name: &str, schedule: serde_json::Value) -> Planned {
+    let spec: ScheduleSpec = serde_json::from_value(schedule).unwrap();
+    let subject = format!("shop/{name}");
+    Planned {
+        name: name.parse().unwrap(),
+        source: "shop".parse().unwrap(),
+        schedule: Some(spec.try_into().unwrap()),
+        paused: false,
+        submit: Submit { kind: Kind::Protect, subject, body: json!(null), spec: json!({}), exclusive: None },
+        guard: vec![],
+    }
+}
+
+fn every(name: &str, every: &str) -> Planned {
+    policy(name, json!({ "every": every }))
+}
+
+struct Bench {
+    coordinator: Embedded,
+    policies: Arc<Fixed>,
+    metrics: Arc<Metrics>,
+    _directory: tempfile::TempDir,
+}
+
+fn bench(policies: impl IntoIterator<Item = Planned>) -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let coordinator = Embedded::open(directory.path(), Env::system()).unwrap();
+    let fixed = Arc::new(Fixed::default());
+    fixed.set(policies);
+    Bench { coordinator, policies: fixed, metrics: Arc::default(), _directory: directory }
+}
+
+impl Bench {
+    fn scheduler(&self) -> Scheduler {
+        self.over(Arc::new(self.coordinator.clone()))
+    }
+
+    fn over(&self, coordinator: Arc<dyn Coordinator>) -> Scheduler {
+        let policies = Arc::clone(&self.policies) as Arc<dyn Policies>;
+        Scheduler::new(policies, coordinator, Env::system(), Arc::clone(&self.metrics), "test".to_owned())
+    }
+
+    async fn leader(&self) -> Leader {
+        Leader::take(&self.coordinator, "test").await.unwrap().unwrap()
+    }
+
+    async fn tasks(&self) -> Vec<TaskRecord> {
+        Tasks::new(Arc::new(self.coordinator.clone()), Env::system()).list().await.unwrap()
+    }
+
+    async fn record(&self, policy: &str) -> SlotRecord {
+        let kv = self.coordinator.get(&format!("slot/{policy}")).await.unwrap().unwrap();
+        serde_json::from_slice(&kv.value).unwrap()
+    }
+
+    /// Ends all tasks, as a runner would.
+    async fn finish(&self) {
+        for mut task in self.tasks().await {
+            let queue = Op::delete(format!("queue/{:020}/{}", task.due_millis, task.id));
+            (task.state, task.finished) = (State::Succeeded, Some(task.created));
+            let put = Op::put(format!("task/{}", task.id), serde_json::to_vec(&task).unwrap());
+            self.coordinator.txn(vec![], vec![queue, put], vec![]).await.unwrap();
+            self.metrics.remember(&[task], Timestamp::MAX);
+        }
+    }
+}
+
+impl Bench {
+    /// Forgets all tasks, as happens after a while.
+    async fn forget(&self) {
+        for prefix in ["task/", "queue/"] {
+            for kv in list_all(&self.coordinator, prefix).await.unwrap().0 {
+                self.coordinator.txn(vec![], vec![Op::delete(kv.key)], vec![]).await.unwrap();
+            }
+        }
+    }
+}
+
+fn names(looked: &Looked) -> Vec<(&str, String)> {
+    looked.fired.iter().map(|(name, slot, _)| (name.as_str(), slot.nominal().to_string())).collect()
+}
+
+#[tokio::test]
+async fn a_slot_becomes_one_task_however_often_it_is_looked_at() {
+    let bench = bench([every("daily", "20s")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let first = scheduler.look(&leader, at("2026-11-29T12:00:25Z")).await.unwrap();
+    assert_eq!(names(&first), [("daily", "2026-11-29T12:00:20Z".to_owned())]);
+    assert_eq!(first.next, Some(at("2026-11-29T12:00:40Z")));
+    for now in ["2026-11-29T12:00:25Z", "2026-11-29T12:00:39Z", "2026-11-29T11:00:00Z", "1990-01-01T00:00:00Z"] {
+        assert!(scheduler.look(&leader, at(now)).await.unwrap().fired.is_empty(), "{now}");
+    }
+    let tasks = bench.tasks().await;
+    assert_eq!(tasks.len(), 1);
+    assert_eq!((tasks[0].id.clone(), tasks[0].subject.as_str()), (first.fired[0].2.clone(), "shop/daily"));
+    assert_eq!(bench.record("daily").await.dealt, Dealt::Ran { task: tasks[0].id.clone() });
+}
+
+#[tokio::test]
+async fn the_id_of_a_task_follows_from_policy_and_slot_and_sorts_by_time() {
+    let (daily, hourly) = (every("daily", "20s"), every("hourly", "20s"));
+    let slot = SlotId::at(at("2026-11-29T12:00:20Z"));
+    assert_eq!(task_id(&daily, slot), task_id(&daily, slot));
+    assert_ne!(task_id(&daily, slot), task_id(&hourly, slot));
+    assert!(task_id(&daily, slot) < task_id(&hourly, SlotId(slot.0 + 1)));
+    assert_eq!(task_id(&daily, slot).as_str().len(), 32);
+}
+
+#[tokio::test]
+async fn while_a_run_is_not_done_slots_are_skipped_and_counted() {
+    let bench = bench([every("daily", "20s"), every("hourly", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let first = scheduler.look(&leader, at("2026-11-29T12:00:20Z")).await.unwrap().fired[0].2.clone();
+    for now in ["2026-11-29T12:00:40Z", "2026-11-29T12:01:00Z"] {
+        let looked = scheduler.look(&leader, at(now)).await.unwrap();
+        assert_eq!((looked.fired.len(), looked.skipped.len()), (0, 1));
+    }
+    let record = bench.record("daily").await;
+    assert_eq!((record.skipped_in_all, record.dealt), (2, Dealt::Skipped { task: first }));
+    assert!(bench.metrics.text().contains("slots_skipped_total{source=\"shop\",policy=\"daily\"} 2"));
+    bench.finish().await;
+    let looked = scheduler.look(&leader, at("2026-11-29T12:01:10Z")).await.unwrap();
+    assert!(looked.fired.is_empty(), "a slot that was skipped is not made up for");
+    assert!(bench.record("daily").await.success.is_some(), "the version is recorded with the slots");
+    let looked = scheduler.look(&leader, at("2026-11-29T12:01:20Z")).await.unwrap();
+    assert_eq!(names(&looked), [("daily", "2026-11-29T12:01:20Z".to_owned())]);
+    assert_eq!(bench.tasks().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_run_that_somebody_asked_for_holds_slots_up_too() {
+    let bench = bench([every("daily", "20s")]);
+    let tasks = Tasks::new(Arc::new(bench.coordinator.clone()), Env::system());
+    tasks.submit(every("daily", "20s").submit, "by hand").await.unwrap();
+    let looked = bench.scheduler().look(&bench.leader().await, at("2026-11-29T12:00:20Z")).await.unwrap();
+    assert_eq!((looked.fired.len(), looked.skipped.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn after_a_pause_of_the_daemon_the_newest_slot_runs_and_the_others_are_counted() {
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    scheduler.look(&leader, at("2026-11-29T00:00:00Z")).await.unwrap();
+    bench.finish().await;
+    let looked = bench.scheduler().look(&leader, at("2026-11-29T12:30:00Z")).await.unwrap();
+    assert_eq!(names(&looked), [("daily", "2026-11-29T12:00:00Z".to_owned())]);
+    let record = bench.record("daily").await;
+    assert_eq!((record.missed, record.missed_in_all), (11, 11));
+}
+
+#[tokio::test]
+async fn a_new_policy_runs_at_once_by_its_pace_and_not_before_its_time_by_the_clock() {
+    let bench = bench([every("paced", "1d"), policy("timed", json!({"cron": "0 3 * * *"}))]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let looked = scheduler.look(&leader, at("2026-11-29T12:00:00Z")).await.unwrap();
+    assert_eq!(names(&looked), [("paced", "2026-11-29T00:00:00Z".to_owned())]);
+    assert_eq!(bench.record("timed").await.dealt, Dealt::Began);
+    bench.finish().await;
+    let looked = scheduler.look(&leader, at("2026-11-30T03:00:00Z")).await.unwrap();
+    assert_eq!(looked.fired.len(), 2);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_years_ahead_stops_nothing_and_makes_no_slot_run_twice() {
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let mut fired = Vec::new();
+    for (now, runs) in [
+        ("2026-11-29T12:00:00Z", true),
+        ("2036-01-01T10:00:00Z", true),
+        ("2036-01-01T11:00:00Z", true),
+        ("2026-11-29T12:10:00Z", false),
+        ("2026-11-29T13:00:00Z", true),
+        ("1990-01-01T00:00:00Z", false),
+        ("2026-11-29T13:10:00Z", false),
+        ("2026-11-29T14:00:00Z", true),
+        ("2036-01-01T09:00:00Z", true),
+        ("2036-01-01T10:00:00Z", false),
+        ("2036-01-01T11:00:00Z", false),
+        ("2036-01-01T12:00:00Z", true),
+    ] {
+        let looked = scheduler.look(&leader, at(now)).await.unwrap();
+        assert_eq!(looked.fired.len(), usize::from(runs), "{now}: {:?}", bench.record("daily").await);
+        fired.extend(looked.fired.into_iter().map(|(_, slot, _)| slot));
+        bench.forget().await;
+    }
+    let count = fired.len();
+    fired.sort();
+    fired.dedup();
+    assert_eq!(fired.len(), count);
+}
+
+#[tokio::test]
+async fn slots_of_a_paused_policy_pass_and_are_not_made_up_for() {
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    scheduler.look(&leader, at("2026-11-29T00:00:00Z")).await.unwrap();
+    bench.finish().await;
+    bench.policies.set([Planned { paused: true, ..every("daily", "1h") }]);
+    let looked = scheduler.look(&leader, at("2026-11-29T05:10:00Z")).await.unwrap();
+    assert_eq!((looked.fired.len(), looked.next), (0, None));
+    assert!(!bench.metrics.text().contains("expected_interval_seconds{"), "nobody is told to expect versions");
+    bench.policies.set([every("daily", "1h")]);
+    assert!(scheduler.look(&leader, at("2026-11-29T05:20:00Z")).await.unwrap().fired.is_empty());
+    assert_eq!(scheduler.look(&leader, at("2026-11-29T06:00:00Z")).await.unwrap().fired.len(), 1);
+    assert_eq!(bench.record("daily").await.missed_in_all, 0);
+}
+
+#[tokio::test]
+async fn one_policy_that_cannot_be_read_stops_no_other() {
+    let bench = bench([every("daily", "1h")]);
+    let bad = Unreadable { name: "aaa".to_owned(), reason: "is damaged".to_owned() };
+    bench.policies.0.lock().unwrap().insert(0, Err(bad));
+    let put =
+        Op::put("slot/aaa", serde_json::to_vec(&SlotRecord::begun(SlotId(1), at("2026-11-29T00:00:00Z"))).unwrap());
+    bench.coordinator.txn(vec![], vec![put, Op::put("slot/daily", "{")], vec![]).await.unwrap();
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    scheduler.look(&leader, at("2026-11-29T12:30:00Z")).await.unwrap();
+    assert_eq!(bench.record("daily").await.dealt, Dealt::Began, "what cannot be read of slots counts from now on");
+    assert_eq!(scheduler.look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap().fired.len(), 1);
+    assert_eq!(bench.record("aaa").await.last, SlotId(1), "a policy that cannot be read keeps its slots");
+    bench.policies.set([]);
+    scheduler.look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap();
+    assert!(list_all(&bench.coordinator, "slot/").await.unwrap().0.is_empty(), "those of a policy that is gone go");
+}
+
+#[tokio::test]
+async fn a_policy_that_comes_back_within_a_slot_does_not_run_it_again() {
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    scheduler.look(&leader, at("2026-11-29T12:00:00Z")).await.unwrap();
+    bench.finish().await;
+    bench.policies.set([]);
+    scheduler.look(&leader, at("2026-11-29T12:01:00Z")).await.unwrap();
+    bench.policies.set([every("daily", "1h")]);
+    assert!(scheduler.look(&leader, at("2026-11-29T12:02:00Z")).await.unwrap().fired.is_empty());
+    assert_eq!(bench.tasks().await.len(), 1);
+    assert!(matches!(bench.record("daily").await.dealt, Dealt::Ran { .. }));
+}
+
+#[tokio::test]
+async fn a_policy_that_changed_since_it_was_read_is_not_run() {
+    let guard = vec![Cmp::ModRevision("policy/daily".to_owned(), 77)];
+    let bench = bench([Planned { guard, ..every("daily", "1h") }]);
+    let looked = bench.scheduler().look(&bench.leader().await, at("2026-11-29T12:00:00Z")).await.unwrap();
+    assert!(looked.again && looked.fired.is_empty() && bench.tasks().await.is_empty());
+}
+
+#[tokio::test]
+async fn registered_policies_are_read_one_by_one() {
+    let bench = bench([]);
+    let mut policy = json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s", "options": {}});
+    policy["schedule"] = json!({"every": "20s"});
+    policy["paused"] = json!(true);
+    let put = |name: &str, value: &serde_json::Value| Op::put(format!("policy/{name}"), value.to_string());
+    let mut elsewhere = policy.clone();
+    elsewhere["name"] = json!("ccc");
+    elsewhere["schedule"] = json!({"every": "20s", "zone": "Mars/Olympus"});
+    let puts = vec![put("aaa", &json!("damaged")), put("bbb", &policy), put("ccc", &elsewhere), put("daily", &policy)];
+    bench.coordinator.txn(vec![], puts, vec![]).await.unwrap();
+    let registrations = registrations::Registrations::new(Arc::new(bench.coordinator.clone()));
+    let read = registrations.planned().await.unwrap();
+    let name = |policy: &Result<Planned, Unreadable>| match policy {
+        Ok(planned) => planned.name.to_string(),
+        Err(bad) => format!("{}: unreadable", bad.name),
+    };
+    let names: Vec<_> = read.iter().map(name).collect();
+    assert_eq!(names, ["aaa: unreadable", "bbb: unreadable", "ccc: unreadable", "daily"]);
+    let daily = read[3].as_ref().unwrap();
+    assert_eq!((daily.submit.subject.as_str(), daily.paused), ("shop/daily", true));
+    assert_eq!(daily.schedule, every("daily", "20s").schedule);
+}

@@ -1,0 +1,70 @@
+//! Tasks that a slot of a schedule makes: their ids are the caller's, so that a slot makes one task however often it is tried.
+
+use std::collections::HashMap;
+
+use tidemark_catalog::ids::TaskId;
+
+use super::{
+    Error, Kind, Submit, TaskRecord, Tasks, keys,
+    queue::{decode, encode},
+};
+use crate::coordinator::{Cmp, Op, list_all};
+
+impl Tasks {
+    /// Records and queues a task under this id and does `then`, as one, iff all of `when` hold and no task has the id; `None`
+    /// where they do not.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`], after which it may have happened or not.
+    pub(crate) async fn submit_as(
+        &self,
+        id: &TaskId,
+        submit: &Submit,
+        mut when: Vec<Cmp>,
+        mut then: Vec<Op>,
+    ) -> Result<Option<TaskRecord>, Error> {
+        let task = TaskRecord { id: id.clone(), ..self.new_record(submit) };
+        when.push(Cmp::CreateRevision(keys::task(id), 0));
+        then.push(Op::put(keys::task(id), encode(&task)));
+        then.push(Op::put(keys::queue(task.due_millis, id), ""));
+        let succeeded = self.txn(when, then, vec![], "submit the task of a slot").await?.succeeded;
+        Ok(succeeded.then_some(task))
+    }
+
+    /// True where there is a task of this id.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`].
+    pub(crate) async fn exists(&self, id: &TaskId) -> Result<bool, Error> {
+        Ok(self.read(&keys::task(id)).await?.is_some())
+    }
+
+    /// The protect tasks that are not done, one for each subject. What cannot be read is left out.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`].
+    pub(crate) async fn unfinished_protects(&self) -> Result<HashMap<String, TaskId>, Error> {
+        let (queued, _) =
+            list_all(&*self.coordinator, keys::QUEUE).await.map_err(Error::coordinator("list the queue"))?;
+        let mut found = HashMap::new();
+        for (_, id) in queued.iter().filter_map(|kv| keys::parse_queue(&kv.key)) {
+            let Some(kv) = self.read(&keys::task(&id)).await? else { continue };
+            match decode::<TaskRecord>(&kv) {
+                Ok(task) if task.kind == Kind::Protect && !task.state.is_done() => {
+                    found.insert(task.subject, id);
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The records of all tasks that can be read, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`].
+    pub(crate) async fn readable(&self) -> Result<Vec<TaskRecord>, Error> {
+        let (found, _) = list_all(&*self.coordinator, keys::TASKS).await.map_err(Error::coordinator("list tasks"))?;
+        Ok(found.iter().filter_map(|kv| decode(kv).ok()).collect())
+    }
+}
