@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-wide demo bench-segments bench-decode setup-readers clean-cache
+.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-wide demo bench-segments bench-decode setup-readers setup-prometheus alerts clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -25,7 +25,7 @@ TESTS_BUILT := $(CARGO_TARGET_DIR)/tests-built
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers ## install what builds and tests need, once
+setup: setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers setup-prometheus ## install what builds and tests need, once
 
 setup-rust:
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then
@@ -52,6 +52,9 @@ setup-stores:
 setup-readers:
 	@integration/install/readers.sh
 
+setup-prometheus:
+	@integration/install/prometheus.sh
+
 build: ## build every binary and test
 	@mkdir -p "$(CARGO_TARGET_DIR)"
 	$(CARGO) build $(LOCKED) --workspace --all-targets --message-format=json-render-diagnostics >"$(TESTS_BUILT).json"
@@ -69,6 +72,11 @@ unit: build ## tests without servers
 	  [ "$$area" = unit ] || continue
 	  (cd "$$directory" && "$$executable" --quiet)
 	done <"$(TESTS_BUILT)"
+
+alerts: setup-prometheus ## the alerting rules, by promtool
+	@cd docs/alerts
+	"$(TIDEMARK_TOOLS)/prometheus/promtool" check rules tidemark.rules.yml
+	"$(TIDEMARK_TOOLS)/prometheus/promtool" test rules tidemark.rules.test.yml
 
 fuzz: setup-cxx ## parsers and the merge under libFuzzer; SECONDS=… for each, 4 if not said; TARGETS="data open" for some
 	@listeners/cassandra-format/fuzz/run.sh "$(or $(SECONDS),4)" $(TARGETS)

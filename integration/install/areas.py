@@ -3,7 +3,7 @@
 
 Usage: areas.py [--lanes N] [--only "JOB..."] [--servers-only]
 
-Jobs are the steps of `make test`: `setup-*`, `build`, `lint`, `unit`, `fuzz`, and every module of the tests against servers, which has
+Jobs are the steps of `make test`: `setup-*`, `build`, `lint`, `unit`, `fuzz`, `alerts`, and every module of the tests against servers, which has
 loopback addresses of its own, so that several can run beside each other. The longest of the last run starts first. What a job prints
 comes when it has ended. A job that fails fails the run at its end; what needs it is left out and named.
 
@@ -26,7 +26,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.environ["TIDEMARK_CACHE"]
 LAST = os.path.join(CACHE, "seconds.json")
-SETUP = ["setup-cassandra", "setup-cassandra-4", "setup-stores", "setup-readers", "setup-deny"]
+SETUP = ["setup-cassandra", "setup-cassandra-4", "setup-stores", "setup-readers", "setup-prometheus", "setup-deny"]
 
 
 class Job:
@@ -176,7 +176,8 @@ def main():
             sys.exit(f"no module of the tests against servers is called {shlex.join(sorted(missing))}")
     else:
         jobs = [make(name) for name in SETUP] + [make("setup-rust"), make("setup-cxx"), make("build", "setup-rust")]
-        jobs += [make("lint", "build", "setup-deny"), make("unit", "build"), make("fuzz", "build", "setup-cxx")]
+        jobs += [make("lint", "build", "setup-deny"), make("unit", "build", "setup-prometheus"),
+                 make("fuzz", "build", "setup-cxx"), make("alerts", "setup-prometheus")]
     run, began = Run(jobs, asked.lanes), time.monotonic()
     try:
         run.all(only, asked.servers_only)
