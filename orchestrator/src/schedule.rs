@@ -198,11 +198,6 @@ impl Schedule {
         self.windows.zone()
     }
 
-    /// True where it runs at given times, not at a pace: then nothing is made up for at its beginning.
-    pub fn is_by_clock(&self) -> bool {
-        self.spec.cron.is_some()
-    }
-
     /// The newest slot that has begun and is above `last`, with the number of those between; `None` where there is none, so also
     /// while a clock that was set back has not passed `last`.
     ///

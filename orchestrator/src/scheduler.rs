@@ -296,7 +296,6 @@ impl Look<'_> {
         let Some(schedule) = &policy.schedule else { return Ok(None) };
         let (known, news) = self.known(policy, stored.as_ref());
         let last = known.as_ref().map(|record| record.last);
-        let begin = SlotId::at(self.now);
         let record = match (known, schedule.due(policy.name.as_str(), last, self.now)) {
             (Some(known), _) if known.is_ahead(self.now) => {
                 tracing::warn!(policy = policy.name.as_str(), last = %known.last.nominal(), now = %self.now,
@@ -306,12 +305,8 @@ impl Look<'_> {
             (Some(known), Some(due)) => self.deal(policy, stored.as_ref(), known, due).await?,
             (Some(known), None) if news => self.put(policy, stored.as_ref(), known).await?,
             (Some(known), None) => Some(known),
-            // What runs at a pace runs at once; by the clock there is nothing to make up for at the beginning, nor where what was
-            // recorded cannot be read.
-            (None, Some(due)) if !schedule.is_by_clock() && stored.is_none() => {
-                self.deal(policy, None, SlotRecord::begun(due.slot, self.now), due).await?
-            }
-            (None, _) => self.put(policy, stored.as_ref(), SlotRecord::begun(begin, self.now)).await?,
+            // A policy runs at its next slot: who wants a version at once asks for it, and what was lost makes no storm of runs.
+            (None, _) => self.put(policy, stored.as_ref(), SlotRecord::begun(self.now)).await?,
         };
         if policy.paused {
             return Ok(None);

@@ -92,11 +92,19 @@ pub enum Dealt {
 }
 
 impl SlotRecord {
-    /// A policy that is seen first.
-    pub(super) fn begun(last: SlotId, now: Timestamp) -> Self {
-        let (dealt, missed, missed_in_all, skipped_in_all) = (Dealt::Began, 0, 0, 0);
-        let (steady_from, ahead) = (last, Vec::new());
-        Self { last, dealt, missed, missed_in_all, skipped_in_all, since: now, steady_from, ahead, success: None }
+    /// A policy that is seen first: its slots count from now on.
+    pub(super) fn begun(now: Timestamp) -> Self {
+        Self {
+            last: SlotId::at(now),
+            dealt: Dealt::Began,
+            missed: 0,
+            missed_in_all: 0,
+            skipped_in_all: 0,
+            since: now,
+            steady_from: SlotId::at(now),
+            ahead: Vec::new(),
+            success: None,
+        }
     }
 
     /// True where it was written under a clock that is more than a day ahead of this one: then either of them is wrong.

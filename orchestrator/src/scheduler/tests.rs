@@ -80,6 +80,14 @@ impl Bench {
         Leader::take(&self.coordinator, "test").await.unwrap().unwrap()
     }
 
+    /// A leader that has seen all policies at this time.
+    async fn led(&self, since: &str) -> Leader {
+        let leader = self.leader().await;
+        let looked = self.scheduler().look(&leader, at(since)).await.unwrap();
+        assert!(looked.fired.is_empty(), "a policy that is new runs at its next slot");
+        leader
+    }
+
     async fn tasks(&self) -> Vec<TaskRecord> {
         Tasks::new(Arc::new(self.coordinator.clone()), Env::system()).list().await.unwrap()
     }
@@ -93,7 +101,7 @@ impl Bench {
     async fn finish(&self) {
         for mut task in self.tasks().await {
             let queue = Op::delete(format!("queue/{:020}/{}", task.due_millis, task.id));
-            (task.state, task.finished) = (State::Succeeded, Some(task.created));
+            (task.state, task.finished) = (State::Succeeded, Some(at("2026-11-29T12:00:30Z")));
             let put = Op::put(format!("task/{}", task.id), serde_json::to_vec(&task).unwrap());
             self.coordinator.txn(vec![], vec![queue, put], vec![]).await.unwrap();
             self.metrics.remember(&[task], Timestamp::MAX);
@@ -119,11 +127,11 @@ fn names(looked: &Looked) -> Vec<(&str, String)> {
 #[tokio::test]
 async fn a_slot_becomes_one_task_however_often_it_is_looked_at() {
     let bench = bench([every("daily", "20s")]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T12:00:05Z").await);
     let first = scheduler.look(&leader, at("2026-11-29T12:00:25Z")).await.unwrap();
     assert_eq!(names(&first), [("daily", "2026-11-29T12:00:20Z".to_owned())]);
     assert_eq!(first.next, Some(at("2026-11-29T12:00:40Z")));
-    for now in ["2026-11-29T12:00:25Z", "2026-11-29T12:00:39Z", "2026-11-29T11:00:00Z", "1990-01-01T00:00:00Z"] {
+    for now in ["2026-11-29T12:00:25Z", "2026-11-29T12:00:39Z", "2026-11-29T11:00:00Z", "2026-11-28T13:00:00Z"] {
         assert!(scheduler.look(&leader, at(now)).await.unwrap().fired.is_empty(), "{now}");
     }
     let tasks = bench.tasks().await;
@@ -145,7 +153,7 @@ async fn the_id_of_a_task_follows_from_policy_and_slot_and_sorts_by_time() {
 #[tokio::test]
 async fn while_a_run_is_not_done_slots_are_skipped_and_counted() {
     let bench = bench([every("daily", "20s"), every("hourly", "1h")]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T12:00:00Z").await);
     let first = scheduler.look(&leader, at("2026-11-29T12:00:20Z")).await.unwrap().fired[0].2.clone();
     for now in ["2026-11-29T12:00:40Z", "2026-11-29T12:01:00Z"] {
         let looked = scheduler.look(&leader, at(now)).await.unwrap();
@@ -160,7 +168,7 @@ async fn while_a_run_is_not_done_slots_are_skipped_and_counted() {
     assert!(bench.record("daily").await.success.is_some(), "the version is recorded with the slots");
     let looked = scheduler.look(&leader, at("2026-11-29T12:01:20Z")).await.unwrap();
     assert_eq!(names(&looked), [("daily", "2026-11-29T12:01:20Z".to_owned())]);
-    assert_eq!(bench.tasks().await.len(), 3);
+    assert_eq!(bench.tasks().await.len(), 2);
 }
 
 #[tokio::test]
@@ -168,14 +176,15 @@ async fn a_run_that_somebody_asked_for_holds_slots_up_too() {
     let bench = bench([every("daily", "20s")]);
     let tasks = Tasks::new(Arc::new(bench.coordinator.clone()), Env::system());
     tasks.submit(every("daily", "20s").submit, "by hand").await.unwrap();
-    let looked = bench.scheduler().look(&bench.leader().await, at("2026-11-29T12:00:20Z")).await.unwrap();
+    let looked =
+        bench.scheduler().look(&bench.led("2026-11-29T12:00:00Z").await, at("2026-11-29T12:00:20Z")).await.unwrap();
     assert_eq!((looked.fired.len(), looked.skipped.len()), (0, 1));
 }
 
 #[tokio::test]
 async fn after_a_pause_of_the_daemon_the_newest_slot_runs_and_the_others_are_counted() {
     let bench = bench([every("daily", "1h")]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-28T23:30:00Z").await);
     scheduler.look(&leader, at("2026-11-29T00:00:00Z")).await.unwrap();
     bench.finish().await;
     let looked = bench.scheduler().look(&leader, at("2026-11-29T12:30:00Z")).await.unwrap();
@@ -185,21 +194,20 @@ async fn after_a_pause_of_the_daemon_the_newest_slot_runs_and_the_others_are_cou
 }
 
 #[tokio::test]
-async fn a_new_policy_runs_at_once_by_its_pace_and_not_before_its_time_by_the_clock() {
+async fn a_new_policy_runs_at_its_next_slot() {
     let bench = bench([every("paced", "1d"), policy("timed", json!({"cron": "0 3 * * *"}))]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
-    let looked = scheduler.look(&leader, at("2026-11-29T12:00:00Z")).await.unwrap();
-    assert_eq!(names(&looked), [("paced", "2026-11-29T00:00:00Z".to_owned())]);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T12:00:00Z").await);
     assert_eq!(bench.record("timed").await.dealt, Dealt::Began);
-    bench.finish().await;
+    let looked = scheduler.look(&leader, at("2026-11-30T02:59:00Z")).await.unwrap();
+    assert_eq!(names(&looked), [("paced", "2026-11-30T00:00:00Z".to_owned())]);
     let looked = scheduler.look(&leader, at("2026-11-30T03:00:00Z")).await.unwrap();
-    assert_eq!(looked.fired.len(), 2);
+    assert_eq!(names(&looked), [("timed", "2026-11-30T03:00:00Z".to_owned())]);
 }
 
 #[tokio::test]
 async fn a_clock_that_was_years_ahead_stops_nothing_and_makes_no_slot_run_twice() {
     let bench = bench([every("daily", "1h")]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T11:30:00Z").await);
     let mut fired = Vec::new();
     for (now, runs) in [
         ("2026-11-29T12:00:00Z", true),
@@ -229,7 +237,7 @@ async fn a_clock_that_was_years_ahead_stops_nothing_and_makes_no_slot_run_twice(
 #[tokio::test]
 async fn slots_of_a_paused_policy_pass_and_are_not_made_up_for() {
     let bench = bench([every("daily", "1h")]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-28T23:30:00Z").await);
     scheduler.look(&leader, at("2026-11-29T00:00:00Z")).await.unwrap();
     bench.finish().await;
     bench.policies.set([Planned { paused: true, ..every("daily", "1h") }]);
@@ -247,14 +255,13 @@ async fn one_policy_that_cannot_be_read_stops_no_other() {
     let bench = bench([every("daily", "1h")]);
     let bad = Unreadable { name: "aaa".to_owned(), reason: "is damaged".to_owned() };
     bench.policies.0.lock().unwrap().insert(0, Err(bad));
-    let put =
-        Op::put("slot/aaa", serde_json::to_vec(&SlotRecord::begun(SlotId(1), at("2026-11-29T00:00:00Z"))).unwrap());
+    let put = Op::put("slot/aaa", serde_json::to_vec(&SlotRecord::begun(Timestamp::UNIX_EPOCH)).unwrap());
     bench.coordinator.txn(vec![], vec![put, Op::put("slot/daily", "{")], vec![]).await.unwrap();
     let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
     scheduler.look(&leader, at("2026-11-29T12:30:00Z")).await.unwrap();
     assert_eq!(bench.record("daily").await.dealt, Dealt::Began, "what cannot be read of slots counts from now on");
     assert_eq!(scheduler.look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap().fired.len(), 1);
-    assert_eq!(bench.record("aaa").await.last, SlotId(1), "a policy that cannot be read keeps its slots");
+    assert_eq!(bench.record("aaa").await.last, SlotId(0), "a policy that cannot be read keeps its slots");
     bench.policies.set([]);
     scheduler.look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap();
     assert!(list_all(&bench.coordinator, "slot/").await.unwrap().0.is_empty(), "those of a policy that is gone go");
@@ -263,12 +270,13 @@ async fn one_policy_that_cannot_be_read_stops_no_other() {
 #[tokio::test]
 async fn a_policy_that_comes_back_within_a_slot_does_not_run_it_again() {
     let bench = bench([every("daily", "1h")]);
-    let (scheduler, leader) = (bench.scheduler(), bench.leader().await);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T11:30:00Z").await);
     scheduler.look(&leader, at("2026-11-29T12:00:00Z")).await.unwrap();
     bench.finish().await;
     bench.policies.set([]);
     scheduler.look(&leader, at("2026-11-29T12:01:00Z")).await.unwrap();
     bench.policies.set([every("daily", "1h")]);
+    scheduler.look(&leader, at("2026-11-29T11:50:00Z")).await.unwrap();
     assert!(scheduler.look(&leader, at("2026-11-29T12:02:00Z")).await.unwrap().fired.is_empty());
     assert_eq!(bench.tasks().await.len(), 1);
     assert!(matches!(bench.record("daily").await.dealt, Dealt::Ran { .. }));
@@ -278,6 +286,9 @@ async fn a_policy_that_comes_back_within_a_slot_does_not_run_it_again() {
 async fn a_policy_that_changed_since_it_was_read_is_not_run() {
     let guard = vec![Cmp::ModRevision("policy/daily".to_owned(), 77)];
     let bench = bench([Planned { guard, ..every("daily", "1h") }]);
+    let begun = SlotRecord::begun(at("2026-11-29T11:30:00Z"));
+    let put = Op::put("slot/daily", serde_json::to_vec(&begun).unwrap());
+    bench.coordinator.txn(vec![], vec![put], vec![]).await.unwrap();
     let looked = bench.scheduler().look(&bench.leader().await, at("2026-11-29T12:00:00Z")).await.unwrap();
     assert!(looked.again && looked.fired.is_empty() && bench.tasks().await.is_empty());
 }

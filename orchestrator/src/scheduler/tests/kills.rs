@@ -22,6 +22,10 @@ impl Coordinator for Dies {
         self.inner.generation()
     }
 
+    fn opening(&self) -> &str {
+        self.inner.opening()
+    }
+
     async fn raise_generation(&self, to: u64) -> Result<(), coordinator::Error> {
         self.inner.raise_generation(to).await
     }
@@ -66,7 +70,7 @@ async fn a_daemon_that_dies_at_any_transaction_fires_each_slot_once() {
         for nth in 1..=4 {
             let bench = bench([every("aaa", "1h"), policy("bbb", json!({"cron": "0 * * * *"})), every("ccc", "1h")]);
             let now = at("2026-11-29T12:00:00Z");
-            let leader = bench.leader().await;
+            let leader = bench.led("2026-11-29T11:30:00Z").await;
             let dies = Dies { inner: bench.coordinator.clone(), left: AtomicUsize::new(nth), applies };
             let died = bench.over(Arc::new(dies)).look(&leader, now).await.is_err();
             assert_eq!(died, nth <= 3, "three transactions are made");
@@ -75,10 +79,10 @@ async fn a_daemon_that_dies_at_any_transaction_fires_each_slot_once() {
             bench.scheduler().look(&leader, now).await.unwrap();
             let mut subjects: Vec<_> = bench.tasks().await.into_iter().map(|task| task.subject).collect();
             subjects.sort();
-            assert_eq!(subjects, ["shop/aaa", "shop/ccc"], "killed at {nth}, applied: {applies}");
+            assert_eq!(subjects, ["shop/aaa", "shop/bbb", "shop/ccc"], "killed at {nth}, applied: {applies}");
             bench.finish().await;
             bench.scheduler().look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap();
-            assert_eq!(bench.tasks().await.len(), 5);
+            assert_eq!(bench.tasks().await.len(), 6);
         }
     }
 }
@@ -86,7 +90,7 @@ async fn a_daemon_that_dies_at_any_transaction_fires_each_slot_once() {
 #[tokio::test]
 async fn two_leaders_cannot_fire_a_slot_twice() {
     let bench = bench([every("daily", "1h")]);
-    let overtaken = bench.leader().await;
+    let overtaken = bench.led("2026-11-29T11:30:00Z").await;
     assert!(Leader::take(&bench.coordinator, "other").await.unwrap().is_none());
     // The key is gone although its holder does not know yet.
     bench.coordinator.txn(vec![], vec![Op::delete(leader::KEY)], vec![]).await.unwrap();
@@ -107,7 +111,7 @@ async fn whatever_the_clock_and_the_daemons_do_no_slot_comes_twice_and_none_is_u
     for seed in 0..12 {
         let mut rng = StdRng::seed_from_u64(seed);
         let bench = bench([every("daily", "20s")]);
-        let (mut now, mut leader) = (at("2026-11-29T12:00:00Z"), bench.leader().await);
+        let (mut now, mut leader) = (at("2026-11-29T12:00:00Z"), bench.led("2026-11-29T12:00:00Z").await);
         for _ in 0..60 {
             now = now.checked_add(jiff::SignedDuration::from_secs(rng.random_range(-40..70))).unwrap();
             let (nth, applies) = (rng.random_range(1..4), rng.random());
@@ -121,10 +125,10 @@ async fn whatever_the_clock_and_the_daemons_do_no_slot_comes_twice_and_none_is_u
             }
         }
         let tasks = bench.tasks().await;
-        // Of each slot from the first one on it is known what it came to.
+        // Of each slot since then it is known what it came to.
         let record = bench.record("daily").await;
         let first = SlotId::at(record.since).0 / 20_000;
-        let slots = record.last.0 / 20_000 - first + 1;
+        let slots = record.last.0 / 20_000 - first;
         let counted = tasks.len() as u64 + record.missed_in_all + record.skipped_in_all;
         assert_eq!(counted, slots, "seed {seed}");
     }
@@ -132,7 +136,7 @@ async fn whatever_the_clock_and_the_daemons_do_no_slot_comes_twice_and_none_is_u
 
 #[tokio::test]
 async fn the_loop_leads_runs_what_is_due_and_gives_the_key_back() {
-    let bench = bench([every("daily", "1h")]);
+    let bench = bench([every("daily", "1s")]);
     let shutdown = CancellationToken::new();
     let running = bench.scheduler().run(shutdown.clone());
     let tasks = Tasks::new(Arc::new(bench.coordinator.clone()), Env::system());
@@ -142,6 +146,6 @@ async fn the_loop_leads_runs_what_is_due_and_gives_the_key_back() {
         shutdown.cancel();
     };
     tokio::join!(running, waiting);
-    assert_eq!(tasks.list().await.unwrap().len(), 1);
+    assert!(!tasks.list().await.unwrap().is_empty());
     assert_eq!(bench.coordinator.get(leader::KEY).await.unwrap(), None);
 }
