@@ -12,7 +12,7 @@ use super::{
 use crate::{
     chain::VersionSet,
     document, find,
-    ids::{TaskId, VersionId},
+    ids::{TaskId, VersionId, VersionNumber},
     manifest::Manifest,
     names::Names,
     pages,
@@ -37,7 +37,9 @@ impl Other {
         let set = sets.get(self.world.roll(sets.len().max(1) as u64) as usize)?.clone();
         let chain = VersionSet::new(self.store.clone(), source.clone(), set.clone());
         let numbers = chain.list().await.ok()?;
-        let number = *numbers.get(self.world.roll(numbers.len().max(1) as u64) as usize)?;
+        // Mostly a late one: of the others most are collected.
+        let late = if self.world.chance(4) { numbers.len() } else { numbers.len().min(6) };
+        let number = *numbers.iter().rev().nth(self.world.roll(late.max(1) as u64) as usize)?;
         let manifest = chain.read(number).await.ok()?;
         manifest.version()?;
         Some((VersionId { source: source.clone(), set, number }, manifest))
@@ -88,32 +90,74 @@ impl Other {
         work::write(&self.store, &names, &id.set, &root).await.map(drop)
     }
 
-    /// Expires, mostly, or undoes, holds or releases.
+    /// Expires what is old, as retention does, or decides something about a version.
     pub(super) async fn operate(self) {
-        for _ in 0..1 + self.world.roll(3) {
-            let Some((id, _)) = self.any_version().await else { return };
-            let reason = "test".to_owned();
-            let change = match self.world.roll(8) {
-                0..4 => Change::Expire { reason },
-                4 | 5 => Change::Undo,
-                6 => Change::Hold { reason },
-                _ => Change::Release,
-            };
-            let token = self.world.claim_of(self.world.generation());
-            let by = By { token, who: "ops", env: &self.env };
-            match self.states(&id).change(id.number, &change, by).await {
-                Ok(_) => self.world.count("a state was changed"),
-                Err(error) if error.is_refusal() => self.world.count("a change was refused"),
-                Err(error) => self.world.wrong(format!("{change:?} of {id}: {error}")),
+        if self.world.chance(2) {
+            if let Err(error) = self.keep_last(2).await {
+                self.world.wrong(format!("retention: {error}"));
             }
+            return;
+        }
+        let Some((id, _)) = self.any_version().await else { return };
+        let reason = "test".to_owned();
+        let change = match self.world.roll(6) {
+            0 => Change::Expire { reason },
+            1..4 => Change::Undo,
+            4 => Change::Hold { reason },
+            _ => Change::Release,
+        };
+        if let Err(error) = self.change(&id, &change).await {
+            self.world.wrong(format!("{change:?} of {id}: {error}"));
         }
     }
 
-    /// Collects once: frees what is staged, marks, sweeps what is due.
+    pub(super) async fn keep_last(&self, keep: usize) -> Result<(), Failed> {
+        let source = &self.world.source;
+        let sets = find::sets(&self.store, source).await?;
+        let Some(set) = sets.get(self.world.roll(sets.len().max(1) as u64) as usize) else { return Ok(()) };
+        let chain = VersionSet::new(self.store.clone(), source.clone(), set.clone());
+        let states = VersionStates::new(self.store.clone(), source.clone(), set.clone()).all().await?;
+        let visible = |number: &VersionNumber| states.get(number).is_none_or(|state| state.is_visible());
+        for number in chain.list().await?.into_iter().rev().filter(visible).skip(keep) {
+            let id = VersionId { source: source.clone(), set: set.clone(), number };
+            self.change(&id, &Change::Expire { reason: "keep last".to_owned() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn change(&self, id: &VersionId, change: &Change) -> Result<(), Failed> {
+        let token = self.world.claim_of(self.world.generation());
+        let by = By { token, who: "ops", env: &self.env };
+        match self.states(id).change(id.number, change, by).await {
+            Ok(state) => {
+                self.world.count("a state was changed");
+                if matches!(change, Change::Undo | Change::Hold { .. }) {
+                    self.world.state.lock().unwrap().told.push((id.clone(), state.revision));
+                }
+                Ok(())
+            }
+            Err(error) if error.is_refusal() => {
+                self.world.count("a change was refused");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Collects a few times: sweeps what is due, frees what is staged, marks.
     pub(super) async fn collect(self, generation: u64, forgetful: bool) {
-        if let Err(error) = self.try_collect(generation, forgetful).await {
-            self.world.count("a collection stopped");
-            tracing::debug!(%error, "a collection stopped");
+        for _ in 0..3 {
+            if let Err(error) = self.try_collect(generation, forgetful).await {
+                let what = match error {
+                    super::super::Error::OldGeneration { .. } => "a collection found its generation old",
+                    super::super::Error::OldToken { .. } => "a collection found its token old",
+                    _ => "a collection stopped",
+                };
+                self.world.count(what);
+                tracing::debug!(%error, what);
+            }
+            // The grace of the marks is over when it looks again.
+            self.world.shared.advance(12);
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     commit::Claim,
     entry::ObjectLine,
-    ids::{FencingToken, SetId, SourceId, TaskId},
+    ids::{FencingToken, SetId, SourceId, TaskId, VersionId},
     stored::StoredRef,
 };
 
@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) tasks: BTreeMap<TaskId, Task>,
     /// The token that is used as a fence where it is to be taken too early.
     pub(super) early: Option<FencingToken>,
+    /// Versions whose expiry was taken back, or that are held, with the record that says so.
+    pub(super) told: Vec<(VersionId, u64)>,
     pub(super) wrong: Vec<String>,
     pub(super) counts: BTreeMap<&'static str, u64>,
 }

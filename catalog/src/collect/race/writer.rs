@@ -33,7 +33,7 @@ use crate::{
     work::{self, WorkRoot},
 };
 
-const OBJECTS: [&str; 2] = ["a", "b"];
+const OBJECTS: [&str; 1] = ["a"];
 
 /// One run of a writer.
 pub(super) struct Writer {
@@ -151,14 +151,15 @@ impl Writer {
         line
     }
 
-    /// The object's line in the newest version of a set, mostly of the own one.
+    /// The object's line in one of the newer versions of a set, mostly of the own one.
     async fn shared(&self, object: &str) -> Option<ObjectLine> {
         let sets = find::sets(&self.store, &self.world.source).await.ok()?;
         let any = sets.get(self.world.roll(sets.len().max(1) as u64) as usize)?;
         let from = if self.world.chance(3) { any } else { &self.set };
         let set = VersionSet::new(self.store.clone(), self.world.source.clone(), from.clone());
         let numbers = set.list().await.ok()?;
-        for number in numbers.iter().rev().take(4) {
+        let newest = self.world.roll(3) as usize;
+        for number in numbers.iter().rev().skip(newest).take(4) {
             let manifest = set.read(*number).await.ok()?;
             if manifest.version().is_some() {
                 let lines = pages::read_lines(&self.store, &manifest).await.ok()?;
