@@ -301,3 +301,6 @@ impl<'a> Collector<'a> {
         self.sweep_round(fence).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,14 +79,11 @@ pub(crate) fn is_unsynced(error: &(dyn std::error::Error + 'static)) -> bool {
     crate::causes::of(error).any(|cause| matches!(cause.downcast_ref(), Some(Error::Unsynced { .. })))
 }
 
-/// Whether the directory of a local store is gone.
-pub(crate) fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
-    crate::causes::of(error).any(|cause| matches!(cause.downcast_ref(), Some(Error::Gone { .. })))
-}
-
 /// The call that makes what was written to a file or directory outlast a power cut; another one in tests.
 #[derive(Clone)]
-pub(crate) struct Sync(Arc<dyn Fn(&path::Path, &File) -> io::Result<()> + Send + std::marker::Sync>);
+pub(crate) struct Sync(Arc<Call>);
+
+type Call = dyn Fn(&path::Path, &File) -> io::Result<()> + Send + std::marker::Sync;
 
 impl Sync {
     /// The kernel's.

@@ -31,11 +31,6 @@ use crate::{
     unfinished::{Bucket, Directory, Unfinished},
 };
 
-/// Whether a store failed because its directory is gone: emptied, moved away or not mounted.
-pub fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
-    local::is_gone(error)
-}
-
 /// Limits of an opened store.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -194,12 +189,12 @@ fn bucket(
     Ok(Opened { objects: Arc::new(guarded), unfinished: Unfinished::in_bucket(uploads) })
 }
 
-fn file(url: &StoreUrl, path: &PathBuf, create: bool) -> Result<Local, Error> {
+fn file(url: &StoreUrl, path: &std::path::Path, create: bool) -> Result<Local, Error> {
     let sync = Sync::kernel();
     if create {
         local::make(path, &sync).map_err(|error| not_made(path, error))?;
     } else if !path.is_dir() {
-        return Err(Error::Absent { path: path.clone() });
+        return Err(Error::Absent { path: path.to_owned() });
     }
     Local::open(path, sync).map_err(|source| Error::Client { url: url.clone(), source })
 }

@@ -1,16 +1,19 @@
 //! The directories of objects, each of which lasts before anything is written into it.
 //!
 //! That a directory is there does not say so: another writer may have made it a moment ago, or its sync may have failed. So
-//! each is proven once in a process, under a lock that the others wait for, by a sync of the directory that it lies in. The
+//! each is proven once in a process, under a lock that the others wait for, by a sync of the directory that it lies in; and once
+//! more where another one has come into its place, as when a store is put back from a copy. The
 //! sync that failed is not asked again for a directory that is there already: where it was made here, it is removed and made
 //! anew; where others have written into it, nothing more is written below it until the store is opened again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use super::{Error, Sync};
@@ -27,10 +30,25 @@ pub(super) struct Directories {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Proven to last.
-    lasting: BTreeSet<PathBuf>,
+    /// Proven to last, and which they are.
+    lasting: BTreeMap<PathBuf, Identity>,
     /// Those of which a sync failed.
     failed: BTreeSet<PathBuf>,
+}
+
+/// File system, number in it, and when it was made: numbers are given again.
+type Identity = (u64, u64, Option<SystemTime>);
+
+fn identity(directory: &Path) -> io::Result<Identity> {
+    let metadata = fs::metadata(directory)?;
+    Ok((metadata.dev(), metadata.ino(), metadata.created().ok()))
+}
+
+impl State {
+    fn lasts(&self, directory: &Path) -> bool {
+        let known = self.lasting.get(directory);
+        known.is_some_and(|known| identity(directory).is_ok_and(|found| found == *known))
+    }
 }
 
 impl Directories {
@@ -41,34 +59,18 @@ impl Directories {
 
     /// Makes `directory` where it lacks, and proves that it and all above it last.
     pub(super) fn make(&self, directory: &Path) -> Result<(), Error> {
-        match self.make_known(directory) {
-            // What is remembered was removed meanwhile.
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                self.forget(directory);
-                self.make_known(directory)
-            }
-            made => made,
-        }
-    }
-
-    fn make_known(&self, directory: &Path) -> Result<(), Error> {
         let mut state = self.state();
-        let unproven = directory.ancestors().take_while(|d| *d != self.root && !state.lasting.contains(*d));
-        let unproven: Vec<_> = unproven.map(Path::to_owned).collect();
+        let above = directory.ancestors().take_while(|directory| *directory != self.root);
+        let unproven: Vec<_> = above.filter(|directory| !state.lasts(directory)).collect();
         for directory in unproven.into_iter().rev() {
-            self.prove(&directory, &mut state)?;
+            self.prove(directory, &mut state)?;
             if state.lasting.len() >= REMEMBERED {
                 state.lasting.clear();
             }
-            state.lasting.insert(directory);
+            let failed = |source| Error::File { operation: "look at", path: directory.to_owned(), source };
+            state.lasting.insert(directory.to_owned(), identity(directory).map_err(failed)?);
         }
         Ok(())
-    }
-
-    /// Forgets what is known of `directory` and of all above it: it is gone.
-    pub(super) fn forget(&self, directory: &Path) {
-        let mut state = self.state();
-        state.lasting.retain(|lasting| !directory.starts_with(lasting));
     }
 
     fn prove(&self, directory: &Path, state: &mut State) -> Result<(), Error> {

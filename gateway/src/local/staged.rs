@@ -49,8 +49,8 @@ impl Staged {
         let directory = parent(target);
         disk.directories.make(directory)?;
         let staged = match temporary(target, &make) {
+            // Removed meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                disk.directories.forget(directory);
                 disk.directories.make(directory)?;
                 temporary(target, &make)
             }

@@ -275,6 +275,21 @@ async fn directories_that_were_removed_are_made_again() {
 }
 
 #[tokio::test]
+async fn directories_that_others_took_the_place_of_are_proven_again() {
+    let case = Case::new();
+    case.create("a/b/c", "x").await.unwrap();
+    let (here, away) = (case.directory.path().join("a"), case.directory.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    std::fs::create_dir_all(here.join("b")).unwrap();
+    let _ = case.syncs();
+    case.create("a/b/c", "x").await.unwrap();
+    assert_eq!(case.syncs(), [".", "a", "a/b/c#1", "a/b"]);
+    std::fs::remove_dir_all(here.join("b")).unwrap();
+    case.create("a/b/d/e", "x").await.unwrap();
+    assert_eq!(case.syncs(), ["a", "a/b", "a/b/d/e#1", "a/b/d"]);
+}
+
+#[tokio::test]
 async fn it_keeps_the_promises_of_a_store_and_tags_files_as_the_library_does() {
     let case = Case::new();
     let report = preflight::run(&case.store, &Env::system()).await.unwrap();

@@ -18,7 +18,7 @@ use tidemark_catalog::{
     ids::{FencingToken, SetId, SourceId, VersionNumber},
     repository,
 };
-use tidemark_gateway::{causes, open};
+use tidemark_gateway::causes;
 
 use super::{
     Error, OpenStore, Stores,
@@ -52,10 +52,7 @@ impl Stores {
     pub async fn same_repository(&self, store: &OpenStore) -> Result<(), Error> {
         let found = repository::open(&store.objects).await;
         let (name, url) = (store.record.name.clone(), store.record.url.clone());
-        let found = match found {
-            Err(source) if open::is_gone(&source) => return Err(Error::Emptied { name, url }),
-            found => found.map_err(|source| Error::Identity { name: name.clone(), source })?,
-        };
+        let found = found.map_err(|source| Error::Identity { name: name.clone(), source })?;
         match found.map(|found| found.id.to_string()) {
             None => Err(Error::Emptied { name, url }),
             Some(id) if id == store.record.repository => Ok(()),

@@ -50,8 +50,15 @@ impl Other {
     }
 
     /// Reads a version whole, or is refused because it is collected.
-    pub(super) async fn read(self, task: TaskId) {
-        if let Some((id, manifest)) = self.any_version().await {
+    pub(super) async fn read(self, task: TaskId, of: Option<VersionId>) {
+        let version = match of {
+            Some(id) => {
+                let chain = VersionSet::new(self.store.clone(), id.source.clone(), id.set.clone());
+                chain.read(id.number).await.ok().map(|manifest| (id, manifest))
+            }
+            None => self.any_version().await,
+        };
+        if let Some((id, manifest)) = version {
             match self.read_version(&task, &id, &manifest).await {
                 Ok(what) => self.world.count(what),
                 Err(error) => self.world.wrong(format!("a reader of {id} found: {error}")),
@@ -83,6 +90,7 @@ impl Other {
     }
 
     async fn pin(&self, task: &TaskId, id: &VersionId) -> Result<(), document::Error> {
+        self.world.with_task(task, |task| task.reads = true);
         let token = self.world.claim_of(self.world.generation());
         let names = Names::new(id.source.clone(), token);
         let (task, pins, written) = (task.clone(), vec![id.clone()], self.env.now());

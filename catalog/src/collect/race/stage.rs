@@ -19,7 +19,7 @@ use object_store::{
 
 /// What the stores of all actors share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(in crate::collect) struct Shared {
     /// Seconds since 1970.
     now: Mutex<u64>,
     written: Mutex<HashMap<Path, u64>>,
@@ -34,16 +34,16 @@ struct Turn {
 }
 
 impl Shared {
-    pub(super) fn now(&self) -> Timestamp {
+    pub(in crate::collect) fn now(&self) -> Timestamp {
         Timestamp::from_second(*self.now.lock().unwrap() as i64).unwrap()
     }
 
-    pub(super) fn advance(&self, seconds: u64) {
+    pub(in crate::collect) fn advance(&self, seconds: u64) {
         *self.now.lock().unwrap() += seconds;
     }
 
     /// Lets one call of an actor through.
-    pub(super) fn grant(&self, actor: usize) {
+    pub(in crate::collect) fn grant(&self, actor: usize) {
         let mut turns = self.turns.lock().unwrap();
         let turn = turns.entry(actor).or_default();
         turn.granted = true;
@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// Whether all that the actor does is to wait for its turn.
-    pub(super) fn is_waiting(&self, actor: usize) -> bool {
+    pub(in crate::collect) fn is_waiting(&self, actor: usize) -> bool {
         let turns = self.turns.lock().unwrap();
         turns.get(&actor).is_some_and(|turn| !turn.granted && !turn.waiting.is_empty())
     }
@@ -78,13 +78,13 @@ impl Shared {
 
 /// The store as one actor sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Stage {
-    pub(super) inner: Arc<dyn ObjectStore>,
-    pub(super) shared: Arc<Shared>,
+pub(in crate::collect) struct Stage {
+    pub(in crate::collect) inner: Arc<dyn ObjectStore>,
+    pub(in crate::collect) shared: Arc<Shared>,
     /// `None`: nobody waits.
-    pub(super) actor: Option<usize>,
+    pub(in crate::collect) actor: Option<usize>,
     /// Whether states are overwritten instead of created.
-    pub(super) overwrites_states: bool,
+    pub(in crate::collect) overwrites_states: bool,
 }
 
 impl Stage {

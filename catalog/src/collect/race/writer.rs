@@ -36,12 +36,12 @@ use crate::{
 const OBJECTS: [&str; 1] = ["a"];
 
 /// One run of a writer.
-pub(super) struct Writer {
-    pub(super) world: Arc<World>,
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) env: Env,
-    pub(super) task: TaskId,
-    pub(super) set: SetId,
+pub(in crate::collect) struct Writer {
+    pub(in crate::collect) world: Arc<World>,
+    pub(in crate::collect) store: Arc<dyn ObjectStore>,
+    pub(in crate::collect) env: Env,
+    pub(in crate::collect) task: TaskId,
+    pub(in crate::collect) set: SetId,
 }
 
 enum Ended {
@@ -53,7 +53,7 @@ enum Ended {
 type Failed = Box<dyn std::error::Error>;
 
 impl Writer {
-    pub(super) async fn run(self) {
+    pub(in crate::collect) async fn run(self) {
         for _ in 0..8 {
             match self.claim().await {
                 Ok(Ended::Again) => {}

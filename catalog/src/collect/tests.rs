@@ -1,0 +1,256 @@
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use object_store::{ObjectStoreExt, memory::InMemory};
+
+use super::{
+    race::{
+        world::{AGES, Claims, Held, Off, World},
+        writer::Writer,
+    },
+    *,
+};
+use crate::{
+    ids::{FencingToken, VersionNumber},
+    layout,
+    states::{By, Change, VersionState, VersionStates},
+    testing::token,
+};
+
+/// A source with a clock that only the test moves.
+struct Bench {
+    world: Arc<World>,
+    store: Arc<dyn ObjectStore>,
+    env: Env,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let world = World::new(Arc::new(InMemory::new()), Off::Nothing, 1);
+        Self { store: world.store(None), env: world.env(), world }
+    }
+
+    async fn commit(&self, set: &str, task: &str) {
+        let (world, store, env) = (self.world.clone(), self.store.clone(), self.world.env());
+        let (set, task): (SetId, TaskId) = (set.parse().unwrap(), task.parse().unwrap());
+        world.with_task(&task, |task| task.set = Some(set.clone()));
+        Writer { world, store, env, task, set }.run().await;
+    }
+
+    async fn change(&self, version: &str, change: Change) -> VersionState {
+        let id: VersionId = version.parse().unwrap();
+        let states = VersionStates::new(self.store.clone(), id.source, id.set);
+        let by = By { token: token(1), who: "ops", env: &self.env };
+        states.change(id.number, &change, by).await.unwrap()
+    }
+
+    async fn expire(&self, version: &str) {
+        self.change(version, Change::Expire { reason: "test".to_owned() }).await;
+    }
+
+    fn live(&self) -> Live {
+        self.world.live(self.world.shared.now(), false)
+    }
+
+    async fn with<T>(&self, of: impl AsyncFnOnce(&Collector<'_>) -> T) -> T {
+        let live = self.live();
+        of(&Collector::new(&self.store, &self.world.source, &live, AGES, "n", &self.env)).await
+    }
+
+    async fn mark(&self) -> Result<Option<Round>, Error> {
+        let claim = Held(self.world.claim_of(1));
+        self.with(async |collector| collector.mark(&claim).await).await
+    }
+
+    async fn sweep(&self) -> Result<Option<Swept>, Error> {
+        let claims = Claims { world: &self.world, generation: 1 };
+        self.with(async |collector| collector.sweep(&claims).await).await
+    }
+
+    /// Frees, marks, waits and sweeps until nothing is marked any more; what was deleted of pages and segments.
+    async fn collect(&self) -> u64 {
+        let mut bytes = 0;
+        self.with(async |collector| collector.free_staged().await).await.unwrap();
+        while self.mark().await.unwrap().is_some() {
+            self.world.shared.advance(12);
+            bytes += self.sweep().await.unwrap().unwrap().bytes;
+        }
+        bytes
+    }
+
+    async fn survey(&self, without: &[&str]) -> (Survey, BTreeMap<String, Class>) {
+        let without = without.iter().map(|id| id.parse().unwrap()).collect();
+        let mut lines = BTreeMap::new();
+        let mut note = |line: Line| drop(lines.insert(line.path.to_string(), line.class));
+        let survey = self.with(async |collector| collector.survey(&without, &mut note).await).await.unwrap();
+        (survey, lines)
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
+        listed.into_iter().map(|meta| meta.location.to_string()).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_a_survey_says_that_deleting_frees_is_what_collecting_frees() {
+    let bench = Bench::new();
+    for task in ["one", "two", "three", "four"] {
+        bench.commit("daily", task).await;
+    }
+    bench.collect().await;
+    let (before, _) = bench.survey(&[]).await;
+    assert_eq!(before.versions, Sum { objects: before.versions.objects, ..before.versions });
+    assert_eq!(before.frees, Sum::default(), "nothing was asked for");
+    for version in ["east.daily.1", "east.daily.2", "east.daily.3"] {
+        let (survey, _) = bench.survey(&[version]).await;
+        let alone = survey.alone.get(&version.parse().unwrap()).copied().unwrap_or_default();
+        assert_eq!(alone, survey.frees);
+        bench.expire(version).await;
+        assert_eq!(bench.collect().await, 0, "its expiry can still be undone");
+        bench.world.shared.advance(12);
+        assert_eq!(bench.collect().await, alone.bytes, "{version}");
+    }
+    let (all, _) = bench.survey(&["east.daily.4"]).await;
+    assert_eq!(all.frees, all.versions, "it needs all that is left");
+    assert_eq!(all.by_object.len(), 1);
+}
+
+#[tokio::test]
+async fn a_survey_says_of_each_object_what_it_serves() {
+    let bench = Bench::new();
+    for (set, task) in [("daily", "one"), ("daily", "two"), ("daily", "three"), ("kept", "four")] {
+        bench.commit(set, task).await;
+    }
+    bench.store.put(&Path::from("sources/east/pages/readme"), "x".into()).await.unwrap();
+    bench.store.put(&layout::staged_check(&bench.world.source), "x".into()).await.unwrap();
+    let stray = layout::segment(&bench.world.source, token(999), 0);
+    bench.store.put(&stray, "x".into()).await.unwrap();
+    let page = |lines: &BTreeMap<String, Class>, of: &str| {
+        let of: VersionId = of.parse().unwrap();
+        lines.values().any(|class| match class {
+            Class::Versions { first, .. } => *first == of,
+            Class::Expired { version, .. } | Class::Pinned { version } => *version == of,
+            _ => false,
+        })
+    };
+    bench.expire("east.daily.1").await;
+    let (survey, lines) = bench.survey(&[]).await;
+    let of = |name: &str| lines.get(name).cloned();
+    assert_eq!(of("sources/east/pages/readme"), Some(Class::Foreign));
+    assert_eq!(of("sources/east/staged/check/listener"), Some(Class::Lasting));
+    assert!(matches!(of(stray.as_ref()), Some(Class::Young { .. })));
+    assert!(page(&lines, "east.daily.1") && page(&lines, "east.daily.2") && page(&lines, "east.kept.1"));
+    assert!(survey.expired.objects > 0);
+    assert_eq!(survey.total().objects as usize, lines.len());
+    let staged = |task: &str| lines.iter().find(|(name, _)| name.contains(&format!("/staged/{task}/"))).unwrap().1;
+    let done = Class::Garbage { why: Why::TaskDone { task: "one".parse().unwrap() } };
+    assert_eq!(staged("one"), &done);
+    assert_eq!(staged("four"), &Class::Staged { version: "east.kept.1".parse().unwrap() });
+    bench.world.with_task(&"one".parse().unwrap(), |task| task.done = false);
+    let (_, lines) = bench.survey(&[]).await;
+    let staged = lines.iter().find(|(name, _)| name.contains("/staged/one/")).unwrap().1;
+    assert_eq!(staged, &Class::Task { task: "one".parse().unwrap() });
+}
+
+#[tokio::test]
+async fn staged_files_go_with_the_commit_unless_their_task_runs_or_their_set_keeps_them() {
+    let bench = Bench::new();
+    for (set, task) in [("daily", "one"), ("daily", "two"), ("kept", "three")] {
+        bench.commit(set, task).await;
+    }
+    bench.world.with_task(&"two".parse().unwrap(), |task| task.done = false);
+    let freed = bench.with(async |collector| collector.free_staged().await).await.unwrap();
+    assert_eq!(freed.objects, 1);
+    let staged: Vec<_> = bench.names().await.into_iter().filter(|name| name.contains("/staged/")).collect();
+    assert!(staged.len() == 2 && !staged.iter().any(|name| name.contains("/one/")), "{staged:?}");
+}
+
+#[tokio::test]
+async fn graces_are_kept_and_a_hold_keeps_what_is_expired() {
+    let bench = Bench::new();
+    for task in ["one", "two"] {
+        bench.commit("daily", task).await;
+    }
+    bench.collect().await;
+    bench.expire("east.daily.1").await;
+    bench.world.shared.advance(9);
+    assert_eq!(bench.mark().await.unwrap(), None, "it can be undone");
+    bench.change("east.daily.1", Change::Hold { reason: "audit".to_owned() }).await;
+    bench.world.shared.advance(500);
+    assert_eq!(bench.mark().await.unwrap(), None, "it is held");
+    bench.change("east.daily.1", Change::Release).await;
+    bench.world.shared.advance(10);
+    let round = bench.mark().await.unwrap().expect("nothing keeps it");
+    assert_eq!(bench.mark().await.unwrap(), Some(round), "a round that is not swept is the round");
+    bench.world.shared.advance(9);
+    assert_eq!(bench.sweep().await.unwrap(), None, "the marks are young");
+    bench.world.shared.advance(1);
+    assert!(bench.sweep().await.unwrap().unwrap().objects > 0);
+    assert_eq!(bench.sweep().await.unwrap(), None, "it was swept");
+}
+
+#[tokio::test]
+async fn damage_stops_the_collection_by_name_and_deletes_nothing() {
+    for damaged in ["pages/", "sets/daily/versions/00000000000000000002", "sets/daily/work/", "sets/daily/states/"] {
+        let bench = Bench::new();
+        for task in ["one", "two", "three"] {
+            bench.commit("daily", task).await;
+        }
+        bench.expire("east.daily.1").await;
+        bench.world.shared.advance(12);
+        let names = bench.names().await;
+        let (_, lines) = bench.survey(&[]).await;
+        let needed = |name: &&String| !matches!(lines[*name], Class::Garbage { .. } | Class::Young { .. });
+        let prefix = format!("sources/east/{damaged}");
+        // The last page that is needed is one that leads to others.
+        let mut found = names.iter().rev().filter(|name| name.starts_with(&prefix));
+        let victim = found.find(|name| damaged.starts_with("sets/") || needed(name)).unwrap().clone();
+        bench.store.put(&Path::from(victim.as_str()), "damaged".into()).await.unwrap();
+        let error = bench.mark().await.unwrap_err();
+        let words = tidemark_gateway::causes::joined(&error);
+        assert!(words.contains(&victim) && !error.is_retryable(), "{victim}: {words}");
+        // The expiry that was over is recorded first.
+        let recorded = usize::from(damaged != "sets/daily/states/");
+        assert_eq!(bench.names().await.len(), names.len() + recorded, "{victim}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_generation_and_an_old_token_sweep_nothing() {
+    let bench = Bench::new();
+    bench.commit("daily", "one").await;
+    let round = bench.mark().await.unwrap().unwrap();
+    bench.world.shared.advance(12);
+    bench.world.state.lock().unwrap().early = Some(round.token);
+    assert!(matches!(bench.sweep().await, Err(Error::OldToken { .. })));
+    bench.world.state.lock().unwrap().early = None;
+    bench.store.put(&layout::generation(2), "generation".into()).await.unwrap();
+    let error = bench.sweep().await.unwrap_err();
+    assert!(matches!(error, Error::OldGeneration { mine: 1, newest: 2 }), "{error}");
+    let names = bench.names().await;
+    assert!(names.iter().any(|name| name.contains("/work/")), "nothing was deleted");
+    assert!(!names.iter().any(|name| name.ends_with("versions/00000000000000000002")), "and no set was fenced");
+}
+
+#[tokio::test]
+async fn a_round_that_names_what_is_not_collections_to_delete_deletes_none_of_it() {
+    let bench = Bench::new();
+    bench.commit("daily", "one").await;
+    let source = &bench.world.source;
+    let (set, foreign) = ("daily".parse().unwrap(), Path::from("sources/east/pages/readme"));
+    bench.store.put(&foreign, "x".into()).await.unwrap();
+    let young = layout::segment(source, FencingToken { generation: 9, revision: 1 }, 0);
+    bench.store.put(&young, "x".into()).await.unwrap();
+    let manifest = layout::manifest(source, &set, VersionNumber(1));
+    let mut writer = crate::marks::Writer::new(&bench.store, source, 1, bench.world.claim_of(1));
+    for path in [&foreign, &young, &manifest, &layout::repository()] {
+        writer.push(path, 1).await.unwrap();
+    }
+    assert!(writer.finish(crate::marks::Gone::default(), &bench.env).await.unwrap());
+    bench.world.shared.advance(12);
+    assert_eq!(bench.sweep().await.unwrap(), Some(Swept::default()));
+    for path in [foreign, young, manifest] {
+        bench.store.head(&path).await.unwrap();
+    }
+}
