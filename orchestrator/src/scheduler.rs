@@ -1,6 +1,6 @@
 //! The scheduler: turns the slots of policies into protect tasks.
 //!
-//! It runs under the leader's key ([`leader`]). What a slot came to is one transaction ([`slots`]) that compares this key, the
+//! It runs under the leader's key (`leader`). What a slot came to is one transaction (`slots`) that compares this key, the
 //! policy's registration and what was known of its slots: two leaders cannot fire a slot twice, a policy that is paused or removed
 //! meanwhile is not run, and a task is there exactly where its slot is recorded. So a daemon may be killed at any instruction: what
 //! was not recorded is done by the next look, which asks what is due and remembers nothing.
