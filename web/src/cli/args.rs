@@ -58,7 +58,7 @@ pub(super) enum Command {
     Version(VersionCommand),
     /// Restores.
     #[command(subcommand)]
-    Restore(RestoreCommand),
+    Restore(Box<RestoreCommand>),
     /// Operations: work that takes long.
     #[command(subcommand)]
     Op(OpCommand),

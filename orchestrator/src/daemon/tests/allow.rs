@@ -13,10 +13,9 @@ struct Hostile {
 impl Hostile {
     async fn new() -> Self {
         let hostile = Self { home: tempfile::tempdir().unwrap() };
-        for (name, bytes) in [("tool", format!("#!/bin/sh\necho ran >> {}\n", hostile.path("mark").display()))] {
-            fs::write(hostile.path(name), bytes).unwrap();
-            fs::set_permissions(hostile.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        let script = format!("#!/bin/sh\necho ran >> {}\n", hostile.path("mark").display());
+        fs::write(hostile.path("tool"), script).unwrap();
+        fs::set_permissions(hostile.path("tool"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(hostile.path("secret"), "s").unwrap();
         fs::create_dir(hostile.path("store")).unwrap();
         let state = tempfile::tempdir().unwrap();
