@@ -127,7 +127,7 @@ impl Race {
         let world = self.world.clone();
         match world.roll(200) {
             0..8 => world.shared.advance(12),
-            8..11 => world.shared.advance(45),
+            8..=10 => world.shared.advance(45),
             12 if world.generation() < 3 && world.chance(3) => self.take_over().await,
             _ => {}
         }

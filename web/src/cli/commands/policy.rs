@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::{Value, json};
 use tidemark_catalog::retention::{Retention, Rules};
+use tokio::sync::oneshot;
 
 use super::{
     super::{
@@ -89,12 +90,15 @@ async fn confirm(mut preview: PolicyPreview, format: Format) -> Result<(), Error
     }
     eprint!("Let these versions go? Type yes: ");
     let _ = std::io::stderr().flush();
-    let read = tokio::task::spawn_blocking(|| {
+    // A thread of its own: the runtime would wait for one of its threads, and so an interrupt for an answer.
+    let (answer, answered) = oneshot::channel();
+    std::thread::spawn(move || {
         let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
+        let _ = std::io::stdin().read_line(&mut line);
+        let _ = answer.send(line);
     });
-    match read.await {
-        Ok(Ok(line)) if line.trim() == "yes" => Ok(()),
+    match answered.await {
+        Ok(line) if line.trim() == "yes" => Ok(()),
         _ => unconfirmed,
     }
 }
