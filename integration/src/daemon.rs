@@ -125,6 +125,8 @@ impl Daemon {
         command.arg(paths::binary(self.spec.program)?);
         command.arg("--state").arg(self.state_dir()).args(["--listen", &self.spec.listen]);
         command.arg("--token-file").arg(self.token_file());
+        // Nothing runs by itself unless a test asks for it.
+        command.env("TIDEMARK_COLLECT_EVERY_SECONDS", "0");
         command.envs(self.spec.environment.iter().map(|(name, value)| (name, value)));
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         Ok(command)

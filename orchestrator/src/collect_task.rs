@@ -7,6 +7,7 @@
 //! Killed anywhere, the next run begins anew: each step is idempotent.
 
 pub(crate) mod live;
+pub(crate) mod periodic;
 pub mod result;
 mod retention;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tidemark_catalog::{
     collect::{Collector, Fence, FenceError},
     commit::Claim,
@@ -28,7 +30,7 @@ use crate::{
     protect::seal::RunClaim,
     registrations::{POLICIES, PolicyRecord},
     stores::OpenStore,
-    tasks::{Completion, TaskContext},
+    tasks::{Completion, Kind, Submit, TaskContext},
 };
 use result::{CollectResult, Freed, Marked, SourceResult};
 
@@ -45,6 +47,18 @@ pub struct CollectSpec {
 /// Collections of one store run one after another.
 pub(crate) fn scope(store: &StoreId) -> String {
     format!("collect/{store}")
+}
+
+/// The task that collects a store, or one source in it.
+pub(crate) fn submit(store: StoreId, source: Option<SourceId>) -> Submit {
+    let subject = source.as_ref().map_or_else(|| store.to_string(), |source| format!("{store}/{source}"));
+    Submit {
+        kind: Kind::Collect,
+        subject,
+        body: Value::Null,
+        exclusive: Some(scope(&store)),
+        spec: json!(CollectSpec { store, source }),
+    }
 }
 
 /// The work of one run on one source.

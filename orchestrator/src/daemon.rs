@@ -7,7 +7,7 @@
 mod config;
 mod control_socket;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::OptionFuture;
 use tidemark_gateway::Env;
@@ -18,6 +18,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    collect_task::periodic,
     control_api::Api,
     coordinator::{
         Coordinator,
@@ -116,6 +117,7 @@ pub struct Daemon {
     executors: Executors,
     runner: RunnerConfig,
     metrics: Arc<Metrics>,
+    collect_every: Duration,
     address: SocketAddr,
 }
 
@@ -175,6 +177,7 @@ impl Daemon {
             executors,
             runner,
             metrics: Arc::default(),
+            collect_every: config.collect_every,
             address,
         })
     }
@@ -197,6 +200,7 @@ impl Daemon {
         let api = Arc::new(self.api());
         let tasks = self.executors.tasks.clone();
         let scheduler = self.scheduler();
+        let collections = periodic::run(self.executors.clone(), self.collect_every, shutdown.child_token());
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
         let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
@@ -205,7 +209,13 @@ impl Daemon {
         let work = async {
             let api = async { stopping(&stop, api.await.map_err(Error::Api)) };
             let runner = async { stopping(&stop, runner.await.map_err(Error::Tasks)) };
-            let (api, runner, ()) = tokio::join!(api, runner, scheduler.run(stop.clone()));
+            let collections = async {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = collections => {}
+                }
+            };
+            let (api, runner, (), ()) = tokio::join!(api, runner, scheduler.run(stop.clone()), collections);
             stopping(&control_stop, api.and(runner))
         };
         let control = async { stopping(&stop, control.await.map_err(Error::Control)) };

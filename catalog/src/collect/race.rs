@@ -61,7 +61,10 @@ impl Race {
     }
 
     fn enter_writer(&mut self, task: TaskId, set: SetId) {
-        self.enter(None, false, |Other { world, store, env }| Box::pin(Writer { world, store, env, task, set }.run()));
+        let shares = set.as_str().starts_with("late");
+        self.enter(None, false, |Other { world, store, env }| {
+            Box::pin(Writer { world, store, env, task, set, shares }.run())
+        });
     }
 
     /// A new actor of a kind that is drawn.
@@ -127,7 +130,7 @@ impl Race {
         let world = self.world.clone();
         match world.roll(200) {
             0..8 => world.shared.advance(12),
-            8..=10 => world.shared.advance(45),
+            8..=11 => world.shared.advance(45),
             12 if world.generation() < 3 && world.chance(3) => self.take_over().await,
             _ => {}
         }
@@ -175,13 +178,13 @@ impl Race {
     /// A race of few around one task that is resumed, while what its versions are made of expires.
     async fn run_narrow(&mut self) -> Result<(), String> {
         let world = self.world.clone();
-        let (daily, late): (SetId, SetId) = ("daily".parse().unwrap(), "late".parse().unwrap());
+        let daily: SetId = "daily".parse().unwrap();
         for task in ["one", "two", "three"] {
             self.enter_new_writer(task, &daily);
             self.drain().await;
         }
         self.enter_new_writer("resumed", &daily);
-        for _ in 0..2 + world.roll(16) {
+        for _ in 0..4 + world.roll(16) {
             if self.go_on(0).await {
                 break;
             }
@@ -192,24 +195,51 @@ impl Race {
         if world.chance(4) {
             self.other().collect(1, true).await;
         }
-        if !world.with_task(&"resumed".parse().unwrap(), |task| task.done) {
-            self.enter_writer("resumed".parse().unwrap(), daily);
-        }
-        for expired in ["east.daily.1", "east.daily.2"] {
-            let (reader, of): (TaskId, _) =
-                (format!("reader-{}", self.made).parse().unwrap(), expired.parse().unwrap());
-            self.enter(Some(reader.clone()), false, |other| Box::pin(other.read(reader, Some(of))));
-        }
-        self.enter(None, false, |other| Box::pin(other.operate()));
-        self.enter_new_writer("late", &late);
-        for _ in 0..1 + world.roll(2) {
-            self.enter(None, true, |other| Box::pin(other.collect(1, true)));
-        }
+        self.enter_cast();
         while !self.actors.is_empty() {
             self.step_narrow().await;
             self.require_right()?;
         }
         self.require_whole().await.map(drop)
+    }
+
+    /// A collector with one or two of those who may get in its way, or with all of them.
+    fn enter_cast(&mut self) {
+        let who = self.world.roll(8);
+        let all = who > 4;
+        if who == 0 || all {
+            self.enter_resumed();
+        }
+        if who <= 1 || all {
+            self.enter_new_writer("late-0", &"late-0".parse().unwrap());
+        }
+        if who == 2 || all {
+            self.enter_reader("reader-1", "east.daily.1");
+        }
+        if who == 3 || all {
+            self.enter_reader("reader-2", "east.daily.2");
+            self.enter(None, false, |other| Box::pin(other.operate()));
+        }
+        if who == 4 {
+            self.enter_resumed();
+        }
+        self.enter(None, true, |other| Box::pin(other.collect(1, true)));
+        if all && self.world.chance(2) {
+            self.enter_new_writer("late-1", &"late-1".parse().unwrap());
+            self.enter(None, true, |other| Box::pin(other.collect(1, true)));
+        }
+    }
+
+    fn enter_resumed(&mut self) {
+        let task: TaskId = "resumed".parse().unwrap();
+        if !self.world.with_task(&task, |task| task.done) {
+            self.enter_writer(task, "daily".parse().unwrap());
+        }
+    }
+
+    fn enter_reader(&mut self, task: &str, of: &str) {
+        let (task, of): (TaskId, _) = (task.parse().unwrap(), of.parse().unwrap());
+        self.enter(Some(task.clone()), false, |other| Box::pin(other.read(task, Some(of))));
     }
 
     async fn step_narrow(&mut self) {

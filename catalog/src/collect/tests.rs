@@ -34,7 +34,7 @@ impl Bench {
         let (world, store, env) = (self.world.clone(), self.store.clone(), self.world.env());
         let (set, task): (SetId, TaskId) = (set.parse().unwrap(), task.parse().unwrap());
         world.with_task(&task, |task| task.set = Some(set.clone()));
-        Writer { world, store, env, task, set }.run().await;
+        Writer { world, store, env, task, set, shares: false }.run().await;
     }
 
     async fn change(&self, version: &str, change: Change) -> VersionState {

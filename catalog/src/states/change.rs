@@ -49,7 +49,7 @@ impl Change {
                 let held = before.hold.as_ref().is_some_and(|hold| hold.by == by.who && hold.reason == *reason);
                 Ok((!held).then(|| VersionState { hold: Some(decision(reason, by)), ..next }))
             }
-            Self::Release => Ok(before.hold.is_some().then(|| VersionState { hold: None, ..next })),
+            Self::Release => Ok(before.hold.is_some().then_some(VersionState { hold: None, ..next })),
             Self::Collect { .. } if before.collected => Ok(None),
             Self::Collect { now, grace } => {
                 refuse_held(before)?;

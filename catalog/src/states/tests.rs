@@ -38,12 +38,15 @@ async fn change(states: &VersionStates, change: &Change) -> Result<VersionState,
     }
 }
 
+/// Expired, held and collected after a change; or why it was refused.
+type Outcome = Result<(bool, bool, bool), Refusal>;
+
 #[tokio::test]
 async fn each_change_is_allowed_or_refused_by_the_state_before() {
     let held = || Refusal::Held { by: "ops".to_owned(), reason: "audit".to_owned() };
     let release = Change::Release;
     // Changes that lead to the state, then the one that is tried, and what it comes to.
-    let table: &[(&[Change], Change, Result<(bool, bool, bool), Refusal>)] = &[
+    let table: &[(&[Change], Change, Outcome)] = &[
         (&[], expire(), Ok((true, false, false))),
         (&[expire()], expire(), Ok((true, false, false))),
         (&[hold()], expire(), Err(held())),

@@ -79,6 +79,18 @@ struct Settings {
     /// Longest pause between two tries meanwhile, seconds; pauses grow from 2 s [default: 60].
     #[arg(long, env = "TIDEMARK_LONGEST_PAUSE_SECONDS", value_name = "SECONDS")]
     longest_pause_seconds: Option<usize>,
+    /// From one collection of a store to the next, seconds; 0: only when it is asked for [default: 3600].
+    #[arg(long, env = "TIDEMARK_COLLECT_EVERY_SECONDS", value_name = "SECONDS")]
+    collect_every_seconds: Option<usize>,
+    /// How long the expiry of a version can be undone, seconds [default: 24 hours].
+    #[arg(long, env = "TIDEMARK_EXPIRY_GRACE_SECONDS", value_name = "SECONDS")]
+    expiry_grace_seconds: Option<usize>,
+    /// From the mark of garbage to its deletion, seconds [default: 24 hours].
+    #[arg(long, env = "TIDEMARK_MARKS_GRACE_SECONDS", value_name = "SECONDS")]
+    marks_grace_seconds: Option<usize>,
+    /// After how long what belongs to no operation that is known counts as garbage, seconds [default: 96 hours].
+    #[arg(long, env = "TIDEMARK_UNCLAIMED_SECONDS", value_name = "SECONDS")]
+    unclaimed_seconds: Option<usize>,
 }
 
 impl Settings {
@@ -99,6 +111,10 @@ impl Settings {
             consolidation_memory_bytes: self.consolidation_memory_bytes.unwrap_or(file.consolidation_memory_bytes),
             longest_absence_seconds: self.longest_absence_seconds.unwrap_or(file.longest_absence_seconds),
             longest_pause_seconds: self.longest_pause_seconds.unwrap_or(file.longest_pause_seconds),
+            collect_every_seconds: self.collect_every_seconds.unwrap_or(file.collect_every_seconds),
+            expiry_grace_seconds: self.expiry_grace_seconds.unwrap_or(file.expiry_grace_seconds),
+            marks_grace_seconds: self.marks_grace_seconds.unwrap_or(file.marks_grace_seconds),
+            unclaimed_seconds: self.unclaimed_seconds.unwrap_or(file.unclaimed_seconds),
             ..file
         }
     }

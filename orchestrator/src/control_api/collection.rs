@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures::FutureExt as _;
-use serde_json::{Value, json};
 use tidemark_catalog::{
     collect::{Class, Collector, Line, Sum, Survey},
     find,
@@ -24,10 +23,10 @@ use super::{
     versions,
 };
 use crate::{
-    collect_task::{self, CollectSpec, live},
+    collect_task::{self, live},
     executors,
     stores::OpenStore,
-    tasks::{Kind, Submit},
+    tasks::Submit,
 };
 
 /// Most objects that a preview names.
@@ -140,14 +139,7 @@ pub(super) async fn submit(api: &Api, request: Collect) -> Result<Submit, Proble
     let store: StoreId = check_name("store", &request.store)?;
     let source: Option<SourceId> = request.source.as_deref().map(|name| check_name("source", name)).transpose()?;
     api.with.stores.get(store.as_str()).await.map_err(answer)?;
-    let subject = source.as_ref().map_or_else(|| store.to_string(), |source| format!("{store}/{source}"));
-    Ok(Submit {
-        kind: Kind::Collect,
-        subject,
-        body: Value::Null,
-        exclusive: Some(collect_task::scope(&store)),
-        spec: json!(CollectSpec { store, source }),
-    })
+    Ok(collect_task::submit(store, source))
 }
 
 /// Sources with anything in the store, sorted; one of them where it is named.

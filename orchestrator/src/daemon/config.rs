@@ -41,6 +41,14 @@ pub struct RawConfig {
     pub longest_absence_seconds: usize,
     /// Longest pause between two tries of a task, seconds.
     pub longest_pause_seconds: usize,
+    /// Seconds from one collection of a store to the next; 0: only when it is asked for.
+    pub collect_every_seconds: usize,
+    /// Seconds in which the expiry of a version can be undone.
+    pub expiry_grace_seconds: usize,
+    /// Seconds from the mark of garbage to its deletion.
+    pub marks_grace_seconds: usize,
+    /// Seconds after which what belongs to no task that is known counts as garbage.
+    pub unclaimed_seconds: usize,
     /// What sources may have executed and read; all that they name where it is absent.
     pub allow: Option<RawAllow>,
 }
@@ -58,6 +66,10 @@ impl Default for RawConfig {
             consolidation_memory_bytes: 256 << 20,
             longest_absence_seconds: 4 * 3600,
             longest_pause_seconds: 60,
+            collect_every_seconds: 3600,
+            expiry_grace_seconds: 24 * 3600,
+            marks_grace_seconds: 24 * 3600,
+            unclaimed_seconds: 96 * 3600,
             allow: None,
         }
     }
@@ -87,6 +99,7 @@ pub struct Config {
     pub(super) consolidations: usize,
     pub(super) consolidate_limits: ConsolidateLimits,
     pub(super) ages: Ages,
+    pub(super) collect_every: Duration,
     pub(super) allow: Allow,
 }
 
@@ -219,7 +232,12 @@ impl RawConfig {
             listeners: ListenerConfig::default(),
             consolidations: self.consolidations,
             consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
-            ages: Ages::default(),
+            ages: Ages {
+                undo: seconds(self.expiry_grace_seconds),
+                marks: seconds(self.marks_grace_seconds),
+                unclaimed: seconds(self.unclaimed_seconds),
+            },
+            collect_every: seconds(self.collect_every_seconds),
             allow: self.allow.map_or_else(Allow::default, lists),
         })
     }
@@ -235,6 +253,10 @@ impl RawConfig {
         range("consolidation_memory_bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
         range("longest_absence_seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;
         range("longest_pause_seconds", self.longest_pause_seconds, 1, 3600)?;
+        range("collect_every_seconds", self.collect_every_seconds, 0, 7 * 24 * 3600)?;
+        range("expiry_grace_seconds", self.expiry_grace_seconds, 0, 366 * 24 * 3600)?;
+        range("marks_grace_seconds", self.marks_grace_seconds, 0, 366 * 24 * 3600)?;
+        range("unclaimed_seconds", self.unclaimed_seconds, 0, 366 * 24 * 3600)?;
         if let Some(RawAllow { programs, credentials, data }) = &self.allow {
             absolute("allow.programs", programs)?;
             absolute("allow.credentials", credentials)?;

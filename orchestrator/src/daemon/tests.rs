@@ -38,6 +38,7 @@ fn raw(state: &Path) -> RawConfig {
         node: "test".to_owned(),
         consolidation_memory_bytes: 64 << 20,
         longest_absence_seconds: 3600,
+        collect_every_seconds: 0,
         ..RawConfig::default()
     }
 }

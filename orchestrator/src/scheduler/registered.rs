@@ -1,5 +1,7 @@
 //! Policies as they are registered.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use tidemark_gateway::causes;
 
@@ -7,7 +9,7 @@ use super::{Planned, Policies, Unreadable};
 use crate::{
     control_api::policy_task,
     coordinator::{Cmp, Kv, list_all},
-    registrations::{Error, POLICIES, PolicyRecord, Registrations},
+    registrations::{Error, POLICIES, PolicyRecord, Registrations, SOURCES, SourceRecord},
 };
 
 #[async_trait]
@@ -15,11 +17,15 @@ impl Policies for Registrations {
     async fn planned(&self) -> Result<Vec<Result<Planned, Unreadable>>, Error> {
         let found = list_all(&**self.coordinator(), POLICIES).await;
         let (found, _) = found.map_err(|source| Error::Coordinator { key: POLICIES.to_owned(), source })?;
-        Ok(found.iter().map(planned).collect())
+        let sources: Vec<SourceRecord> = self.list(SOURCES).await?;
+        let inert: BTreeSet<String> =
+            sources.into_iter().filter(|source| !source.is_confirmed()).map(|source| source.name).collect();
+        Ok(found.iter().map(|kv| planned(kv, &inert)).collect())
     }
 }
 
-fn planned(kv: &Kv) -> Result<Planned, Unreadable> {
+/// A policy of a source that nobody has confirmed yet rests: each of its runs would be refused.
+fn planned(kv: &Kv, inert: &BTreeSet<String>) -> Result<Planned, Unreadable> {
     let name = kv.key.strip_prefix(POLICIES).unwrap_or(&kv.key);
     let unreadable = |reason: String| Unreadable { name: name.to_owned(), reason };
     let record: PolicyRecord = serde_json::from_slice(&kv.value).map_err(|error| unreadable(error.to_string()))?;
@@ -31,7 +37,7 @@ fn planned(kv: &Kv) -> Result<Planned, Unreadable> {
         name: record.name.clone(),
         source: record.source.clone(),
         schedule,
-        paused: record.paused,
+        paused: record.paused || inert.contains(record.source.as_str()),
         submit: policy_task(record),
         guard: vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision)],
     })

@@ -7,6 +7,7 @@ use tidemark_catalog::ids::TaskId;
 use super::{
     Error, Kind, Submit, TaskRecord, Tasks, keys,
     queue::{decode, encode},
+    submit::beside,
 };
 use crate::coordinator::{Cmp, Op, list_all};
 
@@ -15,7 +16,7 @@ impl Tasks {
     /// where they do not.
     ///
     /// # Errors
-    /// [`Error::Coordinator`], after which it may have happened or not.
+    /// [`Error::Coordinator`], after which it may have happened or not; [`Error::Size`] for a specification that is too large.
     pub(crate) async fn submit_as(
         &self,
         id: &TaskId,
@@ -23,7 +24,8 @@ impl Tasks {
         mut when: Vec<Cmp>,
         mut then: Vec<Op>,
     ) -> Result<Option<TaskRecord>, Error> {
-        let task = TaskRecord { id: id.clone(), ..self.new_record(submit) };
+        let (task, spec) = beside(TaskRecord { id: id.clone(), ..self.new_record(submit) })?;
+        then.extend(spec);
         when.push(Cmp::CreateRevision(keys::task(id), 0));
         then.push(Op::put(keys::task(id), encode(&task)));
         then.push(Op::put(keys::queue(task.due_millis, id), ""));

@@ -114,7 +114,7 @@ impl Tasks {
 }
 
 /// The record, and what puts its specification beside it where that is too large.
-fn beside(task: TaskRecord) -> Result<(TaskRecord, Vec<Op>), Error> {
+pub(super) fn beside(task: TaskRecord) -> Result<(TaskRecord, Vec<Op>), Error> {
     let spec = encode(&task.spec);
     match spec.len() {
         0..=SPEC_BYTES => Ok((task, Vec::new())),

@@ -42,6 +42,8 @@ pub(in crate::collect) struct Writer {
     pub(in crate::collect) env: Env,
     pub(in crate::collect) task: TaskId,
     pub(in crate::collect) set: SetId,
+    /// Whether it shares what it can, not only sometimes.
+    pub(in crate::collect) shares: bool,
 }
 
 enum Ended {
@@ -135,7 +137,7 @@ impl Writer {
                 return Ok(known);
             }
             self.world.count("a line of a checkpoint was made anew");
-        } else if self.world.chance(2)
+        } else if (self.shares || self.world.chance(2))
             && let Some(shared) = self.shared(object).await
             && self.may_refer(&shared, marked, false).await
         {
@@ -151,19 +153,19 @@ impl Writer {
         line
     }
 
-    /// The object's line in one of the newer versions of a set, mostly of the own one.
+    /// The object's line in one of the newer versions of the own set, or of the first one that has any.
     async fn shared(&self, object: &str) -> Option<ObjectLine> {
-        let sets = find::sets(&self.store, &self.world.source).await.ok()?;
-        let any = sets.get(self.world.roll(sets.len().max(1) as u64) as usize)?;
-        let from = if self.world.chance(3) { any } else { &self.set };
-        let set = VersionSet::new(self.store.clone(), self.world.source.clone(), from.clone());
-        let numbers = set.list().await.ok()?;
-        let newest = self.world.roll(3) as usize;
-        for number in numbers.iter().rev().skip(newest).take(4) {
-            let manifest = set.read(*number).await.ok()?;
-            if manifest.version().is_some() {
-                let lines = pages::read_lines(&self.store, &manifest).await.ok()?;
-                return lines.into_iter().find(|line| line.object.parts() == [object]);
+        let others = find::sets(&self.store, &self.world.source).await.ok()?;
+        for from in [self.set.clone()].into_iter().chain(others) {
+            let set = VersionSet::new(self.store.clone(), self.world.source.clone(), from);
+            let numbers = set.list().await.ok()?;
+            let newest = self.world.roll(3) as usize;
+            for number in numbers.iter().rev().skip(newest).take(4) {
+                let manifest = set.read(*number).await.ok()?;
+                if manifest.version().is_some() {
+                    let lines = pages::read_lines(&self.store, &manifest).await.ok()?;
+                    return lines.into_iter().find(|line| line.object.parts() == [object]);
+                }
             }
         }
         None

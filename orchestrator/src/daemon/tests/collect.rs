@@ -1,5 +1,7 @@
 //! What becomes of what nothing needs any more.
 
+use std::num::NonZeroU64;
+
 use tidemark_catalog::collect::Ages;
 use tidemark_web::{
     api::{ChangeVersion, Collect, Problem},
@@ -7,6 +9,7 @@ use tidemark_web::{
 };
 
 use super::*;
+use crate::collect_task::periodic;
 
 /// Names of all files below a directory, from there on, sorted.
 fn files(directory: &Path) -> Vec<String> {
@@ -184,4 +187,19 @@ async fn a_damaged_version_keeps_its_source_from_being_collected_and_no_other() 
         assert_eq!(files(&bucket.path().join("sources/src/pages")).len(), before);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_slot_makes_one_collection_of_each_store() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let daemon = super::super::Daemon::open(config(state.path()), Env::system(), fake::World::default().parts());
+    let daemon = daemon.await.unwrap();
+    let (api, with) = (daemon.api(), daemon.executors.clone());
+    add_store(&api, bucket.path()).await;
+    let hours = NonZeroU64::new(1000 * 3_600_000).unwrap();
+    for _ in 0..3 {
+        periodic::look(&with, hours).await.unwrap();
+    }
+    let made = api.operations(&Page::first()).await.unwrap().items;
+    assert_eq!(made.iter().map(|o| (o.kind.as_str(), o.subject.as_str())).collect::<Vec<_>>(), [("collect", "s")]);
 }
