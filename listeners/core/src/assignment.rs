@@ -55,7 +55,7 @@ impl Assignment<()> {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
     /// From the source to the store.
-    Capture(Capture),
+    Capture(Box<Capture>),
     /// From the store to the source's own files.
     Restore(Restore),
 }

@@ -139,7 +139,7 @@ pub(super) fn assignment(n: u32) -> Assignment {
         token: FencingToken { generation: 1, revision: 2 },
         needs: vec![],
         repository: "r".to_owned(),
-        work: Work::Capture(Capture { objects: vec!["a/*".to_owned()], ..Capture::default() }),
+        work: Work::Capture(Box::new(Capture { objects: vec!["a/*".to_owned()], ..Capture::default() })),
     }
 }
 

@@ -183,7 +183,7 @@ impl Job<'_> {
         unfinished: Option<&'s [TaskId]>,
     ) -> impl Fn(u32) -> Assignment + Send + Sync + 's {
         move |attempt| {
-            let work = Work::Capture(self.work(step, unfinished));
+            let work = Work::Capture(Box::new(self.work(step, unfinished)));
             Assignment {
                 id: format!("{}-{}-{}-{}-{attempt}", self.context.task.id, self.context.token, step.number, spec.id),
                 source: self.source_id.clone(),

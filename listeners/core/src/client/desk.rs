@@ -250,7 +250,7 @@ async fn perform(
 ) -> Result<StoredRef, Failure> {
     let (assignment, work) = assignment.parts();
     match work {
-        Asked::Capture(capture) => listener.capture(&assignment.with(capture), progress, cancel).await,
+        Asked::Capture(capture) => listener.capture(&assignment.with(*capture), progress, cancel).await,
         Asked::Restore(restore) => listener.restore(&assignment.with(restore), progress, cancel).await,
     }
 }

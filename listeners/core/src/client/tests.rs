@@ -174,7 +174,7 @@ fn config(control: String, token: &str) -> Config {
 
 fn assign(id: &str) -> to_listener::Message {
     let objects = vec!["ks/*".into()];
-    assign_work(id, &[], Work::Capture(Capture { objects, ..Capture::default() }))
+    assign_work(id, &[], Work::Capture(Box::new(Capture { objects, ..Capture::default() })))
 }
 
 fn assign_work(id: &str, needs: &[&str], work: Work) -> to_listener::Message {
@@ -302,7 +302,7 @@ async fn a_message_that_cannot_be_read_is_answered() {
 async fn work_that_a_listener_does_not_know_is_refused_and_the_connection_stands() {
     let mut bench = Bench::new("secret").await;
     let mut control = bench.attached().await;
-    let capture = |mode| Work::Capture(Capture { mode, ..Capture::default() });
+    let capture = |mode| Work::Capture(Box::new(Capture { mode, ..Capture::default() }));
     let refused = [
         ("a-1", assign_work("a-1", &["by-moonlight"], capture(Mode::Fresh)), "TM-CTRL-0103"),
         ("a-2", assign_work("a-2", &[], capture(Mode::Join)), "TM-CTRL-0103"),
@@ -324,7 +324,7 @@ async fn work_that_a_listener_does_not_know_is_refused_and_the_connection_stands
 async fn work_for_another_source_or_store_than_that_of_the_start_is_refused() {
     let mut bench = Bench::new("secret").await;
     let mut control = bench.attached().await;
-    let own = asked("a-1", &[], Work::Capture(Capture::default()));
+    let own = asked("a-1", &[], Work::Capture(Box::new(Capture::default())));
     let others = [
         Assignment { repository: "r2".into(), ..own.clone() },
         Assignment { source: "other".parse().unwrap(), ..own.clone() },
