@@ -8,14 +8,14 @@ fn tidemarkd(arguments: &[&str]) -> (Option<i32>, String) {
     for name in ["CONFIG", "STATE", "LISTEN", "TOKEN_FILE", "NODE"] {
         command.env_remove(format!("TIDEMARK_{name}"));
     }
-    let ended = command.args(arguments).output().unwrap();
-    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    let ended = command.args(arguments).output().expect("the program runs");
+    (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
 }
 
 fn file(directory: &Path, text: &str) -> String {
     let path = directory.join("tidemarkd.toml");
-    fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
+    fs::write(&path, text).expect("the directory is writable");
+    path.display().to_string()
 }
 
 #[test]

@@ -50,9 +50,11 @@ impl From<commit::Error> for Failure {
             return Self::permanent("TM-CAT-0007", words(&error))
                 .with_hint("the newer version holds what this one would");
         }
-        // A fenced claim is taken anew: the next attempt has a higher token.
-        let fenced = matches!(error, commit::Error::Fenced { .. } | commit::Error::ClaimLost { .. });
-        if fenced {
+        // A fenced claim is taken anew: the next one has a higher token. No attempt is counted for it.
+        if matches!(error, commit::Error::Fenced { .. }) {
+            return Self::claim_anew(words(&error));
+        }
+        if matches!(error, commit::Error::ClaimLost { .. }) {
             Self::retryable("TM-CAT-0004", words(&error))
         } else {
             store("TM-CAT-0004", &error, error.is_retryable())

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde_json::Value;
 use tidemark_catalog::{
     chain::{Head, VersionSet},
     commit::{Claim, ManifestDraft},
@@ -14,7 +15,7 @@ use tidemark_catalog::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Job;
+use super::{Job, capture};
 use crate::failure::Failure;
 
 /// Part of the checkpoint that holds the version, once it is committed.
@@ -68,7 +69,8 @@ impl Job<'_> {
         let known = self.context.checkpoints.load::<VersionId>(COMMITTED).await?;
         let manifest = match known {
             Some(id) => set.read(id.number).await?,
-            None if self.context.task.attempt < 2 => return Ok(None),
+            // Nothing was captured yet, so that nothing was committed.
+            None if self.context.checkpoints.load::<Value>(capture::PART).await?.is_none() => return Ok(None),
             None => match set.of_task(self.context.task.id.as_str()).await? {
                 Some(manifest) => manifest,
                 None => return Ok(None),

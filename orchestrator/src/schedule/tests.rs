@@ -141,15 +141,18 @@ fn what_is_outside_of_all_windows_is_no_slot() {
 #[test]
 fn a_slot_that_nobody_began_in_its_window_waits_for_none_and_is_counted() {
     let evening = schedule(json!({"every": "1h", "windows": ["20:00-22:00"]}));
-    let last = Some(SlotId::at(at("2026-11-29T20:00:00Z")));
-    assert_eq!(evening.due("daily", last, at("2026-11-29T21:30:00Z")).unwrap().nominal, at("2026-11-29T21:00:00Z"));
-    assert_eq!(evening.due("daily", last, at("2026-11-30T08:00:00Z")), None, "not in the morning");
-    assert_eq!(evening.begun_since("daily", last.unwrap(), at("2026-11-30T08:00:00Z")), 1);
-    assert_eq!(evening.begun_since("daily", last.unwrap(), at("2026-11-29T20:59:00Z")), 0);
-    let due = evening.due("daily", last, at("2026-11-30T20:00:00Z")).unwrap();
+    let last = SlotId::at(at("2026-11-29T20:00:00Z"));
+    assert_eq!(
+        evening.due("daily", Some(last), at("2026-11-29T21:30:00Z")).unwrap().nominal,
+        at("2026-11-29T21:00:00Z")
+    );
+    assert_eq!(evening.due("daily", Some(last), at("2026-11-30T08:00:00Z")), None, "not in the morning");
+    assert_eq!(evening.begun_since("daily", last, at("2026-11-30T08:00:00Z")), 1);
+    assert_eq!(evening.begun_since("daily", last, at("2026-11-29T20:59:00Z")), 0);
+    let due = evening.due("daily", Some(last), at("2026-11-30T20:00:00Z")).unwrap();
     assert_eq!((due.nominal, due.missed), (at("2026-11-30T20:00:00Z"), 1));
     let end = schedule(json!({"every": "30s", "windows": ["20:00-22:00"]}));
-    let due = end.due("daily", last, at("2026-11-29T22:00:01Z")).unwrap();
+    let due = end.due("daily", Some(last), at("2026-11-29T22:00:01Z")).unwrap();
     assert_eq!(due.nominal, at("2026-11-29T21:59:30Z"), "who looks a little late still runs it");
     let jitter = schedule(json!({"every": "1h", "windows": ["20:00-21:10"], "jitter": "1h"}));
     for run in jitter.next("daily", at("2026-11-29T00:00:00Z"), 100) {

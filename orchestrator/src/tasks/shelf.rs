@@ -110,7 +110,7 @@ impl Kept {
     /// # Errors
     /// `TM-TASK-0010` where it is gone or damaged, or no store is registered that holds it; those of a store that does not answer.
     pub async fn read(&self, stores: &Stores, task: &TaskId, part: &str) -> Result<Value, Failure> {
-        let records = stores.records().await.map_err(crate::stores::Error::from)?;
+        let records = stores.records().await?;
         let Some(record) = records.into_iter().find(|record| record.repository == self.repository) else {
             let words = format!("{part} of task {task} is in repository {}, which is not registered", self.repository);
             return Err(Failure::permanent("TM-TASK-0010", words));

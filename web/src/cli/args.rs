@@ -49,7 +49,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Object(ObjectCommand),
     /// Protect objects of a source: a policy and its first run in one.
-    Protect(ProtectArguments),
+    Protect(Box<ProtectArguments>),
     /// Policies.
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -324,7 +324,7 @@ async fn work_that_a_listener_does_not_know_is_refused_and_the_connection_stands
 async fn work_for_another_source_or_store_than_that_of_the_start_is_refused() {
     let mut bench = Bench::new("secret").await;
     let mut control = bench.attached().await;
-    let own = asked("a-1", &[], Work::Capture(Box::new(Capture::default())));
+    let own = asked("a-1", &[], Work::Capture(Box::default()));
     let others = [
         Assignment { repository: "r2".into(), ..own.clone() },
         Assignment { source: "other".parse().unwrap(), ..own.clone() },
