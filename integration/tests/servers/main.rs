@@ -18,6 +18,7 @@ mod one_node;
 mod opinions;
 mod ownership;
 mod placement;
+mod policies;
 mod releases;
 mod replica_down;
 mod replicas;
