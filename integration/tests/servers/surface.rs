@@ -17,12 +17,13 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 42] = [
     "store add",
     "store list",
     "store show",
     "store test",
     "store accept",
+    "store usage",
     "source add",
     "source list",
     "source show",
@@ -44,6 +45,11 @@ const COMMANDS: [&str; 34] = [
     "version show",
     "version verify",
     "version repair",
+    "version expire",
+    "version unexpire",
+    "version hold",
+    "version release",
+    "version size",
     "restore plan",
     "restore run",
     "op list",
@@ -51,6 +57,8 @@ const COMMANDS: [&str; 34] = [
     "op watch",
     "op cancel",
     "op resume",
+    "gc preview",
+    "gc run",
     "explain",
 ];
 
