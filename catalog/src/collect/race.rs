@@ -1,12 +1,14 @@
 //! Collection raced against all others, with a scheduler that picks by a seed whose store call is next, kills at any of them and
 //! moves the clock. What is proven in [`super`] is looked at here; with any of its rules switched off, data is lost.
 
+mod checks;
+mod narrow;
 mod others;
 pub(super) mod stage;
 pub(super) mod world;
 pub(super) mod writer;
 
-use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, task::Poll};
+use std::{future::Future, pin::Pin, sync::Arc, task::Poll};
 
 use futures::future::poll_fn;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
@@ -16,13 +18,10 @@ use self::{
     world::{AGES, Off, World},
     writer::Writer,
 };
-use super::{Collector, Survey, needs, rules::Rule};
+use super::rules::Rule;
 use crate::{
-    chain::VersionSet,
-    find,
     ids::{SetId, TaskId},
-    layout, pages,
-    states::VersionStates,
+    layout,
 };
 
 /// Store calls of a round, before all come to their end.
@@ -175,88 +174,6 @@ impl Race {
         }
     }
 
-    /// A race of few around one task that is resumed, while what its versions are made of expires.
-    async fn run_narrow(&mut self) -> Result<(), String> {
-        let world = self.world.clone();
-        let daily: SetId = "daily".parse().unwrap();
-        for task in ["one", "two", "three"] {
-            self.enter_new_writer(task, &daily);
-            self.drain().await;
-        }
-        self.enter_new_writer("resumed", &daily);
-        for _ in 0..4 + world.roll(16) {
-            if self.go_on(0).await {
-                break;
-            }
-        }
-        self.actors.clear();
-        self.other().keep_last(1).await.map_err(|error| error.to_string())?;
-        world.shared.advance(12 + 45 * world.roll(2));
-        if world.chance(4) {
-            self.other().collect(1, true).await;
-        }
-        self.enter_cast();
-        while !self.actors.is_empty() {
-            self.step_narrow().await;
-            self.require_right()?;
-        }
-        self.require_whole().await.map(drop)
-    }
-
-    /// A collector with one or two of those who may get in its way, or with all of them.
-    fn enter_cast(&mut self) {
-        let who = self.world.roll(8);
-        let all = who > 4;
-        if who == 0 || all {
-            self.enter_resumed();
-        }
-        if who <= 1 || all {
-            self.enter_new_writer("late-0", &"late-0".parse().unwrap());
-        }
-        if who == 2 || all {
-            self.enter_reader("reader-1", "east.daily.1");
-        }
-        if who == 3 || all {
-            self.enter_reader("reader-2", "east.daily.2");
-            self.enter(None, false, |other| Box::pin(other.operate()));
-        }
-        if who == 4 {
-            self.enter_resumed();
-        }
-        self.enter(None, true, |other| Box::pin(other.collect(1, true)));
-        if all && self.world.chance(2) {
-            self.enter_new_writer("late-1", &"late-1".parse().unwrap());
-            self.enter(None, true, |other| Box::pin(other.collect(1, true)));
-        }
-    }
-
-    fn enter_resumed(&mut self) {
-        let task: TaskId = "resumed".parse().unwrap();
-        if !self.world.with_task(&task, |task| task.done) {
-            self.enter_writer(task, "daily".parse().unwrap());
-        }
-    }
-
-    fn enter_reader(&mut self, task: &str, of: &str) {
-        let (task, of): (TaskId, _) = (task.parse().unwrap(), of.parse().unwrap());
-        self.enter(Some(task.clone()), false, |other| Box::pin(other.read(task, Some(of))));
-    }
-
-    async fn step_narrow(&mut self) {
-        let world = self.world.clone();
-        if world.chance(80) && world.generation() == 1 {
-            self.take_over().await;
-        }
-        let Some(at) = (0..self.actors.len()).max_by_key(|at| self.actors[*at].priority) else { return };
-        if world.chance(400) {
-            self.kill(at);
-        } else if world.chance(12) {
-            self.actors[at].priority = world.roll(1 << 32);
-        } else if self.go_on(at).await {
-            self.actors.swap_remove(at);
-        }
-    }
-
     fn other(&self) -> Other {
         Other { store: self.world.store(None), env: self.world.env(), world: self.world.clone() }
     }
@@ -267,12 +184,12 @@ impl Race {
         self.enter_writer(task, set.clone());
     }
 
-    /// The whole race, narrow or wide; then all is brought to its end.
-    async fn run(&mut self, wide: bool) -> Result<(), String> {
-        if wide {
-            self.run_wide().await?
-        } else {
-            self.run_narrow().await?
+    /// The whole race; then all is brought to its end.
+    async fn run(&mut self, how: How) -> Result<(), String> {
+        match how {
+            How::Wide => self.run_wide().await?,
+            How::Narrow => self.run_narrow().await?,
+            How::Duel(victim) => self.run_duel(victim).await?,
         }
         for (task, set) in self.world.unfinished() {
             self.enter_writer(task, set);
@@ -296,97 +213,51 @@ impl Race {
         self.drain().await;
         Ok(())
     }
+}
 
-    fn require_right(&self) -> Result<(), String> {
-        match self.world.state.lock().unwrap().wrong.first() {
-            Some(wrong) => Err(wrong.clone()),
-            None => Ok(()),
-        }
-    }
+/// How a race is run.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Wide,
+    Narrow,
+    Duel(Victim),
+}
 
-    /// Every object is there that a version needs which is not collected.
-    async fn require_whole(&self) -> Result<u64, String> {
-        let (store, source) = (self.world.store(None), &self.world.source);
-        let mut needed: BTreeSet<(Path, u64)> = BTreeSet::new();
-        for set in find::sets(&store, source).await.unwrap() {
-            let states = VersionStates::new(store.clone(), source.clone(), set.clone()).all().await.unwrap();
-            let chain = VersionSet::new(store.clone(), source.clone(), set.clone());
-            self.require_undone(&set, &store).await?;
-            for manifest in chain.verify_chain().await.map_err(|error| error.to_string())? {
-                if states.get(&manifest.number).is_some_and(|state| state.collected) {
-                    continue;
-                }
-                let lost = |error: String| format!("version {} lost: {error}", needs::version_id(&manifest));
-                let pages = manifest.version().map(|version| version.pages.clone()).unwrap_or_default();
-                needed.extend(pages.iter().map(|page| (page.path(), page.size)));
-                let lines = pages::read_lines(&store, &manifest).await.map_err(|error| lost(chain_of(&error)))?;
-                for entry in lines.iter().filter_map(|line| line.entry.as_ref()) {
-                    let needs = needs::of_entry(&store, entry).await.map_err(|error| lost(chain_of(&error)))?;
-                    for stored in needs.all() {
-                        store.head(&stored.path()).await.map_err(|error| lost(error.to_string()))?;
-                        needed.insert((stored.path(), stored.size));
-                    }
-                }
-            }
-        }
-        Ok(needed.iter().map(|(_, bytes)| bytes).sum())
-    }
+/// Who may be hurt by a collector.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    /// A task that goes on from its checkpoint.
+    Resumed,
+    /// A task of a new set that refers to what others made.
+    Sharing,
+    /// A reader of what is expired.
+    Reader,
+    /// An operator who takes an expiry back.
+    Undoing,
+}
 
-    /// What an operator was told to be undone or held was not collected by that same record.
-    async fn require_undone(&self, set: &SetId, store: &Arc<dyn ObjectStore>) -> Result<(), String> {
-        let told = self.world.state.lock().unwrap().told.clone();
-        for (id, revision) in told.iter().filter(|(id, _)| id.set == *set) {
-            let states = VersionStates::new(store.clone(), id.source.clone(), set.clone());
-            let listed = crate::states::Listed { revision: *revision, since: self.world.shared.now() };
-            if states.read(id.number, listed).await.map_err(|error| error.to_string())?.collected {
-                return Err(format!("version {id} was collected by the record that took its expiry back"));
-            }
+impl How {
+    fn of(seed: u64) -> Self {
+        match seed % 8 {
+            0 => Self::Wide,
+            1..4 => Self::Narrow,
+            4 => Self::Duel(Victim::Resumed),
+            5 => Self::Duel(Victim::Sharing),
+            6 => Self::Duel(Victim::Reader),
+            _ => Self::Duel(Victim::Undoing),
         }
-        Ok(())
-    }
-
-    /// After everybody is done, two collections leave what versions need, to the byte.
-    async fn settle(&mut self) -> Result<(), String> {
-        self.world.state.lock().unwrap().early = None;
-        for _ in 0..3 {
-            self.world.shared.advance(50);
-            let generation = self.world.generation();
-            self.other().collect(generation, false).await;
-        }
-        let needed = self.require_whole().await?;
-        let survey = self.survey().await;
-        let left = survey.versions.bytes + survey.expired.bytes;
-        let rest = [survey.pinned, survey.tasks, survey.marked, survey.garbage, survey.young];
-        if left != needed || rest.iter().any(|sum| sum.objects > 0) {
-            return Err(format!("{needed} bytes are needed, and left is {survey:?}"));
-        }
-        if survey.foreign.objects != 1 {
-            return Err("what is foreign was deleted".to_owned());
-        }
-        Ok(())
-    }
-
-    async fn survey(&self) -> Survey {
-        let (store, env) = (self.world.store(None), self.world.env());
-        let live = self.world.live(self.world.shared.now(), false);
-        let collector = Collector::new(&store, &self.world.source, &live, AGES, "n", &env);
-        collector.survey(&BTreeSet::new(), &mut |_| {}).await.unwrap()
     }
 }
 
 type Course = Pin<Box<dyn Future<Output = ()>>>;
 
-fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
-    tidemark_gateway::causes::joined(error)
-}
-
 /// Runs one race; what was lost, and how often what happened.
-async fn race(inner: Arc<dyn ObjectStore>, off: Off, seed: u64, wide: bool) -> (Result<(), String>, Arc<World>) {
+async fn race(inner: Arc<dyn ObjectStore>, off: Off, seed: u64, how: How) -> (Result<(), String>, Arc<World>) {
     let mut race = Race::new(inner, off, seed);
     let store = race.world.store(None);
     store.put(&Path::from("sources/east/segments/foreign"), "x".into()).await.unwrap();
     store.put(&layout::generation(1), "generation".into()).await.unwrap();
-    let ended = race.run(wide).await;
+    let ended = race.run(how).await;
     (ended, race.world.clone())
 }
 
@@ -395,26 +266,30 @@ fn rounds() -> u64 {
     std::env::var("TIDEMARK_COLLECT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
 }
 
+fn first_seed() -> u64 {
+    std::env::var("TIDEMARK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
 const ROUNDS: u64 = 100;
 
-/// One race of so many is wide.
-const WIDE: u64 = 5;
-
-/// Narrow races within which a rule that is not kept is seen to lose data.
-const LOSING_ROUNDS: u64 = 1000;
+/// Duels within which a rule that is not kept is seen to lose data.
+const LOSING_ROUNDS: u64 = 2000;
 
 /// Runs the races and requires that nothing was lost and that all that is to be raced did happen.
 async fn race_all(place: impl Fn() -> (Arc<dyn ObjectStore>, Option<tempfile::TempDir>)) {
     let mut counts = std::collections::BTreeMap::new();
-    for seed in 0..rounds() {
+    for seed in (0..rounds()).map(|round| first_seed() + round) {
         let (inner, _directory) = place();
-        let (ended, world) = race(inner, Off::Nothing, seed, seed % WIDE == 0).await;
+        let (ended, world) = race(inner, Off::Nothing, seed, How::of(seed)).await;
         assert!(ended.is_ok(), "seed {seed}: {}", ended.unwrap_err());
         for (what, count) in &world.state.lock().unwrap().counts {
             *counts.entry(*what).or_insert(0) += count;
         }
     }
     println!("{counts:#?}");
+    if rounds() < ROUNDS {
+        return;
+    }
     for what in [
         "a claim was fenced",
         "a line of a checkpoint was made anew",
@@ -446,9 +321,9 @@ async fn nothing_that_is_needed_is_deleted_in_a_directory() {
 }
 
 /// Races until data is lost with `off`.
-async fn loses(off: Off) {
+async fn loses(off: Off, victim: Victim) {
     for seed in 0..LOSING_ROUNDS {
-        if let (Err(lost), _) = race(Arc::new(InMemory::new()), off, seed, false).await {
+        if let (Err(lost), _) = race(Arc::new(InMemory::new()), off, seed, How::Duel(victim)).await {
             println!("{off:?}: seed {seed}: {lost}");
             return;
         }
@@ -457,24 +332,24 @@ async fn loses(off: Off) {
 }
 
 macro_rules! rules {
-    ($($name:ident: $off:expr;)*) => {$(
+    ($($name:ident: $off:expr, $victim:ident;)*) => {$(
         #[tokio::test]
         async fn $name() {
-            loses($off).await;
+            loses($off, Victim::$victim).await;
         }
     )*};
 }
 
 rules! {
-    data_is_lost_without_barriers: Off::Collector(Rule::Barrier);
-    data_is_lost_without_a_second_reading: Off::Collector(Rule::SecondReading);
-    data_is_lost_where_an_old_generation_goes_on: Off::Collector(Rule::NewestGeneration);
-    data_is_lost_where_roots_are_read_before_versions_are_collected: Off::Collector(Rule::RootsAfterRecords);
-    data_is_lost_where_the_fence_is_older_than_the_marks: Off::FenceAfterMarks;
-    data_is_lost_where_writers_do_not_read_the_marks: Off::MarksRead;
-    data_is_lost_where_resumed_writers_do_not_check_their_checkpoint: Off::CheckpointHeld;
-    data_is_lost_where_writers_read_the_marks_before_they_write_their_root: Off::RootBeforeMarks;
-    data_is_lost_where_readers_read_the_state_before_they_pin: Off::PinBeforeState;
-    data_is_lost_where_states_are_overwritten: Off::StatesCreated;
-    data_is_lost_where_ages_are_by_a_nodes_clock: Off::StoresClock;
+    data_is_lost_without_barriers: Off::Collector(Rule::Barrier), Sharing;
+    data_is_lost_without_a_second_reading: Off::Collector(Rule::SecondReading), Sharing;
+    data_is_lost_where_an_old_generation_goes_on: Off::Collector(Rule::NewestGeneration), Sharing;
+    data_is_lost_where_roots_are_read_before_versions_are_collected: Off::Collector(Rule::RootsAfterRecords), Reader;
+    data_is_lost_where_the_fence_is_older_than_the_marks: Off::FenceAfterMarks, Sharing;
+    data_is_lost_where_writers_do_not_read_the_marks: Off::MarksRead, Sharing;
+    data_is_lost_where_resumed_writers_do_not_check_their_checkpoint: Off::CheckpointHeld, Resumed;
+    data_is_lost_where_writers_read_the_marks_before_they_write_their_root: Off::RootBeforeMarks, Sharing;
+    data_is_lost_where_readers_read_the_state_before_they_pin: Off::PinBeforeState, Reader;
+    data_is_lost_where_states_are_overwritten: Off::StatesCreated, Undoing;
+    data_is_lost_where_ages_are_by_a_nodes_clock: Off::StoresClock, Reader;
 }

@@ -14,7 +14,7 @@ use crate::{
     ids::{FencingToken, VersionNumber},
     layout,
     states::{By, Change, VersionState, VersionStates},
-    testing::token,
+    testing::{self, token},
 };
 
 /// A source with a clock that only the test moves.
@@ -231,6 +231,21 @@ async fn an_old_generation_and_an_old_token_sweep_nothing() {
     let names = bench.names().await;
     assert!(names.iter().any(|name| name.contains("/work/")), "nothing was deleted");
     assert!(!names.iter().any(|name| name.ends_with("versions/00000000000000000002")), "and no set was fenced");
+}
+
+#[tokio::test]
+async fn a_writer_that_was_frozen_before_its_manifest_is_fenced_after_a_sweep() {
+    let bench = Bench::new();
+    bench.commit("daily", "one").await;
+    let frozen = Held(bench.world.claim_of(1));
+    bench.mark().await.unwrap().unwrap();
+    bench.world.shared.advance(12);
+    bench.sweep().await.unwrap().unwrap();
+    let set = testing::set_in(&bench.store, "east", "daily");
+    let error = set.commit(testing::draft("frozen"), &frozen, &bench.env).await.unwrap_err();
+    assert!(matches!(error, crate::commit::Error::Fenced { .. }), "{error}");
+    let later = Held(bench.world.claim_of(1));
+    set.commit(testing::draft("frozen"), &later, &bench.env).await.unwrap();
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ fn hold() -> Change {
     Change::Hold { reason: "audit".to_owned() }
 }
 
+fn undo() -> Change {
+    Change::Undo
+}
+
 /// Collects what is expired at all.
 fn collect() -> Change {
     Change::Collect { now: Timestamp::MAX, grace: LONG }
@@ -38,42 +42,42 @@ async fn change(states: &VersionStates, change: &Change) -> Result<VersionState,
     }
 }
 
-/// Expired, held and collected after a change; or why it was refused.
-type Outcome = Result<(bool, bool, bool), Refusal>;
+/// Changes before, the one that is tried, and what it comes to: expired, held and collected.
+type Case = (&'static [fn() -> Change], Change, Result<(bool, bool, bool), Refusal>);
 
 #[tokio::test]
 async fn each_change_is_allowed_or_refused_by_the_state_before() {
     let held = || Refusal::Held { by: "ops".to_owned(), reason: "audit".to_owned() };
     let release = Change::Release;
-    // Changes that lead to the state, then the one that is tried, and what it comes to.
-    let table: &[(&[Change], Change, Outcome)] = &[
+    let table: &[Case] = &[
         (&[], expire(), Ok((true, false, false))),
-        (&[expire()], expire(), Ok((true, false, false))),
-        (&[hold()], expire(), Err(held())),
-        (&[expire(), collect()], expire(), Err(Refusal::Collected)),
+        (&[expire], expire(), Ok((true, false, false))),
+        (&[hold], expire(), Err(held())),
+        (&[expire, collect], expire(), Err(Refusal::Collected)),
         (&[], Change::Undo, Err(Refusal::NotExpired)),
-        (&[expire()], Change::Undo, Ok((false, false, false))),
-        (&[expire(), hold()], Change::Undo, Ok((false, true, false))),
-        (&[expire(), collect()], Change::Undo, Err(Refusal::Collected)),
+        (&[expire], Change::Undo, Ok((false, false, false))),
+        (&[expire, hold], Change::Undo, Ok((false, true, false))),
+        (&[expire, collect], Change::Undo, Err(Refusal::Collected)),
         (&[], hold(), Ok((false, true, false))),
-        (&[expire()], hold(), Ok((true, true, false))),
-        (&[expire(), collect()], hold(), Err(Refusal::Collected)),
-        (&[hold()], release.clone(), Ok((false, false, false))),
-        (&[expire(), hold()], release.clone(), Ok((true, false, false))),
+        (&[expire], hold(), Ok((true, true, false))),
+        (&[expire, collect], hold(), Err(Refusal::Collected)),
+        (&[hold], release.clone(), Ok((false, false, false))),
+        (&[expire, hold], release.clone(), Ok((true, false, false))),
         (&[], release.clone(), Ok((false, false, false))),
-        (&[expire()], collect(), Ok((true, false, true))),
-        (&[expire(), collect()], collect(), Ok((true, false, true))),
+        (&[expire], collect(), Ok((true, false, true))),
+        (&[expire, collect], collect(), Ok((true, false, true))),
         (&[], collect(), Err(Refusal::NotExpired)),
-        (&[expire(), hold()], collect(), Err(held())),
-        (&[expire(), Change::Undo], collect(), Err(Refusal::NotExpired)),
+        (&[expire, hold], collect(), Err(held())),
+        (&[expire, undo], collect(), Err(Refusal::NotExpired)),
     ];
     for (before, tried, expected) in table {
         let (_, states) = states();
         for step in *before {
-            change(&states, step).await.unwrap();
+            change(&states, &step()).await.unwrap();
         }
         let found = change(&states, tried).await;
         let found = found.map(|state| (state.expired.is_some(), state.hold.is_some(), state.collected));
+        let before: Vec<_> = before.iter().map(|step| step()).collect();
         assert_eq!(&found, expected, "{before:?} then {tried:?}");
     }
 }

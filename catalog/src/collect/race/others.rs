@@ -119,6 +119,13 @@ impl Other {
         }
     }
 
+    /// Takes an expiry back.
+    pub(super) async fn undo(self, id: VersionId) {
+        if let Err(error) = self.change(&id, &Change::Undo).await {
+            self.world.wrong(format!("undo of {id}: {error}"));
+        }
+    }
+
     pub(super) async fn keep_last(&self, keep: usize) -> Result<(), Failed> {
         let source = &self.world.source;
         let sets = find::sets(&self.store, source).await?;
