@@ -45,8 +45,8 @@ pub struct Decision {
 /// newest version, and the newest complete one where that is another.
 ///
 /// Clocks may have been wrong, and may be so now. Nothing goes because of that:
-/// - The order is that of numbers. A time that does not fit it takes no place among the periods; the version stays as long as the
-///   next one whose time fits would by its period.
+/// - The order is that of numbers. A time that does not fit it (of two that contradict each other alone, either may be taken for
+///   that one) takes no place among the periods; the version stays as long as the next one whose time fits would by its period.
 /// - What is after `now` stays, and takes no place until its time has come.
 /// - `within` is counted back from the newest version, not from `now`: a clock that jumped ahead, or a source that made no new
 ///   versions, lets nothing go.
