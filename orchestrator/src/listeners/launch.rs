@@ -9,6 +9,10 @@ use tokio::process::Command;
 
 use super::token::ListenerToken;
 
+/// Settings of the C library's allocator: buffers of parts are given back when they are done with, and threads share two heaps. A
+/// listener's memory is bounded on a host that is not ours, and what lies unused in heaps counts.
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_ARENA_MAX", "2")];
+
 /// Variables of the daemon's environment that its listeners get too. All others stay here: a listener knows the
 /// credentials of its own source and store only.
 const INHERITED: [&str; 12] = [
@@ -84,6 +88,7 @@ impl Processes {
         command.args(&launch.arguments);
         command.env_clear();
         command.envs(INHERITED.iter().chain(launch.inherited).filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(ALLOCATOR);
         command.env(TOKEN_VARIABLE, launch.token.expose());
         command.envs(launch.store.iter().flat_map(Store::variables));
         command.envs(launch.secrets.iter().map(|(name, value)| (name, value)));
