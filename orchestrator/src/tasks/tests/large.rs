@@ -86,7 +86,7 @@ async fn large() -> Large {
     let stores = Stores::new(registrations.clone(), Env::system());
     let record = StoreRecord {
         name: "s".to_owned(),
-        url: "memory:".to_owned(),
+        url: format!("file://{}", directory.path().join("store").display()),
         credentials: None,
         listener_credentials: None,
         repository: String::new(),
