@@ -117,7 +117,7 @@ async fn all(system: &mut System, directories: &Directories) -> Result<()> {
 /// A shorter retention needs somebody's word; what is excluded then is neither shipped nor in the version.
 async fn a_policy_is_edited(system: &System) -> Result<()> {
     let cli = &system.cli;
-    let shorter = ["policy", "edit", "hourly", "--keep", "last=1", "--exclude", "users*"];
+    let shorter = ["policy", "edit", "hourly", "--keep", "last=1", "--exclude", "users*", "--keep-staged"];
     let refused = cli.outcome(&shorter).await?;
     ensure!(refused.code == 6 && refused.said.contains("TM-CLI-0009"), "{refused:?}");
     let shown: PolicyDetail = cli.json(&["policy", "show", "hourly"]).await?;
