@@ -15,8 +15,11 @@ use super::Job;
 use crate::failure::{self, Failure};
 
 impl Job<'_> {
-    /// Deletes what this task staged. The version stands whatever becomes of it, so that a failure is only logged.
+    /// Deletes what this task staged, unless the policy keeps it. The version stands whatever becomes of it, so that a failure is only logged.
     pub(super) async fn clear_staged(&self) {
+        if self.policy.keep_staged {
+            return;
+        }
         let prefix = layout::staged_task(&self.source_id, &self.context.task.id);
         match self.delete_below(&prefix).await {
             Ok(0) => {}
