@@ -109,15 +109,16 @@ fn write_until_stopped(session: &Arc<Session>) -> (Arc<AtomicBool>, tokio::task:
     let stopped = Arc::clone(&stop);
     let writer = tokio::spawn(async move {
         let (env, mut acknowledged) = (Env::system(), Vec::new());
+        // An application that leaves the node some room.
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
         let insert = session.prepare("INSERT INTO ks.t (id, v) VALUES (?, ?)").await?;
         for number in 0.. {
             if stopped.load(Ordering::SeqCst) {
                 break;
             }
+            pace.tick().await;
             session.execute_unpaged(&insert, (number, format!("row {number} {}", "x".repeat(100)))).await?;
             acknowledged.push((number, env.now()));
-            // An application that leaves the node some room.
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(acknowledged)
     });

@@ -225,10 +225,11 @@ impl Newest {
     }
 }
 
-/// The newest versions of a policy, in its store.
+/// The newest versions of a policy that are not expired, in its store.
 pub(super) async fn newest(api: &Api, policy: &PolicyRecord) -> Result<Newest, Problem> {
     let mut found = Newest::default();
-    for version in unread_of(api, policy).await?.iter().rev().take(LOOKED_AT) {
+    let listed = unread_of(api, policy).await?;
+    for version in listed.iter().rev().filter(|version| version.state.is_visible()).take(LOOKED_AT) {
         let line = line(api, version).await?;
         match line.quality {
             Quality::Damaged | Quality::Lost | Quality::Fence | Quality::Unknown => continue,
@@ -243,12 +244,12 @@ pub(super) async fn newest(api: &Api, policy: &PolicyRecord) -> Result<Newest, P
     Ok(found)
 }
 
-/// All versions of a policy in its store, newest first.
+/// All versions of a policy in its store that are not collected, newest first, with what became of them.
 pub(super) async fn of_policy(api: &Api, policy: &PolicyRecord) -> Result<Vec<Version>, Problem> {
     let all = unread_of(api, policy).await?;
     let mut reads = Vec::with_capacity(all.len());
     for version in all.iter().rev() {
-        reads.push(line(api, version).boxed());
+        reads.push(async { Ok(with_state(line(api, version).await?, &version.state)) }.boxed());
     }
     stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await
 }
@@ -259,13 +260,13 @@ async fn unread_of(api: &Api, policy: &PolicyRecord) -> Result<Vec<Unread>, Prob
     unread_in(api, record, Some(policy.source.as_str()), Some(policy.name.as_str())).await
 }
 
-/// Versions of a source that can be read with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
+/// Versions of a source that can be read and are not expired, with the objects they hold, oldest first. Damaged ones hold nothing for certain: they
 /// are left out here, and shown by the list of versions and by verification; so are those of stores that do not answer, where
 /// others can.
 pub(super) async fn held(api: &Api, source: &SourceId) -> Result<Vec<(VersionId, Arc<Held>)>, Problem> {
     let all = unread(api, Some(source.as_str()), None).await?.versions;
     let mut reads = Vec::with_capacity(all.len());
-    for version in &all {
+    for version in all.iter().filter(|version| version.state.is_visible()) {
         reads.push(held_by(api, version).boxed());
     }
     let found: Vec<Option<_>> = stream::iter(reads).buffered(READS_AT_A_TIME).collect().await;

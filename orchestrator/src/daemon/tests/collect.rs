@@ -76,11 +76,14 @@ async fn versions_beyond_the_rules_expire_and_are_collected_and_the_others_resto
             assert_eq!(protect(&api, key).await.state, OperationState::Succeeded);
         }
         keep_last(&api, 1).await;
+        let preview = api.preview_policy("daily").await.unwrap();
+        let going: Vec<_> = preview.versions.iter().filter(|v| !v.keep).map(|v| v.version.as_str()).collect();
+        assert_eq!(going, ["src.daily.2", "src.daily.1"]);
         let before = files(&bucket.path().join("sources/src/pages")).len();
         let collected = collect(&api, "c").await;
         assert_eq!((collected.state.as_str(), &collected.error), ("succeeded", &None), "{collected:?}");
         let result = &collected.result.as_ref().unwrap()["sources"][0];
-        assert_eq!(result["expired"]["count"], 2, "{result}");
+        assert_eq!(result["expired"]["list"], json!(going), "as the preview said: {result}");
         assert!(result["freed"]["objects"].as_u64().unwrap() > 0, "{result}");
         assert!(files(&bucket.path().join("sources/src/pages")).len() < before);
         assert_eq!(ids(&versions(&api).await), ["src.daily.3"]);
@@ -111,7 +114,17 @@ async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules
         assert_eq!(held.held.as_deref(), Some("operator: a test"));
         assert_eq!(change(&api, "src.daily.1", VersionChange::Expire).await.unwrap_err().code, "TM-VER-0422");
         keep_last(&api, 1).await;
+        let keeps = async || {
+            let preview = api.preview_policy("daily").await.unwrap();
+            preview.versions.into_iter().map(|v| (v.keep, v.reasons.join(", "))).collect::<Vec<_>>()
+        };
+        let seen = keeps().await;
+        assert_eq!(seen.iter().map(|(keep, _)| *keep).collect::<Vec<_>>(), [true, false, true]);
+        assert!(seen[2].1.contains("operator: a test"), "the hold is the reason: {seen:?}");
         collect(&api, "c").await;
+        assert_eq!(keeps().await[1], (false, "expired already".to_owned()));
+        let objects = api.objects("src", false, &Page::first()).await.unwrap().items;
+        assert_eq!(objects[0].versions, 2, "what is expired is not counted");
         assert_eq!(ids(&versions(&api).await), ["src.daily.1", "src.daily.3"]);
         let all = Versions { expired: true, ..Versions::default() };
         let all = api.versions(all, &Page::first()).await.unwrap().items;
@@ -202,4 +215,59 @@ async fn a_slot_makes_one_collection_of_each_store() {
     }
     let made = api.operations(&Page::first()).await.unwrap().items;
     assert_eq!(made.iter().map(|o| (o.kind.as_str(), o.subject.as_str())).collect::<Vec<_>>(), [("collect", "s")]);
+}
+
+#[tokio::test]
+async fn an_operator_who_expires_the_newest_version_is_not_told_that_it_can_be_restored() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        protect(&api, "two").await;
+        let newest = async || api.policy("daily").await.unwrap().value.status.newest_version;
+        assert_eq!(newest().await.as_deref(), Some("src.daily.2"));
+        change(&api, "src.daily.2", VersionChange::Expire).await.unwrap();
+        assert_eq!(newest().await.as_deref(), Some("src.daily.1"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_with_a_damaged_page_is_in_the_way_until_it_is_expired() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        let pages = bucket.path().join("sources/src/pages");
+        for name in files(&pages) {
+            std::fs::write(pages.join(name), "{}").unwrap();
+        }
+        protect(&api, "two").await;
+        assert_eq!(collect(&api, "c").await.state, OperationState::Warnings);
+        change(&api, "src.daily.1", VersionChange::Expire).await.unwrap();
+        let collected = collect(&api, "d").await;
+        assert_eq!((collected.state.as_str(), &collected.error), ("succeeded", &None), "{collected:?}");
+        assert!(collected.result.unwrap()["sources"][0]["freed"]["objects"].as_u64().unwrap() > 0);
+        let verify = api.verify_version("src.daily.2", "v").await.unwrap();
+        assert_eq!(done(&api, verify).await.state, OperationState::Succeeded);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_reads_a_version_leaves_a_pin_in_its_set() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        let verify = api.verify_version("src.daily.1", "v").await.unwrap();
+        let verified = done(&api, verify).await;
+        let work = bucket.path().join("sources/src/sets/daily/work");
+        let roots = files(&work).into_iter().map(|name| std::fs::read_to_string(work.join(name)).unwrap());
+        let roots: Vec<Value> = roots.map(|root| serde_json::from_str(&root).unwrap()).collect();
+        let pinning: Vec<_> = roots.iter().filter(|root| root["body"]["pins"] == json!(["src.daily.1"])).collect();
+        assert_eq!(pinning.len(), 1, "{roots:?}");
+        assert_eq!(pinning[0]["body"]["task"], json!(verified.id));
+    })
+    .await;
 }

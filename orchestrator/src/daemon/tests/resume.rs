@@ -2,6 +2,7 @@
 
 use tidemark_catalog::{
     chain::VersionSet,
+    collect::{self, Ages, Collector, Live},
     commit::{Claim, ManifestDraft},
     entry::Cut,
     ids::FencingToken,
@@ -113,5 +114,59 @@ fn a_capture_that_is_resumed_between_its_steps_does_not_become_the_newest_versio
         let ended = api.operation(&id, 30).await.unwrap();
         assert_eq!((ended.state.as_str(), ended.error.unwrap().code.as_str()), ("failed", "TM-CAT-0007"));
         assert_eq!(versions(&api).await.len(), 1);
+    });
+}
+
+/// Marks what is left of this task, as a collection does that takes it for one that is `done`, or knows nothing of it.
+async fn mark(bucket: &Path, task: &str, done: bool) {
+    let url = format!("file://{}", bucket.display()).parse().unwrap();
+    let (env, options) = (Env::system(), open::OpenOptions::default());
+    let store = open::open(&url, None, &options, &env).unwrap();
+    let as_of = collect::store_now(&store, &env).await.unwrap();
+    let task = done.then(|| task.parse().unwrap()).into_iter().collect();
+    let live = Live { as_of, done: task, ..Live::default() };
+    let ages = Ages { undo: Duration::ZERO, marks: Duration::ZERO, unclaimed: Duration::ZERO };
+    let source = "src".parse().unwrap();
+    let round = Collector::new(&store, &source, &live, ages, "n", &env).mark(&Another).await.unwrap();
+    assert!(round.is_some_and(|round| round.objects > 0), "nothing was marked");
+}
+
+#[test]
+fn a_finished_object_that_collection_has_marked_is_redone() {
+    let (state, bucket, world) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), hangs_at_b());
+    let log = Arc::clone(&world.consolidated);
+    let id = killed(state.path(), bucket.path(), world);
+    tokio::runtime::Runtime::new().unwrap().block_on(mark(bucket.path(), &id, true));
+    let world = fake::World { consolidated: Arc::clone(&log), ..fake::World::default() };
+    again(state.path(), world, async |api| {
+        let ended = api.operation(&id, 30).await.unwrap();
+        assert_eq!(ended.state, OperationState::Succeeded, "{ended:?}");
+    });
+    assert_eq!(*log.lock().unwrap(), ["ks/a", "ks/b", "ks/a", "ks/b"]);
+}
+
+#[test]
+fn a_capture_that_collection_has_marked_makes_no_version() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let id = killed(state.path(), bucket.path(), hangs_at_b());
+    tokio::runtime::Runtime::new().unwrap().block_on(mark(bucket.path(), &id, false));
+    again(state.path(), fake::World::default(), async |api| {
+        let ended = api.operation(&id, 30).await.unwrap();
+        assert_eq!((ended.state.as_str(), ended.error.unwrap().code.as_str()), ("failed", "TM-PROT-0009"));
+        assert!(versions(&api).await.is_empty());
+    });
+}
+
+#[test]
+fn a_capture_of_which_a_file_is_gone_makes_no_version() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let id = killed(state.path(), bucket.path(), hangs_at_b());
+    let staged = bucket.path().join("sources/src/staged").join(&id).join("n2");
+    let rows = std::fs::read_dir(&staged).unwrap().map(|entry| entry.unwrap().path());
+    std::fs::remove_file(rows.into_iter().find(|path| path.extension().is_some_and(|e| e == "rows")).unwrap()).unwrap();
+    again(state.path(), fake::World::default(), async |api| {
+        let ended = api.operation(&id, 30).await.unwrap();
+        assert_eq!((ended.state.as_str(), ended.error.unwrap().code.as_str()), ("failed", "TM-PROT-0009"));
+        assert!(versions(&api).await.is_empty());
     });
 }
