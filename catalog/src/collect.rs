@@ -47,6 +47,7 @@ use crate::{
 mod classify;
 mod clock;
 mod error;
+mod leftovers;
 mod mark;
 mod name;
 mod needs;
@@ -61,6 +62,7 @@ mod sweep;
 
 pub use clock::store_now;
 pub use error::Error;
+pub use leftovers::{Leftover, leftovers, remove};
 pub use needs::{EntryNeeds, of_entry};
 pub use survey::{Sum, Survey};
 

@@ -24,6 +24,8 @@ pub struct Upload {
     pub id: String,
     /// When it was begun, by the store's clock.
     pub begun: Timestamp,
+    /// What it holds, bytes; `None` where the store does not say it in a list.
+    pub bytes: Option<u64>,
 }
 
 /// Why uploads could not be listed or ended.

@@ -2,10 +2,12 @@
 //!
 //! Source by source: what an earlier run marked is swept if it has lain long enough, versions expire, staged files of committed
 //! versions go, and what nothing needs is marked (`tidemark_catalog::collect`, which says why nothing is lost by that). A source
-//! of which something cannot be read is left as it is, with the reason, and hinders no other.
+//! of which something cannot be read is left as it is, with the reason, and hinders no other. At the end go uploads that nobody will
+//! end, of the whole store.
 //!
 //! Killed anywhere, the next run begins anew: each step is idempotent.
 
+pub(crate) mod leftovers;
 pub(crate) mod live;
 pub(crate) mod periodic;
 pub mod result;
@@ -80,7 +82,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let found = find::sources(&open.objects).await.map_err(not_found)?;
     let sources: Vec<SourceId> = found.into_iter().filter(|of| source.as_ref().is_none_or(|only| only == of)).collect();
     let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
-    let mut result = CollectResult { store: store.clone(), sources: Vec::with_capacity(sources.len()) };
+    let mut result = CollectResult { store: store.clone(), sources: Vec::with_capacity(sources.len()), removed: None };
     for (index, source) in sources.iter().enumerate() {
         if context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
@@ -90,7 +92,9 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         let collection = Collection { with, context: &context, store: &open, source, policies: own };
         result.sources.push(collection.run().boxed().await?);
     }
-    let warnings = result.sources.iter().any(|source| source.problem.is_some());
+    let removed = leftovers::remove(with, &open).boxed().await?;
+    let warnings = removed.problem.is_some() || result.sources.iter().any(|source| source.problem.is_some());
+    result.removed = Some(removed);
     Ok(Completion::of(&result, warnings))
 }
 

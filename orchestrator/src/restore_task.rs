@@ -34,7 +34,6 @@ use crate::{
     executors::{self, Executors, FoundVersion},
     failure::{Away, Failure},
     reading,
-    registrations::StoreRecord,
     sources::Driver,
     stores::OpenStore,
     tasks::{Completion, RESTORER_PART, Shelf, TaskContext},
@@ -54,7 +53,7 @@ pub(crate) struct Prepared {
     /// The destination.
     destination: SourceId,
     /// The store that holds the version.
-    record: StoreRecord,
+    store: OpenStore,
     /// Objects that the version does not hold although it lists them.
     left_out: Vec<String>,
     /// The manifest.
@@ -69,7 +68,7 @@ impl Prepared {
 
     /// Name of the store that holds the version.
     pub(crate) fn store_name(&self) -> &str {
-        &self.record.name
+        &self.store.record.name
     }
 
     /// The restore as it is recorded: of this manifest and no other.
@@ -92,7 +91,7 @@ impl Prepared {
 
     /// The store that holds the version.
     fn store(&self) -> OpenStore {
-        OpenStore { record: self.record.clone(), objects: Arc::clone(&self.job.store) }
+        self.store.clone()
     }
 
     /// The check that refuses an undo where the destination's listeners would have to do it.
@@ -135,7 +134,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
     driver.restorer().validate_options(&restore.options)?;
     let job = RestoreJob {
         lines,
-        store: store.objects,
+        store: Arc::clone(&store.objects),
         destination: destination.spec,
         options: RestoreOptions::from(restore),
         env: with.env.clone(),
@@ -143,7 +142,7 @@ pub(crate) async fn prepare(with: &Executors, restore: &Restore) -> Result<Prepa
     let destination = destination.name.parse().map_err(|_| {
         Failure::permanent("TM-REST-0003", format!("source {:?} has no name that can be stored", restore.to))
     })?;
-    Ok(Prepared { driver, job, destination, record: store.record, left_out, pin })
+    Ok(Prepared { driver, job, destination, store, left_out, pin })
 }
 
 /// The lines to restore, and words for those that cannot be because the version does not hold them.

@@ -19,8 +19,11 @@ use tidemark_gateway::{
     Env,
     causes::joined as chain_of,
     credentials::{self, Credentials},
-    open, preflight,
+    open,
+    open::Opened,
+    preflight,
     store_url::{self, StoreUrl},
+    unfinished::Unfinished,
 };
 use tidemark_listener_core::launch;
 
@@ -184,6 +187,14 @@ pub struct OpenStore {
     pub record: StoreRecord,
     /// Its objects.
     pub objects: Arc<dyn ObjectStore>,
+    /// Its uploads that were begun and not ended.
+    pub unfinished: Unfinished,
+}
+
+impl OpenStore {
+    fn of(record: StoreRecord, Opened { objects, unfinished }: Opened) -> Self {
+        Self { record, objects, unfinished }
+    }
 }
 
 /// The stores; a cheap handle.
@@ -192,7 +203,7 @@ pub struct Stores {
     registrations: Registrations,
     known: Known,
     env: Env,
-    opened: Arc<Mutex<HashMap<StoreRecordKey, Arc<dyn ObjectStore>>>>,
+    opened: Arc<Mutex<HashMap<StoreRecordKey, Opened>>>,
 }
 
 /// What makes two registrations the same client: URL, reference to credentials, what checksums are worth.
@@ -224,17 +235,17 @@ impl Stores {
     fn open_or_make(&self, record: StoreRecord, create: bool) -> Result<OpenStore, Error> {
         let key = (record.url.clone(), record.credentials.clone(), record.checksums);
         // One that is to be made may have been open before, elsewhere on the same path.
-        let opened = if create { None } else { self.lock().get(&key).map(Arc::clone) };
-        if let Some(objects) = opened {
-            return Ok(OpenStore { record, objects });
+        let opened = if create { None } else { self.lock().get(&key).cloned() };
+        if let Some(opened) = opened {
+            return Ok(OpenStore::of(record, opened));
         }
         let url = parse_url(&record)?;
         let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
         let options = open::OpenOptions { checksums: record.checksums(), create, ..open::OpenOptions::default() };
-        let opened = open::open(&url, credentials.as_ref(), &options, &self.env);
-        let objects = opened.map_err(|source| not_open(&record, source))?;
-        self.lock().insert(key, Arc::clone(&objects));
-        Ok(OpenStore { record, objects })
+        let opened = open::opened(&url, credentials.as_ref(), &options, &self.env);
+        let opened = opened.map_err(|source| not_open(&record, source))?;
+        self.lock().insert(key, opened.clone());
+        Ok(OpenStore::of(record, opened))
     }
 
     /// Whether a store verifies checksums; `None` where that does not matter.
@@ -248,7 +259,7 @@ impl Stores {
         line.map_err(|source| Error::Open { name: record.name.clone(), source })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StoreRecordKey, Arc<dyn ObjectStore>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StoreRecordKey, Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

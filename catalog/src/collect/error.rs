@@ -1,6 +1,7 @@
 //! Why a collection stops.
 
 use object_store::path::Path;
+use tidemark_gateway::unfinished;
 
 use super::FenceError;
 use crate::{
@@ -104,6 +105,9 @@ pub enum Error {
         /// Why.
         source: commit::Error,
     },
+    /// Uploads that were not ended cannot be listed or ended.
+    #[error(transparent)]
+    Uploads(Box<unfinished::Error>),
     /// An object cannot be deleted.
     #[error("delete objects of {prefix}")]
     Delete {
@@ -128,6 +132,7 @@ impl Error {
             | Self::Root { source, .. } => source.is_retryable(),
             Self::Marks(source) => source.is_retryable(),
             Self::Barrier { source, .. } => source.is_retryable(),
+            Self::Uploads(source) => source.is_retryable(),
             Self::ClaimLost { .. } | Self::Fence(_) => true,
             Self::Pages { .. } | Self::OldToken { .. } | Self::OldGeneration { .. } => false,
         }

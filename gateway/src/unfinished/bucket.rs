@@ -147,7 +147,7 @@ impl Bucket {
         if path.is_none() {
             tracing::warn!(key = entry.key, "an unfinished upload has a name that is none of ours");
         }
-        Some(Upload { path: path?, id: entry.upload_id, begun: entry.initiated })
+        Some(Upload { path: path?, id: entry.upload_id, begun: entry.initiated, bytes: None })
     }
 
     /// One page, asked for again while the store is not reached or busy.

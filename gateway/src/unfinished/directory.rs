@@ -70,7 +70,8 @@ impl Directory {
         let path = Path::parse(name).ok().filter(|_| temporary)?;
         // When it was last written to, where the file system does not know when it was made.
         let begun = metadata.created().or_else(|_| metadata.modified()).ok()?;
-        Some(Upload { path, id: id.to_owned(), begun: Timestamp::try_from(begun).ok()? })
+        let begun = Timestamp::try_from(begun).ok()?;
+        Some(Upload { path, id: id.to_owned(), begun, bytes: Some(metadata.len()) })
     }
 
     pub(super) async fn abort(&self, upload: &Upload) -> Result<(), Error> {

@@ -32,7 +32,7 @@ use tidemark_web::api::{GcPreview, Operation, OperationKind, OperationState, Sto
 const GROUP: u8 = 160;
 
 /// How long the policy runs, s, unless the environment says otherwise.
-const SECONDS: u64 = 150;
+const SECONDS: u64 = 240;
 
 /// Time from one slot to the next, s.
 const EVERY: u64 = 20;

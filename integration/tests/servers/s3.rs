@@ -7,6 +7,7 @@ mod requests;
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
+use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, path::Path};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,7 +28,7 @@ use tidemark_integration::{
     tables::{self, Table},
     wait::{self, Look},
 };
-use tidemark_web::api::{CheckLine, CheckStatus, Checklist, Operation, OperationState, Quality, Version};
+use tidemark_web::api::{CheckLine, CheckStatus, Checklist, GcPreview, Operation, OperationState, Quality, Version};
 
 use requests::{parts_were_not_read_back, rights_were_kept, stored_by_listeners, written_by_listeners};
 
@@ -78,6 +79,7 @@ async fn the_main_job_on_an_object_store_survives_every_crash_of_its_parts() -> 
     let requests = server.requests()?.split_off(begun);
     rights_were_kept(&requests, listener.access_key_id())?;
     parts_were_not_read_back(&requests, listener.access_key_id())?;
+    what_kills_left_is_ended(&mut system, &server).await?;
     system.lose_state().await?;
     every_row_comes_back(&system, &session, &journal).await
 }
@@ -260,6 +262,23 @@ async fn every_row_comes_back(system: &System, session: &Session, journal: &Jour
     let blobs = compare::read(session, "big", "blobs").await?;
     ensure!(blobs.row_count() == BLOBS.0 as usize, "{} blobs", blobs.row_count());
     blobs.expect("blobs restored", &compare::read(session, "bigcopy", "blobs").await?)
+}
+
+/// Uploads that killed listeners had begun are in no listing of objects; a collection ends them, and the store knows none after it.
+async fn what_kills_left_is_ended(system: &mut System, server: &StoreServer) -> Result<()> {
+    let env = Env::system();
+    let store = open::opened(&server.url(PREFIX), Some(&server.credentials()), &OpenOptions::default(), &env)?;
+    let left: Vec<_> = store.unfinished.list(None).try_collect().await?;
+    ensure!(!left.is_empty(), "the killed listener left no upload, the test proves nothing");
+    system.daemon.restart(&[("TIDEMARK_UNCLAIMED_SECONDS", "0".to_owned())]).await?;
+    let preview: GcPreview = system.cli.json(&["gc", "preview", STORE]).await?;
+    let named = preview.items.iter().filter(|item| item.serves.contains("upload")).count();
+    let collected: Operation = system.cli.json(&["gc", "run", STORE, "--wait"]).await?;
+    let removed = collected.result.context("no result")?["removed"].take();
+    ensure!(named == left.len() && removed["uploads"] == left.len(), "left {left:?}, named {named}, {removed}");
+    let now: Vec<_> = store.unfinished.list(None).try_collect().await?;
+    ensure!(now.is_empty(), "{now:?}");
+    system.daemon.restart(&[]).await
 }
 
 fn protect(policy: &str) -> Vec<String> {

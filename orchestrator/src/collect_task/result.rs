@@ -18,6 +18,20 @@ pub struct CollectResult {
     pub store: StoreId,
     /// Source by source.
     pub sources: Vec<SourceResult>,
+    /// What crashes had left in the store; absent in results of builds that did not look.
+    #[serde(default)]
+    pub removed: Option<Removed>,
+}
+
+/// What crashes had left, and is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Uploads that were begun and not ended.
+    pub uploads: u64,
+    /// Objects of probes.
+    pub probes: u64,
+    /// Why not all could be found or removed.
+    pub problem: Option<String>,
 }
 
 /// What was done to one source.

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, TryStreamExt as _};
 use tidemark_catalog::{
-    collect::{Class, Collector, Line, Sum, Survey},
+    collect::{self, Class, Collector, Leftover, Line, Sum, Survey},
     find,
     ids::{FencingToken, SourceId, StoreId, VersionId},
     states::{By, Change, VersionState, VersionStates},
 };
+use tidemark_gateway::causes;
 use tidemark_web::{
     api::{
         ChangeVersion, Collect, GcItem, GcPreview, ObjectUsage, Problem, SourceUsage, StoreUsage, Stored, Version,
@@ -23,7 +24,7 @@ use super::{
     versions,
 };
 use crate::{
-    collect_task::{self, live},
+    collect_task::{self, leftovers::Nobodys, live},
     executors,
     stores::OpenStore,
     tasks::Submit,
@@ -109,6 +110,9 @@ pub(super) async fn preview(api: &Api, name: &str, source: Option<&str>, all: bo
     let store = api.with.stores.get(name).await.map_err(answer)?;
     let mut preview =
         GcPreview { store: name.to_owned(), frees: Stored::default(), items: vec![], left_out: 0, problems: vec![] };
+    if source.is_none() {
+        add_leftovers(api, &store, all, &mut preview).await?;
+    }
     for source in sources_of(&store, source).await? {
         let (mut items, mut left_out, room) = (Vec::new(), 0, ITEMS - preview.items.len());
         let mut each = |line: Line| {
@@ -132,6 +136,40 @@ pub(super) async fn preview(api: &Api, name: &str, source: Option<&str>, all: bo
         }
     }
     Ok(preview)
+}
+
+/// Uploads that nobody will end, and objects of probes.
+async fn add_leftovers(api: &Api, store: &OpenStore, all: bool, preview: &mut GcPreview) -> Result<(), Problem> {
+    let nobodys = Nobodys::of(&api.with, store).await.map_err(answer)?;
+    let mut found = collect::leftovers(&store.objects, &store.unfinished);
+    loop {
+        match found.try_next().await {
+            Ok(Some(leftover)) => add_leftover(preview, &leftover, &nobodys, all),
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                preview.problems.push(format!("uploads that were not ended: {}", causes::joined(&error)));
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn add_leftover(preview: &mut GcPreview, leftover: &Leftover, nobodys: &Nobodys, all: bool) {
+    let (goes, bytes) = (nobodys.has(leftover), leftover.bytes().unwrap_or(0));
+    if goes {
+        preview.frees.objects += 1;
+        preview.frees.bytes += bytes;
+    } else if !all {
+        return;
+    }
+    if preview.items.len() == ITEMS {
+        preview.left_out += 1;
+        return;
+    }
+    let after = (!goes).then(|| nobodys.from(leftover));
+    let frees_bytes = if goes { bytes } else { 0 };
+    let (name, serves) = (leftover.path().to_string(), format!("nothing: {leftover}"));
+    preview.items.push(GcItem { name, bytes, frees_bytes, serves, after });
 }
 
 /// The task that collects.

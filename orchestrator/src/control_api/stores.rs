@@ -41,7 +41,7 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let record = with_repository(api, opened.record, &opened.objects).await?;
     let proven = api.with.stores.prove_checksums(&record).await.map_err(answer)?;
     let checksums = proven.is_some_and(|line| line.outcome == preflight::Outcome::Passed);
-    let store = OpenStore { record: StoreRecord { checksums, ..record }, objects: opened.objects };
+    let store = OpenStore { record: StoreRecord { checksums, ..record }, ..opened };
     api.with.stores.prove_again(&store).await.map_err(answer)?;
     attach(api, &store).await?;
     let warnings = learn(api, &store).await?;

@@ -84,8 +84,8 @@ pub(super) async fn run(
         with,
         context,
         destination: prepared.destination.clone(),
-        repository: prepared.record.repository.clone(),
-        store: stores::listener_store(&prepared.record)?,
+        repository: prepared.store.record.repository.clone(),
+        store: stores::listener_store(&prepared.store.record)?,
         total: Arc::new(Sum::new("restore", "bytes", Arc::clone(&context.progress))),
     };
     require_same(&works, context).await?;

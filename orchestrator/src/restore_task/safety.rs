@@ -118,7 +118,7 @@ async fn submit(
     let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
     let options = prepared.driver.undeclared(&said(&policies, &restore.to, &objects));
     let no_name = |error| Failure::permanent("TM-POL-0400", causes::joined(&error));
-    let (set, store) = (name.parse().map_err(no_name)?, prepared.record.name.parse().map_err(no_name)?);
+    let (set, store) = (name.parse().map_err(no_name)?, prepared.store.record.name.parse().map_err(no_name)?);
     let policy = PolicyRecord { options, ..PolicyRecord::new(set, restore.to.clone(), objects, store) };
     let submit = Submit {
         kind: Kind::Protect,

@@ -89,7 +89,8 @@ pub struct ObjectUsage {
 pub struct GcPreview {
     /// The store.
     pub store: String,
-    /// What is marked or garbage: all that collections free once it is due, without further expiries.
+    /// What is marked or garbage: all that collections free once it is due, without further expiries; and what crashes have
+    /// left. Stores that do not say how much an upload holds that was not ended count 0 bytes for it.
     pub frees: Stored,
     /// Stored objects, by source and name, the first 10,000; only those that go unless all were asked for.
     pub items: Vec<GcItem>,

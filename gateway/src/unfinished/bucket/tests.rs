@@ -143,7 +143,7 @@ async fn an_upload_is_ended_by_its_id_and_one_that_is_gone_is_ended() {
     })
     .await;
     for id in ["1", "2"] {
-        let upload = Upload { path: "a/x".into(), id: id.to_owned(), begun: Timestamp::UNIX_EPOCH };
+        let upload = Upload { path: "a/x".into(), id: id.to_owned(), begun: Timestamp::UNIX_EPOCH, bytes: None };
         opened.unfinished.abort(&upload).await.unwrap();
     }
     let log = log.lock().unwrap();

@@ -61,7 +61,7 @@ pub(in crate::control_api) async fn accept(
     }
     preflight::run(&known.objects, &api.with.env).await.map_err(|error| unsafe_store(name, &error))?;
     let record = with_repository(api, known.record.clone(), &known.objects).await?;
-    let store = OpenStore { record, objects: Arc::clone(&known.objects) };
+    let store = OpenStore { record, ..known.clone() };
     let generation = renew(api, &store).await?;
     let lost = fill(api, &known.record, &store, generation).await?;
     let warnings = learn(api, &store).await?;

@@ -61,6 +61,36 @@ fn ids(versions: &[Version]) -> Vec<&str> {
     versions.iter().map(|version| version.id.as_str()).collect()
 }
 
+#[tokio::test]
+async fn what_a_crash_left_in_the_store_goes_once_it_is_old_and_the_preview_names_it() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let left = ["gen/00000000000000000009#1", "sources/src/pages/0000000001-00000000000000000009-0000000001#3"];
+    let probe = ".tidemark-probe/x/clock";
+    for (unclaimed, goes) in [(Duration::from_secs(3600), false), (Duration::ZERO, true)] {
+        let ages = Ages { unclaimed, ..at_once() };
+        with_config(config(state.path()).with_ages(ages), fake::World::default(), async |api| {
+            if !goes {
+                set_up(&api, bucket.path()).await;
+                assert_eq!(protect(&api, "one").await.state, OperationState::Succeeded);
+                for name in left.iter().chain([&probe]) {
+                    let path = bucket.path().join(name);
+                    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    std::fs::write(path, "half").unwrap();
+                }
+            }
+            collect(&api, if goes { "later" } else { "early" }).await;
+            for (all, named) in [(true, true), (false, false)] {
+                let preview = api.preview_collection("s", None, all).await.unwrap();
+                let uploads = preview.items.iter().filter(|item| item.serves.contains("upload that was not ended"));
+                assert_eq!(uploads.count(), if named && !goes { 2 } else { 0 }, "{:?}", preview.items);
+            }
+            let there = left.iter().chain([&probe]).filter(|name| bucket.path().join(name).exists()).count();
+            assert_eq!(there, if goes { 0 } else { 3 });
+        })
+        .await;
+    }
+}
+
 async fn keep_last(api: &Api, last: u32) {
     let kept = Policy { keep: serde_json::from_value(json!({"last": last})).unwrap(), ..policy() };
     let etag = api.policy("daily").await.unwrap().etag;

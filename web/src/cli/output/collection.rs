@@ -87,6 +87,16 @@ pub(super) fn collected(result: &Value) -> String {
             text += &format!("{name}  is not collected: {problem}\n");
         }
     }
+    let removed = &result["removed"];
+    if !removed.is_null() {
+        let (uploads, probes) = (count(&removed["uploads"]), count(&removed["probes"]));
+        if uploads + probes > 0 {
+            text += &format!("left by crashes, removed: {uploads} uploads that were not ended, {probes} probes\n");
+        }
+        if let Some(problem) = removed["problem"].as_str() {
+            text += &format!("uploads that were not ended stay: {problem}\n");
+        }
+    }
     text
 }
 
