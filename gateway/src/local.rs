@@ -10,9 +10,13 @@
 //! that it is stored. Whoever writes the same bytes again finds the name taken, and puts what it has written and synced itself
 //! in its place before it says so. A crash before leaves `name#n`, which no listing shows ([`crate::unfinished`]).
 //!
+//! Processes that were killed may have named what the disk does not have yet, and a later one would take it for stored. So the whole
+//! file system is synced once before the first answer about what is there ([`settled`]).
+//!
 //! Deletions are not synced: what comes back is deleted again.
 
 mod directories;
+mod settled;
 mod staged;
 mod upload;
 
@@ -27,7 +31,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, path::Path,
@@ -35,6 +39,7 @@ use object_store::{
 
 use self::{
     directories::Directories,
+    settled::Settled,
     staged::{Found, Staged},
     upload::Upload,
 };
@@ -49,6 +54,9 @@ pub(crate) enum Error {
     /// The directory of the store.
     #[error("the directory {} of the store is gone", path.display())]
     Gone { path: PathBuf },
+    /// What was there when the store was opened may be in memory only.
+    #[error("sync the file system of {} to disk: what is there may not last; look at the disk, then restart the process", path.display())]
+    Unsettled { path: PathBuf, source: Arc<io::Error> },
     /// One call on a file or directory.
     #[error("{operation} {}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },
@@ -79,20 +87,26 @@ pub(crate) fn is_unsynced(error: &(dyn std::error::Error + 'static)) -> bool {
     crate::causes::of(error).any(|cause| matches!(cause.downcast_ref(), Some(Error::Unsynced { .. })))
 }
 
-/// The call that makes what was written to a file or directory outlast a power cut; another one in tests.
+/// The calls that make what was written outlast a power cut; other ones in tests.
 #[derive(Clone)]
-pub(crate) struct Sync(Arc<Call>);
+pub(crate) struct Sync {
+    /// Of a file or directory.
+    one: Arc<Call>,
+    /// Of all files and directories of the file system that a directory is in.
+    all: Arc<Call>,
+}
 
 type Call = dyn Fn(&path::Path, &File) -> io::Result<()> + Send + std::marker::Sync;
 
 impl Sync {
     /// The kernel's.
     pub(crate) fn kernel() -> Self {
-        Self(Arc::new(|_, file| file.sync_all()))
+        let all = |_: &path::Path, directory: &File| Ok(rustix::fs::syncfs(directory)?);
+        Self { one: Arc::new(|_, file| file.sync_all()), all: Arc::new(all) }
     }
 
     fn ask(&self, path: &path::Path, file: &File) -> std::result::Result<(), Error> {
-        (self.0)(path, file).map_err(|source| Error::Unsynced { path: path.to_owned(), source })
+        (self.one)(path, file).map_err(|source| Error::Unsynced { path: path.to_owned(), source })
     }
 }
 
@@ -116,6 +130,7 @@ struct Disk {
     root: PathBuf,
     sync: Sync,
     directories: Directories,
+    settled: Settled,
 }
 
 /// Makes the directory of a store, and each above it that lacks, such that they last.
@@ -137,7 +152,18 @@ impl Local {
         let gone = |source| Error::File { operation: "find", path: root.to_owned(), source };
         let root = std::fs::canonicalize(root).map_err(gone)?;
         let directories = Directories::new(root.clone(), sync.clone());
-        Ok(Self { inner, disk: Arc::new(Disk { root, sync, directories }) })
+        let settled = Settled::new(&root).map_err(gone)?;
+        Ok(Self { inner, disk: Arc::new(Disk { root, sync, directories, settled }) })
+    }
+
+    /// Returns once all that was there before lasts.
+    async fn settle(&self) -> Result<()> {
+        let disk = Arc::clone(&self.disk);
+        if self.disk.settled.is() {
+            Ok(())
+        } else {
+            self.blocking(move || disk.settled.once(&disk.root, &disk.sync)).await
+        }
     }
 
     fn require_root(&self) -> Result<()> {
@@ -200,12 +226,14 @@ impl ObjectStore for Local {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.settle().await?;
         let mut answer = self.inner.get_opts(location, options).await?;
         answer.extensions.insert(Cached);
         Ok(answer)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.settle().await?;
         self.inner.get_ranges(location, ranges).await
     }
 
@@ -222,6 +250,7 @@ impl ObjectStore for Local {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.settle().await?;
         let listed = self.inner.list_with_delimiter(prefix).await;
         self.require_root()?;
         listed
@@ -241,9 +270,10 @@ impl ObjectStore for Local {
 impl Local {
     /// The library lists a directory that is gone as an empty one.
     fn listed(&self, names: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let this = self.clone();
-        let end = async move { this.require_root().err().map(Err) };
-        names.chain(futures::stream::once(end).filter_map(std::future::ready)).boxed()
+        let (this, last) = (self.clone(), self.clone());
+        let end = async move { last.require_root().err().map(Err) };
+        let names = names.chain(futures::stream::once(end).filter_map(std::future::ready));
+        futures::stream::once(async move { this.settle().await.map(|()| names) }).try_flatten().boxed()
     }
 }
 

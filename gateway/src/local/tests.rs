@@ -25,12 +25,27 @@ struct Log {
     paths: Vec<String>,
     /// The next sync of these fails, once, as the kernel has it.
     failing: Vec<String>,
+    /// Syncs of the whole file system, and whether they fail.
+    settled: u32,
+    settles_fail: bool,
 }
 
 impl Asked {
     fn sync(&self, root: &path::Path) -> Sync {
         let (asked, root) = (self.clone(), std::fs::canonicalize(root).unwrap());
-        Sync(Arc::new(move |path, file| asked.note(path.strip_prefix(&root).unwrap(), file)))
+        let (all, of_all) = (self.clone(), root.clone());
+        Sync {
+            one: Arc::new(move |path, file| asked.note(path.strip_prefix(&root).unwrap(), file)),
+            all: Arc::new(
+                move |path, _| if path == of_all { all.settle() } else { Err(io::Error::other("elsewhere")) },
+            ),
+        }
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        let mut log = self.0.lock().unwrap();
+        log.settled += 1;
+        if log.settles_fail { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
     }
 
     fn note(&self, path: &path::Path, file: &File) -> io::Result<()> {
@@ -170,10 +185,11 @@ async fn a_sync_without_an_end_is_no_answer() {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let held = Mutex::new(held);
     let root = std::fs::canonicalize(directory.path()).unwrap();
-    let sync = Sync(Arc::new(move |path, _| {
+    let one = move |path: &path::Path, _: &File| {
         let ends = path == root && held.lock().unwrap().recv().is_err();
         if ends { Err(io::Error::other("the test is over")) } else { Ok(()) }
-    }));
+    };
+    let sync = Sync { one: Arc::new(one), all: Arc::new(|_, _| Ok(())) };
     let store: Arc<dyn ObjectStore> = Arc::new(Local::open(directory.path(), sync).unwrap());
     let (path, bytes) = (Path::from("c"), Bytes::from("x"));
     // The name is there long before the time is over, and its sync never ends.
@@ -181,6 +197,43 @@ async fn a_sync_without_an_end_is_no_answer() {
     assert!(matches!(tried, Attempt::Absent(upload::Error::NoAnswer { .. })), "{tried:?}");
     assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "x");
     drop(release);
+}
+
+#[tokio::test]
+async fn what_another_process_has_named_is_synced_once_before_anything_is_said_of_it() {
+    let settled = |case: &Case| case.asked.0.lock().unwrap().settled;
+    let (path, prefix) = (Path::from("a/b"), Path::from("a"));
+    for question in 0..5 {
+        let case = Case::new();
+        std::fs::create_dir(case.directory.path().join("a")).unwrap();
+        std::fs::write(case.directory.path().join("a/b"), "x").unwrap();
+        case.create("c", "x").await.unwrap();
+        assert_eq!(settled(&case), 0, "writes sync what they write");
+        for _ in 0..2 {
+            match question {
+                0 => drop(case.store.get(&path).await.unwrap()),
+                1 => drop(case.store.head(&path).await.unwrap()),
+                2 => drop(case.store.list(Some(&prefix)).try_collect::<Vec<_>>().await.unwrap()),
+                3 => drop(case.store.list_with_delimiter(Some(&prefix)).await.unwrap()),
+                _ => drop(case.store.get_ranges(&path, &[0..1]).await.unwrap()),
+            }
+            assert_eq!(settled(&case), 1, "question {question}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_system_that_could_not_be_synced_is_not_asked_again_and_nothing_is_said_of_it() {
+    let case = Case::new();
+    case.asked.0.lock().unwrap().settles_fail = true;
+    for _ in 0..2 {
+        let error = case.store.get(&Path::from("a/b")).await.unwrap_err();
+        assert!(crate::causes::joined(&error).contains("what is there may not last"), "{error:?}");
+        let listed = case.store.list(None).try_collect::<Vec<_>>().await;
+        assert!(listed.is_err());
+        case.asked.0.lock().unwrap().settles_fail = false;
+    }
+    assert_eq!(case.asked.0.lock().unwrap().settled, 1);
 }
 
 #[tokio::test]
