@@ -249,7 +249,7 @@ impl VersionSet {
     /// As [`newest`](Self::newest).
     pub async fn of_task(&self, task: &str) -> Result<Option<Manifest>, commit::Error> {
         let end = self.end().await?;
-        Ok(commit::find_task(self, task, end.as_ref(), None).await?.map(|found| found.manifest))
+        Ok(commit::Behind::default().look(self, task, end.as_ref()).await?.done.map(|found| found.manifest))
     }
 
     /// Name of the manifest of `number`.
@@ -341,6 +341,29 @@ impl VersionSet {
             next = loaded.manifest;
         }
         Ok(None)
+    }
+
+    /// The manifests from before `end` back to `oldest`, newest first, each with its number; links are not looked at.
+    pub(crate) fn backwards(
+        &self,
+        oldest: VersionNumber,
+        end: VersionNumber,
+    ) -> impl futures::Stream<Item = (VersionNumber, Result<Loaded, Error>)> {
+        let numbers = (oldest.0..end.0).rev().map(VersionNumber);
+        let read =
+            move |number| async move { (number, self.bytes(number).await.and_then(|bytes| self.parse(number, bytes))) };
+        stream::iter(numbers.map(read)).buffered(READS_AT_A_TIME)
+    }
+
+    /// `loaded`, and whether the manifest after it proves it; that is not known where it is not at hand.
+    ///
+    /// # Errors
+    /// [`Error::Link`] where it is another one.
+    pub(crate) fn linked(&self, next: Option<&Loaded>, loaded: Loaded) -> Result<(Loaded, bool), Error> {
+        if let Some(next) = next {
+            self.verify_link(&next.manifest, Some(loaded.stored.digest))?;
+        }
+        Ok((loaded, next.is_some()))
     }
 
     async fn numbers(&self, from: Option<VersionNumber>) -> Result<Vec<VersionNumber>, Error> {

@@ -3,7 +3,7 @@
 //! It works on one source at a time, in rounds, by a [`Collector`]:
 //!
 //! 1. [`mark`](Collector::mark). Versions whose expiry is over get a create-only record that they are *collected*
-//!    ([`crate::states`]). Then the states are read, then the work roots, then the manifests. What no version needs but those that
+//!    ([`crate::states`]; [`give_up`](Collector::give_up) does that alone). Then the states are read, then the work roots, then the manifests. What no version needs but those that
 //!    are collected and that no root had pinned, and no task that is alive, is marked ([`crate::marks`]). The head of the marks names
 //!    these versions: they are *gone*.
 //! 2. [`sweep`](Collector::sweep), after a grace. It reads the marks, then takes a *new* token F, then refuses unless F is of the newest
@@ -40,7 +40,7 @@ use tidemark_gateway::Env;
 use crate::{
     commit::Claim,
     ids::{SetId, SourceId, TaskId, VersionId},
-    manifest::Manifest,
+    manifest::{Manifest, Version},
     marks::Round,
 };
 
@@ -81,6 +81,8 @@ pub struct Live {
     pub sets: BTreeSet<SetId>,
     /// Sets whose staged files are kept as long as their version is.
     pub keep_staged: BTreeSet<SetId>,
+    /// Sets whose staged files are not kept, whatever their versions say. A set in neither of both keeps those of versions that say so.
+    pub free_staged: BTreeSet<SetId>,
 }
 
 /// How long things are left alone, by the store's clock.
@@ -99,6 +101,14 @@ impl Default for Ages {
     fn default() -> Self {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         Self { undo: hours(24), marks: hours(24), unclaimed: hours(96) }
+    }
+}
+
+impl Live {
+    /// Whether what was staged for a version stays with it.
+    fn keeps_staged(&self, set: &SetId, version: Option<&Version>) -> bool {
+        let says = version.is_some_and(|version| version.keeps_staged);
+        self.keep_staged.contains(set) || says && !self.free_staged.contains(set)
     }
 }
 
@@ -278,6 +288,15 @@ impl<'a> Collector<'a> {
     /// [`Error`] by variant; nothing is deleted where a version cannot be read.
     pub async fn free_staged(&self) -> Result<Swept, Error> {
         self.free().await
+    }
+
+    /// Makes collected what was expired for long enough, whether or not a round waits to be swept. What is collected and cannot be read
+    /// stands in nobody's way any more.
+    ///
+    /// # Errors
+    /// [`Error`] by variant; [`Error::OldGeneration`].
+    pub async fn give_up(&self, claim: &dyn Claim) -> Result<(), Error> {
+        self.give_up_expired(claim).await
     }
 
     /// Makes collected what was expired for long enough, and marks what nothing needs; gives the round. Where there is a round that

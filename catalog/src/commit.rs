@@ -11,6 +11,8 @@
 //! its task id and gives it back, so a task commits at most once. A create without an answer that lands late can at most
 //! fill the one free number with a valid manifest of the same task; it never replaces one.
 
+mod behind;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,9 +32,11 @@ use crate::{
     stored::StoredRef,
 };
 
-/// Versions back from the end in which a manifest of the same task is looked for. A task that was interrupted runs again
-/// before the set moves on by so many versions.
+/// Versions back from the end among which a manifest of the same task is looked for; numbers without a version do not count. A task
+/// that was interrupted runs again before the set moves on by so many versions.
 pub const RECENT_VERSIONS: u64 = 32;
+
+pub(crate) use behind::Behind;
 
 /// How long a commit waits.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +75,8 @@ pub struct ManifestDraft {
     pub node: String,
     /// What the number is to hold; all that it names is stored.
     pub holds: Holds,
-    /// Refuses to follow a version whose cut began after this one's ended: what was captured long ago must not look newest.
+    /// Refuses to follow a version whose cut began after this one's ended, whatever barriers lie between: what was captured long ago must
+    /// not look newest.
     pub in_order: bool,
 }
 
@@ -95,6 +100,12 @@ pub enum Error {
     #[error("version {number} was committed meanwhile, and its cut began after this one's ended")]
     Overtaken {
         /// The newer version.
+        number: VersionNumber,
+    },
+    /// A number is taken that the store does not list: its listings lag behind its writes, and prove nothing.
+    #[error("number {number} of the set is taken, and the store does not list it: its listings lag behind its writes")]
+    ListingLags {
+        /// The number.
         number: VersionNumber,
     },
     /// The claim ended before the version was known to be committed. It may still be: a later run of the task finds it.
@@ -130,6 +141,7 @@ impl Error {
         match self {
             Self::Chain(source) => source.is_retryable(),
             Self::Write { source, .. } => source.is_retryable(),
+            Self::ListingLags { .. } => true,
             _ => false,
         }
     }
@@ -141,42 +153,32 @@ pub(crate) async fn commit(
     claim: &dyn Claim,
     env: &Env,
 ) -> Result<(Manifest, StoredRef), Error> {
-    let mut searched = None;
+    let (mut behind, mut taken) = (Behind::default(), None);
     loop {
         let end = set.end().await?;
-        if let Some(done) = find_task(set, &draft.task, end.as_ref(), searched).await? {
+        refuse_lagging(taken, end.as_ref().map(|end| end.manifest.number))?;
+        behind = behind.look(set, &draft.task, end.as_ref()).await?;
+        if let Some(done) = behind.done {
             return Ok((done.manifest, done.stored));
         }
         refuse_fenced(claim, end.as_ref())?;
-        refuse_overtaken(draft, end.as_ref())?;
-        searched = end.as_ref().map(|end| end.manifest.number);
+        refuse_overtaken(draft, &behind)?;
         let manifest = next_manifest(set, draft, claim.token(), end.as_ref().map(Loaded::head), env);
         if let Some(stored) = create(set, &manifest, claim).await? {
             return Ok((manifest, stored));
         }
+        taken = Some(manifest.number);
     }
 }
 
-/// The manifest that this task has committed already, among the newest ones after `searched`.
-pub(crate) async fn find_task(
-    set: &VersionSet,
-    task: &str,
-    end: Option<&Loaded>,
-    searched: Option<VersionNumber>,
-) -> Result<Option<Loaded>, Error> {
-    let Some(end) = end else { return Ok(None) };
-    if end.manifest.task == task {
-        return Ok(Some(end.clone()));
-    }
-    let recent = end.manifest.number.0.saturating_sub(RECENT_VERSIONS - 1).max(1);
-    let oldest = searched.map_or(recent, |number| recent.max(number.0 + 1));
-    match set.find_before(end, VersionNumber(oldest), |manifest| manifest.task == task).await {
-        // Damage further back must not end all backups: at worst the task commits the same state once more.
-        Err(error) if !error.is_retryable() => {
-            tracing::warn!(task, %error, "an older version is damaged: a commit of this task before it is not looked for");
-            Ok(None)
-        }
-        found => Ok(found?),
+/// Refuses an end below a number that was seen to be taken.
+///
+/// # Errors
+/// [`Error::ListingLags`].
+pub(crate) fn refuse_lagging(taken: Option<VersionNumber>, end: Option<VersionNumber>) -> Result<(), Error> {
+    match taken.filter(|taken| end < Some(*taken)) {
+        Some(number) => Err(Error::ListingLags { number }),
+        None => Ok(()),
     }
 }
 
@@ -189,11 +191,11 @@ fn refuse_fenced(claim: &dyn Claim, end: Option<&Loaded>) -> Result<(), Error> {
     }
 }
 
-fn refuse_overtaken(draft: &ManifestDraft, end: Option<&Loaded>) -> Result<(), Error> {
-    let Some(Loaded { manifest, .. }) = end.filter(|_| draft.in_order) else { return Ok(()) };
-    match (cut(&manifest.holds), cut(&draft.holds)) {
-        (Some(newest), Some(own)) if newest.from > own.through => Err(Error::Overtaken { number: manifest.number }),
-        _ => Ok(()),
+fn refuse_overtaken(draft: &ManifestDraft, behind: &Behind) -> Result<(), Error> {
+    let own = cut(&draft.holds).filter(|_| draft.in_order);
+    match own.and_then(|own| behind.overtakes(own)) {
+        Some(number) => Err(Error::Overtaken { number }),
+        None => Ok(()),
     }
 }
 

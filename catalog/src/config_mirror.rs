@@ -111,6 +111,19 @@ pub async fn latest(store: &Arc<dyn ObjectStore>, kind: &str) -> Result<Latest, 
     Ok(found)
 }
 
+/// The newest state of the item `id` of `kind`; `None` where there is none, or it was removed.
+///
+/// # Errors
+/// As [`latest`]; [`Error::Page`] where it cannot be read.
+pub async fn newest(store: &Arc<dyn ObjectStore>, kind: &str, id: &str) -> Result<Option<Value>, Error> {
+    check(kind)?;
+    check(id)?;
+    let prefix = Path::from(format!("{}/{id}", layout::config_kind(kind)));
+    let Some(number) = numbers(store, &prefix).await?.remove(id) else { return Ok(None) };
+    let item: Item = document::read_unchecked(store, &layout::config(kind, id, number)).await?;
+    Ok(item.value)
+}
+
 /// Every state that the item `id` of `kind` was given, oldest first; `None` where it was removed.
 ///
 /// # Errors

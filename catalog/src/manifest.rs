@@ -96,6 +96,9 @@ pub struct Version {
     /// The versions of other sets that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
+    /// What was staged for it stays as long as it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_staged: bool,
 }
 
 impl Version {
@@ -110,6 +113,7 @@ impl Version {
             worst: WorstQuality::Cut,
             revises: None,
             group: None,
+            keeps_staged: false,
         }
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{self, Document},
-    ids::{FencingToken, SourceId},
+    ids::{FencingToken, SetId, SourceId, VersionNumber},
     layout,
     states::store_time,
     stored::StoredRef,
@@ -70,6 +70,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the store failed, and so says nothing about what is there.
+    pub fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::List { .. } | Self::Restless { .. } => true,
+            Self::Document(source) => source.is_of_the_store(),
+            Self::Identity { .. } => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -97,6 +106,13 @@ pub struct Round {
     /// True where all of it is deleted.
     pub swept: bool,
     pub(crate) head: Head,
+}
+
+impl Round {
+    /// Whether a number of a set needs nothing any more: it holds no version, or one that was collected.
+    pub fn is_gone(&self, set: &SetId, number: VersionNumber) -> bool {
+        self.head.gone.contains(set, number)
+    }
 }
 
 /// What is marked of a source. Holds 16 bytes for each name, and a table of them: about 40 bytes.

@@ -13,6 +13,7 @@ use tidemark_gateway::Env;
 use crate::{
     chain::{self, Head, VersionSet},
     commit::{self, Claim, ManifestDraft},
+    ids::VersionNumber,
     manifest::{Barrier, Holds},
 };
 
@@ -49,7 +50,9 @@ impl VersionSet {
     /// [`commit::Error::Fenced`] where a newer claim than this one has written to the set; else as
     /// [`VersionSet::commit`].
     pub async fn repair(&self, sealer: &Sealer, claim: &dyn Claim, env: &Env) -> Result<Repair, commit::Error> {
+        let mut taken = None;
         loop {
+            commit::refuse_lagging(taken, self.without_head().list().await?.last().copied())?;
             let Some(error) = damage(self.end().await)? else { return Ok(Repair::Nothing) };
             // The damage may be between a sound end and the head that is known.
             let end = self.without_head().end().await;
@@ -57,21 +60,22 @@ impl VersionSet {
                 return Ok(Repair::Head(end.head()));
             }
             let error = damage(end)?.unwrap_or(error);
-            if let Some(repair) = self.seal(sealer, &error, claim, env).await? {
-                return Ok(repair);
+            match self.seal(sealer, &error, claim, env).await? {
+                Ok(repair) => return Ok(repair),
+                Err(number) => taken = Some(number),
             }
         }
     }
 
-    /// Creates the barrier; `None` where its number holds another manifest by now.
+    /// Creates the barrier; the number where that holds another manifest by now.
     async fn seal(
         &self,
         sealer: &Sealer,
         error: &chain::Error,
         claim: &dyn Claim,
         env: &Env,
-    ) -> Result<Option<Repair>, commit::Error> {
-        let Some(end) = self.without_head().head_as_stored().await? else { return Ok(Some(Repair::Nothing)) };
+    ) -> Result<Result<Repair, VersionNumber>, commit::Error> {
+        let Some(end) = self.without_head().head_as_stored().await? else { return Ok(Ok(Repair::Nothing)) };
         self.refuse_fenced(claim).await?;
         let damage = tidemark_gateway::causes::joined(error);
         let reason = format!("version {} cannot be relied on and is sealed as it is: {damage}", end.number);
@@ -81,7 +85,7 @@ impl VersionSet {
         let manifest = commit::next_manifest(self, &draft, claim.token(), Some(end), env);
         let stored = commit::create(self, &manifest, claim).await?;
         let head = stored.map(|stored| Head { number: manifest.number, digest: stored.digest });
-        Ok(head.map(|head| Repair::Sealed { head, damage }))
+        Ok(head.map(|head| Repair::Sealed { head, damage }).ok_or(manifest.number))
     }
 
     /// Tokens never fall along a chain: the newest one that can still be read must not be above this claim's.
@@ -111,10 +115,7 @@ mod tests {
     use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 
     use super::*;
-    use crate::{
-        ids::VersionNumber,
-        testing::{TestClaim, commit_tasks, draft, set_in},
-    };
+    use crate::testing::{TestClaim, commit_tasks, draft, set_in};
 
     async fn chain_of(count: usize) -> (Arc<dyn ObjectStore>, VersionSet) {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());

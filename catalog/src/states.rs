@@ -231,13 +231,19 @@ impl VersionStates {
     /// # Errors
     /// [`Error::Refused`] where the rule forbids it; [`Error::Write`]; as [`get`](Self::get).
     pub async fn change(&self, number: VersionNumber, change: &Change, by: By<'_>) -> Result<VersionState, Error> {
+        let mut taken = None;
         loop {
             let before = self.get(number).await?;
+            if let Some(revision) = taken.filter(|taken| before.revision < *taken) {
+                let path = layout::state(&self.source, &self.set, number, revision);
+                return Err(Error::ListingLags { path });
+            }
             let refused = |refusal| Error::Refused { version: self.id(number), refusal };
             let Some(after) = change.apply(&before, by).map_err(refused)? else { return Ok(before) };
             if self.create(number, &after, by).await? {
                 return Ok(after);
             }
+            taken = Some(after.revision);
             tracing::debug!(version = %self.id(number), "another change was first: the rule is applied anew");
         }
     }

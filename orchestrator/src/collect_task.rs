@@ -19,7 +19,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidemark_catalog::{
-    collect::{Collector, Fence, FenceError},
+    collect::{self, Collector, Fence, FenceError},
     commit::Claim,
     find,
     ids::{SourceId, StoreId},
@@ -29,6 +29,7 @@ use tidemark_listener_core::progress::Progress;
 use crate::{
     executors::{Executors, spec},
     failure::{self, Failure},
+    generation,
     protect::seal::RunClaim,
     registrations::{POLICIES, PolicyRecord},
     stores::OpenStore,
@@ -83,6 +84,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let sources: Vec<SourceId> = found.into_iter().filter(|of| source.as_ref().is_none_or(|only| only == of)).collect();
     let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;
     let mut result = CollectResult { store: store.clone(), sources: Vec::with_capacity(sources.len()), removed: None };
+    let mut away = None;
     for (index, source) in sources.iter().enumerate() {
         if context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
@@ -90,10 +92,17 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
         (context.progress)(progress(source, index, sources.len()));
         let own = policies.iter().filter(|policy| policy.source == *source && policy.store == store).cloned().collect();
         let collection = Collection { with, context: &context, store: &open, source, policies: own };
-        result.sources.push(collection.run().boxed().await?);
+        match collection.run().boxed().await {
+            Ok(done) => result.sources.push(done),
+            Err(failure) if failure.cancelled => return Err(failure),
+            Err(failure) => away = away.or(Some(failure)),
+        }
     }
     let removed = leftovers::remove(with, &open).boxed().await?;
-    let warnings = removed.problem.is_some() || result.sources.iter().any(|source| source.problem.is_some());
+    if let Some(failure) = away {
+        return Err(failure);
+    }
+    let warnings = removed.problem.is_some() || result.sources.iter().any(SourceResult::is_lacking);
     result.removed = Some(removed);
     Ok(Completion::of(&result, warnings))
 }
@@ -123,17 +132,28 @@ impl Collection<'_> {
     }
 
     async fn collect(&self, result: &mut SourceResult) -> Result<(), Failure> {
-        let (expired, damaged) = self.expire().boxed().await?;
-        (result.expired, result.damaged) = (expired.into_iter().collect(), damaged.into_iter().collect());
+        self.refuse_old_generation().boxed().await?;
+        self.expire(result).boxed().await?;
         let live = live::of(self.with, self.store, self.source, &self.policies).boxed().await?;
         let collector =
             Collector::new(&self.store.objects, self.source, &live, self.with.ages, &self.with.node, &self.with.env);
         let fence = RunFence { context: self.context };
+        let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
+        collector.give_up(&claim).boxed().await?;
         result.freed += self.free(collector.sweep(&fence).boxed().await?.into());
         result.freed += self.free(Some(collector.free_staged().boxed().await?).into());
-        let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
         result.marked = collector.mark(&claim).boxed().await?.map(Marked::from);
         result.freed += self.free(collector.sweep(&fence).boxed().await?.into());
+        Ok(())
+    }
+
+    /// What an older daemon believes of policies and tasks counts for nothing once another one has taken the store over.
+    async fn refuse_old_generation(&self) -> Result<(), Failure> {
+        let newest = generation::newest(&self.store.objects).await;
+        let newest = newest.map_err(|error| failure::catalog::store("TM-STORE-0104", &error, true))?;
+        if newest > self.context.token.generation {
+            return Err(collect::Error::OldGeneration { mine: self.context.token.generation, newest }.into());
+        }
         Ok(())
     }
 

@@ -153,6 +153,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-STORE-0115",
     "TM-STORE-0116",
     "TM-STORE-0117",
+    "TM-STORE-0118",
     "TM-STORE-0400",
     "TM-STORE-0404",
     "TM-STORE-0409",

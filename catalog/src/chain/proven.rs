@@ -8,24 +8,38 @@ use crate::{ids::VersionNumber, manifest::Manifest};
 
 impl VersionSet {
     /// The manifests of all numbers but those that are `skipped`, oldest first. Each is proven by its own link and by that of the
-    /// one after it; a link to a skipped one is looked at only where the newest has it.
+    /// one after it; a link to a skipped one is looked at only where the newest has it. Numbers that are `given_up` are left out where
+    /// nothing can be read there: nothing is asked of them.
     ///
     /// # Errors
-    /// [`Error::List`]; [`Error::Hole`] where a number is not there that is not skipped; [`Error::Read`], [`Error::Decode`],
-    /// [`Error::Identity`], [`Error::Link`], [`Error::Successor`].
-    pub(crate) async fn proven(&self, skipped: impl Fn(VersionNumber) -> bool) -> Result<Vec<Manifest>, Error> {
+    /// [`Error::List`]; [`Error::Hole`] where a number is not there that is neither skipped nor given up; [`Error::Read`],
+    /// [`Error::Decode`], [`Error::Identity`], [`Error::Link`], [`Error::Successor`].
+    pub(crate) async fn proven(
+        &self,
+        skipped: impl Fn(VersionNumber) -> bool,
+        given_up: impl Fn(VersionNumber) -> bool,
+    ) -> Result<Vec<Manifest>, Error> {
         let present = self.list().await?;
         let newest = present.last().copied().unwrap_or(VersionNumber(0));
-        let needed: Vec<_> = (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number)).collect();
+        let is_there = |number: &VersionNumber| present.binary_search(number).is_ok();
+        let needed = (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number));
+        let needed: Vec<_> = needed.filter(|number| is_there(number) || !given_up(*number)).collect();
         self.refuse_holes(&present, &needed)?;
         let mut reads = Vec::with_capacity(needed.len());
         for number in needed {
-            reads.push(async move { self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) });
+            let given_up = given_up(number);
+            reads.push(async move {
+                match self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) {
+                    Err(error) if given_up && error.is_damage() => Ok(None),
+                    read => read.map(Some),
+                }
+            });
         }
         let mut reads = std::pin::pin!(stream::iter(reads).buffered(READS_AT_A_TIME));
         let mut proven: Vec<Manifest> = Vec::new();
         let mut before: Option<Loaded> = None;
-        while let Some(loaded) = reads.try_next().await? {
+        while let Some(read) = reads.try_next().await? {
+            let Some(loaded) = read else { continue };
             self.prove_back(&loaded, before.as_ref(), newest).await?;
             if let Some(before) = before.filter(|before| before.manifest.number.0 + 1 < loaded.manifest.number.0) {
                 self.prove_on(&before).await?;
@@ -104,11 +118,30 @@ mod tests {
             if damaged > 0 {
                 store.put(&set.path(VersionNumber(damaged)), "damaged".into()).await.unwrap();
             }
-            let proven = set.proven(|number| skipped.contains(&number.0)).await;
+            let proven = set.proven(|number| skipped.contains(&number.0), |_| false).await;
             assert_eq!(proven.is_ok(), sound, "{skipped:?} {damaged}: {proven:?}");
             if let Ok(proven) = proven {
                 let numbers: Vec<_> = proven.iter().map(|manifest| manifest.number.0).collect();
                 assert_eq!(numbers, (1..=5).filter(|number| !skipped.contains(number)).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_may_be_damaged_or_gone_and_nothing_else() {
+        for (given_up, sound) in [(2, true), (3, false)] {
+            for gone in [false, true] {
+                let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+                let set = set_in(&store, "east", "daily");
+                commit_tasks(&set, 4).await;
+                let path = set.path(VersionNumber(2));
+                store.put(&path, "damaged".into()).await.unwrap();
+                if gone {
+                    store.delete(&path).await.unwrap();
+                }
+                let proven = set.proven(|_| false, |number| number.0 == given_up).await;
+                assert_eq!(proven.is_ok(), sound, "{given_up} {gone}: {proven:?}");
+                assert!(!sound || proven.unwrap().len() == 3);
             }
         }
     }
@@ -122,11 +155,11 @@ mod tests {
         commit_tasks(&set_in(&other, "east", "daily"), 4).await;
         let replaced = other.get(&set.path(VersionNumber(2))).await.unwrap().bytes().await.unwrap();
         store.put(&set.path(VersionNumber(2)), replaced.into()).await.unwrap();
-        assert!(matches!(set.proven(|_| false).await, Err(Error::Link { .. })));
-        let error = set.proven(|number| number.0 != 2).await.unwrap_err();
+        assert!(matches!(set.proven(|_| false, |_| false).await, Err(Error::Link { .. })));
+        let error = set.proven(|number| number.0 != 2, |_| false).await.unwrap_err();
         assert!(matches!(error, Error::Successor { .. }), "{error}");
         store.delete(&set.path(VersionNumber(2))).await.unwrap();
-        assert!(matches!(set.proven(|_| false).await, Err(Error::Hole { missing: VersionNumber(2), .. })));
-        assert_eq!(set.proven(|number| number.0 == 2).await.unwrap().len(), 3);
+        assert!(matches!(set.proven(|_| false, |_| false).await, Err(Error::Hole { missing: VersionNumber(2), .. })));
+        assert_eq!(set.proven(|number| number.0 == 2, |_| false).await.unwrap().len(), 3);
     }
 }

@@ -59,9 +59,9 @@ impl Collector<'_> {
 
     /// What is staged for a task that is not alive.
     fn staged(&self, reading: &Reading<'_>, task: &TaskId, since: Timestamp) -> Class {
-        let version = reading.committed.get(task.as_str()).and_then(|place| reading.versions.get(*place as usize));
-        match version {
-            Some((version, fate)) if self.live.keep_staged.contains(&version.set) && *fate != Fate::Gone => {
+        let committed = reading.committed.get(task.as_str());
+        match committed.and_then(|place| reading.versions.get(*place as usize)) {
+            Some((version, fate)) if reading.keeping.contains(task.as_str()) && *fate != Fate::Gone => {
                 Class::Staged { version: version.clone() }
             }
             Some(_) => Class::Garbage { why: Why::TaskDone { task: task.clone() } },

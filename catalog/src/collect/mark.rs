@@ -16,12 +16,21 @@ use crate::{
 };
 
 impl Collector<'_> {
+    /// See [`Collector::give_up`].
+    pub(super) async fn give_up_expired(&self, claim: &dyn Claim) -> Result<(), Error> {
+        self.refuse_old_generation(claim.token()).await?;
+        let before = marks::newest(self.store, self.source).await?;
+        let gone = before.map(|round| round.head.gone).unwrap_or_default();
+        self.collect_expired(claim, &self.sets().await?, &gone, self.live.as_of).await
+    }
+
     /// See [`Collector::mark`].
     pub(super) async fn mark_round(&self, claim: &dyn Claim) -> Result<Option<Round>, Error> {
         let before = marks::newest(self.store, self.source).await?;
         if before.as_ref().is_some_and(|round| !round.swept) {
             return Ok(before);
         }
+        self.refuse_old_generation(claim.token()).await?;
         let next = before.as_ref().map_or(0, |round| round.number) + 1;
         let now = self.live.as_of;
         let sets = self.sets().await?;

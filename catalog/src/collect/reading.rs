@@ -4,7 +4,7 @@
 //! is read by nobody.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -73,6 +73,8 @@ pub(super) struct Reading<'a> {
     pub(super) roots: Roots,
     /// The version that each task has committed, as far as it is not gone for long.
     pub(super) committed: HashMap<String, u32>,
+    /// Of these tasks, those whose staged files stay with their version.
+    pub(super) keeping: HashSet<String>,
     /// Tasks that may still need what they wrote.
     pub(super) alive: BTreeSet<TaskId>,
 }
@@ -112,7 +114,9 @@ impl<'a> Collector<'a> {
         let mut reading = Reading::new(Needs::new(self.store), self.live.as_of, gone, roots);
         let (mut chains, mut places) = (Vec::new(), 0);
         for set in sets {
-            let manifests = manifests(self.store, self.source, set, &reading.gone).await?;
+            let manifests = manifests(self.store, self.source, set, &reading.gone, states).await?;
+            let keeping = manifests.iter().filter(|manifest| self.live.keeps_staged(set, manifest.version()));
+            reading.keeping.extend(keeping.map(|manifest| manifest.task.clone()));
             reading.note_tasks(&manifests, places);
             places += manifests.len();
             chains.push((set, manifests));
@@ -122,6 +126,7 @@ impl<'a> Collector<'a> {
         for (set, manifests) in chains {
             let none = BTreeMap::new();
             let states = states.get(set).unwrap_or(&none);
+            reading.give_up(set, states, &manifests);
             for manifest in manifests {
                 let state = states.get(&manifest.number).cloned().unwrap_or_default();
                 let fate = self.fate(&manifest, &state, &pins);
@@ -154,22 +159,29 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Manifests that are not gone, proven.
+/// Manifests that are not gone, proven; those of versions that were collected only where they can be read.
 pub(super) async fn manifests(
     store: &Arc<dyn ObjectStore>,
     source: &SourceId,
     set: &SetId,
     gone: &Gone,
+    states: &States,
 ) -> Result<Vec<Manifest>, Error> {
     let chain = VersionSet::new(store.clone(), source.clone(), set.clone());
-    let proven = chain.proven(|number| gone.contains(set, number)).await;
+    let collected = |number| is_collected(states, set, number);
+    let proven = chain.proven(|number| gone.contains(set, number), collected).await;
     proven.map_err(|source| Error::Chain { set: set.clone(), source })
+}
+
+fn is_collected(states: &States, set: &SetId, number: VersionNumber) -> bool {
+    states.get(set).and_then(|of| of.get(&number)).is_some_and(|state| state.collected)
 }
 
 impl<'a> Reading<'a> {
     fn new(needs: Needs<'a>, now: Timestamp, gone: Gone, roots: Roots) -> Self {
-        let (versions, served, committed, alive) = (Vec::new(), HashMap::new(), HashMap::new(), BTreeSet::new());
-        Self { now, gone, versions, served, needs, roots, committed, alive }
+        let (versions, served, committed) = (Vec::new(), HashMap::new(), HashMap::new());
+        let (keeping, alive) = (HashSet::new(), BTreeSet::new());
+        Self { now, gone, versions, served, needs, roots, committed, keeping, alive }
     }
 
     /// Notes which task committed what; the places are those that [`add`](Self::add) will give.
@@ -177,6 +189,13 @@ impl<'a> Reading<'a> {
         for (place, manifest) in (first..).zip(manifests) {
             self.committed.insert(manifest.task.clone(), u32::try_from(place).unwrap_or(u32::MAX));
         }
+    }
+
+    /// What was collected and cannot be read any more is gone: nobody can say what it needed.
+    fn give_up(&mut self, set: &SetId, states: &BTreeMap<VersionNumber, VersionState>, read: &[Manifest]) {
+        let read: BTreeSet<_> = read.iter().map(|manifest| manifest.number).collect();
+        let collected = states.iter().filter(|(_, state)| state.collected).map(|(number, _)| *number);
+        collected.filter(|number| !read.contains(number)).for_each(|number| self.gone.insert(set, number));
     }
 
     fn pins(&self) -> BTreeSet<VersionId> {

@@ -43,8 +43,8 @@ impl Collector<'_> {
             let of_set = states.get(set).into_iter().flatten();
             let collected: HashSet<_> =
                 of_set.filter(|(_, state)| state.collected).map(|(number, _)| *number).collect();
-            for manifest in manifests(self.store, self.source, set, &gone).await? {
-                let stays = self.live.keep_staged.contains(set) && !collected.contains(&manifest.number);
+            for manifest in manifests(self.store, self.source, set, &gone, &states).await? {
+                let stays = self.live.keeps_staged(set, manifest.version()) && !collected.contains(&manifest.number);
                 if stays {
                     kept.insert(manifest.task)
                 } else {

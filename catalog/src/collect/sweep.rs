@@ -53,9 +53,14 @@ impl Collector<'_> {
         if fence <= round.token {
             return Err(Error::OldToken { fence, marks: round.token });
         }
+        self.refuse_old_generation(fence).await
+    }
+
+    /// Another daemon that has taken the repository over knows more of what is kept: what an older one believes counts for nothing.
+    pub(super) async fn refuse_old_generation(&self, claim: FencingToken) -> Result<(), Error> {
         let newest = self.newest_generation().await?;
-        if newest > fence.generation && self.keeps(Rule::NewestGeneration) {
-            return Err(Error::OldGeneration { mine: fence.generation, newest });
+        if newest > claim.generation && self.keeps(Rule::NewestGeneration) {
+            return Err(Error::OldGeneration { mine: claim.generation, newest });
         }
         Ok(())
     }
@@ -97,12 +102,14 @@ impl Collector<'_> {
         }
     }
 
-    /// All that versions need which are not gone.
+    /// All that versions need which are not gone. Of those that were collected since, one that cannot be read needs nothing: when the
+    /// marks were made it was there, and what it named is not among them.
     async fn named(&self, sets: &BTreeSet<SetId>, gone: &Gone) -> Result<HashSet<Key>, Error> {
         let mut needs = Needs::new(self.store);
         let mut named = HashSet::new();
+        let states = self.states(sets, gone).await?;
         for set in sets {
-            for manifest in manifests(self.store, self.source, set, gone).await? {
+            for manifest in manifests(self.store, self.source, set, gone, &states).await? {
                 named.extend(needs.of_version(&manifest).await?.into_iter().map(|(key, _)| key));
             }
         }

@@ -217,6 +217,53 @@ async fn damage_stops_the_collection_by_name_and_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn a_damaged_version_that_is_given_up_stands_in_nobodys_way() {
+    let bench = Bench::new();
+    for task in ["one", "two", "three"] {
+        bench.commit("daily", task).await;
+    }
+    let damaged = layout::manifest(&bench.world.source, &"daily".parse().unwrap(), VersionNumber(1));
+    bench.store.put(&damaged, "damaged".into()).await.unwrap();
+    assert!(matches!(bench.mark().await, Err(Error::Chain { .. })));
+    bench.expire("east.daily.1").await;
+    bench.world.shared.advance(9);
+    assert!(matches!(bench.mark().await, Err(Error::Chain { .. })), "it can be undone");
+    bench.world.shared.advance(1);
+    let round = bench.mark().await.unwrap().expect("what it alone needed");
+    assert!(round.head.gone.contains(&"daily".parse().unwrap(), VersionNumber(1)));
+    bench.world.shared.advance(12);
+    assert!(bench.sweep().await.unwrap().unwrap().objects > 0);
+    bench.with(async |collector| collector.free_staged().await).await.unwrap();
+    let (survey, _) = bench.survey(&[]).await;
+    assert!(survey.versions.objects > 0);
+}
+
+#[tokio::test]
+async fn what_a_version_keeps_staged_stays_where_no_policy_says_otherwise() {
+    let bench = Bench::new();
+    let keeping = Version { keeps_staged: true, ..Version::empty("fake") };
+    let set = testing::set_in(&bench.store, "east", "daily");
+    let draft = crate::commit::ManifestDraft {
+        holds: crate::manifest::Holds::Version(Box::new(keeping)),
+        ..testing::draft("t-1")
+    };
+    set.commit(draft, &Held(bench.world.claim_of(1)), &bench.env).await.unwrap();
+    let staged = Path::from("sources/east/staged/t-1/p/file");
+    bench.store.put(&staged, "x".into()).await.unwrap();
+    let (daily, none) = (BTreeSet::from(["daily".parse().unwrap()]), BTreeSet::new());
+    for (free, stays) in [(none, true), (daily, false)] {
+        let live = Live { free_staged: free, keep_staged: BTreeSet::new(), ..bench.live() };
+        let collector = Collector::new(&bench.store, &bench.world.source, &live, AGES, "n", &bench.env);
+        let mut class = None;
+        let mut note = |line: Line| class = (line.path == staged).then_some(line.class).or(class.take());
+        collector.survey(&BTreeSet::new(), &mut note).await.unwrap();
+        assert_eq!(matches!(class, Some(Class::Staged { .. })), stays, "{class:?}");
+        collector.free_staged().await.unwrap();
+        assert_eq!(bench.store.head(&staged).await.is_ok(), stays);
+    }
+}
+
+#[tokio::test]
 async fn an_old_generation_and_an_old_token_sweep_nothing() {
     let bench = Bench::new();
     bench.commit("daily", "one").await;
@@ -231,6 +278,20 @@ async fn an_old_generation_and_an_old_token_sweep_nothing() {
     let names = bench.names().await;
     assert!(names.iter().any(|name| name.contains("/work/")), "nothing was deleted");
     assert!(!names.iter().any(|name| name.ends_with("versions/00000000000000000002")), "and no set was fenced");
+}
+
+#[tokio::test]
+async fn an_old_generation_gives_no_version_up() {
+    let bench = Bench::new();
+    for task in ["one", "two"] {
+        bench.commit("daily", task).await;
+    }
+    bench.expire("east.daily.1").await;
+    bench.world.shared.advance(12);
+    bench.store.put(&layout::generation(2), "generation".into()).await.unwrap();
+    let before = bench.names().await;
+    assert!(matches!(bench.mark().await, Err(Error::OldGeneration { mine: 1, newest: 2 })));
+    assert_eq!(bench.names().await, before);
 }
 
 #[tokio::test]

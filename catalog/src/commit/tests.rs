@@ -8,7 +8,7 @@ use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::
 
 use super::*;
 use crate::{
-    manifest::Version,
+    manifest::{Barrier, Version},
     testing::{Fault, FaultyStore, TestClaim, commit_tasks, draft, set_in, token},
 };
 
@@ -205,4 +205,27 @@ async fn what_was_captured_long_ago_does_not_become_the_newest() {
     set.commit(of("clock set back", cut(1, 2), false), &claim, &env).await.expect("captured just now");
     let (again, _) = set.commit(of("new", cut(20, 30), true), &claim, &env).await.unwrap();
     assert_eq!(again.number, VersionNumber(1), "it was committed before");
+    // Barriers are no versions, however many there are.
+    for number in 0..RECENT_VERSIONS + 8 {
+        let holds = Holds::Barrier(Barrier { reason: "swept".to_owned() });
+        let fence = ManifestDraft { holds, ..draft(&format!("barrier-{number}")) };
+        set.commit(fence, &claim, &env).await.unwrap();
+    }
+    let error = set.commit(of("older", cut(0, 0), true), &claim, &env).await.unwrap_err();
+    assert!(matches!(error, Error::Overtaken { number: VersionNumber(3) }), "{error}");
+    let (again, _) = set.commit(of("new", cut(20, 30), true), &claim, &env).await.unwrap();
+    assert_eq!(again.number, VersionNumber(1), "it was committed before");
+    store.put(&set.path(VersionNumber(3)), "damaged".into()).await.unwrap();
+    let error = set.commit(of("older", cut(0, 0), true), &claim, &env).await.unwrap_err();
+    assert!(matches!(error, Error::Overtaken { number: VersionNumber(2) }), "what is damaged is passed over: {error}");
+}
+
+#[tokio::test]
+async fn a_listing_that_lacks_what_is_there_is_an_error_and_not_a_loop() {
+    let (store, env, claim) = (memory(), Env::system(), TestClaim::new(1));
+    set_in(&store, "east", "daily").commit(draft("first"), &claim, &env).await.unwrap();
+    let lagging: Arc<dyn ObjectStore> = Arc::new(FaultyStore::lagging(store, "00000000000000000001"));
+    let set = set_in(&lagging, "east", "daily");
+    let error = set.commit(draft("second"), &claim, &env).await.unwrap_err();
+    assert!(matches!(error, Error::ListingLags { number: VersionNumber(1) }) && error.is_retryable(), "{error}");
 }

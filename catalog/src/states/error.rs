@@ -45,6 +45,12 @@ pub enum Error {
         /// Why.
         source: document::Error,
     },
+    /// A record is there that the store does not list: its listings lag behind its writes, and prove nothing.
+    #[error("the state {path} is there, and the store does not list it: its listings lag behind its writes")]
+    ListingLags {
+        /// The record.
+        path: Path,
+    },
     /// The version's state does not allow the change.
     #[error("version {version}")]
     Refused {
@@ -85,7 +91,7 @@ impl Error {
     /// True where the store failed and so says nothing about a record.
     pub fn is_of_the_store(&self) -> bool {
         match self {
-            Self::List { .. } => true,
+            Self::List { .. } | Self::ListingLags { .. } => true,
             Self::Record { source, .. } | Self::Write { source, .. } => source.is_of_the_store(),
             Self::Identity { .. } | Self::Refused { .. } => false,
         }
@@ -101,6 +107,7 @@ impl Error {
         match self {
             Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
             Self::Record { source, .. } | Self::Write { source, .. } => source.is_retryable(),
+            Self::ListingLags { .. } => true,
             Self::Identity { .. } | Self::Refused { .. } => false,
         }
     }

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use object_store::{ObjectStoreExt, memory::InMemory};
 
 use super::*;
-use crate::testing::token;
+use crate::testing::{FaultyStore, token};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -40,6 +40,18 @@ async fn change(states: &VersionStates, change: &Change) -> Result<VersionState,
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+#[tokio::test]
+async fn a_listing_that_lacks_a_record_is_an_error_and_not_a_loop() {
+    let (store, states) = states();
+    change(&states, &expire()).await.unwrap();
+    let lagging: Arc<dyn ObjectStore> = Arc::new(FaultyStore::lagging(store, "/0000000001"));
+    let lagging = VersionStates::new(lagging, "east".parse().unwrap(), "daily".parse().unwrap());
+    let env = Env::system();
+    let by = By { token: token(1), who: "ops", env: &env };
+    let error = lagging.change(VersionNumber(7), &hold(), by).await.unwrap_err();
+    assert!(matches!(error, Error::ListingLags { .. }) && error.is_retryable(), "{error}");
 }
 
 /// Changes before, the one that is tried, and what it comes to: expired, held and collected.

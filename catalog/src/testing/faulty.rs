@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
@@ -45,18 +45,25 @@ pub(crate) struct FaultyStore {
     random: Option<Env>,
     late: Duration,
     creates: AtomicUsize,
+    /// Lists know nothing of objects whose names end so.
+    unlisted: Option<&'static str>,
 }
 
 impl FaultyStore {
     /// Faults in this order, then none.
     pub(crate) fn scheduled(inner: Arc<dyn ObjectStore>, mut faults: Vec<Fault>, late: Duration) -> Self {
         faults.reverse();
-        Self { inner, scheduled: faults.into(), random: None, late, creates: AtomicUsize::new(0) }
+        Self { inner, scheduled: faults.into(), random: None, late, creates: AtomicUsize::new(0), unlisted: None }
     }
 
     /// Each create draws a fault, evenly.
     pub(crate) fn random(inner: Arc<dyn ObjectStore>, env: Env, late: Duration) -> Self {
-        Self { inner, scheduled: Vec::new().into(), random: Some(env), late, creates: AtomicUsize::new(0) }
+        Self { random: Some(env), ..Self::scheduled(inner, Vec::new(), late) }
+    }
+
+    /// Without faults but in lists, which lag behind for objects whose names end so.
+    pub(crate) fn lagging(inner: Arc<dyn ObjectStore>, unlisted: &'static str) -> Self {
+        Self { unlisted: Some(unlisted), ..Self::scheduled(inner, Vec::new(), Duration::ZERO) }
     }
 
     /// How many creates were asked for.
@@ -126,7 +133,9 @@ impl ObjectStore for FaultyStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        let unlisted = self.unlisted;
+        let listed = move |meta: &ObjectMeta| unlisted.is_none_or(|end| !meta.location.as_ref().ends_with(end));
+        self.inner.list(prefix).try_filter(move |meta| std::future::ready(listed(meta))).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

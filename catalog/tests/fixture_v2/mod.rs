@@ -197,6 +197,7 @@ impl Writer {
                 worst: WorstQuality::Missing,
                 revises: None,
                 group: None,
+                keeps_staged: false,
             })),
             in_order: false,
         };

@@ -38,13 +38,16 @@ pub(super) async fn of(
     let as_of = collect::store_now(&store.objects, &with.env).await?;
     let tasks = with.tasks.list().await?;
     let mirrored = mirrored(store, source).await;
-    let keep = policies.iter().filter(|policy| policy.keep_staged).map(|policy| policy.name.clone());
+    let of = |keeps: bool| {
+        policies.iter().filter(move |policy| policy.keep_staged == keeps).map(|policy| policy.name.clone())
+    };
     Ok(Live {
         as_of,
         tasks: tasks.iter().filter(|task| !task.state.is_done()).map(|task| task.id.clone()).collect(),
         done: tasks.iter().filter(|task| is_over(task)).map(|task| task.id.clone()).collect(),
         sets: policies.iter().map(|policy| policy.name.clone()).chain(mirrored).collect(),
-        keep_staged: keep.collect(),
+        keep_staged: of(true).collect(),
+        free_staged: of(false).collect(),
     })
 }
 

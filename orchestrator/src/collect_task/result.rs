@@ -43,6 +43,9 @@ pub struct SourceResult {
     pub expired: Listed<VersionId>,
     /// Versions of which it cannot be said whether they are kept, because they are damaged: they stay.
     pub damaged: Listed<VersionId>,
+    /// Policies whose rules were not applied, with the reason: their versions stay.
+    #[serde(default)]
+    pub resting: Vec<String>,
     /// What is marked and waits for its sweep.
     pub marked: Option<Marked>,
     /// What was deleted.
@@ -55,7 +58,12 @@ impl SourceResult {
     /// Of a source to which nothing was done yet.
     pub fn new(source: SourceId) -> Self {
         let (expired, damaged) = (Listed::default(), Listed::default());
-        Self { source, expired, damaged, marked: None, freed: Freed::default(), problem: None }
+        Self { source, expired, damaged, resting: Vec::new(), marked: None, freed: Freed::default(), problem: None }
+    }
+
+    /// Whether anything could not be done.
+    pub fn is_lacking(&self) -> bool {
+        self.problem.is_some() || !self.resting.is_empty()
     }
 }
 

@@ -1,21 +1,62 @@
 //! Versions expire by the rules of their policies.
+//!
+//! A version that expires is let go for good after a grace, so that a rule counts only where nothing speaks against it: its source is
+//! confirmed (what a store's mirror says is not trusted), and the policy is the newest that its store's mirror has. A state
+//! directory that was put back from a copy, or a daemon that others have left behind, knows an older policy; its rule is not the
+//! operator's any more.
 
+use serde_json::{Value, json};
 use tidemark_catalog::{
+    config_mirror,
     ids::{VersionId, VersionNumber},
     states::{By, Change, Error, VersionStates},
 };
+use tidemark_gateway::causes::joined;
 
-use super::Collection;
-use crate::{expiry, failure::Failure, registrations::PolicyRecord};
+use super::{Collection, result::SourceResult};
+use crate::{
+    expiry,
+    failure::Failure,
+    registrations::{PolicyRecord, SOURCES, SourceRecord},
+};
 
 impl Collection<'_> {
-    /// Expires what no rule keeps; gives what did, and versions that cannot be judged because they are damaged.
-    pub(super) async fn expire(&self) -> Result<(Vec<VersionId>, Vec<VersionId>), Failure> {
+    /// Expires what no rule keeps, and says what did; and which versions cannot be judged because they are damaged, and which
+    /// policies' rules do not count.
+    pub(super) async fn expire(&self, result: &mut SourceResult) -> Result<(), Failure> {
         let (mut expired, mut damaged) = (Vec::new(), Vec::new());
         for policy in &self.policies {
-            self.expire_set(policy, &mut expired, &mut damaged).await?;
+            match self.rests(policy).await? {
+                None => self.expire_set(policy, &mut expired, &mut damaged).await?,
+                Some(reason) => {
+                    tracing::warn!(source_id = %self.source, policy = %policy.name, reason, "no version of the policy expires");
+                    result.resting.push(format!("{}: {reason}", policy.name));
+                }
+            }
         }
-        Ok((expired, damaged))
+        (result.expired, result.damaged) = (expired.into_iter().collect(), damaged.into_iter().collect());
+        Ok(())
+    }
+
+    /// Why the rule of a policy does not count; `None` where it does, or there is none.
+    async fn rests(&self, policy: &PolicyRecord) -> Result<Option<String>, Failure> {
+        if policy.keep.is_none() {
+            return Ok(None);
+        }
+        let source: Option<SourceRecord> = self.with.registrations.get(SOURCES, policy.source.as_str()).await?;
+        if !source.is_some_and(|source| source.is_confirmed()) {
+            return Ok(Some(format!("source {} is not confirmed", policy.source)));
+        }
+        match config_mirror::newest(&self.store.objects, "policies", policy.name.as_str()).await {
+            Ok(Some(mirrored)) if says_the_same(&mirrored, policy) => Ok(None),
+            Ok(_) => Ok(Some("it is not what the store's mirror says: look at it, and save it again".to_owned())),
+            Err(config_mirror::Error::List { source, prefix }) => {
+                let error = config_mirror::Error::List { source, prefix };
+                Err(Failure::retryable("TM-STORE-0105", joined(&error)))
+            }
+            Err(config_mirror::Error::Page(error)) if error.is_retryable() => Err(error.into()),
+            Err(error) => Ok(Some(format!("the store's mirror of it cannot be read: {}", joined(&error)))),
+        }
     }
 
     async fn expire_set(
@@ -47,6 +88,12 @@ impl Collection<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the mirror says what is registered; stores may be called otherwise where it was written.
+fn says_the_same(mirrored: &Value, policy: &PolicyRecord) -> bool {
+    let read = serde_json::from_value::<PolicyRecord>(mirrored.clone());
+    read.is_ok_and(|read| json!(PolicyRecord { store: policy.store.clone(), ..read }) == json!(policy))
 }
 
 fn version(policy: &PolicyRecord, number: VersionNumber) -> VersionId {

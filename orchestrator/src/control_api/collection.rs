@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{FutureExt as _, TryStreamExt as _};
 use tidemark_catalog::{
+    chain::VersionSet,
     collect::{self, Class, Collector, Leftover, Line, Sum, Survey},
     find,
     ids::{FencingToken, SourceId, StoreId, VersionId},
@@ -21,13 +22,14 @@ use tidemark_web::{
 use super::{
     Api,
     problems::{answer, check_name, refused},
-    versions,
+    sets, versions,
 };
 use crate::{
     collect_task::{self, leftovers::Nobodys, live},
     executors,
     stores::OpenStore,
     tasks::Submit,
+    version_name::VersionName,
 };
 
 /// Most objects that a preview names.
@@ -49,9 +51,9 @@ pub(super) async fn change(
         return Err(Problem::bad_request("TM-API-0400", words));
     }
     let name = executors::version_name(id).map_err(answer)?;
-    let found = api.with.version(&name, None).await.map_err(answer)?;
+    let (store, line) = line(api, &name).boxed().await?;
     let id = name.id;
-    let states = VersionStates::new(Arc::clone(&found.store.objects), id.source.clone(), id.set.clone());
+    let states = VersionStates::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
     let token = FencingToken { generation: api.coordinator.generation(), revision: 0 };
     let by = By { token, who: "operator", env: &api.with.env };
     let changes = match what {
@@ -68,7 +70,28 @@ pub(super) async fn change(
     for change in changes {
         state = states.change(id.number, &change, by).await.map_err(answer)?;
     }
-    Ok(versions::with_state(versions::show(&found.store, &id, &found.manifest), &state))
+    Ok(versions::with_state(line, &state))
+}
+
+/// The store and the line of a version. One whose manifest cannot be read is a line too: it can be given up, so that the others are
+/// collected without it.
+async fn line(api: &Api, name: &VersionName) -> Result<(OpenStore, Version), Problem> {
+    let unread = match api.with.version(name, None).await {
+        Ok(found) => return Ok((found.store.clone(), versions::show(&found.store, &name.id, &found.manifest))),
+        Err(failure) => answer(failure),
+    };
+    let VersionId { source, set, number } = &name.id;
+    let store = name.store.as_ref().map(StoreId::as_str);
+    let Ok(store) = sets::place(api, source, set, store).await else { return Err(unread) };
+    let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
+    let newest = chain.list().await.map_err(answer)?.last().copied();
+    match chain.read(*number).await {
+        Err(error) if error.is_damage() && Some(*number) <= newest => {
+            let line = versions::damaged(&store, &name.id, &error);
+            Ok((store, line))
+        }
+        _ => Err(unread),
+    }
 }
 
 fn refuse_unexpired(id: &VersionId, state: &VersionState) -> Result<(), Problem> {

@@ -66,7 +66,12 @@ pub(super) async fn repair(api: &Api, source: &str, set: &str, store: Option<&st
 }
 
 /// The store of the set: the one that is named, or the only one that holds versions of it.
-async fn place(api: &Api, source: &SourceId, set: &SetId, store: Option<&str>) -> Result<OpenStore, Problem> {
+pub(super) async fn place(
+    api: &Api,
+    source: &SourceId,
+    set: &SetId,
+    store: Option<&str>,
+) -> Result<OpenStore, Problem> {
     if let Some(name) = store {
         return api.with.stores.get(name).await.map_err(answer);
     }

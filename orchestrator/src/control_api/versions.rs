@@ -34,8 +34,8 @@ use crate::{
     registrations::{PolicyRecord, StoreRecord},
     stores::OpenStore,
 };
-use shape::{damaged, show_object, unknown, unread_line};
-pub(super) use shape::{show, with_state};
+pub(super) use shape::{damaged, show, with_state};
+use shape::{show_object, unknown, unread_line};
 
 /// Versions that are read at a time.
 const READS_AT_A_TIME: usize = 8;
@@ -206,7 +206,7 @@ async fn line(api: &Api, version: &Unread) -> Result<Version, Problem> {
     }
 }
 
-/// Most versions of a policy that are read for its newest complete one.
+/// Most versions of a policy that are read for its newest complete one; numbers that hold none do not count.
 const LOOKED_AT: usize = 100;
 
 /// The newest versions of a policy.
@@ -229,8 +229,13 @@ impl Newest {
 pub(super) async fn newest(api: &Api, policy: &PolicyRecord) -> Result<Newest, Problem> {
     let mut found = Newest::default();
     let listed = unread_of(api, policy).await?;
-    for version in listed.iter().rev().filter(|version| version.state.is_visible()).take(LOOKED_AT) {
+    let mut looked = 0;
+    for version in listed.iter().rev().filter(|version| version.state.is_visible()) {
         let line = line(api, version).await?;
+        looked += usize::from(!matches!(line.quality, Quality::Lost | Quality::Fence));
+        if looked > LOOKED_AT {
+            break;
+        }
         match line.quality {
             Quality::Damaged | Quality::Lost | Quality::Fence | Quality::Unknown => continue,
             Quality::Exact | Quality::Cut => found.complete = Some(line.clone()),

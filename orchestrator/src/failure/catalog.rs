@@ -50,6 +50,12 @@ impl From<commit::Error> for Failure {
             return Self::permanent("TM-CAT-0007", words(&error))
                 .with_hint("the newer version holds what this one would");
         }
+        // No claim of this daemon is above those of a daemon that took the store over.
+        if matches!(&error, commit::Error::Fenced { mine, theirs, .. } if theirs.generation > mine.generation) {
+            return Self::permanent("TM-STORE-0118", words(&error)).with_hint(
+                "another daemon, or this one with another state directory, uses the store now: protect by that one",
+            );
+        }
         // A fenced claim is taken anew: the next one has a higher token. No attempt is counted for it.
         if matches!(error, commit::Error::Fenced { .. }) {
             return Self::claim_anew(words(&error));
@@ -59,5 +65,24 @@ impl From<commit::Error> for Failure {
         } else {
             store("TM-CAT-0004", &error, error.is_retryable())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_catalog::ids::{FencingToken, VersionNumber};
+
+    use super::*;
+
+    #[test]
+    fn a_claim_is_taken_anew_unless_a_later_generation_has_the_store() {
+        let fenced = |generation| {
+            let (mine, theirs) =
+                (FencingToken { generation: 2, revision: 7 }, FencingToken { generation, revision: 9 });
+            Failure::from(commit::Error::Fenced { mine, theirs, number: VersionNumber(1) })
+        };
+        assert!(fenced(2).is_claim_anew());
+        let superseded = fenced(3);
+        assert!(!superseded.retryable && superseded.code == "TM-STORE-0118", "{superseded}");
     }
 }

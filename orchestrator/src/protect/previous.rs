@@ -11,7 +11,7 @@ use tidemark_catalog::{
     document,
     entry::Entry,
     ids::{ObjectName, VersionNumber},
-    pages,
+    marks, pages,
     states::{self, VersionStates},
     stored::StoredRef,
 };
@@ -22,15 +22,15 @@ use crate::{executors::read_document, failure::Failure};
 /// Versions that are searched for an object's entry, from the newest on.
 const LOOK_BACK: usize = 32;
 
-/// Numbers that are looked at for them: some hold no version, or one that was collected.
-const NUMBERS: usize = 1024;
-
 impl Job<'_> {
     /// The newest entry of each object among the newest [`LOOK_BACK`] versions of the set.
     pub(super) async fn previous(&self, objects: &[ObjectName]) -> Result<BTreeMap<ObjectName, StoredRef>, Failure> {
         let set = VersionSet::new(Arc::clone(&self.store.objects), self.source_id.clone(), self.set.clone());
+        let marks = marks::newest(&self.store.objects, &self.source_id).await;
+        let marks = self.undamaged(marks, marks::Error::is_of_the_store, || "marks".to_owned())?.flatten();
+        let gone = |number| marks.as_ref().is_some_and(|round| round.is_gone(&self.set, number));
         let (mut found, mut looked) = (BTreeMap::new(), 0);
-        for number in set.list().await?.into_iter().rev().take(NUMBERS) {
+        for number in set.list().await?.into_iter().rev().filter(|number| !gone(*number)) {
             if looked == LOOK_BACK || objects.iter().all(|object| found.contains_key(object)) {
                 break;
             }

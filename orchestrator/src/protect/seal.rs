@@ -88,7 +88,15 @@ impl Job<'_> {
         let objects = lines.len() as u64;
         let pages = pages::write_pages(&self.store.objects, &self.names, lines).await?;
         let kind = self.driver.kind().to_owned();
-        let version = Version { kind, cut, pages, objects, figures, worst, revises: None, group: None };
+        let version = Version {
+            cut,
+            pages,
+            objects,
+            figures,
+            worst,
+            keeps_staged: self.policy.keep_staged,
+            ..Version::empty(kind)
+        };
         Ok(ManifestDraft {
             task: self.context.task.id.to_string(),
             node: self.with.node.clone(),

@@ -83,7 +83,7 @@ fn show_range(range: &DegradedRange) -> String {
     format!("{}: {captured} of {replicas} replicas captured, {reason}", range.text)
 }
 
-pub(super) fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
+pub(in super::super) fn damaged(store: &OpenStore, id: &VersionId, error: &chain::Error) -> Version {
     let damage = tidemark_gateway::causes::joined(error);
     tracing::error!(version_id = %id, store = store.record.name, error = damage, "version is damaged");
     nothing(id.to_string(), store.record.name.clone(), Quality::Damaged, damage)

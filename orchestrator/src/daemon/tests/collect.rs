@@ -131,6 +131,93 @@ async fn versions_beyond_the_rules_expire_and_are_collected_and_the_others_resto
     .await;
 }
 
+/// Three versions under a policy that keeps one of them.
+async fn three_and_keep_one(api: &Api, bucket: &Path) {
+    set_up(api, bucket).await;
+    for key in ["one", "two", "three"] {
+        assert_eq!(protect(api, key).await.state, OperationState::Succeeded);
+    }
+    keep_last(api, 1).await;
+}
+
+/// Collects, and gives why the policy's rule rested.
+async fn resting(api: &Api, key: &str) -> Vec<String> {
+    let collected = collect(api, key).await;
+    let resting = collected.result.as_ref().unwrap()["sources"][0]["resting"].clone();
+    serde_json::from_value(resting).unwrap()
+}
+
+#[tokio::test]
+async fn a_policy_that_nobody_has_confirmed_lets_no_version_go() {
+    let (state, next, bucket) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| three_and_keep_one(&api, bucket.path()).await).await;
+    with_config(config(next.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        add_store(&api, bucket.path()).await;
+        assert_eq!(resting(&api, "c").await, ["daily: source src is not confirmed"]);
+        assert_eq!(versions(&api).await.len(), 3);
+        api.confirm_source("src").await.unwrap();
+        assert_eq!(resting(&api, "d").await, [""; 0]);
+        assert_eq!(ids(&versions(&api).await), ["src.daily.3"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_is_not_the_newest_of_the_mirror_lets_no_version_go() {
+    let (state, older, bucket) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| three_and_keep_one(&api, bucket.path()).await).await;
+    for name in ["coordinator.redb", "token"] {
+        std::fs::copy(state.path().join(name), older.path().join(name)).unwrap();
+    }
+    with_daemon(state.path(), fake::World::default(), async |api| keep_last(&api, 3).await).await;
+    with_config(config(older.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        assert!(resting(&api, "c").await[0].contains("mirror"), "the copy knows an older rule");
+        assert_eq!(versions(&api).await.len(), 3);
+        keep_last(&api, 2).await;
+        assert_eq!(resting(&api, "d").await, [""; 0]);
+        assert_eq!(ids(&versions(&api).await), ["src.daily.2", "src.daily.3"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_others_have_left_behind_lets_no_version_go() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        three_and_keep_one(&api, bucket.path()).await;
+        std::fs::write(bucket.path().join("gen/00000000000000000009"), "a later one").unwrap();
+        let collected = collect(&api, "c").await;
+        let problem = collected.result.as_ref().unwrap()["sources"][0]["problem"].to_string();
+        assert!(problem.contains("TM-GC-0003"), "{problem}");
+        assert_eq!(versions(&api).await.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_read_can_be_given_up_and_the_others_are_collected_without_it() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            assert_eq!(protect(&api, key).await.state, OperationState::Succeeded);
+        }
+        let manifest = bucket.path().join("sources/src/sets/daily/versions/00000000000000000001");
+        std::fs::write(manifest, "{").unwrap();
+        let stopped = collect(&api, "c").await;
+        assert!(stopped.result.unwrap()["sources"][0]["problem"].to_string().contains("TM-GC-0002"));
+        let line = change(&api, "src.daily.1", VersionChange::Expire).await.unwrap();
+        assert!(line.quality == Quality::Damaged && line.expired.is_some(), "{line:?}");
+        assert_eq!(change(&api, "src.daily.9", VersionChange::Expire).await.unwrap_err().status, 404);
+        let collected = collect(&api, "d").await;
+        assert_eq!(collected.state, OperationState::Succeeded, "{collected:?}");
+        assert_eq!(ids(&versions(&api).await), ["src.daily.2", "src.daily.3"]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

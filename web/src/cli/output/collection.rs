@@ -83,6 +83,9 @@ pub(super) fn collected(result: &Value) -> String {
         let sum = |of: &Value| stored(Stored { objects: count(&of["objects"]), bytes: count(&of["bytes"]) });
         text += &format!("{name}  {} versions expired, freed {}", count(&source["expired"]["count"]), sum(freed));
         text += &if marked.is_null() { "\n".to_owned() } else { format!(", marked {}\n", sum(marked)) };
+        for resting in source["resting"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            text += &format!("{name}  no version expires by policy {resting}\n");
+        }
         if let Some(problem) = source["problem"].as_str() {
             text += &format!("{name}  is not collected: {problem}\n");
         }
