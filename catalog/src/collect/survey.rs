@@ -7,11 +7,11 @@ use futures::TryStreamExt;
 use super::{
     Class, Collector, Error, Line,
     name::Kind,
-    reading::{Reading, Served},
+    reading::{Reading, Served, States},
     roots::Roots,
 };
 use crate::{
-    ids::{ObjectName, VersionId},
+    ids::{ObjectName, VersionId, VersionNumber},
     layout,
     marks::{self, Key},
 };
@@ -102,7 +102,8 @@ impl Collector<'_> {
         let marked = marks::read(self.store, self.source).await?;
         let gone = round.as_ref().map(|round| round.head.gone.clone()).unwrap_or_default();
         let sets = self.sets().await?;
-        let states = self.states(&sets, &gone).await?;
+        let mut states = self.states(&sets, &gone).await?;
+        self.run_ahead(&mut states, without);
         let roots = Roots::read(self.store, self.source, &sets).await?;
         let reading = self.read(round.as_ref(), &sets, &states, roots, without).await?;
         let mut survey = Survey::default();
@@ -117,6 +118,19 @@ impl Collector<'_> {
             each(Line { path: meta.location, bytes: meta.size, class });
         }
         Ok(survey)
+    }
+
+    /// Collects, in the states alone, what the next [`Collector::mark`] will: an expiry that is over is none to wait for. Versions
+    /// of which is asked what deleting them frees are left as they are.
+    fn run_ahead(&self, states: &mut States, without: &BTreeSet<VersionId>) {
+        for (set, states) in states {
+            let asked = |number: &VersionNumber| {
+                without.contains(&VersionId { source: self.source.clone(), set: set.clone(), number: *number })
+            };
+            for (_, state) in states.iter_mut().filter(|(number, _)| !asked(number)) {
+                state.collected |= state.collectable(self.ages.undo).is_some_and(|at| at <= self.live.as_of);
+            }
+        }
     }
 }
 

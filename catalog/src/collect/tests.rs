@@ -154,6 +154,36 @@ async fn a_survey_says_of_each_object_what_it_serves() {
 }
 
 #[tokio::test]
+async fn what_is_over_is_going_before_a_collection_has_recorded_it() {
+    let bench = Bench::new();
+    for task in ["one", "two", "three"] {
+        bench.commit("daily", task).await;
+    }
+    bench.collect().await;
+    for version in ["east.daily.1", "east.daily.2"] {
+        bench.expire(version).await;
+    }
+    bench.change("east.daily.2", Change::Hold { reason: "audit".to_owned() }).await;
+    bench.world.shared.advance(9);
+    let (waiting, _) = bench.survey(&[]).await;
+    assert_eq!((waiting.garbage, waiting.expired.objects > 0), (Sum::default(), true), "it can be undone");
+    bench.world.shared.advance(1);
+    let (over, lines) = bench.survey(&[]).await;
+    let collected = |class: &Class| match class {
+        Class::Garbage { why: Why::Collected { version } } => Some(version.to_string()),
+        _ => None,
+    };
+    let going: std::collections::BTreeSet<_> = lines.values().filter_map(collected).collect();
+    assert_eq!(going.into_iter().collect::<Vec<_>>(), ["east.daily.1"]);
+    assert!(over.expired.objects > 0, "what is held stays");
+    let asked = bench.survey(&["east.daily.1"]).await.0;
+    assert_eq!(asked.frees.bytes, over.garbage.bytes, "who asks about it is answered");
+    let collected = bench.collect().await;
+    assert!(collected > 0);
+    assert_eq!(over.garbage.bytes, collected);
+}
+
+#[tokio::test]
 async fn staged_files_go_with_the_commit_unless_their_task_runs_or_their_set_keeps_them() {
     let bench = Bench::new();
     for (set, task) in [("daily", "one"), ("daily", "two"), ("kept", "three")] {

@@ -249,16 +249,6 @@ pub(super) async fn newest(api: &Api, policy: &PolicyRecord) -> Result<Newest, P
     Ok(found)
 }
 
-/// All versions of a policy in its store that are not collected, newest first, with what became of them.
-pub(super) async fn of_policy(api: &Api, policy: &PolicyRecord) -> Result<Vec<Version>, Problem> {
-    let all = unread_of(api, policy).await?;
-    let mut reads = Vec::with_capacity(all.len());
-    for version in all.iter().rev() {
-        reads.push(async { Ok(with_state(line(api, version).await?, &version.state)) }.boxed());
-    }
-    stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await
-}
-
 /// Versions of a policy in its store, by number.
 async fn unread_of(api: &Api, policy: &PolicyRecord) -> Result<Vec<Unread>, Problem> {
     let record = api.with.stores.record(policy.store.as_str()).await.map_err(answer)?;

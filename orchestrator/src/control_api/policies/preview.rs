@@ -1,43 +1,50 @@
 //! What a policy's retention makes of its versions, and what a change of it would.
+//!
+//! Versions are judged by what expires them too (`expiry`): what is shown is what the next collection does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tidemark_catalog::{
     ids::{VersionId, VersionNumber},
-    manifest::WorstQuality,
     retention::{self, Candidate, Decision},
 };
-use tidemark_web::api::{PolicyPreview, PreviewVersion, Problem, Quality, Version};
+use tidemark_web::api::{PolicyPreview, PreviewVersion, Problem};
 
 use super::{
-    super::{Api, versions},
+    super::{Api, problems::answer},
     not_sound,
 };
-use crate::registrations::PolicyRecord;
+use crate::{
+    expiry::{self, Looked, What},
+    registrations::PolicyRecord,
+};
 
 /// What the retention of `policy` makes of its versions; what goes only because of it, and not by that of `known`, is marked.
 ///
 /// # Errors
 /// A problem where the policy's store cannot be looked into, or its zone is not known.
 pub(super) async fn of(api: &Api, known: &PolicyRecord, policy: &PolicyRecord) -> Result<PolicyPreview, Problem> {
-    let lines = versions::of_policy(api, policy).await?;
-    shape(&lines, known, policy, api.with.env.now())
+    let record = api.with.stores.record(policy.store.as_str()).await.map_err(answer)?;
+    let store = api.with.stores.same_soon(record).await.map_err(answer)?;
+    let mut versions = expiry::versions(&store, &policy.source, &policy.name).await.map_err(answer)?;
+    versions.reverse();
+    shape(&versions, known, policy, api.with.env.now())
 }
 
+/// `versions` are newest first.
 fn shape(
-    lines: &[Version],
+    versions: &[Looked],
     known: &PolicyRecord,
     policy: &PolicyRecord,
     now: Timestamp,
 ) -> Result<PolicyPreview, Problem> {
-    let candidates: Vec<Candidate> = lines.iter().filter_map(candidate).collect();
+    let candidates: Vec<Candidate> = versions.iter().filter_map(candidate).cloned().collect();
     let went: BTreeSet<_> = decisions(known, &candidates, now)?.into_values().filter(goes).map(|d| d.number).collect();
     let decided = decisions(policy, &candidates, now)?;
     let mut preview = PolicyPreview::default();
-    for line in lines.iter().filter(|line| !matches!(line.quality, Quality::Lost | Quality::Fence)) {
-        let decision = number(line).and_then(|number| decided.get(&number));
-        let shown = show(line, decision, |number| went.contains(&number));
+    for looked in versions {
+        let shown = show(policy, looked, decided.get(&looked.number), went.contains(&looked.number));
         let bytes = shown.kept_bytes;
         let count = |counted: bool, number: &mut u64, sum: &mut u64| {
             *number += u64::from(counted);
@@ -48,6 +55,13 @@ fn shape(
         preview.versions.push(shown);
     }
     Ok(preview)
+}
+
+fn candidate(looked: &Looked) -> Option<&Candidate> {
+    match &looked.what {
+        What::Candidate(candidate) => Some(candidate),
+        What::Expired | What::Damaged(_) => None,
+    }
 }
 
 fn goes(decision: &Decision) -> bool {
@@ -65,46 +79,24 @@ fn decisions(
     Ok(retention::plan(keep, &zone, candidates, now).into_iter().map(|decision| (decision.number, decision)).collect())
 }
 
-fn number(line: &Version) -> Option<VersionNumber> {
-    line.id.parse::<VersionId>().ok().map(|id| id.number)
-}
-
-/// A version as retention looks at it; one that cannot be read or is expired, and a number that holds none, is not looked at.
-fn candidate(line: &Version) -> Option<Candidate> {
-    if line.expired.is_some() {
-        return None;
-    }
-    let quality = match line.quality {
-        Quality::Exact => WorstQuality::Exact,
-        Quality::Cut => WorstQuality::Cut,
-        Quality::Degraded => WorstQuality::Degraded,
-        Quality::Missing => WorstQuality::Missing,
-        Quality::Damaged | Quality::Lost | Quality::Fence | Quality::Unknown => return None,
+fn show(policy: &PolicyRecord, looked: &Looked, decision: Option<&Decision>, went: bool) -> PreviewVersion {
+    let Looked { number, what, at, kept_bytes } = looked;
+    let id = VersionId { source: policy.source.clone(), set: policy.name.clone(), number: *number };
+    let reasons = match (what, decision) {
+        (What::Expired, _) => vec!["expired already".to_owned()],
+        (What::Damaged(damage), _) => vec![format!("damaged, so that retention leaves it alone: {damage}")],
+        (What::Candidate(_), Some(decision)) => decision.reasons.iter().map(ToString::to_string).collect(),
+        (What::Candidate(_), None) => vec!["all versions are kept".to_owned()],
     };
-    Some(Candidate { number: number(line)?, at: at(line)?, held: line.held.iter().cloned().collect(), quality })
-}
-
-fn at(line: &Version) -> Option<Timestamp> {
-    line.cut_through.or(line.committed)
-}
-
-fn show(line: &Version, decision: Option<&Decision>, went: impl Fn(VersionNumber) -> bool) -> PreviewVersion {
-    let reasons = match (decision, &line.damage) {
-        _ if line.expired.is_some() => vec!["expired already".to_owned()],
-        (Some(decision), _) => decision.reasons.iter().map(ToString::to_string).collect(),
-        (None, Some(damage)) => vec![format!("damaged, so that retention leaves it alone: {damage}")],
-        (None, None) => vec!["all versions are kept".to_owned()],
-    };
-    let keep = line.expired.is_none() && decision.is_none_or(|decision| decision.keep);
-    let newly_going = decision.is_some_and(|decision| !decision.keep && !went(decision.number));
-    let (version, kept_bytes) = (line.id.clone(), line.totals.kept_bytes);
-    PreviewVersion { version, at: at(line), keep, newly_going, reasons, kept_bytes }
+    let keep = !matches!(what, What::Expired) && decision.is_none_or(|decision| decision.keep);
+    let newly_going = decision.is_some_and(goes) && !went;
+    PreviewVersion { version: id.to_string(), at: *at, keep, newly_going, reasons, kept_bytes: *kept_bytes }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use tidemark_web::api::Totals;
+    use tidemark_catalog::manifest::WorstQuality;
 
     use super::*;
 
@@ -113,31 +105,18 @@ mod tests {
         serde_json::from_value(policy).unwrap()
     }
 
-    /// Versions of six days, newest first, one damaged and one number lost.
-    fn lines() -> Vec<Version> {
-        let line = |day: u64| {
+    /// Versions of six days, newest first, one damaged and one number that holds none.
+    fn versions() -> Vec<Looked> {
+        let version = |day: u64| {
             let at: Timestamp = format!("2026-05-0{day}T03:00:00Z").parse().unwrap();
-            let quality = match day {
-                2 => Quality::Damaged,
-                3 => Quality::Lost,
-                _ => Quality::Cut,
+            let (number, quality) = (VersionNumber(day), WorstQuality::Cut);
+            let what = match day {
+                2 => What::Damaged("why".to_owned()),
+                _ => What::Candidate(Candidate { number, at, held: Vec::new(), quality }),
             };
-            let damage = (quality != Quality::Cut).then(|| "why".to_owned());
-            Version {
-                id: format!("src.p.{day}"),
-                store: "s".to_owned(),
-                committed: damage.is_none().then_some(at),
-                cut_from: None,
-                cut_through: None,
-                quality,
-                damage,
-                objects: 1,
-                totals: Totals { kept_bytes: 100 + day, ..Totals::default() },
-                expired: None,
-                held: None,
-            }
+            Looked { number, what, at: Some(at), kept_bytes: 100 + day }
         };
-        (1..=6).rev().map(line).collect()
+        (1..=6).rev().filter(|day| *day != 3).map(version).collect()
     }
 
     fn kept(preview: &PolicyPreview) -> Vec<(&str, bool, bool)> {
@@ -147,7 +126,7 @@ mod tests {
     #[test]
     fn what_a_shorter_retention_lets_go_is_counted_and_each_version_says_why() {
         let now = "2026-05-06T12:00:00Z".parse().unwrap();
-        let preview = shape(&lines(), &policy(json!({"last": 3})), &policy(json!({"last": 2})), now).unwrap();
+        let preview = shape(&versions(), &policy(json!({"last": 3})), &policy(json!({"last": 2})), now).unwrap();
         let expected = [
             ("src.p.6", true, false),
             ("src.p.5", true, false),
@@ -166,9 +145,9 @@ mod tests {
     #[test]
     fn without_a_retention_all_stay_and_the_first_one_is_a_change() {
         let now = "2026-05-06T12:00:00Z".parse().unwrap();
-        let preview = shape(&lines(), &policy(json!(null)), &policy(json!(null)), now).unwrap();
+        let preview = shape(&versions(), &policy(json!(null)), &policy(json!(null)), now).unwrap();
         assert!(preview.versions.iter().all(|v| v.keep) && preview.going == 0 && preview.versions.len() == 5);
-        let preview = shape(&lines(), &policy(json!(null)), &policy(json!({"last": 1})), now).unwrap();
+        let preview = shape(&versions(), &policy(json!(null)), &policy(json!({"last": 1})), now).unwrap();
         assert_eq!((preview.going, preview.newly_going), (3, 3));
     }
 }

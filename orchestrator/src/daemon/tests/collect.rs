@@ -320,6 +320,32 @@ async fn a_damaged_version_keeps_its_source_from_being_collected_and_no_other() 
 }
 
 #[tokio::test]
+async fn a_version_whose_state_is_damaged_stays_in_the_preview_as_in_the_collection() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            protect(&api, key).await;
+        }
+        change(&api, "src.daily.1", VersionChange::Hold).await.unwrap();
+        let states = bucket.path().join("sources/src/sets/daily/states");
+        for name in files(&states) {
+            std::fs::write(states.join(name), "{}").unwrap();
+        }
+        keep_last(&api, 1).await;
+        let preview = api.preview_policy("daily").await.unwrap();
+        let seen: Vec<_> = preview.versions.iter().map(|v| (v.version.as_str(), v.keep)).collect();
+        assert_eq!(seen, [("src.daily.3", true), ("src.daily.2", false), ("src.daily.1", true)]);
+        assert!(preview.versions[2].reasons[0].contains("damaged"), "{preview:?}");
+        let collected = collect(&api, "c").await;
+        let result = &collected.result.as_ref().unwrap()["sources"][0];
+        assert_eq!(result["expired"]["list"], json!(["src.daily.2"]), "as the preview said: {result}");
+        assert_eq!(result["damaged"]["list"], json!(["src.daily.1"]), "{result}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_slot_makes_one_collection_of_each_store() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let daemon = super::super::Daemon::open(config(state.path()), Env::system(), fake::World::default().parts());
