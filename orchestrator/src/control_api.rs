@@ -99,8 +99,8 @@ impl Api {
         Ok(policies::run(policy))
     }
 
-    async fn prepare_protect(&self, policy: Policy) -> Result<Submit, Problem> {
-        Ok(policies::run(policies::add(self, policy).await?))
+    async fn prepare_protect(&self, policy: Policy, consent: Option<&str>) -> Result<Submit, Problem> {
+        Ok(policies::run(policies::add(self, policy, consent).await?))
     }
 
     /// Plans before it records anything: what is refused then leaves no operation behind.
@@ -194,8 +194,12 @@ impl ControlApi for Api {
         sources::objects(self, source, unprotected, page).await
     }
 
-    async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
-        policies::add(self, policy).await.map(Policy::from)
+    async fn add_policy(&self, policy: Policy, consent: Option<&str>) -> Result<Policy, Problem> {
+        policies::add(self, policy, consent).await.map(Policy::from)
+    }
+
+    async fn try_policy(&self, policy: Policy) -> Result<ChangedPolicy, Problem> {
+        policies::try_add(self, policy).await
     }
 
     async fn policies(&self, page: &Page) -> Result<List<PolicyDetail>, Problem> {
@@ -211,9 +215,13 @@ impl ControlApi for Api {
         name: &str,
         policy: Policy,
         state: &IfMatch,
-        dry_run: bool,
+        consent: Option<&str>,
     ) -> Result<Tagged<ChangedPolicy>, Problem> {
-        policies::change(self, name, policy, state, dry_run).await
+        policies::change(self, name, policy, state, consent).await
+    }
+
+    async fn try_change(&self, name: &str, policy: Policy, state: &IfMatch) -> Result<Tagged<ChangedPolicy>, Problem> {
+        policies::try_change(self, name, policy, state).await
     }
 
     async fn remove_policy(&self, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem> {
@@ -236,9 +244,9 @@ impl ControlApi for Api {
         self.start(key, json!({"run": name}), self.prepare_run(name)).await
     }
 
-    async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem> {
+    async fn protect(&self, request: Protect, key: &str, consent: Option<&str>) -> Result<Operation, Problem> {
         let body = json!({"protect": request.policy});
-        self.start(key, body, self.prepare_protect(request.policy)).await
+        self.start(key, body, self.prepare_protect(request.policy, consent)).await
     }
 
     async fn versions(&self, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem> {

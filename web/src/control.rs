@@ -82,20 +82,26 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn test_source(&self, name: &str) -> Result<Checklist, Problem>;
     /// Objects of a source by name, live ones and those that only versions hold; or only the live ones that no policy names.
     async fn objects(&self, source: &str, unprotected: bool, page: &Page) -> Result<List<Object>, Problem>;
-    /// Registers a policy.
-    async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem>;
+    /// Registers a policy. Where its retention lets versions go that are there, `consent` is that of the preview of
+    /// [`ControlApi::try_policy`].
+    async fn add_policy(&self, policy: Policy, consent: Option<&str>) -> Result<Policy, Problem>;
+    /// Says which versions a policy would let go if it were registered.
+    async fn try_policy(&self, policy: Policy) -> Result<ChangedPolicy, Problem>;
     /// Registered policies by name, and how they stand.
     async fn policies(&self, page: &Page) -> Result<List<PolicyDetail>, Problem>;
     /// One policy, and how it stands.
     async fn policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem>;
-    /// Changes a policy that is still in the state meant; with `dry_run` only says what its retention would let go then.
+    /// Changes a policy that is still in the state meant. Where versions would go that stay now, `consent` is that of the preview of
+    /// [`ControlApi::try_change`].
     async fn change_policy(
         &self,
         name: &str,
         policy: Policy,
         state: &IfMatch,
-        dry_run: bool,
+        consent: Option<&str>,
     ) -> Result<Tagged<ChangedPolicy>, Problem>;
+    /// Says what the retention of a policy would let go after a change.
+    async fn try_change(&self, name: &str, policy: Policy, state: &IfMatch) -> Result<Tagged<ChangedPolicy>, Problem>;
     /// Removes a policy that is still in the state meant; its versions stay.
     async fn remove_policy(&self, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem>;
     /// Lets a policy's schedule rest, or go on.
@@ -106,8 +112,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn preview_policy(&self, name: &str) -> Result<PolicyPreview, Problem>;
     /// Runs a policy now.
     async fn run_policy(&self, name: &str, key: &str) -> Result<Operation, Problem>;
-    /// Registers a policy and runs it.
-    async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem>;
+    /// Registers a policy and runs it; `consent` as for [`ControlApi::add_policy`].
+    async fn protect(&self, request: Protect, key: &str, consent: Option<&str>) -> Result<Operation, Problem>;
     /// Versions in all stores by source, policy and number.
     async fn versions(&self, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem>;
     /// One version.

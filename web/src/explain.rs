@@ -82,6 +82,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-POL-0404",
     "TM-POL-0409",
     "TM-POL-0412",
+    "TM-POL-0422",
     "TM-PROT-0001",
     "TM-PROT-0002",
     "TM-PROT-0003",

@@ -1,6 +1,7 @@
 //! Policies, and the tasks that run them.
 
 mod change;
+mod consent;
 mod figures;
 mod preview;
 mod shape;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tidemark_catalog::config_mirror;
 use tidemark_gateway::Digest;
 use tidemark_web::{
-    api::{ComingRun, List, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem},
+    api::{ChangedPolicy, ComingRun, List, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem},
     control::Tagged,
 };
 
@@ -26,15 +27,16 @@ use crate::{
     tasks::{Kind, Submit},
 };
 
-pub(super) use change::{change, pause, remove};
+pub(super) use change::{change, pause, remove, try_change};
 pub(super) use figures::OfPolicy;
 
 /// Policies whose versions are looked for at a time: of those in a store that does not answer each waits for it.
 const LOOKS_AT_A_TIME: usize = 16;
 
 /// Registers a policy and mirrors it, with its source, into its store: before this returns the store alone can bring both
-/// back. Where the same policy is registered, in whatever words, it stays as it is.
-pub(super) async fn add(api: &Api, policy: Policy) -> Result<PolicyRecord, Problem> {
+/// back. Where the same policy is registered, in whatever words, it stays as it is. Where there are versions that its retention
+/// lets go, that takes their `consent`.
+pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Result<PolicyRecord, Problem> {
     let policy = PolicyRecord::try_from(policy)?;
     let driver = check(api, &policy).await?;
     let name = policy.name.as_str();
@@ -43,12 +45,27 @@ pub(super) async fn add(api: &Api, policy: Policy) -> Result<PolicyRecord, Probl
     match known {
         Some(known) if !same(&driver, &known, &policy) => return Err(other_settings(name)),
         Some(known) => return mirror(api, &known).await.map(|()| known),
-        None => mirror(api, &policy).await?,
+        None => {
+            consent::require(api, None, &policy, consent).await?;
+            mirror(api, &policy).await?;
+        }
     }
     match api.registrations().create(POLICIES, name, &policy).await.map_err(answer)? {
         Some(other) if other != policy => Err(other_settings(name)),
         _ => Ok(policy),
     }
+}
+
+/// What registering it would let go; changes nothing.
+pub(super) async fn try_add(api: &Api, policy: Policy) -> Result<ChangedPolicy, Problem> {
+    let policy = PolicyRecord::try_from(policy)?;
+    let driver = check(api, &policy).await?;
+    let known: Option<PolicyRecord> = api.registrations().get(POLICIES, policy.name.as_str()).await.map_err(answer)?;
+    if known.as_ref().is_some_and(|known| !same(&driver, known, &policy)) {
+        return Err(other_settings(policy.name.as_str()));
+    }
+    let preview = Some(preview::of(api, known.as_ref(), &policy).await?);
+    Ok(ChangedPolicy { policy: policy.into(), preview })
 }
 
 /// True where two policies say the same, whether they name what holds anyway or not.
@@ -134,7 +151,7 @@ pub(super) async fn next(api: &Api, name: &str, count: usize) -> Result<List<Com
 /// What its retention makes of its versions.
 pub(super) async fn preview(api: &Api, name: &str) -> Result<PolicyPreview, Problem> {
     let policy = one(api, name).await?;
-    preview::of(api, &policy, &policy).await
+    preview::of(api, Some(&policy), &policy).await
 }
 
 fn not_sound(error: &schedule::Error) -> Problem {

@@ -108,7 +108,7 @@ async fn done(api: &Api, operation: Operation) -> Operation {
 }
 
 async fn protect(api: &Api, key: &str) -> Operation {
-    let asked = api.protect(Protect { policy: policy() }, key).await.unwrap();
+    let asked = api.protect(Protect { policy: policy() }, key, None).await.unwrap();
     done(api, asked).await
 }
 
@@ -136,7 +136,7 @@ async fn a_policy_makes_versions_and_one_key_makes_one() {
         assert_eq!(first.result.as_ref().unwrap()["version"], "src.daily.1");
         assert_eq!(protect(&api, "one").await.id, first.id);
         let other = Protect { policy: Policy { name: "other".to_owned(), ..policy() } };
-        assert_eq!(api.protect(other, "one").await.unwrap_err().status, 422);
+        assert_eq!(api.protect(other, "one", None).await.unwrap_err().status, 422);
         assert_eq!(policies(&api).await, [policy()], "a refused request registers nothing");
         let second = api.run_policy("daily", "two").await.unwrap();
         assert_eq!(done(&api, second).await.result.unwrap()["version"], "src.daily.2");
@@ -402,9 +402,9 @@ async fn what_cannot_be_registered_is_refused_with_a_code() {
         let other = api.add_source(source("src", "fake", json!({"nodes": []}))).await.unwrap_err();
         assert_eq!((other.status, other.code.as_str()), (409, "TM-SRC-0409"));
         let level = Policy { options: json!({"write_level": "most"}), ..policy() };
-        assert_eq!(api.add_policy(level).await.unwrap_err().status, 400);
+        assert_eq!(api.add_policy(level, None).await.unwrap_err().status, 400);
         let store = Policy { store: "none".to_owned(), ..policy() };
-        assert_eq!(api.add_policy(store).await.unwrap_err().status, 404);
+        assert_eq!(api.add_policy(store, None).await.unwrap_err().status, 404);
         let store =
             AddStore { name: "t".to_owned(), url: "ftp://x".to_owned(), credentials: None, listener_credentials: None };
         assert_eq!(api.add_store(store).await.unwrap_err().status, 400);

@@ -149,6 +149,9 @@ pub struct PolicyPreview {
     pub newly_going: u64,
     /// The bytes of these.
     pub newly_going_bytes: u64,
+    /// What the request that makes the change repeats as `consent`, so that just these versions go; absent where none do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
 }
 
 /// What becomes of a version.

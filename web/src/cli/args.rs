@@ -187,6 +187,9 @@ pub(super) struct ProtectArguments {
     /// What the policy says.
     #[command(flatten)]
     pub(super) says: PolicySays,
+    /// Let versions that are there go without asking, where the rules say so.
+    #[arg(long)]
+    pub(super) yes: bool,
     /// Waiting.
     #[command(flatten)]
     pub(super) wait: WaitArguments,
@@ -258,7 +261,7 @@ pub(super) enum Clear {
 /// Commands on policies.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Register a policy without running it.
+    /// Register a policy without running it. Asks before its retention lets versions go that are there.
     Create {
         /// Name of the policy.
         name: String,
@@ -270,6 +273,9 @@ pub(super) enum PolicyCommand {
         /// What it says.
         #[command(flatten)]
         says: Box<PolicySays>,
+        /// Let versions that are there go without asking, where the rules say so.
+        #[arg(long)]
+        yes: bool,
     },
     /// List policies and how they stand.
     List,

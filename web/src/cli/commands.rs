@@ -110,9 +110,10 @@ impl Call<'_> {
     }
 
     async fn protect(&self, what: &ProtectArguments) -> Result<u8, Error> {
-        let ProtectArguments { target, to, policy: name, says, wait: _ } = what;
+        let ProtectArguments { target, to, policy: name, says, yes, wait: _ } = what;
         let body = Protect { policy: policy::new(name.as_deref(), target, to, says)? };
-        let operation = self.start("/api/v1/protect", &body, &what.wait).await?;
+        let path = self.agreed("/api/v1/protect", &body.policy, *yes).await?;
+        let operation = self.start(&path, &body, &what.wait).await?;
         self.finish(operation, &what.wait).await
     }
 

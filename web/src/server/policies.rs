@@ -20,14 +20,41 @@ use crate::{
     control::{IfMatch, Tagged},
 };
 
-/// Registers a policy.
-#[utoipa::path(post, path = "/api/v1/policies", tag = "policies", request_body = Policy,
-    responses((status = 201, body = Policy), (status = "4XX", body = Problem)))]
+/// Whether a policy is only tried, and what was agreed to.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Trying {
+    /// Change nothing; the answer says what the policy's retention would let go.
+    #[serde(default)]
+    dry_run: bool,
+    /// `consent` of the preview of a dry run: needed where versions would go that stay now.
+    consent: Option<String>,
+}
+
+/// What was agreed to.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Agreed {
+    /// `consent` of the preview of a dry run: needed where versions would go that stay now.
+    consent: Option<String>,
+}
+
+/// Registers a policy; with `dry_run` only says what its retention would let go of versions that are there.
+#[utoipa::path(post, path = "/api/v1/policies", tag = "policies", request_body = Policy, params(Trying),
+    responses((status = 201, body = Policy), (status = 200, body = ChangedPolicy, description = "A dry run"),
+        (status = "4XX", body = Problem)))]
 pub(super) async fn add(
     State(shared): State<Shared>,
+    Params(Trying { dry_run, consent }): Params<Trying>,
     Body(policy): Body<Policy>,
-) -> Result<(StatusCode, Json<Policy>), Problem> {
-    Ok((StatusCode::CREATED, Json(shared.api.add_policy(policy).await?)))
+) -> Result<Response, Problem> {
+    if dry_run {
+        return Ok(Json(shared.api.try_policy(policy).await?).into_response());
+    }
+    let added = shared.api.add_policy(policy, consent.as_deref()).await?;
+    Ok((StatusCode::CREATED, Json(added)).into_response())
 }
 
 /// Lists registered policies, and how they stand.
@@ -47,16 +74,6 @@ pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>)
     Ok(tagged(shared.api.policy(&name).await?))
 }
 
-/// Whether a change is only tried.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Trying {
-    /// Change nothing; the answer says what the policy's retention would let go after the change.
-    #[serde(default)]
-    dry_run: bool,
-}
-
 /// Changes a policy; source and store stay, because its versions are there.
 #[utoipa::path(put, path = "/api/v1/policies/{name}", tag = "policies", request_body = Policy,
     params(("name" = String, Path), ("If-Match" = String, Header), Trying),
@@ -64,11 +81,15 @@ pub(super) struct Trying {
 pub(super) async fn change(
     State(shared): State<Shared>,
     Path(name): Path<String>,
-    Params(Trying { dry_run }): Params<Trying>,
+    Params(Trying { dry_run, consent }): Params<Trying>,
     state: IfMatch,
     Body(policy): Body<Policy>,
 ) -> Result<Response, Problem> {
-    Ok(tagged(shared.api.change_policy(&name, policy, &state, dry_run).await?))
+    let changed = match dry_run {
+        true => shared.api.try_change(&name, policy, &state).await?,
+        false => shared.api.change_policy(&name, policy, &state, consent.as_deref()).await?,
+    };
+    Ok(tagged(changed))
 }
 
 /// Removes a policy; its versions stay.
@@ -153,12 +174,13 @@ pub(super) async fn run(
 
 /// Registers a policy and runs it.
 #[utoipa::path(post, path = "/api/v1/protect", tag = "policies", request_body = Protect,
-    params(("Idempotency-Key" = String, Header)),
+    params(("Idempotency-Key" = String, Header), Agreed),
     responses((status = 202, body = Operation), (status = "4XX", body = Problem)))]
 pub(super) async fn protect(
     State(shared): State<Shared>,
+    Params(Agreed { consent }): Params<Agreed>,
     IdempotencyKey(key): IdempotencyKey,
     Body(request): Body<Protect>,
 ) -> Result<(StatusCode, Json<Operation>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(shared.api.protect(request, &key).await?)))
+    Ok((StatusCode::ACCEPTED, Json(shared.api.protect(request, &key, consent.as_deref()).await?)))
 }

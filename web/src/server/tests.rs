@@ -99,8 +99,13 @@ impl ControlApi for Echo {
     async fn objects(&self, source: &str, _unprotected: bool, _page: &Page) -> Result<List<Object>, Problem> {
         refuse(source)
     }
-    async fn add_policy(&self, policy: Policy) -> Result<Policy, Problem> {
+    async fn add_policy(&self, policy: Policy, consent: Option<&str>) -> Result<Policy, Problem> {
+        self.note(format!("add {} {consent:?}", policy.name));
         Ok(policy)
+    }
+    async fn try_policy(&self, policy: Policy) -> Result<ChangedPolicy, Problem> {
+        self.note(format!("try {}", policy.name));
+        Ok(ChangedPolicy { policy, preview: None })
     }
     async fn policies(&self, _page: &Page) -> Result<List<PolicyDetail>, Problem> {
         Ok(List::whole(Vec::new()))
@@ -113,10 +118,14 @@ impl ControlApi for Echo {
         name: &str,
         policy: Policy,
         state: &IfMatch,
-        dry_run: bool,
+        consent: Option<&str>,
     ) -> Result<Tagged<ChangedPolicy>, Problem> {
-        self.note(format!("change {name} {} {dry_run}", state.0));
+        self.note(format!("change {name} {} {consent:?}", state.0));
         Ok(Tagged { value: ChangedPolicy { policy, preview: None }, etag: "\"2\"".to_owned() })
+    }
+    async fn try_change(&self, name: &str, policy: Policy, state: &IfMatch) -> Result<Tagged<ChangedPolicy>, Problem> {
+        self.note(format!("try {name} {}", state.0));
+        Ok(Tagged { value: ChangedPolicy { policy, preview: None }, etag: "\"1\"".to_owned() })
     }
     async fn remove_policy(&self, name: &str, state: &IfMatch) -> Result<RemovedPolicy, Problem> {
         self.note(format!("remove {name} {}", state.0));
@@ -136,8 +145,8 @@ impl ControlApi for Echo {
         self.note(format!("run {name} {key}"));
         Ok(operation(key))
     }
-    async fn protect(&self, request: Protect, key: &str) -> Result<Operation, Problem> {
-        self.note(format!("protect {} {key}", request.policy.name));
+    async fn protect(&self, request: Protect, key: &str, consent: Option<&str>) -> Result<Operation, Problem> {
+        self.note(format!("protect {} {key} {consent:?}", request.policy.name));
         Ok(operation(key))
     }
     async fn versions(&self, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem> {
@@ -279,15 +288,29 @@ async fn a_change_of_a_policy_is_bound_to_the_state_that_was_seen() {
     let policy = seen.value.policy;
     let _: ChangedPolicy = client.put(path, &policy, &seen.etag).await.unwrap();
     let _: ChangedPolicy = client.put(&format!("{path}?dry_run=true"), &policy, &seen.etag).await.unwrap();
+    let _: ChangedPolicy = client.put(&format!("{path}?consent=ab"), &policy, &seen.etag).await.unwrap();
+    let _: Policy = client.post("/api/v1/policies?consent=cd", &policy, None).await.unwrap();
+    let _: ChangedPolicy = client.post("/api/v1/policies?dry_run=true", &policy, None).await.unwrap();
+    let protect = Protect { policy: policy.clone() };
+    let _: Operation = client.post("/api/v1/protect?consent=ef", &protect, Some("k")).await.unwrap();
     let _: RemovedPolicy = client.delete(path, "*").await.unwrap();
     let _: List<ComingRun> = client.get(&format!("{path}/next?count=5000")).await.unwrap();
-    let noted = ["change daily \"1\" false", "change daily \"1\" true", "remove daily *", "next daily 1000"];
+    let noted = [
+        "change daily \"1\" None",
+        "try daily \"1\"",
+        "change daily \"1\" Some(\"ab\")",
+        "add daily Some(\"cd\")",
+        "try daily",
+        "protect daily k Some(\"ef\")",
+        "remove daily *",
+        "next daily 1000",
+    ];
     assert_eq!(*server.api.asked.lock().unwrap(), noted);
     let unbound = reqwest::Client::new().put(format!("{}{path}", server.address)).json(&policy);
     let refused = unbound.bearer_auth(server.token.expose()).send().await.unwrap();
     assert_eq!(refused.status(), 428);
     assert_eq!(refused.json::<Problem>().await.unwrap().code, "TM-API-0428");
-    assert_eq!(server.api.asked.lock().unwrap().len(), 4);
+    assert_eq!(server.api.asked.lock().unwrap().len(), noted.len());
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::{
         changing::Entered,
         problems::{answer, refused},
     },
-    being_changed, check, detail, etag, mirror, preview, registered,
+    being_changed, check, consent, detail, etag, mirror, preview, registered,
 };
 use crate::registrations::{POLICIES, PolicyRecord, Registered};
 
@@ -60,25 +60,34 @@ async fn overtaken(api: &Api, name: &str) -> Problem {
     }
 }
 
-/// Changes a policy; with `dry_run` only says what its retention would let go after the change.
+/// What the retention of a policy would let go after the change; changes nothing.
+pub(in super::super) async fn try_change(
+    api: &Api,
+    name: &str,
+    policy: Policy,
+    state: &IfMatch,
+) -> Result<Tagged<ChangedPolicy>, Problem> {
+    let policy = PolicyRecord::try_from(policy)?;
+    let known = registered(api, name).await?.value;
+    require(&known, state)?;
+    allow(api, &known, &policy).await?;
+    let preview = Some(preview::of(api, Some(&known), &policy).await?);
+    Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview }, etag: etag(&known) })
+}
+
+/// Changes a policy; where versions would go that stay now, that takes their `consent`.
 pub(in super::super) async fn change(
     api: &Api,
     name: &str,
     policy: Policy,
     state: &IfMatch,
-    dry_run: bool,
+    consent: Option<&str>,
 ) -> Result<Tagged<ChangedPolicy>, Problem> {
     let policy = PolicyRecord::try_from(policy)?;
-    if dry_run {
-        let known = registered(api, name).await?.value;
-        require(&known, state)?;
-        allow(api, &known, &policy).await?;
-        let preview = Some(preview::of(api, &known, &policy).await?);
-        return Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview }, etag: etag(&known) });
-    }
     let held = Held::take(api, name).await?;
     require(&held.read.value, state)?;
     allow(api, &held.read.value, &policy).await?;
+    consent::require(api, Some(&held.read.value), &policy, consent).await?;
     held.turn_into(api, &policy).await?;
     let etag = etag(&policy);
     Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview: None }, etag })

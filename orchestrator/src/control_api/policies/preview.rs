@@ -13,7 +13,7 @@ use tidemark_web::api::{PolicyPreview, PreviewVersion, Problem};
 
 use super::{
     super::{Api, problems::answer},
-    not_sound,
+    consent, not_sound,
 };
 use crate::{
     expiry::{self, Looked, What},
@@ -21,10 +21,15 @@ use crate::{
 };
 
 /// What the retention of `policy` makes of its versions; what goes only because of it, and not by that of `known`, is marked.
+/// Without a known policy all versions stay.
 ///
 /// # Errors
 /// A problem where the policy's store cannot be looked into, or its zone is not known.
-pub(super) async fn of(api: &Api, known: &PolicyRecord, policy: &PolicyRecord) -> Result<PolicyPreview, Problem> {
+pub(super) async fn of(
+    api: &Api,
+    known: Option<&PolicyRecord>,
+    policy: &PolicyRecord,
+) -> Result<PolicyPreview, Problem> {
     let record = api.with.stores.record(policy.store.as_str()).await.map_err(answer)?;
     let store = api.with.stores.same_soon(record).await.map_err(answer)?;
     let mut versions = expiry::versions(&store, &policy.source, &policy.name).await.map_err(answer)?;
@@ -35,12 +40,14 @@ pub(super) async fn of(api: &Api, known: &PolicyRecord, policy: &PolicyRecord) -
 /// `versions` are newest first.
 fn shape(
     versions: &[Looked],
-    known: &PolicyRecord,
+    known: Option<&PolicyRecord>,
     policy: &PolicyRecord,
     now: Timestamp,
 ) -> Result<PolicyPreview, Problem> {
     let candidates: Vec<Candidate> = versions.iter().filter_map(candidate).cloned().collect();
-    let went: BTreeSet<_> = decisions(known, &candidates, now)?.into_values().filter(goes).map(|d| d.number).collect();
+    // By a retention whose zone this host does not know nothing goes.
+    let went = known.and_then(|known| decisions(known, &candidates, now).ok()).unwrap_or_default();
+    let went: BTreeSet<_> = went.into_values().filter(goes).map(|decision| decision.number).collect();
     let decided = decisions(policy, &candidates, now)?;
     let mut preview = PolicyPreview::default();
     for looked in versions {
@@ -54,6 +61,7 @@ fn shape(
         count(shown.newly_going, &mut preview.newly_going, &mut preview.newly_going_bytes);
         preview.versions.push(shown);
     }
+    preview.consent = consent::of(policy, &preview.versions);
     Ok(preview)
 }
 
@@ -126,7 +134,7 @@ mod tests {
     #[test]
     fn what_a_shorter_retention_lets_go_is_counted_and_each_version_says_why() {
         let now = "2026-05-06T12:00:00Z".parse().unwrap();
-        let preview = shape(&versions(), &policy(json!({"last": 3})), &policy(json!({"last": 2})), now).unwrap();
+        let preview = shape(&versions(), Some(&policy(json!({"last": 3}))), &policy(json!({"last": 2})), now).unwrap();
         let expected = [
             ("src.p.6", true, false),
             ("src.p.5", true, false),
@@ -145,9 +153,31 @@ mod tests {
     #[test]
     fn without_a_retention_all_stay_and_the_first_one_is_a_change() {
         let now = "2026-05-06T12:00:00Z".parse().unwrap();
-        let preview = shape(&versions(), &policy(json!(null)), &policy(json!(null)), now).unwrap();
+        let preview = shape(&versions(), Some(&policy(json!(null))), &policy(json!(null)), now).unwrap();
         assert!(preview.versions.iter().all(|v| v.keep) && preview.going == 0 && preview.versions.len() == 5);
-        let preview = shape(&versions(), &policy(json!(null)), &policy(json!({"last": 1})), now).unwrap();
+        let preview = shape(&versions(), Some(&policy(json!(null))), &policy(json!({"last": 1})), now).unwrap();
         assert_eq!((preview.going, preview.newly_going), (3, 3));
+        let new = shape(&versions(), None, &policy(json!({"last": 1})), now).unwrap();
+        assert_eq!(new, preview, "where there is no policy all versions stay");
+        let mut elsewhere = policy(json!({"last": 1}));
+        elsewhere.zone = Some("Mars/Olympus".to_owned());
+        let from = shape(&versions(), Some(&elsewhere), &policy(json!({"last": 1})), now).unwrap();
+        assert_eq!(from, preview, "nor does anything go by a zone that is not known");
+    }
+
+    #[test]
+    fn a_consent_is_to_these_versions_by_these_rules() {
+        let now = "2026-05-06T12:00:00Z".parse().unwrap();
+        let consent = |count: usize, keep: Value| {
+            let versions = &versions()[versions().len() - count..];
+            shape(versions, None, &policy(keep), now).unwrap().consent
+        };
+        assert_eq!(consent(5, json!({"last": 4})), None, "none goes");
+        let given = consent(5, json!({"last": 1}));
+        assert!(given.is_some());
+        assert_eq!(given, consent(5, json!({"last": 1})));
+        for other in [consent(4, json!({"last": 1})), consent(5, json!({"last": 2})), consent(5, json!({"daily": 1}))] {
+            assert_ne!(given, other);
+        }
     }
 }

@@ -60,7 +60,7 @@ async fn nothing_is_used(api: &Api, code: &str) {
         api.test_source("src").await.map(drop),
         api.objects("src", false, &Page::first()).await.map(drop),
         api.run_policy("daily", "refused").await.map(drop),
-        api.protect(Protect { policy: policy() }, "refused").await.map(drop),
+        api.protect(Protect { policy: policy() }, "refused", None).await.map(drop),
         api.plan_restore(elsewhere.clone()).await.map(drop),
         api.restore(elsewhere.clone(), "refused").await.map(drop),
         api.count_restore(elsewhere, "refused").await.map(drop),

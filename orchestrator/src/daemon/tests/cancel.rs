@@ -28,7 +28,7 @@ fn is_cancelled(ended: &Operation) {
 }
 
 async fn start_protect(api: &Api) -> Operation {
-    api.protect(Protect { policy: policy() }, "one").await.unwrap()
+    api.protect(Protect { policy: policy() }, "one", None).await.unwrap()
 }
 
 #[tokio::test]

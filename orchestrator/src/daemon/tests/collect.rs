@@ -93,8 +93,10 @@ async fn what_a_crash_left_in_the_store_goes_once_it_is_old_and_the_preview_name
 
 async fn keep_last(api: &Api, last: u32) {
     let kept = Policy { keep: serde_json::from_value(json!({"last": last})).unwrap(), ..policy() };
-    let etag = api.policy("daily").await.unwrap().etag;
-    api.change_policy("daily", kept, &IfMatch(etag), false).await.unwrap();
+    let seen = IfMatch(api.policy("daily").await.unwrap().etag);
+    let tried = api.try_change("daily", kept.clone(), &seen).await.unwrap();
+    let consent = tried.value.preview.unwrap().consent;
+    api.change_policy("daily", kept, &seen, consent.as_deref()).await.unwrap();
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ fn a_task_of_a_state_that_is_put_back_is_claimed_anew_and_finds_its_version() {
         let api = daemon.api();
         tokio::spawn(daemon.serve(CancellationToken::new()));
         set_up(&api, bucket.path()).await;
-        let asked = api.protect(Protect { policy: policy() }, "one").await.unwrap();
+        let asked = api.protect(Protect { policy: policy() }, "one", None).await.unwrap();
         tokio::time::timeout(Duration::from_secs(30), hung.notified()).await.unwrap();
         asked.id
     });
@@ -113,7 +113,7 @@ async fn a_store_that_is_away_when_the_state_is_opened_is_given_its_generation_w
         let store = AddStore { name: "t".to_owned(), url, credentials: None, listener_credentials: None };
         api.add_store(store).await.unwrap();
         protect(&api, "1").await;
-        let asked = api.protect(Protect { policy: policy_there.clone() }, "2").await.unwrap();
+        let asked = api.protect(Protect { policy: policy_there.clone() }, "2", None).await.unwrap();
         assert_eq!(done(&api, asked).await.state, OperationState::Succeeded);
     })
     .await;

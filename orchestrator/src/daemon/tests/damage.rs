@@ -10,7 +10,7 @@ use super::{
 /// Policy `other`, beside `daily`.
 async fn protect_other(api: &Api, key: &str) -> Operation {
     let policy = Policy { name: "other".to_owned(), ..policy() };
-    let asked = api.protect(Protect { policy }, key).await.unwrap();
+    let asked = api.protect(Protect { policy }, key, None).await.unwrap();
     done(api, asked).await
 }
 

@@ -25,7 +25,7 @@ async fn a_policy_of_1500_objects_is_protected_and_restored_at_once_and_its_resu
     let config = Config { consolidations: 8, ..config(state.path()) };
     with_config(config, large(), async |api| {
         set_up(&api, bucket.path()).await;
-        let asked = api.protect(Protect { policy: all() }, "one").await.unwrap();
+        let asked = api.protect(Protect { policy: all() }, "one", None).await.unwrap();
         let made = api.operation(&asked.id, 300).await.unwrap();
         assert_eq!((made.state, &made.result_cut), (OperationState::Succeeded, &None), "{:?}", made.error);
         let result = made.result.unwrap();

@@ -23,7 +23,7 @@ async fn several_databases_go_into_one_version_new_objects_too_and_what_is_exclu
     with_daemon(state.path(), world, async |api| {
         set_up(&api, bucket.path()).await;
         let (objects, excludes) = (vec!["ks/*".to_owned(), "other/*".to_owned()], vec!["*/b*".to_owned()]);
-        api.add_policy(Policy { objects, excludes, ..policy() }).await.unwrap();
+        api.add_policy(Policy { objects, excludes, ..policy() }, None).await.unwrap();
         let run = async |key: &str| done(&api, api.run_policy("daily", key).await.unwrap()).await;
         assert_eq!(run("one").await.result.unwrap()["version"], "src.daily.1");
         // The fake's listeners ship all there is, excluded or not.
@@ -49,7 +49,7 @@ async fn a_policy_with_a_schedule_makes_versions_by_itself_and_a_slot_makes_one(
     let schedule = Some(Schedule { every: Some("1s".to_owned()), ..Schedule::default() });
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
-        api.add_policy(Policy { schedule, ..policy() }).await.unwrap();
+        api.add_policy(Policy { schedule, ..policy() }, None).await.unwrap();
         let made = tokio::time::timeout(Duration::from_secs(60), async {
             let mut made: Vec<Operation> = Vec::new();
             while made.len() < 2 {
@@ -81,20 +81,20 @@ async fn a_change_is_bound_to_the_state_that_was_seen_and_in_the_bucket_before_i
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
-        api.add_policy(policy()).await.unwrap();
+        api.add_policy(policy(), None).await.unwrap();
         let seen = etag(&api).await;
         let changed = Policy { excludes: vec!["ks/b".to_owned()], zone: Some("Europe/Vienna".to_owned()), ..policy() };
-        let tried = api.change_policy("daily", changed.clone(), &seen, true).await.unwrap();
+        let tried = api.try_change("daily", changed.clone(), &seen).await.unwrap();
         assert!(tried.value.preview.is_some() && tried.etag == seen.0);
         assert_eq!(policies(&api).await, [policy()], "a dry run changes nothing");
-        let Tagged { value, etag: after } = api.change_policy("daily", changed.clone(), &seen, false).await.unwrap();
+        let Tagged { value, etag: after } = api.change_policy("daily", changed.clone(), &seen, None).await.unwrap();
         assert_eq!((&value.policy, value.preview), (&changed, None));
         assert_ne!(after, seen.0);
         assert_eq!(etag(&api).await.0, after);
         assert_eq!(mirrored(bucket.path()).await.unwrap()["excludes"], json!(["ks/b"]));
-        let stale = api.change_policy("daily", policy(), &seen, false).await.unwrap_err();
+        let stale = api.change_policy("daily", policy(), &seen, None).await.unwrap_err();
         assert_eq!((stale.status, stale.code.as_str()), (412, "TM-POL-0412"));
-        assert_eq!(api.change_policy("daily", policy(), &seen, true).await.unwrap_err().status, 412);
+        assert_eq!(api.try_change("daily", policy(), &seen).await.unwrap_err().status, 412);
         assert_eq!(api.remove_policy("daily", &seen).await.unwrap_err().status, 412);
         let (now, run) = (etag(&api).await, api.run_policy("daily", "one").await.unwrap());
         done(&api, run).await;
@@ -104,12 +104,12 @@ async fn a_change_is_bound_to_the_state_that_was_seen_and_in_the_bucket_before_i
             Policy { source: "other".to_owned(), ..policy() },
             Policy { store: "other".to_owned(), ..policy() },
         ] {
-            let refused = api.change_policy("daily", moved, &now, false).await.unwrap_err();
+            let refused = api.change_policy("daily", moved, &now, None).await.unwrap_err();
             assert_eq!((refused.status, refused.code.as_str()), (409, "TM-POL-0409"), "{refused:?}");
         }
         let unsound = Policy { options: json!({"write_level": "most"}), ..policy() };
-        assert_eq!(api.change_policy("daily", unsound, &now, false).await.unwrap_err().status, 400);
-        assert_eq!(api.change_policy("none", policy(), &now, false).await.unwrap_err().status, 404);
+        assert_eq!(api.change_policy("daily", unsound, &now, None).await.unwrap_err().status, 400);
+        assert_eq!(api.change_policy("none", policy(), &now, None).await.unwrap_err().status, 404);
         assert_eq!(policies(&api).await, [changed]);
     })
     .await;
@@ -120,10 +120,10 @@ async fn of_two_changes_at_once_one_is_made_and_the_mirror_ends_with_it() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
-        api.add_policy(policy()).await.unwrap();
+        api.add_policy(policy(), None).await.unwrap();
         for round in 0..5 {
             let (seen, objects) = (etag(&api).await, |n: u32| vec![format!("ks/{round}-{n}")]);
-            let change = |n| api.change_policy("daily", Policy { objects: objects(n), ..policy() }, &seen, false);
+            let change = |n| api.change_policy("daily", Policy { objects: objects(n), ..policy() }, &seen, None);
             let (one, two, three) = tokio::join!(change(1), change(2), change(3));
             let made: Vec<_> = [&one, &two, &three].into_iter().filter_map(|made| made.as_ref().ok()).collect();
             let refused: Vec<_> = [&one, &two, &three].into_iter().filter_map(|made| made.as_ref().err()).collect();
@@ -146,11 +146,11 @@ async fn what_cannot_be_mirrored_is_not_changed() {
     std::fs::create_dir(&store).unwrap();
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, &store).await;
-        api.add_policy(policy()).await.unwrap();
+        api.add_policy(policy(), None).await.unwrap();
         let seen = etag(&api).await;
         std::fs::rename(&store, &away).unwrap();
         let changed = Policy { keep_staged: true, ..policy() };
-        assert_eq!(api.change_policy("daily", changed, &seen, false).await.unwrap_err().code, "TM-STORE-0110");
+        assert_eq!(api.change_policy("daily", changed, &seen, None).await.unwrap_err().code, "TM-STORE-0110");
         assert_eq!(api.pause_policy("daily", true).await.unwrap_err().code, "TM-STORE-0110");
         assert_eq!(api.remove_policy("daily", &seen).await.unwrap_err().code, "TM-STORE-0110");
         let shown = api.policies(&Page::first()).await.unwrap().items.remove(0);
@@ -179,7 +179,7 @@ async fn a_policy_that_is_removed_leaves_its_versions_and_does_not_come_back() {
         add_store(&api, bucket.path()).await;
         assert!(policies(&api).await.is_empty());
         api.confirm_source("src").await.unwrap();
-        api.add_policy(policy()).await.unwrap();
+        api.add_policy(policy(), None).await.unwrap();
         let run = api.run_policy("daily", "three").await.unwrap();
         assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2", "the chain goes on");
     })
@@ -192,7 +192,7 @@ async fn a_policy_that_rests_has_no_coming_runs_and_can_be_run() {
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
         let every = Schedule { every: Some("1d".to_owned()), ..Schedule::default() };
-        api.add_policy(Policy { schedule: Some(every), ..policy() }).await.unwrap();
+        api.add_policy(Policy { schedule: Some(every), ..policy() }, None).await.unwrap();
         let runs = api.coming_runs("daily", 3).await.unwrap().items;
         assert_eq!(runs.len(), 3);
         assert_eq!(runs[2].at.duration_since(runs[0].at).as_hours(), 48);
@@ -222,12 +222,12 @@ async fn a_policy_that_names_what_holds_anyway_is_the_same() {
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
         let unsaid = Policy { options: json!({}), ..policy() };
-        api.add_policy(unsaid.clone()).await.unwrap();
-        assert_eq!(api.add_policy(policy()).await.unwrap(), unsaid, "it stays as it was first said");
+        api.add_policy(unsaid.clone(), None).await.unwrap();
+        assert_eq!(api.add_policy(policy(), None).await.unwrap(), unsaid, "it stays as it was first said");
         let other = Policy { options: json!({"write_level": "one"}), ..policy() };
-        assert_eq!(api.add_policy(other).await.unwrap_err().code, "TM-POL-0409");
+        assert_eq!(api.add_policy(other, None).await.unwrap_err().code, "TM-POL-0409");
         let more = Policy { keep_staged: true, ..policy() };
-        assert_eq!(api.add_policy(more).await.unwrap_err().code, "TM-POL-0409");
+        assert_eq!(api.add_policy(more, None).await.unwrap_err().code, "TM-POL-0409");
     })
     .await;
 }
@@ -244,14 +244,63 @@ async fn a_shorter_retention_says_which_versions_would_go() {
         assert_eq!((all.versions.len(), all.going), (3, 0));
         let keep = Some(Keep { last: Some(1), ..Keep::default() });
         let short = Policy { keep, ..policy() };
-        let tried = api.change_policy("daily", short.clone(), &etag(&api).await, true).await.unwrap();
+        let tried = api.try_change("daily", short.clone(), &etag(&api).await).await.unwrap();
         let preview = tried.value.preview.unwrap();
         let seen: Vec<_> = preview.versions.iter().map(|v| (v.version.as_str(), v.keep, v.newly_going)).collect();
         assert_eq!(seen, [("src.daily.3", true, false), ("src.daily.2", false, true), ("src.daily.1", false, true)]);
         assert_eq!((preview.going, preview.newly_going), (2, 2));
-        api.change_policy("daily", short, &etag(&api).await, false).await.unwrap();
+        let consent = preview.consent.unwrap();
+        for (given, says) in [(None, "nobody agreed"), (Some("something"), "something else")] {
+            let refused = api.change_policy("daily", short.clone(), &etag(&api).await, given).await.unwrap_err();
+            assert_eq!((refused.status, refused.code.as_str()), (422, "TM-POL-0422"), "{refused:?}");
+            assert!(refused.detail.contains("2 versions would go") && refused.detail.contains(says), "{refused:?}");
+            assert!(mirrored(bucket.path()).await.unwrap().get("keep").is_none(), "nor is it mirrored");
+        }
+        let longer = Policy { keep: Some(Keep { last: Some(3), ..Keep::default() }), ..policy() };
+        api.change_policy("daily", longer, &etag(&api).await, None).await.expect("all stay");
+        protect_more(&api, "four").await;
+        let refused = api.change_policy("daily", short.clone(), &etag(&api).await, Some(&consent)).await.unwrap_err();
+        assert_eq!(refused.code, "TM-POL-0422", "it was about other versions");
+        let tried = api.try_change("daily", short.clone(), &etag(&api).await).await.unwrap();
+        let consent = tried.value.preview.unwrap().consent;
+        api.change_policy("daily", short, &etag(&api).await, consent.as_deref()).await.unwrap();
         let preview = api.preview_policy("daily").await.unwrap();
-        assert_eq!((preview.going, preview.newly_going), (2, 0), "it is no change any more");
+        assert_eq!((preview.going, preview.newly_going), (3, 0), "it is no change any more");
+        assert_eq!(preview.consent, None);
+    })
+    .await;
+}
+
+/// Runs the policy as it is registered.
+async fn protect_more(api: &Api, key: &str) {
+    let run = api.run_policy("daily", key).await.unwrap();
+    assert_eq!(done(api, run).await.state, OperationState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_made_again_lets_no_version_go_without_a_word() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        for key in ["one", "two", "three"] {
+            protect(&api, key).await;
+        }
+        api.remove_policy("daily", &etag(&api).await).await.unwrap();
+        let short = Policy { keep: Some(Keep { last: Some(1), ..Keep::default() }), ..policy() };
+        assert_eq!(api.add_policy(short.clone(), None).await.unwrap_err().code, "TM-POL-0422");
+        let protect = Protect { policy: short.clone() };
+        assert_eq!(api.protect(protect.clone(), "four", None).await.unwrap_err().code, "TM-POL-0422");
+        assert!(policies(&api).await.is_empty() && mirrored(bucket.path()).await.is_none());
+        let preview = api.try_policy(short.clone()).await.unwrap().preview.unwrap();
+        assert_eq!((preview.going, preview.newly_going), (2, 2));
+        assert!(policies(&api).await.is_empty(), "a dry run registers nothing");
+        let made = api.protect(protect, "four", preview.consent.as_deref()).await.unwrap();
+        assert_eq!(done(&api, made).await.state, OperationState::Succeeded);
+        let again = api.try_policy(short.clone()).await.unwrap().preview.unwrap();
+        assert_eq!((again.newly_going, again.consent), (0, None), "it is registered");
+        api.add_policy(short, None).await.expect("it is the same");
+        let other = api.try_policy(policy()).await.unwrap_err();
+        assert_eq!(other.code, "TM-POL-0409");
     })
     .await;
 }
@@ -263,9 +312,9 @@ async fn objects_say_which_policies_name_them_and_what_none_names_is_listed() {
         set_up(&api, bucket.path()).await;
         let every = Schedule { every: Some("12h".to_owned()), ..Schedule::default() };
         let scheduled = Policy { schedule: Some(every), excludes: vec!["ks/b".to_owned()], ..policy() };
-        api.add_policy(scheduled).await.unwrap();
+        api.add_policy(scheduled, None).await.unwrap();
         let of_other = Policy { name: "more".to_owned(), objects: vec!["ks/a".to_owned()], ..policy() };
-        api.add_policy(of_other).await.unwrap();
+        api.add_policy(of_other, None).await.unwrap();
         let run = api.run_policy("daily", "one").await.unwrap();
         done(&api, run).await;
         let all = api.objects("src", false, &Page::first()).await.unwrap().items;

@@ -21,7 +21,7 @@ fn killed(state: &Path, bucket: &Path, world: fake::World) -> String {
         let api = daemon.api();
         tokio::spawn(daemon.serve(CancellationToken::new()));
         set_up(&api, bucket).await;
-        let asked = api.protect(Protect { policy: policy() }, "one").await.unwrap();
+        let asked = api.protect(Protect { policy: policy() }, "one", None).await.unwrap();
         tokio::time::timeout(Duration::from_secs(30), hung.notified()).await.unwrap();
         asked.id
     });

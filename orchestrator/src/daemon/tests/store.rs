@@ -101,7 +101,7 @@ async fn a_store_that_was_moved_away_is_refused_and_not_made_again() {
         let said = refused(&api, "2", "TM-STORE-0110").await;
         assert!(said.detail.contains(bucket.path().to_str().unwrap()), "{said:?}");
         let new = Policy { name: "other".to_owned(), ..policy() };
-        assert_eq!(api.add_policy(new).await.unwrap_err().code, "TM-STORE-0110", "nor is it mirrored there");
+        assert_eq!(api.add_policy(new, None).await.unwrap_err().code, "TM-STORE-0110", "nor is it mirrored there");
         let (status, detail) = identity(&api).await;
         assert!(status == CheckStatus::Fail && detail.contains("TM-STORE-0110"), "{detail}");
         let list = api.versions(Versions::default(), &Page::first()).await.unwrap_err();
@@ -214,7 +214,7 @@ async fn the_newest_manifest_of_any_policy_is_missed_by_all_and_one_further_back
         let gone = json!({"count": 1, "list": [1]});
         assert_eq!((ended.state.as_str(), &ended.result.unwrap()["gone_versions"]), ("warnings", &gone));
         let other = Protect { policy: Policy { name: "other".to_owned(), ..policy() } };
-        let made = api.protect(other, "5").await.unwrap();
+        let made = api.protect(other, "5", None).await.unwrap();
         assert_eq!(done(&api, made).await.result.unwrap()["version"], "src.other.1");
         bucket.remove(&Bucket::manifest(4));
         let missed = api.run_policy("other", "6").await.unwrap();

@@ -21,15 +21,18 @@ use crate::{
     control::Tagged,
 };
 
+const POLICIES: &str = "/api/v1/policies";
+
 impl Call<'_> {
     pub(super) async fn policy(&self, command: &PolicyCommand) -> Result<u8, Error> {
         match command {
-            PolicyCommand::Create { name, target, to, says } => {
+            PolicyCommand::Create { name, target, to, says, yes } => {
                 let body = new(Some(name), target, to, says)?;
-                let policy: Policy = self.client.post("/api/v1/policies", &body, None).await?;
+                let path = self.agreed(POLICIES, &body, *yes).await?;
+                let policy: Policy = self.client.post(&path, &body, None).await?;
                 self.print(&policy)
             }
-            PolicyCommand::List => self.list::<PolicyDetail>("/api/v1/policies").await,
+            PolicyCommand::List => self.list::<PolicyDetail>(POLICIES).await,
             PolicyCommand::Show { name } => self.show::<PolicyDetail>(&path(name, "")).await,
             PolicyCommand::Edit { name, says, clear, yes } => self.edit(name, says, clear, *yes).await,
             PolicyCommand::Pause { name } => self.pause(&path(name, "/pause")).await,
@@ -60,21 +63,41 @@ impl Call<'_> {
         let path = path(name, "");
         let seen: Tagged<PolicyDetail> = self.client.get_tagged(&path).await?;
         let policy = edited(&seen.value.policy, says, clear)?;
-        let known = &seen.value.policy;
-        if !yes && (&policy.keep, &policy.zone) != (&known.keep, &known.zone) {
-            let trying = format!("{path}?dry_run=true");
-            let tried: ChangedPolicy = self.client.put(&trying, &policy, &seen.etag).await?;
-            if let Some(preview) = tried.preview.filter(|preview| preview.newly_going > 0) {
-                confirm(preview, self.arguments.output).await?;
-            }
+        let (known, mut consent) = (&seen.value.policy, String::new());
+        if (&policy.keep, &policy.zone) != (&known.keep, &known.zone) {
+            let tried: ChangedPolicy = self.client.put(&trying(&path), &policy, &seen.etag).await?;
+            consent = self.consent(tried, yes).await?;
         }
-        let changed: ChangedPolicy = self.client.put(&path, &policy, &seen.etag).await?;
+        let changed: ChangedPolicy = self.client.put(&format!("{path}{consent}"), &policy, &seen.etag).await?;
         self.print(&changed)
+    }
+
+    /// `path` with the consent to what the retention of a new policy lets go of versions that are there.
+    pub(super) async fn agreed(&self, path: &str, policy: &Policy, yes: bool) -> Result<String, Error> {
+        if policy.keep.is_none() {
+            return Ok(path.to_owned());
+        }
+        let tried: ChangedPolicy = self.client.post(&trying(POLICIES), policy, None).await?;
+        Ok(format!("{path}{}", self.consent(tried, yes).await?))
+    }
+
+    /// The query that agrees to what was tried, once somebody did.
+    async fn consent(&self, tried: ChangedPolicy, yes: bool) -> Result<String, Error> {
+        let Some(preview) = tried.preview else { return Ok(String::new()) };
+        let query = preview.consent.as_ref().map(|consent| format!("?consent={consent}"));
+        if query.is_some() && !yes {
+            confirm(preview, self.arguments.output).await?;
+        }
+        Ok(query.unwrap_or_default())
     }
 }
 
 fn path(name: &str, more: &str) -> String {
-    format!("/api/v1/policies/{}{more}", segment(name))
+    format!("{POLICIES}/{}{more}", segment(name))
+}
+
+fn trying(path: &str) -> String {
+    format!("{path}?dry_run=true")
 }
 
 /// Shows on stderr what would go, and asks where somebody may answer.

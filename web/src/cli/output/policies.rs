@@ -184,6 +184,7 @@ mod tests {
             going_bytes: 2048,
             newly_going: 1,
             newly_going_bytes: 1024,
+            consent: Some("c".to_owned()),
         };
         let text = preview.text();
         let lines: Vec<&str> = text.lines().collect();
