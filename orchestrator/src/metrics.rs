@@ -2,7 +2,8 @@
 //!
 //! Names have base units, and counters end in `_total`; labels take few values. What is said of policies is said by the daemon that
 //! leads only, and only of those with a schedule that does not rest: a series that is gone raises no alarm, and
-//! `docs/alerts/tidemark.rules.yml` works for every policy as it is.
+//! `docs/alerts/tidemark.rules.yml` works for every policy as it is. A policy that should run and does not has a series that says
+//! so, also where nothing else can be said of it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -34,6 +35,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct OfPolicy {
     source: String,
+    policy: String,
+}
+
+/// Labels of what is said of a policy of which only the name is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct OfName {
     policy: String,
 }
 
@@ -74,6 +81,7 @@ pub struct Metrics {
     since: Family<OfPolicy, Seconds>,
     last_success: Family<OfPolicy, Seconds>,
     recoverable_until: Family<OfPolicy, Seconds>,
+    stopped: Family<OfName, Gauge>,
     slots_missed: Family<OfPolicy, Counter>,
     slots_skipped: Family<OfPolicy, Counter>,
     operations: Family<Outcome, Counter>,
@@ -87,6 +95,8 @@ pub struct Metrics {
 struct Told {
     /// Policies of which there are series.
     policies: BTreeSet<OfPolicy>,
+    /// Policies that are stopped.
+    stopped: BTreeSet<OfName>,
     /// Newest versions by subject of their tasks, as far as this process heard of them.
     successes: HashMap<String, Success>,
 }
@@ -108,6 +118,7 @@ impl Metrics {
             since: Family::default(),
             last_success: Family::default(),
             recoverable_until: Family::default(),
+            stopped: Family::default(),
             slots_missed: Family::default(),
             slots_skipped: Family::default(),
             operations: Family::default(),
@@ -144,7 +155,9 @@ impl Metrics {
             "Every write acknowledged before this is in the newest version of which all objects are complete",
             &self.recoverable_until,
         );
-        let Self { slots_missed, slots_skipped, operations, operation_duration, leader, .. } = self;
+        let Self { stopped, slots_missed, slots_skipped, operations, operation_duration, leader, .. } = self;
+        let help = "1 of a policy that should run by itself and does not; the log and the list of policies say why";
+        registry.register("policy_stopped", help, stopped.clone());
         let missed = "Slots of a policy that were left out because no daemon was there when they began";
         registry.register("policy_slots_missed", missed, slots_missed.clone());
         let skipped = "Slots of a policy that were skipped because the run before was not done";
@@ -166,17 +179,31 @@ impl Metrics {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This daemon leads, and so stand all policies with a schedule that does not rest.
-    pub(crate) fn lead(&self, policies: Vec<PolicyFigures>) {
+    /// This daemon leads, and so stand all policies with a schedule that does not rest; those that are `stopped` do not run although
+    /// they should.
+    pub(crate) fn lead(&self, policies: Vec<PolicyFigures>, stopped: BTreeSet<String>) {
         self.leader.set(1);
         let told = policies.into_iter().map(|figures| self.tell(figures)).collect();
         self.keep_only(told);
+        self.tell_stopped(stopped);
+    }
+
+    fn tell_stopped(&self, stopped: BTreeSet<String>) {
+        let stopped: BTreeSet<_> = stopped.into_iter().map(|policy| OfName { policy }).collect();
+        for policy in &stopped {
+            self.stopped.get_or_create(policy).set(1);
+        }
+        let before = std::mem::replace(&mut self.state().stopped, stopped.clone());
+        for over in before.difference(&stopped) {
+            self.stopped.remove(over);
+        }
     }
 
     /// This daemon does not lead.
     pub(crate) fn follow(&self) {
         self.leader.set(0);
         self.keep_only(BTreeSet::new());
+        self.tell_stopped(BTreeSet::new());
     }
 
     fn tell(&self, figures: PolicyFigures) -> OfPolicy {

@@ -132,16 +132,29 @@ impl Registrations {
     /// # Errors
     /// [`Error::Coordinator`].
     pub async fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Error> {
-        let found = list_all(&*self.coordinator, prefix).await;
-        let (found, _) = found.map_err(|source| Error::Coordinator { key: prefix.to_owned(), source })?;
-        let read = |kv: &Kv| match decode(kv) {
+        let read = |(name, read)| match read {
             Ok(item) => Some(item),
             Err(error) => {
-                tracing::error!(key = kv.key, error = causes::joined(&error), "a registration is passed over");
+                tracing::error!(
+                    key = format!("{prefix}{name}"),
+                    error = causes::joined(&error),
+                    "a registration is passed over"
+                );
                 None
             }
         };
-        Ok(found.iter().filter_map(read).collect())
+        Ok(self.each(prefix).await?.into_iter().filter_map(read).collect())
+    }
+
+    /// All under a prefix by name, each read by itself.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`].
+    pub async fn each<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, Result<T, Error>)>, Error> {
+        let found = list_all(&*self.coordinator, prefix).await;
+        let (found, _) = found.map_err(|source| Error::Coordinator { key: prefix.to_owned(), source })?;
+        let name = |kv: &Kv| kv.key.strip_prefix(prefix).unwrap_or(&kv.key).to_owned();
+        Ok(found.iter().map(|kv| (name(kv), decode(kv))).collect())
     }
 
     /// Registers; where the name is taken, leaves it as it is and returns what has it.

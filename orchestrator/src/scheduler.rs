@@ -7,14 +7,14 @@
 //!
 //! Of the slots that have passed only the newest one runs; how many were missed is recorded and counted. While an earlier run of
 //! the policy is not done, slots are skipped, not queued. One policy that cannot be read, or whose schedule this host does not
-//! understand, is named in a warning and stops no other.
+//! understand, stops no other. What does not run although it should is named in a warning and told as a figure, whatever the reason.
 
 pub mod leader;
 mod registered;
 mod slots;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,8 +33,10 @@ use crate::{
     tasks::{self, Submit, Tasks},
 };
 use leader::Leader;
+pub(crate) use registered::unconfirmed;
 pub use slots::{Dealt, SlotRecord, Success, task_id};
 use slots::{Slots, Stored};
+pub(crate) use slots::{is_ahead, why_stopped};
 
 /// Longest time between two looks: a clock that jumps ahead is noticed within it.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
@@ -53,6 +55,8 @@ pub struct Planned {
     pub schedule: Option<Schedule>,
     /// True where its slots are let pass.
     pub paused: bool,
+    /// Why they are, where nobody wanted that.
+    pub stopped: Option<String>,
     /// The task of a run.
     pub submit: Submit,
     /// Conditions under which this is still the policy.
@@ -129,7 +133,7 @@ pub struct Scheduler {
 #[derive(Default)]
 struct Memory {
     /// Policies that were warned of, with the reason.
-    warned: HashMap<String, String>,
+    warned: BTreeMap<String, String>,
     /// True while the coordinator fails.
     failing: bool,
 }
@@ -223,13 +227,14 @@ impl Scheduler {
     /// [`Error`]; [`Error::NotLeader`] where the key is another one's by now.
     pub async fn look(&self, leader: &Leader, now: Timestamp) -> Result<Looked, Error> {
         let (policies, mut stored) = (self.policies.planned().await.map_err(Error::Policies)?, self.slots.all().await?);
-        let mut look = Look { by: self, leader, now, busy: None, looked: Looked::default() };
+        let mut look =
+            Look { by: self, leader, now, busy: None, looked: Looked::default(), stopped: BTreeMap::default() };
         let (mut names, mut figures) = (BTreeSet::new(), Vec::new());
         for policy in policies {
             let name = policy.as_ref().map_or_else(|bad| bad.name.clone(), |planned| planned.name.to_string());
             match policy {
                 Ok(planned) => figures.extend(look.at(&planned, stored.remove(&name)).await?),
-                Err(bad) => self.warn(&bad),
+                Err(bad) => drop(look.stopped.insert(bad.name, bad.reason)),
             }
             names.insert(name);
         }
@@ -237,8 +242,8 @@ impl Scheduler {
         for (_, left) in stored.into_iter().filter(|(name, _)| !names.contains(name)) {
             self.slots.forget(leader, &left).await?;
         }
-        self.memory().warned.retain(|name, _| names.contains(name));
-        self.metrics.lead(figures);
+        self.metrics.lead(figures, look.stopped.keys().cloned().collect());
+        self.say(look.stopped);
         Ok(look.looked)
     }
 
@@ -246,11 +251,14 @@ impl Scheduler {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says once that a policy cannot be run, and again where the reason is another one.
-    fn warn(&self, bad: &Unreadable) {
-        let known = self.memory().warned.insert(bad.name.clone(), bad.reason.clone());
-        if known.as_ref() != Some(&bad.reason) {
-            tracing::warn!(policy = bad.name, reason = bad.reason, "a policy does not run by itself");
+    /// Says once which policies do not run although they should, and again where the reason is another one.
+    fn say(&self, stopped: BTreeMap<String, String>) {
+        let known = std::mem::replace(&mut self.memory().warned, stopped.clone());
+        for (policy, reason) in stopped.iter().filter(|(policy, reason)| known.get(*policy) != Some(*reason)) {
+            tracing::warn!(policy, reason, "a policy does not run by itself");
+        }
+        for policy in known.keys().filter(|policy| !stopped.contains_key(*policy)) {
+            tracing::info!(policy, "nothing keeps the policy from running any more, or it is gone");
         }
     }
 
@@ -265,6 +273,14 @@ impl Scheduler {
             tracing::info!("policies run by themselves again");
         }
     }
+}
+
+/// What is known of the slots of each policy; what cannot be read is left out.
+///
+/// # Errors
+/// [`Error::Coordinator`].
+pub(crate) async fn records(coordinator: &Arc<dyn Coordinator>) -> Result<BTreeMap<String, SlotRecord>, Error> {
+    Slots::new(Arc::clone(coordinator)).readable().await
 }
 
 async fn step(leader: &Leader, changes: &mut Watch, shutdown: &CancellationToken, pause: Duration) -> Step {
@@ -288,6 +304,8 @@ struct Look<'a> {
     /// Subjects of protect tasks that are not done; read when something is due.
     busy: Option<HashMap<String, TaskId>>,
     looked: Looked,
+    /// Policies that do not run although they should, with the reason.
+    stopped: BTreeMap<String, String>,
 }
 
 impl Look<'_> {
@@ -308,10 +326,14 @@ impl Look<'_> {
             // A policy runs at its next slot: who wants a version at once asks for it, and what was lost makes no storm of runs.
             (None, _) => self.put(policy, stored.as_ref(), SlotRecord::begun(self.now)).await?,
         };
+        let held = || why_stopped(schedule, policy.name.as_str(), record.as_ref(), self.now);
+        let stopped = if policy.paused { policy.stopped.clone() } else { held() };
+        self.stopped.extend(stopped.map(|why| (policy.name.to_string(), why)));
         if policy.paused {
             return Ok(None);
         }
-        let next = schedule.next(policy.name.as_str(), self.now, 1);
+        let next = record.as_ref().map(|record| record.coming(schedule, policy.name.as_str(), self.now, 1));
+        let next = next.unwrap_or_default();
         self.looked.next = self.looked.next.into_iter().chain(next.first().map(|run| run.at)).min();
         Ok(Some(PolicyFigures {
             source: policy.source.clone(),

@@ -6,7 +6,7 @@ mod figures;
 mod preview;
 mod shape;
 
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, future, stream};
 use serde_json::{Value, json};
 use tidemark_catalog::config_mirror;
 use tidemark_gateway::Digest;
@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub(super) use change::{change, pause, remove, try_change};
+use figures::Around;
 pub(super) use figures::OfPolicy;
 
 /// Policies whose versions are looked for at a time: of those in a store that does not answer each waits for it.
@@ -105,14 +106,17 @@ async fn mirror(api: &Api, policy: &PolicyRecord) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A page of the policies, and how they stand.
+/// A page of the policies, and how they stand; those that cannot be read too.
 pub(super) async fn list(api: &Api, page: &Page) -> Result<List<PolicyDetail>, Problem> {
-    let records: Vec<PolicyRecord> = api.registrations().list(POLICIES).await.map_err(answer)?;
-    let List { items, next_page_token } = page.cut(records, Order::Ascending, |policy| policy.name.to_string());
-    let running = figures::running(api).await?;
+    let records = api.registrations().each::<PolicyRecord>(POLICIES).await.map_err(answer)?;
+    let List { items, next_page_token } = page.cut(records, Order::Ascending, |(name, _)| name.clone());
+    let around = Around::read(api).await?;
     let mut looks = Vec::with_capacity(items.len());
-    for record in items {
-        looks.push(figures::detail(api, record, &running).boxed());
+    for (name, read) in items {
+        looks.push(match read {
+            Ok(record) => figures::detail(api, record, &around).boxed(),
+            Err(error) => future::ready(figures::unreadable(name, &error)).boxed(),
+        });
     }
     let items = stream::iter(looks).buffered(LOOKS_AT_A_TIME).collect().await;
     Ok(List { items, next_page_token })
@@ -131,7 +135,7 @@ async fn registered(api: &Api, name: &str) -> Result<Registered<PolicyRecord>, P
 pub(super) async fn detail(api: &Api, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
     let record = one(api, name).await?;
     let etag = etag(&record);
-    Ok(Tagged { value: figures::detail(api, record, &figures::running(api).await?).await, etag })
+    Ok(Tagged { value: figures::detail(api, record, &Around::read(api).await?).await, etag })
 }
 
 /// The tag of a policy's state: the same for the same policy.
@@ -143,7 +147,8 @@ fn etag(policy: &PolicyRecord) -> String {
 pub(super) async fn next(api: &Api, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {
     let policy = one(api, name).await?;
     let schedule = policy.active_schedule().map_err(|error| not_sound(&error))?;
-    let runs = schedule.map(|schedule| schedule.next(policy.name.as_str(), api.with.env.now(), count));
+    let around = Around::read(api).await?;
+    let runs = schedule.map(|schedule| around.coming(&policy, &schedule, api.with.env.now(), count));
     let show = |run: schedule::Run| ComingRun { at: run.at, slot: run.slot.nominal() };
     Ok(List::whole(runs.into_iter().flatten().map(show).collect()))
 }

@@ -42,7 +42,8 @@ fn scrape() -> String {
     metrics.done(&task(State::Succeeded, "2026-11-29T12:01:00Z", Some(result(Some("2026-11-29T11:59:58Z")))));
     metrics.done(&task(State::Failed, "2026-11-29T12:02:00Z", None));
     let success = metrics.success("shop/daily");
-    metrics.lead(vec![PolicyFigures { success, ..figures("daily", None) }, figures("hourly", None)]);
+    let told = vec![PolicyFigures { success, ..figures("daily", None) }, figures("hourly", None)];
+    metrics.lead(told, ["damaged".to_owned()].into());
     metrics.skipped(&"shop".parse().unwrap(), &"daily".parse().unwrap(), 3);
     metrics.text()
 }
@@ -66,6 +67,7 @@ fn a_policy_is_told_under_the_names_that_the_alerts_use() {
     assert_eq!(told(&format!("tidemark_policy_slots_skipped_total{daily}")), "1");
     assert_eq!(told("tidemark_operations_total{kind=\"protect\",result=\"failed\"}"), "1");
     assert_eq!(told("tidemark_operation_duration_seconds_count{kind=\"protect\"}"), "2");
+    assert_eq!(told("tidemark_policy_stopped{policy=\"damaged\"}"), "1");
     assert_eq!(told("tidemark_leader"), "1");
     assert!(text.contains("# TYPE tidemark_operations_total counter\n") && !text.contains("# EOF"));
     let hourly = "tidemark_version_last_success_timestamp_seconds{source=\"shop\",policy=\"hourly\"}";
@@ -75,11 +77,14 @@ fn a_policy_is_told_under_the_names_that_the_alerts_use() {
 #[test]
 fn series_of_a_policy_end_with_it_and_with_the_leadership() {
     let metrics = Metrics::new();
-    metrics.lead(vec![figures("daily", Some("2026-11-29T12:00:00Z")), figures("hourly", None)]);
-    metrics.lead(vec![figures("hourly", None)]);
+    metrics
+        .lead(vec![figures("daily", Some("2026-11-29T12:00:00Z")), figures("hourly", None)], ["bad".to_owned()].into());
+    assert!(metrics.text().contains("tidemark_policy_stopped{policy=\"bad\"} 1\n"));
+    metrics.lead(vec![figures("hourly", None)], ["worse".to_owned()].into());
     assert!(!metrics.text().contains("daily") && metrics.text().contains("hourly"));
+    assert!(!metrics.text().contains("\"bad\"") && metrics.text().contains("\"worse\""));
     metrics.follow();
-    assert!(!metrics.text().contains("hourly"));
+    assert!(!metrics.text().contains("hourly") && !metrics.text().contains("worse"));
     assert_eq!(value(&metrics.text(), "tidemark_leader").as_deref(), Some("0"));
 }
 

@@ -12,6 +12,11 @@ use crate::{
     registrations::{Error, POLICIES, PolicyRecord, Registrations, SOURCES, SourceRecord},
 };
 
+/// Why a policy of a source that nobody has confirmed does not run.
+pub(crate) fn unconfirmed(source: &str) -> String {
+    format!("source {source} came from a store and is not confirmed yet: tidemark source confirm {source}")
+}
+
 #[async_trait]
 impl Policies for Registrations {
     async fn planned(&self) -> Result<Vec<Result<Planned, Unreadable>>, Error> {
@@ -32,12 +37,14 @@ fn planned(kv: &Kv, inert: &BTreeSet<String>) -> Result<Planned, Unreadable> {
     if record.name.as_str() != name {
         return Err(unreadable(format!("is registered under the name of {}", record.name)));
     }
+    let is_inert = inert.contains(record.source.as_str());
     let schedule = record.schedule().map_err(|error| unreadable(causes::joined(&error)))?;
     Ok(Planned {
         name: record.name.clone(),
         source: record.source.clone(),
         schedule,
-        paused: record.paused || inert.contains(record.source.as_str()),
+        paused: record.paused || is_inert,
+        stopped: (is_inert && !record.paused).then(|| unconfirmed(record.source.as_str())),
         submit: policy_task(record),
         guard: vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision)],
     })

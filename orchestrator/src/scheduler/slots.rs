@@ -10,13 +10,16 @@ use tidemark_gateway::Digest;
 use super::{Error, Planned, leader::Leader};
 use crate::{
     coordinator::{Cmp, Coordinator, Op, Revision, list_all},
-    schedule::{Due, SlotId},
+    schedule::{Due, Run, Schedule, SlotId},
 };
 
 const SLOTS: &str = "slot/";
 
 /// A day, ms.
 const DAY_MILLIS: u64 = 24 * 3_600_000;
+
+/// How far apart clocks may be although neither is wrong, s.
+const APART_SECONDS: i64 = 60;
 
 /// Most runs of slots that are kept of clocks that were wrong.
 const MOST_AHEAD: usize = 64;
@@ -57,16 +60,20 @@ pub struct Success {
 }
 
 impl Success {
-    /// True where its time lies more than a day after this: one of the clocks is wrong, and it says nothing about how old the newest
-    /// version is.
+    /// True where its time is [ahead](is_ahead): it says nothing about how old the newest version is.
     pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
-        self.at.duration_since(now).as_secs() > 24 * 3600
+        is_ahead(self.at, now)
     }
 
     /// Both together: the newest times of each.
     pub(crate) fn and(self, other: Self) -> Self {
         Self { at: self.at.max(other.at), complete_until: self.complete_until.max(other.complete_until) }
     }
+}
+
+/// True where a time of the past lies more than a minute after this: one of the clocks is or was wrong.
+pub(crate) fn is_ahead(past: Timestamp, now: Timestamp) -> bool {
+    past.duration_since(now).as_secs() > APART_SECONDS
 }
 
 /// What a slot came to.
@@ -123,7 +130,52 @@ impl SlotRecord {
 
     /// True where a slot has been dealt with, although it is above the last one.
     pub(super) fn knows(&self, slot: SlotId) -> bool {
-        self.ahead.iter().any(|(first, last)| (*first..=*last).contains(&slot))
+        self.known_until(slot).is_some()
+    }
+
+    /// The end of the run of slots with this one that were dealt with, although they are above the last one.
+    fn known_until(&self, slot: SlotId) -> Option<SlotId> {
+        let with = self.ahead.iter().filter(|(first, last)| (*first..=*last).contains(&slot));
+        with.map(|(_, last)| *last).max()
+    }
+
+    /// As the scheduler takes it at this time.
+    fn as_of(&self, now: Timestamp) -> Self {
+        if self.is_ahead(now) { self.clone().behind(now) } else { self.clone() }
+    }
+
+    /// Until when no slot comes, because those up to it were dealt with under a clock that was ahead of this one; `None` where slots
+    /// come as the schedule says.
+    pub(crate) fn held_until(&self, now: Timestamp) -> Option<SlotId> {
+        let (known, now) = (self.as_of(now), SlotId::at(now));
+        let mut until = known.last.max(now);
+        while let Some(later) = known.known_until(until).filter(|later| *later > until) {
+            until = later;
+        }
+        (until > now).then_some(until)
+    }
+
+    /// The `count` runs that come after `now`, in order, those left out that were dealt with already.
+    pub(crate) fn coming(&self, schedule: &Schedule, policy: &str, now: Timestamp, count: usize) -> Vec<Run> {
+        let known = self.as_of(now);
+        let (mut after, mut runs) = (known.last, Vec::new());
+        while runs.len() < count {
+            // One more: that of `after` itself may still wait, by its jitter.
+            let found = schedule.next(policy, now.max(after.nominal()), count - runs.len() + 1);
+            let before = after;
+            for run in found.into_iter().filter(|run| run.slot > before).take(count - runs.len()) {
+                after = run.slot;
+                if let Some(end) = known.known_until(run.slot) {
+                    after = end;
+                    break;
+                }
+                runs.push(run);
+            }
+            if after == before {
+                break;
+            }
+        }
+        runs
     }
 
     /// After a slot.
@@ -142,6 +194,22 @@ impl SlotRecord {
             ..self
         }
     }
+}
+
+/// Why a policy with a schedule that does not rest does not run by itself now, for people; `None` where it does.
+pub(crate) fn why_stopped(
+    schedule: &Schedule,
+    policy: &str,
+    record: Option<&SlotRecord>,
+    now: Timestamp,
+) -> Option<String> {
+    if let Some(until) = record.and_then(|record| record.held_until(now)) {
+        let until = until.nominal();
+        return Some(format!(
+            "its runs up to {until} were counted by a clock that was ahead of this one, which says {now:.0}: the next one is after that"
+        ));
+    }
+    schedule.next(policy, now, 1).is_empty().then(|| "its schedule has no time that is still to come".to_owned())
 }
 
 /// The id of a slot's task: a UUID of version 7 whose time is the slot's and whose other bits are a digest of policy and slot, so
@@ -183,6 +251,11 @@ impl Slots {
             Some((name, Stored { key: kv.key, revision: kv.mod_revision, record: record.ok() }))
         };
         Ok(found.into_iter().filter_map(one).collect())
+    }
+
+    /// The records that can be read, by policy.
+    pub(super) async fn readable(&self) -> Result<BTreeMap<String, SlotRecord>, Error> {
+        Ok(self.all().await?.into_iter().filter_map(|(name, stored)| Some((name, stored.record?))).collect())
     }
 
     /// What writes a record iff this one leads and nobody wrote another one since `stored` was read.

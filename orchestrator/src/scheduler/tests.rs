@@ -42,6 +42,7 @@ fn policy(name: &str, schedule: serde_json::Value) -> Planned {
         source: "shop".parse().unwrap(),
         schedule: Some(spec.try_into().unwrap()),
         paused: false,
+        stopped: None,
         submit: Submit { kind: Kind::Protect, subject, body: json!(null), spec: json!({}), exclusive: None },
         guard: vec![],
     }
@@ -235,6 +236,65 @@ async fn a_clock_that_was_years_ahead_stops_nothing_and_makes_no_slot_run_twice(
 }
 
 #[tokio::test]
+async fn a_clock_that_was_hours_ahead_is_told_until_it_has_passed_what_it_used_up() {
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T09:30:00Z").await);
+    for now in ["2026-11-29T12:00:00Z", "2026-11-30T08:00:00Z"] {
+        assert_eq!(scheduler.look(&leader, at(now)).await.unwrap().fired.len(), 1);
+        bench.finish().await;
+    }
+    for task in bench.tasks().await {
+        let finished = Some(at("2026-11-30T08:00:10Z"));
+        bench.metrics.remember(&[TaskRecord { finished, ..task }], Timestamp::MAX);
+    }
+    let stopped = |told: &str| told.contains("tidemark_policy_stopped{policy=\"daily\"} 1\n");
+    let succeeded = |told: &str| told.contains("tidemark_version_last_success_timestamp_seconds{");
+    scheduler.look(&leader, at("2026-11-30T08:01:00Z")).await.unwrap();
+    assert!(succeeded(&bench.metrics.text()) && !stopped(&bench.metrics.text()));
+    let looked = scheduler.look(&leader, at("2026-11-29T12:10:00Z")).await.unwrap();
+    assert_eq!((looked.fired.len(), looked.next), (0, Some(at("2026-11-30T09:00:00Z"))));
+    let told = bench.metrics.text();
+    assert!(stopped(&told) && !succeeded(&told), "how old the newest version is nobody knows: {told}");
+    assert!(
+        told.contains("tidemark_policy_scheduled_since_timestamp_seconds{"),
+        "so that it counts as never run: {told}"
+    );
+    scheduler.look(&leader, at("2026-11-30T08:30:00Z")).await.unwrap();
+    assert!(!stopped(&bench.metrics.text()));
+    assert_eq!(scheduler.look(&leader, at("2026-11-30T09:00:00Z")).await.unwrap().fired.len(), 1);
+}
+
+#[test]
+fn what_comes_is_what_the_slots_that_were_dealt_with_leave() {
+    let (hourly, slot) = (every("daily", "1h").schedule.unwrap(), |text: &str| SlotId::at(at(text)));
+    let record = SlotRecord {
+        ahead: vec![
+            (slot("2026-11-29T14:00:00Z"), slot("2026-11-29T15:00:00Z")),
+            (slot("2026-11-29T15:00:00Z"), slot("2036-01-01T00:00:00Z")),
+        ],
+        ..SlotRecord::begun(at("2026-11-29T11:30:00Z"))
+    };
+    let coming = |now: &str, count| {
+        let runs = record.coming(&hourly, "daily", at(now), count);
+        runs.iter().map(|run| run.slot.nominal().to_string()).collect::<Vec<_>>()
+    };
+    let expected = ["2026-11-29T12:00:00Z", "2026-11-29T13:00:00Z", "2036-01-01T01:00:00Z", "2036-01-01T02:00:00Z"];
+    assert_eq!(coming("2026-11-29T11:40:00Z", 4), expected);
+    assert_eq!(coming("2026-11-29T11:40:00Z", 2), expected[..2]);
+    assert_eq!(coming("2026-11-29T14:00:00Z", 1), expected[2..3]);
+    let held = |now: &str| record.held_until(at(now)).map(|until| until.nominal().to_string());
+    assert_eq!(held("2026-11-29T13:59:59Z"), None);
+    assert_eq!(held("2026-11-29T14:30:00Z").as_deref(), Some("2036-01-01T00:00:00Z"), "the runs of slots join");
+    assert_eq!(held("2036-01-01T00:00:00Z"), None);
+    assert_eq!(held("2026-11-29T11:00:00Z").as_deref(), Some("2026-11-29T11:30:00Z"));
+    assert_eq!(held("2026-11-27T11:00:00Z"), None, "so far behind the clock is believed");
+    let jittered = policy("daily", json!({"every": "1h", "jitter": "50m"})).schedule.unwrap();
+    let now = at("2026-11-29T11:30:00Z");
+    let waits = record.coming(&jittered, "daily", now, 1)[0].slot;
+    assert_eq!(waits, slot("2026-11-29T12:00:00Z"), "the slot of 11 o'clock is passed, whenever it begins");
+}
+
+#[tokio::test]
 async fn slots_of_a_paused_policy_pass_and_are_not_made_up_for() {
     let bench = bench([every("daily", "1h")]);
     let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-28T23:30:00Z").await);
@@ -262,8 +322,12 @@ async fn one_policy_that_cannot_be_read_stops_no_other() {
     assert_eq!(bench.record("daily").await.dealt, Dealt::Began, "what cannot be read of slots counts from now on");
     assert_eq!(scheduler.look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap().fired.len(), 1);
     assert_eq!(bench.record("aaa").await.last, SlotId(0), "a policy that cannot be read keeps its slots");
+    let told = bench.metrics.text();
+    assert!(told.contains("tidemark_policy_stopped{policy=\"aaa\"} 1\n"), "{told}");
+    assert!(!told.contains("tidemark_policy_stopped{policy=\"daily\"}"), "{told}");
     bench.policies.set([]);
     scheduler.look(&leader, at("2026-11-29T13:00:00Z")).await.unwrap();
+    assert!(!bench.metrics.text().contains("tidemark_policy_stopped{"), "nothing is left to raise an alarm");
     assert!(list_all(&bench.coordinator, "slot/").await.unwrap().0.is_empty(), "those of a policy that is gone go");
 }
 
@@ -303,7 +367,12 @@ async fn registered_policies_are_read_one_by_one() {
     let mut elsewhere = policy.clone();
     elsewhere["name"] = json!("ccc");
     elsewhere["schedule"] = json!({"every": "20s", "zone": "Mars/Olympus"});
-    let puts = vec![put("aaa", &json!("damaged")), put("bbb", &policy), put("ccc", &elsewhere), put("daily", &policy)];
+    let inert =
+        json!({"name": "lent", "source": "lent", "objects": ["ks/*"], "store": "s", "schedule": {"every": "20s"}});
+    let source = json!({"name": "lent", "kind": "fake", "spec": {}, "imported_from": "s"});
+    let mut puts =
+        vec![put("aaa", &json!("damaged")), put("bbb", &policy), put("ccc", &elsewhere), put("daily", &policy)];
+    puts.extend([put("lent", &inert), Op::put("source/lent", source.to_string())]);
     bench.coordinator.txn(vec![], puts, vec![]).await.unwrap();
     let registrations = registrations::Registrations::new(Arc::new(bench.coordinator.clone()));
     let read = registrations.planned().await.unwrap();
@@ -312,8 +381,13 @@ async fn registered_policies_are_read_one_by_one() {
         Err(bad) => format!("{}: unreadable", bad.name),
     };
     let names: Vec<_> = read.iter().map(name).collect();
-    assert_eq!(names, ["aaa: unreadable", "bbb: unreadable", "ccc: unreadable", "daily"]);
+    assert_eq!(names, ["aaa: unreadable", "bbb: unreadable", "ccc: unreadable", "daily", "lent"]);
     let daily = read[3].as_ref().unwrap();
-    assert_eq!((daily.submit.subject.as_str(), daily.paused), ("shop/daily", true));
+    assert_eq!((daily.submit.subject.as_str(), daily.paused, &daily.stopped), ("shop/daily", true, &None));
+    let lent = read[4].as_ref().unwrap();
+    assert!(lent.paused && lent.stopped.as_ref().unwrap().contains("not confirmed"), "{lent:?}");
+    bench.policies.set([lent.clone()]);
+    bench.led("2026-11-29T12:00:00Z").await;
+    assert!(bench.metrics.text().contains("tidemark_policy_stopped{policy=\"lent\"} 1\n"));
     assert_eq!(daily.schedule, every("daily", "20s").schedule);
 }

@@ -110,10 +110,11 @@ pub struct PolicyStatus {
     pub recoverable_until: Option<Timestamp>,
     /// Longest time between two versions by its schedule, now, s; absent without a schedule.
     pub expected_interval_seconds: Option<u64>,
-    /// True where the newest version is older than 1.5 times the expected interval, or there is none. A policy without a
+    /// True where the newest version is older than 1.5 times the expected interval, there is none, or it is from a time that is
+    /// still to come. A policy without a
     /// schedule, and one that is paused, is never late.
     pub late: bool,
-    /// When it runs next; absent without a schedule, and while it is paused.
+    /// When it runs next; absent without a schedule, and while it is paused or its source is not confirmed.
     #[schema(value_type = Option<String>)]
     pub next_run: Option<Timestamp>,
     /// Its operation that runs, or else waits.
@@ -121,6 +122,9 @@ pub struct PolicyStatus {
     /// Times of its schedule that have passed since its newest version without another one, the one that runs now aside; 0
     /// while there is none yet.
     pub missed_slots: u64,
+    /// Why it does not run by itself although it should; absent where it runs, is paused or has no schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// Why something is not known.
     pub note: Option<String>,
 }

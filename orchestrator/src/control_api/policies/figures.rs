@@ -1,39 +1,114 @@
 //! How policies stand: their newest versions, from the stores; their times, from their schedules.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use tidemark_catalog::{ids::ObjectName, pattern::Patterns};
 use tidemark_gateway::causes::joined;
-use tidemark_web::api::{PolicyDetail, PolicyStatus, Problem};
+use tidemark_web::api::{Policy, PolicyDetail, PolicyStatus, Problem};
 
-use super::super::{Api, problems::answer, versions};
+use super::super::{
+    Api,
+    problems::{answer, refused},
+    versions,
+};
 use crate::{
-    registrations::PolicyRecord,
-    schedule::{Schedule, SlotId},
+    registrations::{self, PolicyRecord, SOURCES, SourceRecord},
+    schedule::{Run, Schedule, SlotId},
+    scheduler::{self, SlotRecord, is_ahead},
     tasks::{Kind, State},
 };
 
-/// Operations that make versions and are not done, by subject: one that runs before one that waits.
-pub(super) type Running = HashMap<String, String>;
+/// What the coordinator knows around policies.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// Operations that make versions and are not done, by subject: one that runs before one that waits.
+    running: HashMap<String, String>,
+    /// What their slots came to, by policy.
+    slots: BTreeMap<String, SlotRecord>,
+    /// Sources that nobody has confirmed.
+    unconfirmed: BTreeSet<String>,
+}
 
-/// Operations that make versions and are not done.
-pub(super) async fn running(api: &Api) -> Result<Running, Problem> {
-    let mut tasks = api.tasks().list().await.map_err(answer)?;
-    tasks.retain(|task| task.kind == Kind::Protect && !task.state.is_done());
-    tasks.sort_by_key(|task| task.state == State::Running);
-    Ok(tasks.into_iter().map(|task| (task.subject, task.id.to_string())).collect())
+impl Around {
+    pub(super) async fn read(api: &Api) -> Result<Self, Problem> {
+        let mut tasks = api.tasks().list().await.map_err(answer)?;
+        tasks.retain(|task| task.kind == Kind::Protect && !task.state.is_done());
+        tasks.sort_by_key(|task| task.state == State::Running);
+        let slots = scheduler::records(&api.coordinator).await;
+        let sources: Vec<SourceRecord> = api.registrations().list(SOURCES).await.map_err(answer)?;
+        Ok(Self {
+            running: tasks.into_iter().map(|task| (task.subject, task.id.to_string())).collect(),
+            slots: slots.map_err(|error| refused(503, "TM-TASK-0002", &error))?,
+            unconfirmed: sources
+                .into_iter()
+                .filter(|source| !source.is_confirmed())
+                .map(|source| source.name)
+                .collect(),
+        })
+    }
+
+    /// The coming runs of a policy with this schedule: what the scheduler will do, not what the schedule says alone.
+    pub(super) fn coming(&self, policy: &PolicyRecord, schedule: &Schedule, now: Timestamp, count: usize) -> Vec<Run> {
+        let name = policy.name.as_str();
+        if self.unconfirmed.contains(policy.source.as_str()) {
+            return Vec::new();
+        }
+        match self.slots.get(name) {
+            Some(record) => record.coming(schedule, name, now, count),
+            None => schedule.next(name, now, count),
+        }
+    }
+
+    /// Why it does not run by itself although it should.
+    fn why_stopped(&self, policy: &PolicyRecord, now: Timestamp) -> Option<String> {
+        let schedule = match policy.active_schedule() {
+            Ok(schedule) => schedule?,
+            Err(error) => return Some(joined(&error)),
+        };
+        if self.unconfirmed.contains(policy.source.as_str()) {
+            return Some(scheduler::unconfirmed(policy.source.as_str()));
+        }
+        let name = policy.name.as_str();
+        scheduler::why_stopped(&schedule, name, self.slots.get(name), now)
+    }
+}
+
+/// A policy of which only the name is known.
+pub(super) fn unreadable(name: String, error: &registrations::Error) -> PolicyDetail {
+    let policy = Policy {
+        name,
+        source: String::new(),
+        objects: Vec::new(),
+        excludes: Vec::new(),
+        store: String::new(),
+        schedule: None,
+        keep: None,
+        zone: None,
+        options: json!({}),
+        paused: false,
+        keep_staged: false,
+    };
+    let why = format!("it cannot be read: {}", joined(error));
+    PolicyDetail {
+        policy,
+        status: PolicyStatus { note: Some(why.clone()), stopped: Some(why), ..PolicyStatus::default() },
+    }
 }
 
 /// A policy and how it stands. A store that cannot be looked into hides nothing of what is known without it.
-pub(super) async fn detail(api: &Api, policy: PolicyRecord, running: &Running) -> PolicyDetail {
+pub(super) async fn detail(api: &Api, policy: PolicyRecord, around: &Around) -> PolicyDetail {
     let (of, mut notes) = OfPolicy::new(&policy);
     let newest = versions::newest(api, &policy).await.unwrap_or_else(|problem| {
         notes.push(format!("versions are not known: {}: {}", problem.code, problem.detail));
         versions::Newest::default()
     });
     let known = notes.is_empty();
-    let mut status = of.status(newest.committed(), running, api.with.env.now());
+    let mut status = of.status(newest.committed(), around, api.with.env.now());
     status.late &= known;
     status.newest_version = newest.any.map(|version| version.id);
     status.recoverable_until = newest.complete.and_then(|version| version.cut_from);
@@ -67,17 +142,19 @@ impl<'a> OfPolicy<'a> {
         self.schedule.as_ref()?.expected_interval(now)
     }
 
-    /// True where the newest version, committed then, is older than 1.5 times what is expected; there should be one.
+    /// True where the newest version, committed then, is older than 1.5 times what is expected; there should be one. Of a version from
+    /// a time that is still to come nobody knows how old it is: it is late.
     pub(in super::super) fn is_late(&self, newest: Option<Timestamp>, now: Timestamp) -> bool {
         let Some(expected) = self.expected_interval(now) else { return false };
         let bound = SignedDuration::try_from(expected * 3 / 2).unwrap_or(SignedDuration::MAX);
-        newest.is_none_or(|newest| now.duration_since(newest) > bound)
+        newest.is_none_or(|newest| is_ahead(newest, now) || now.duration_since(newest) > bound)
     }
 
-    fn status(&self, newest: Option<Timestamp>, running: &Running, now: Timestamp) -> PolicyStatus {
+    fn status(&self, newest: Option<Timestamp>, around: &Around, now: Timestamp) -> PolicyStatus {
         let PolicyRecord { name, source, .. } = self.policy;
-        let runs = self.schedule.as_ref().map(|schedule| schedule.next(name.as_str(), now, 1)).unwrap_or_default();
-        let running = running.get(&format!("{source}/{name}")).cloned();
+        let runs = self.schedule.as_ref().map(|schedule| around.coming(self.policy, schedule, now, 1));
+        let runs = runs.unwrap_or_default();
+        let running = around.running.get(&format!("{source}/{name}")).cloned();
         PolicyStatus {
             newest_version: None,
             last_success: newest,
@@ -87,6 +164,7 @@ impl<'a> OfPolicy<'a> {
             next_run: runs.first().map(|run| run.at),
             missed_slots: self.missed(newest, running.is_some(), now),
             running,
+            stopped: around.why_stopped(self.policy, now),
             note: None,
         }
     }
@@ -101,8 +179,6 @@ impl<'a> OfPolicy<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn policy(schedule: serde_json::Value) -> PolicyRecord {
@@ -133,9 +209,10 @@ mod tests {
     #[test]
     fn slots_without_a_version_are_missed_but_for_the_one_that_runs() {
         let (hourly, now) = (policy(json!({"every": "1h"})), at("2026-05-05T12:10:00Z"));
-        let missed = |newest: &str, runs| {
-            let running = if runs { Running::from([("src/p".to_owned(), "op".to_owned())]) } else { Running::new() };
-            let status = OfPolicy::new(&hourly).0.status(Some(at(newest)), &running, now);
+        let missed = |newest: &str, runs: bool| {
+            let running: Option<(String, String)> = runs.then(|| ("src/p".to_owned(), "op".to_owned()));
+            let around = Around { running: running.into_iter().collect(), ..Around::default() };
+            let status = OfPolicy::new(&hourly).0.status(Some(at(newest)), &around, now);
             assert_eq!((status.running.is_some(), status.next_run), (runs, Some(at("2026-05-05T13:00:00Z"))));
             status.missed_slots
         };
@@ -153,5 +230,39 @@ mod tests {
         assert!(notes[0].contains("Mars/Olympus"), "{notes:?}");
         assert!(of.names(&"ks/a".parse().unwrap()) && !of.names(&"ks/tmp".parse().unwrap()));
         assert_eq!(of.expected_interval(at("2026-05-05T12:10:00Z")), None);
+        let status = of.status(None, &Around::default(), at("2026-05-05T12:10:00Z"));
+        assert!(status.stopped.unwrap().contains("Mars/Olympus"));
+    }
+
+    /// What is known after a slot.
+    fn dealt_with(last: &str) -> Around {
+        let record = json!({
+            "last": SlotId::at(at(last)), "dealt": "began", "missed": 0, "missed_in_all": 0, "skipped_in_all": 0,
+            "since": "2026-05-01T00:00:00Z", "steady_from": 0,
+        });
+        Around { slots: [("p".to_owned(), serde_json::from_value(record).unwrap())].into(), ..Around::default() }
+    }
+
+    #[test]
+    fn runs_that_a_clock_which_was_ahead_has_used_up_are_not_promised() {
+        let (hourly, now) = (policy(json!({"every": "1h"})), at("2026-05-05T12:10:00Z"));
+        let status = |around: &Around, newest: &str| OfPolicy::new(&hourly).0.status(Some(at(newest)), around, now);
+        let sound = status(&dealt_with("2026-05-05T12:00:00Z"), "2026-05-05T12:01:00Z");
+        assert_eq!((sound.next_run, sound.late, sound.stopped), (Some(at("2026-05-05T13:00:00Z")), false, None));
+        let ahead = status(&dealt_with("2026-05-06T08:00:00Z"), "2026-05-06T08:01:00Z");
+        assert_eq!((ahead.next_run, ahead.late), (Some(at("2026-05-06T09:00:00Z")), true));
+        assert!(ahead.stopped.unwrap().contains("2026-05-06T08:00:00Z"));
+        assert!(!OfPolicy::new(&hourly).0.is_late(Some(at("2026-05-05T12:11:00Z")), now), "clocks are never quite one");
+    }
+
+    #[test]
+    fn a_policy_of_a_source_that_nobody_confirmed_is_stopped_and_one_that_rests_is_not() {
+        let (hourly, now) = (policy(json!({"every": "1h"})), at("2026-05-05T12:10:00Z"));
+        let around = Around { unconfirmed: ["src".to_owned()].into(), ..Around::default() };
+        let status = |policy: &PolicyRecord| OfPolicy::new(policy).0.status(None, &around, now);
+        assert!(status(&hourly).next_run.is_none() && status(&hourly).stopped.unwrap().contains("not confirmed"));
+        let rests =
+            [PolicyRecord { paused: true, ..hourly.clone() }, PolicyRecord { schedule: None, ..hourly.clone() }];
+        assert!(rests.iter().all(|policy| status(policy).stopped.is_none()));
     }
 }

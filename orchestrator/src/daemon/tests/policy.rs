@@ -8,6 +8,7 @@ use tidemark_web::{
 };
 
 use super::*;
+use crate::coordinator::{Coordinator as _, Op};
 
 /// Objects of the version, in its order.
 async fn objects_of(api: &Api, version: &str) -> Vec<String> {
@@ -212,6 +213,38 @@ async fn a_policy_that_rests_has_no_coming_runs_and_can_be_run() {
         let cut = versions(&api).await[0].cut_from;
         assert!(cut.is_some() && status.recoverable_until == cut && status.running.is_none(), "{status:?}");
         assert_eq!(status.expected_interval_seconds, Some(24 * 3600));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_is_listed_and_runs_that_are_used_up_are_not_promised() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let every = Schedule { every: Some("1d".to_owned()), ..Schedule::default() };
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        api.add_policy(Policy { schedule: Some(every), ..policy() }, None).await.unwrap();
+    })
+    .await;
+    let (now, hours) = (Env::system().now(), jiff::SignedDuration::from_hours);
+    let last = now.checked_add(hours(20)).unwrap();
+    let record = json!({
+        "last": last.as_millisecond(), "dealt": "began", "missed": 0, "missed_in_all": 0, "skipped_in_all": 0,
+        "since": now, "steady_from": now.as_millisecond(),
+    });
+    let puts = vec![Op::put("policy/aaa", "{"), Op::put("slot/daily", record.to_string())];
+    let coordinator = Embedded::open(state.path(), Env::system()).unwrap();
+    coordinator.txn(vec![], puts, vec![]).await.unwrap();
+    drop(coordinator);
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        let listed = api.policies(&Page::first()).await.unwrap().items;
+        assert_eq!(listed.iter().map(|detail| detail.policy.name.as_str()).collect::<Vec<_>>(), ["aaa", "daily"]);
+        let why = listed[0].status.stopped.as_ref().unwrap();
+        assert!(why.contains("policy/aaa") && listed[0].status.note.is_some(), "{why}");
+        let status = &listed[1].status;
+        assert!(status.stopped.as_ref().is_some_and(|why| why.contains("ahead")), "{status:?}");
+        let runs = api.coming_runs("daily", 2).await.unwrap().items;
+        assert!(runs[0].at > last && status.next_run == Some(runs[0].at), "{runs:?}");
     })
     .await;
 }

@@ -24,6 +24,7 @@ fn state(status: &PolicyStatus) -> String {
     let missed = if status.missed_slots > 0 { format!(", {} missed", status.missed_slots) } else { String::new() };
     let late = if status.late { "LATE" } else { "ok" };
     match (&status.running, &status.note) {
+        _ if status.stopped.is_some() => format!("STOPPED: {}", status.stopped.as_deref().unwrap_or_default()),
         (_, Some(_)) => "not known".to_owned(),
         (Some(_), None) if !status.late => format!("running{missed}"),
         (Some(_), None) => format!("LATE, running{missed}"),
@@ -166,6 +167,9 @@ mod tests {
         assert_eq!(state(true, true, 0, false), "LATE, running");
         assert_eq!(state(false, true, 0, false), "running");
         assert_eq!(state(false, false, 0, true), "not known");
+        let stopped =
+            PolicyStatus { stopped: Some("why".to_owned()), note: Some("why".to_owned()), ..Default::default() };
+        assert_eq!(super::state(&stopped), "STOPPED: why");
     }
 
     #[test]
