@@ -23,7 +23,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use serde::Deserialize;
-use tidemark_catalog::ids::{SetId, SourceId};
+use tidemark_catalog::ids::{SetId, SourceId, StoreId};
 
 use crate::{
     protect::result::ProtectResult,
@@ -90,6 +90,9 @@ pub struct Metrics {
     state: Mutex<Told>,
 }
 
+/// Subject of a task and the store that its version is in: a policy of the same name may have had another one.
+type Heard = (String, StoreId);
+
 /// What the series are made of.
 #[derive(Default)]
 struct Told {
@@ -97,8 +100,8 @@ struct Told {
     policies: BTreeSet<OfPolicy>,
     /// Policies that are stopped.
     stopped: BTreeSet<OfName>,
-    /// Newest versions by subject of their tasks, as far as this process heard of them.
-    successes: HashMap<String, Success>,
+    /// Newest versions by subject of their tasks and store, as far as this process heard of them.
+    successes: HashMap<Heard, Success>,
 }
 
 impl Default for Metrics {
@@ -245,28 +248,28 @@ impl Metrics {
         self.slots_skipped.get_or_create(&of_policy(source, policy)).inc();
     }
 
-    /// The newest version of which this process heard, by the subject of its task.
-    pub(crate) fn success(&self, subject: &str) -> Option<Success> {
-        self.state().successes.get(subject).copied()
+    /// The newest version in this store of which this process heard, by the subject of its task.
+    pub(crate) fn success(&self, subject: &str, store: &StoreId) -> Option<Success> {
+        self.state().successes.get(&(subject.to_owned(), store.clone())).copied()
     }
 
     /// Learns of versions from tasks that were done before this process began; not of those from a future.
     pub(crate) fn remember(&self, tasks: &[TaskRecord], now: Timestamp) {
         let mut state = self.state();
         for task in tasks {
-            let Some(success) = success(task).filter(|success| !success.is_ahead(now)) else { continue };
-            let known = state.successes.entry(task.subject.clone()).or_insert(success);
+            let Some((of, success)) = success(task).filter(|(_, success)| !success.is_ahead(now)) else { continue };
+            let known = state.successes.entry(of).or_insert(success);
             *known = known.and(success);
         }
     }
 
     /// Learns of a version that was made just now, whatever the clock said before.
     fn learn(&self, task: &TaskRecord) {
-        let Some(success) = success(task) else { return };
+        let Some((of, success)) = success(task) else { return };
         let mut state = self.state();
-        let known = state.successes.get(&task.subject).and_then(|known| known.complete_until);
+        let known = state.successes.get(&of).and_then(|known| known.complete_until);
         let success = Success { complete_until: success.complete_until.or(known), ..success };
-        state.successes.insert(task.subject.clone(), success);
+        state.successes.insert(of, success);
     }
 }
 
@@ -282,13 +285,14 @@ impl Observe for Metrics {
     }
 }
 
-/// The version that a task made.
-fn success(task: &TaskRecord) -> Option<Success> {
+/// The version that a task made, and where; of a result that does not say where nothing is known.
+fn success(task: &TaskRecord) -> Option<(Heard, Success)> {
     if task.kind != Kind::Protect || !matches!(task.state, State::Succeeded | State::Warnings) {
         return None;
     }
-    let result = task.result.as_ref().and_then(|result| ProtectResult::deserialize(result).ok());
-    Some(Success { at: task.finished?, complete_until: result.and_then(|result| result.complete_until) })
+    let result = ProtectResult::deserialize(task.result.as_ref()?).ok()?;
+    let success = Success { at: task.finished?, complete_until: result.complete_until };
+    Some(((task.subject.clone(), result.store?), success))
 }
 
 fn of_policy(source: &SourceId, policy: &SetId) -> OfPolicy {

@@ -128,6 +128,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let Made { sealed: Sealed { id, version, lines }, captured } = made;
     let result = ProtectResult {
         version: id,
+        store: Some(job.policy.store.clone()),
         quality: version.worst,
         objects: version.objects,
         totals: Totals::from(&version.figures),

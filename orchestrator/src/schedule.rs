@@ -212,6 +212,11 @@ impl Schedule {
         Some(Due { slot: SlotId(slot), nominal: SlotId(slot).nominal(), missed })
     }
 
+    /// The newest slot whose run has begun, whoever dealt with it; `None` before the first.
+    pub fn begun(&self, policy: &str, now: Timestamp) -> Option<SlotId> {
+        self.newest_begun(policy, now).map(SlotId)
+    }
+
     /// How many slots above `last` have begun, counted up to one more than [`MOST_MISSED`]; those of windows that have ended too.
     pub fn begun_since(&self, policy: &str, last: SlotId, now: Timestamp) -> u64 {
         let newest = self.newest_begun(policy, now).filter(|slot| *slot > last.0);

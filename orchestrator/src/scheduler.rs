@@ -21,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tidemark_catalog::ids::{SetId, SourceId, TaskId};
+use tidemark_catalog::ids::{SetId, SourceId, StoreId, TaskId};
 use tidemark_gateway::{Env, causes, pause};
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ use crate::{
 };
 use leader::Leader;
 pub(crate) use registered::unconfirmed;
-pub use slots::{Dealt, SlotRecord, Success, task_id};
+pub use slots::{Dealt, Of, Place, SlotRecord, Success, task_id};
 use slots::{Slots, Stored};
 pub(crate) use slots::{is_ahead, why_stopped};
 
@@ -51,6 +51,8 @@ pub struct Planned {
     pub name: SetId,
     /// Its source.
     pub source: SourceId,
+    /// Its store.
+    pub store: StoreId,
     /// When it runs; `None`: only when somebody asks.
     pub schedule: Option<Schedule>,
     /// True where its slots are let pass.
@@ -311,7 +313,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// Looks at one policy; returns its figures where it has a schedule that does not rest.
     async fn at(&mut self, policy: &Planned, stored: Option<Stored>) -> Result<Option<PolicyFigures>, Error> {
-        let Some(schedule) = &policy.schedule else { return Ok(None) };
+        let Some(schedule) = &policy.schedule else { return self.rests(policy, stored.as_ref()).await.map(|()| None) };
         let (known, news) = self.known(policy, stored.as_ref());
         let last = known.as_ref().map(|record| record.last);
         let record = match (known, schedule.due(policy.name.as_str(), last, self.now)) {
@@ -324,7 +326,10 @@ impl Look<'_> {
             (Some(known), None) if news => self.put(policy, stored.as_ref(), known).await?,
             (Some(known), None) => Some(known),
             // A policy runs at its next slot: who wants a version at once asks for it, and what was lost makes no storm of runs.
-            (None, _) => self.put(policy, stored.as_ref(), SlotRecord::begun(self.now)).await?,
+            (None, _) => {
+                let begun = SlotRecord::begun(self.now).of_now(policy, self.now);
+                self.put(policy, stored.as_ref(), begun).await?
+            }
         };
         let held = || why_stopped(schedule, policy.name.as_str(), record.as_ref(), self.now);
         let stopped = if policy.paused { policy.stopped.clone() } else { held() };
@@ -344,13 +349,25 @@ impl Look<'_> {
         }))
     }
 
-    /// What is known of the slots of a policy, with its newest version; true where that is news.
+    /// What is known of the slots of a policy as it is now, with its newest version; true where that is news.
     fn known(&self, policy: &Planned, stored: Option<&Stored>) -> (Option<SlotRecord>, bool) {
         let Some(record) = stored.and_then(|stored| stored.record.clone()) else { return (None, false) };
-        let heard = self.by.metrics.success(&policy.submit.subject);
-        let both = record.success.into_iter().chain(heard).filter(|success| !success.is_ahead(self.now));
-        let success = both.reduce(Success::and);
-        (Some(SlotRecord { success, ..record.clone() }), success != record.success)
+        let known = record.clone().of_now(policy, self.now);
+        let heard = self.by.metrics.success(&policy.submit.subject, &policy.store);
+        let both = known.success.into_iter().chain(heard).filter(|success| !success.is_ahead(self.now));
+        let known = SlotRecord { success: both.reduce(Success::and), ..known };
+        let news = known != record;
+        (Some(known), news)
+    }
+
+    /// Records that a policy has no schedule: what passes until it has one again is not missed, also where that is the same.
+    async fn rests(&mut self, policy: &Planned, stored: Option<&Stored>) -> Result<(), Error> {
+        let Some(record) = stored.and_then(|stored| stored.record.clone()) else { return Ok(()) };
+        let known = record.clone().of_now(policy, self.now);
+        if known == record {
+            return Ok(());
+        }
+        self.put(policy, stored, known).await.map(drop)
     }
 
     /// Deals with a slot: runs it, or lets it pass.

@@ -32,8 +32,13 @@ fn task(state: State, finished: &str, result: Option<serde_json::Value>) -> Task
 
 fn result(complete_until: Option<&str>) -> serde_json::Value {
     json!({
-        "version": "shop.daily.1", "quality": "cut", "objects": 1, "totals": Totals::default(), "complete_until": complete_until,
+        "version": "shop.daily.1", "quality": "cut", "objects": 1, "totals": Totals::default(), "store": "main",
+        "complete_until": complete_until,
     })
+}
+
+fn main() -> StoreId {
+    "main".parse().unwrap()
 }
 
 /// A scrape of a daemon that has done something of each.
@@ -41,7 +46,7 @@ fn scrape() -> String {
     let metrics = Metrics::new();
     metrics.done(&task(State::Succeeded, "2026-11-29T12:01:00Z", Some(result(Some("2026-11-29T11:59:58Z")))));
     metrics.done(&task(State::Failed, "2026-11-29T12:02:00Z", None));
-    let success = metrics.success("shop/daily");
+    let success = metrics.success("shop/daily", &main());
     let told = vec![PolicyFigures { success, ..figures("daily", None) }, figures("hourly", None)];
     metrics.lead(told, ["damaged".to_owned()].into());
     metrics.skipped(&"shop".parse().unwrap(), &"daily".parse().unwrap(), 3);
@@ -100,11 +105,12 @@ fn a_version_that_is_not_complete_does_not_move_what_is_recoverable() {
     ];
     metrics.remember(&tasks, at("2026-11-29T16:00:00Z"));
     let known = Success { at: at("2026-11-29T14:00:00Z"), complete_until: Some(at("2026-11-29T12:59:00Z")) };
-    assert_eq!(metrics.success("shop/daily"), Some(known));
+    assert_eq!(metrics.success("shop/daily", &main()), Some(known));
+    assert_eq!(metrics.success("shop/daily", &"other".parse().unwrap()), None, "nothing was made there");
     metrics.done(&tasks[4]);
     metrics.done(&tasks[0]);
     assert_eq!(
-        metrics.success("shop/daily"),
+        metrics.success("shop/daily", &main()),
         Some(known),
         "the one that was made last counts, whatever the clock said before"
     );

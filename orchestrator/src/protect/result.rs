@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::{
-    ids::{ObjectName, VersionId, VersionNumber},
+    ids::{ObjectName, StoreId, VersionId, VersionNumber},
     manifest::WorstQuality,
 };
 
@@ -20,6 +20,9 @@ const REASON_BYTES: usize = 500;
 pub struct ProtectResult {
     /// The version.
     pub version: VersionId,
+    /// The store that it is in; absent where an older build wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreId>,
     /// Its worst quality.
     pub quality: WorstQuality,
     /// Its objects.

@@ -42,6 +42,7 @@ fn planned(kv: &Kv, inert: &BTreeSet<String>) -> Result<Planned, Unreadable> {
     Ok(Planned {
         name: record.name.clone(),
         source: record.source.clone(),
+        store: record.store.clone(),
         schedule,
         paused: record.paused || is_inert,
         stopped: (is_inert && !record.paused).then(|| unconfirmed(record.source.as_str())),

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidemark_catalog::ids::{SetId, TaskId};
+use serde_json::json;
+use tidemark_catalog::ids::{SetId, SourceId, StoreId, TaskId};
 use tidemark_gateway::Digest;
 
 use super::{Error, Planned, leader::Leader};
@@ -47,6 +48,37 @@ pub struct SlotRecord {
     /// The newest version that is known of.
     #[serde(default)]
     pub success: Option<Success>,
+    /// What the slots are of; absent where an older build wrote it.
+    #[serde(default)]
+    pub of: Option<Of>,
+}
+
+/// What slots are of: where a policy of the same name has another schedule, source or store, they are others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Of {
+    /// Where its versions are.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Digest of its schedule, or of there being none.
+    pub schedule: Digest,
+}
+
+/// Where the versions of a policy are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its source.
+    pub source: SourceId,
+    /// Its store.
+    pub store: StoreId,
+}
+
+impl Of {
+    /// Those of this policy as it is now.
+    pub(super) fn policy(policy: &Planned) -> Self {
+        let place = Place { source: policy.source.clone(), store: policy.store.clone() };
+        let schedule = json!(policy.schedule.as_ref().map(Schedule::spec)).to_string();
+        Self { place, schedule: Digest::of(schedule.as_bytes()) }
+    }
 }
 
 /// A version that was made.
@@ -111,6 +143,27 @@ impl SlotRecord {
             steady_from: SlotId::at(now),
             ahead: Vec::new(),
             success: None,
+            of: None,
+        }
+    }
+
+    /// Of the policy as it is now. Of another schedule, source or store nothing was missed before this: slots count from those on that
+    /// have begun, so that what has run does not run again, and what was counted of another place is forgotten.
+    pub(super) fn of_now(self, policy: &Planned, now: Timestamp) -> Self {
+        let of = Some(Of::policy(policy));
+        match self.of.clone() {
+            // Nothing says that it was another one.
+            None => Self { of, ..self },
+            Some(known) if Some(&known) == of.as_ref() => self,
+            Some(known) => {
+                let begun = policy.schedule.as_ref().and_then(|schedule| schedule.begun(policy.name.as_str(), now));
+                let last = begun.map_or(self.last, |begun| begun.max(self.last));
+                let is_steady = last.0 < self.last.0.saturating_add(DAY_MILLIS);
+                let same_place = of.as_ref().is_some_and(|of| of.place == known.place);
+                let steady_from = if is_steady { self.steady_from } else { last };
+                let begun = Self { last, dealt: Dealt::Began, missed: 0, since: now, steady_from, of, ..self };
+                if same_place { begun } else { Self { missed_in_all: 0, skipped_in_all: 0, success: None, ..begun } }
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     coordinator::{Kv, Op, Outcome, embedded::Embedded, list_all},
     schedule::ScheduleSpec,
     tasks::{Kind, State, TaskRecord},
+    totals::Totals,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -40,6 +41,7 @@ fn policy(name: &str, schedule: serde_json::Value) -> Planned {
     Planned {
         name: name.parse().unwrap(),
         source: "shop".parse().unwrap(),
+        store: "main".parse().unwrap(),
         schedule: Some(spec.try_into().unwrap()),
         paused: false,
         stopped: None,
@@ -103,6 +105,9 @@ impl Bench {
         for mut task in self.tasks().await {
             let queue = Op::delete(format!("queue/{:020}/{}", task.due_millis, task.id));
             (task.state, task.finished) = (State::Succeeded, Some(at("2026-11-29T12:00:30Z")));
+            task.result = Some(json!({
+                "version": "shop.daily.1", "quality": "cut", "objects": 1, "totals": Totals::default(), "store": "main",
+            }));
             let put = Op::put(format!("task/{}", task.id), serde_json::to_vec(&task).unwrap());
             self.coordinator.txn(vec![], vec![queue, put], vec![]).await.unwrap();
             self.metrics.remember(&[task], Timestamp::MAX);
@@ -292,6 +297,70 @@ fn what_comes_is_what_the_slots_that_were_dealt_with_leave() {
     let now = at("2026-11-29T11:30:00Z");
     let waits = record.coming(&jittered, "daily", now, 1)[0].slot;
     assert_eq!(waits, slot("2026-11-29T12:00:00Z"), "the slot of 11 o'clock is passed, whenever it begins");
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_changed_has_missed_nothing_and_runs_at_its_next_slot() {
+    let daily = policy("daily", json!({"cron": "0 0 * * *"}));
+    let bench = bench([daily.clone()]);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-28T12:00:00Z").await);
+    assert_eq!(scheduler.look(&leader, at("2026-11-29T00:00:00Z")).await.unwrap().fired.len(), 1);
+    bench.finish().await;
+    bench.policies.set([every("daily", "1h")]);
+    let looked = scheduler.look(&leader, at("2026-11-29T10:30:00Z")).await.unwrap();
+    assert_eq!((looked.fired.len(), looked.next), (0, Some(at("2026-11-29T11:00:00Z"))));
+    let record = bench.record("daily").await;
+    assert_eq!((record.missed_in_all, record.since), (0, at("2026-11-29T10:30:00Z")));
+    assert_eq!(scheduler.look(&leader, at("2026-11-29T11:00:00Z")).await.unwrap().fired.len(), 1);
+    bench.finish().await;
+    // What has run does not run again, and what still waits by its jitter is not lost.
+    bench.policies.set([policy("daily", json!({"every": "1h", "jitter": "59m"}))]);
+    let looked = scheduler.look(&leader, at("2026-11-29T11:00:00Z")).await.unwrap();
+    assert!(looked.fired.is_empty() && bench.record("daily").await.last == SlotId::at(at("2026-11-29T11:00:00Z")));
+    bench.policies.set([policy("daily", json!({"every": "1h", "jitter": "58m"}))]);
+    scheduler.look(&leader, at("2026-11-29T12:00:00Z")).await.unwrap();
+    let looked = scheduler.look(&leader, at("2026-11-29T12:59:00Z")).await.unwrap();
+    assert_eq!(names(&looked), [("daily", "2026-11-29T12:00:00Z".to_owned())]);
+    // Without a schedule nothing is missed either, also where the same comes back.
+    bench.finish().await;
+    let none = Planned { schedule: None, ..daily.clone() };
+    for (policy, now) in [(daily.clone(), "2026-11-29T13:00:00Z"), (none, "2026-11-29T14:00:00Z")] {
+        bench.policies.set([policy]);
+        scheduler.look(&leader, at(now)).await.unwrap();
+    }
+    bench.policies.set([daily]);
+    let looked = scheduler.look(&leader, at("2026-12-05T14:00:00Z")).await.unwrap();
+    assert!(looked.fired.is_empty(), "{looked:?}");
+    assert_eq!(scheduler.look(&leader, at("2026-12-06T00:00:00Z")).await.unwrap().fired.len(), 1);
+    assert_eq!(bench.record("daily").await.missed_in_all, 0);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_made_again_for_another_place_has_made_no_version() {
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T11:30:00Z").await);
+    scheduler.look(&leader, at("2026-11-29T12:00:00Z")).await.unwrap();
+    bench.finish().await;
+    scheduler.look(&leader, at("2026-11-29T12:01:00Z")).await.unwrap();
+    let told =
+        |name: &str| bench.metrics.text().contains(&format!("tidemark_{name}{{source=\"shop\",policy=\"daily\"}}"));
+    assert!(told("version_last_success_timestamp_seconds"));
+    let elsewhere = Planned { store: "other".parse().unwrap(), ..every("daily", "1h") };
+    for gone in [true, false] {
+        // Removed and made again within a look or between two.
+        if gone {
+            bench.policies.set([]);
+            scheduler.look(&leader, at("2026-11-29T12:02:00Z")).await.unwrap();
+        }
+        bench.policies.set([elsewhere.clone()]);
+        scheduler.look(&leader, at("2026-11-29T12:03:00Z")).await.unwrap();
+        assert!(!told("version_last_success_timestamp_seconds"), "of that store there is none: {gone}");
+        assert!(told("policy_scheduled_since_timestamp_seconds"));
+        assert_eq!(bench.record("daily").await.success, None);
+        bench.policies.set([every("daily", "1h")]);
+        scheduler.look(&leader, at("2026-11-29T12:04:00Z")).await.unwrap();
+        assert!(told("version_last_success_timestamp_seconds"), "what was heard of this one");
+    }
 }
 
 #[tokio::test]

@@ -119,8 +119,8 @@ pub struct PolicyStatus {
     pub next_run: Option<Timestamp>,
     /// Its operation that runs, or else waits.
     pub running: Option<String>,
-    /// Times of its schedule that have passed since its newest version without another one, the one that runs now aside; 0
-    /// while there is none yet.
+    /// Times of its schedule that have passed since its newest version without another one, the one that runs now and what was
+    /// before this schedule held aside; 0 while there is none yet.
     pub missed_slots: u64,
     /// Why it does not run by itself although it should; absent where it runs, is paused or has no schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]

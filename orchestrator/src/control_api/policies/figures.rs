@@ -64,6 +64,11 @@ impl Around {
         }
     }
 
+    /// Since when its schedule holds.
+    fn since(&self, policy: &str) -> Option<Timestamp> {
+        self.slots.get(policy).map(|record| record.since)
+    }
+
     /// Why it does not run by itself although it should.
     fn why_stopped(&self, policy: &PolicyRecord, now: Timestamp) -> Option<String> {
         let schedule = match policy.active_schedule() {
@@ -162,17 +167,18 @@ impl<'a> OfPolicy<'a> {
             expected_interval_seconds: self.expected_interval(now).map(|expected| expected.as_secs()),
             late: self.is_late(newest, now),
             next_run: runs.first().map(|run| run.at),
-            missed_slots: self.missed(newest, running.is_some(), now),
+            missed_slots: self.missed(newest, around.since(name.as_str()), running.is_some(), now),
             running,
             stopped: around.why_stopped(self.policy, now),
             note: None,
         }
     }
 
-    /// Slots since the newest version, but for the one that runs.
-    fn missed(&self, newest: Option<Timestamp>, runs: bool, now: Timestamp) -> u64 {
+    /// Slots since the newest version and since its schedule holds, but for the one that runs.
+    fn missed(&self, newest: Option<Timestamp>, holds: Option<Timestamp>, runs: bool, now: Timestamp) -> u64 {
         let (Some(schedule), Some(newest)) = (&self.schedule, newest) else { return 0 };
-        let begun = schedule.begun_since(self.policy.name.as_str(), SlotId::at(newest), now);
+        let since = holds.map_or(newest, |holds| holds.max(newest));
+        let begun = schedule.begun_since(self.policy.name.as_str(), SlotId::at(since), now);
         begun.saturating_sub(u64::from(runs))
     }
 }
@@ -221,6 +227,9 @@ mod tests {
         assert_eq!(missed("2026-05-05T11:01:00Z", false), 1);
         assert_eq!(missed("2026-05-05T08:01:00Z", false), 4);
         assert_eq!(missed("2026-05-05T08:01:00Z", true), 3);
+        let holds = Some(at("2026-05-05T10:30:00Z"));
+        let changed = OfPolicy::new(&hourly).0.missed(Some(at("2026-05-05T02:00:00Z")), holds, false, now);
+        assert_eq!(changed, 2, "before it held nothing was missed");
     }
 
     #[test]
