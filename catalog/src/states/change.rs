@@ -16,7 +16,14 @@ pub enum Change {
     },
     /// Takes an expiry back; refused where there is none or the version is collected.
     Undo,
-    /// Keeps it whatever retention says, an expired one from being collected too; refused where it is collected.
+    /// Takes an expiry back and keeps the version whatever retention says, by the hold that it has or else by this one; refused as
+    /// [`Change::Undo`].
+    Unexpire {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Keeps it whatever retention says, an expired one from being collected too; refused where it is collected, or held by somebody
+    /// else or for another reason: that hold would be lost.
     Hold {
         /// Why, for people.
         reason: String,
@@ -37,17 +44,26 @@ impl Change {
     pub(super) fn apply(&self, before: &VersionState, by: By<'_>) -> Result<Option<VersionState>, Refusal> {
         let next = VersionState { revision: before.revision + 1, since: None, ..before.clone() };
         match self {
-            Self::Expire { .. } | Self::Undo | Self::Hold { .. } if before.collected => Err(Refusal::Collected),
+            Self::Expire { .. } | Self::Undo | Self::Unexpire { .. } | Self::Hold { .. } if before.collected => {
+                Err(Refusal::Collected)
+            }
             Self::Expire { reason } => {
                 refuse_held(before)?;
                 let expired = before.expired.is_none();
                 Ok(expired.then(|| VersionState { expired: Some(decision(reason, by)), ..next }))
             }
-            Self::Undo if before.expired.is_none() => Err(Refusal::NotExpired),
+            Self::Undo | Self::Unexpire { .. } if before.expired.is_none() => Err(Refusal::NotExpired),
+            Self::Unexpire { reason } => {
+                let hold = before.hold.clone().unwrap_or_else(|| decision(reason, by));
+                Ok(Some(VersionState { expired: None, hold: Some(hold), ..next }))
+            }
             Self::Undo => Ok(Some(VersionState { expired: None, ..next })),
             Self::Hold { reason } => {
-                let held = before.hold.as_ref().is_some_and(|hold| hold.by == by.who && hold.reason == *reason);
-                Ok((!held).then(|| VersionState { hold: Some(decision(reason, by)), ..next }))
+                if before.hold.as_ref().is_some_and(|hold| hold.by == by.who && hold.reason == *reason) {
+                    return Ok(None);
+                }
+                refuse_held(before)?;
+                Ok(Some(VersionState { hold: Some(decision(reason, by)), ..next }))
             }
             Self::Release => Ok(before.hold.is_some().then_some(VersionState { hold: None, ..next })),
             Self::Collect { .. } if before.collected => Ok(None),

@@ -61,6 +61,8 @@ type Case = (&'static [fn() -> Change], Change, Result<(bool, bool, bool), Refus
 async fn each_change_is_allowed_or_refused_by_the_state_before() {
     let held = || Refusal::Held { by: "ops".to_owned(), reason: "audit".to_owned() };
     let release = Change::Release;
+    let unexpire = || Change::Unexpire { reason: "oops".to_owned() };
+    let other = Change::Hold { reason: "legal".to_owned() };
     let table: &[Case] = &[
         (&[], expire(), Ok((true, false, false))),
         (&[expire], expire(), Ok((true, false, false))),
@@ -70,6 +72,13 @@ async fn each_change_is_allowed_or_refused_by_the_state_before() {
         (&[expire], Change::Undo, Ok((false, false, false))),
         (&[expire, hold], Change::Undo, Ok((false, true, false))),
         (&[expire, collect], Change::Undo, Err(Refusal::Collected)),
+        (&[], unexpire(), Err(Refusal::NotExpired)),
+        (&[hold], unexpire(), Err(Refusal::NotExpired)),
+        (&[expire], unexpire(), Ok((false, true, false))),
+        (&[expire, hold], unexpire(), Ok((false, true, false))),
+        (&[expire, collect], unexpire(), Err(Refusal::Collected)),
+        (&[hold], other.clone(), Err(held())),
+        (&[expire, hold], other, Err(held())),
         (&[], hold(), Ok((false, true, false))),
         (&[expire], hold(), Ok((true, true, false))),
         (&[expire, collect], hold(), Err(Refusal::Collected)),
@@ -104,6 +113,23 @@ async fn a_change_that_is_made_already_writes_nothing_and_others_take_the_next_n
     assert_eq!((found.revision, found.expired.is_some(), found.hold), (3, true, None));
     let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
     assert_eq!(listed.len(), 3);
+}
+
+#[tokio::test]
+async fn a_hold_outlasts_other_words_until_it_is_released() {
+    let (_, states) = states();
+    let words = |state: VersionState| state.hold.map(|hold| hold.reason);
+    let unexpire = || Change::Unexpire { reason: "oops".to_owned() };
+    change(&states, &expire()).await.unwrap();
+    change(&states, &hold()).await.unwrap();
+    let back = change(&states, &unexpire()).await.unwrap();
+    assert_eq!((back.is_visible(), words(back)), (true, Some("audit".to_owned())));
+    change(&states, &Change::Hold { reason: "legal".to_owned() }).await.unwrap_err();
+    assert_eq!(words(states.get(VersionNumber(7)).await.unwrap()).as_deref(), Some("audit"));
+    change(&states, &Change::Release).await.unwrap();
+    change(&states, &expire()).await.unwrap();
+    let back = change(&states, &unexpire()).await.unwrap();
+    assert_eq!((back.is_visible(), words(back)), (true, Some("oops".to_owned())), "so that no rule expires it again");
 }
 
 #[tokio::test]

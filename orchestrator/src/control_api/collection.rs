@@ -8,7 +8,7 @@ use tidemark_catalog::{
     collect::{self, Class, Collector, Leftover, Line, Sum, Survey},
     find,
     ids::{FencingToken, SourceId, StoreId, VersionId},
-    states::{By, Change, VersionState, VersionStates},
+    states::{By, Change, VersionStates},
 };
 use tidemark_gateway::causes;
 use tidemark_web::{
@@ -56,20 +56,13 @@ pub(super) async fn change(
     let states = VersionStates::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
     let token = FencingToken { generation: api.coordinator.generation(), revision: 0 };
     let by = By { token, who: "operator", env: &api.with.env };
-    let changes = match what {
-        VersionChange::Expire => vec![Change::Expire { reason }],
-        // Held first: once it is no longer expired, no rule may let it expire again.
-        VersionChange::Unexpire => vec![Change::Hold { reason }, Change::Undo],
-        VersionChange::Hold => vec![Change::Hold { reason }],
-        VersionChange::Release => vec![Change::Release],
+    let change = match what {
+        VersionChange::Expire => Change::Expire { reason },
+        VersionChange::Unexpire => Change::Unexpire { reason },
+        VersionChange::Hold => Change::Hold { reason },
+        VersionChange::Release => Change::Release,
     };
-    if what == VersionChange::Unexpire {
-        refuse_unexpired(&id, &states.get(id.number).await.map_err(answer)?)?;
-    }
-    let mut state = VersionState::default();
-    for change in changes {
-        state = states.change(id.number, &change, by).await.map_err(answer)?;
-    }
+    let state = states.change(id.number, &change, by).await.map_err(answer)?;
     Ok(versions::with_state(line, &state))
 }
 
@@ -91,13 +84,6 @@ async fn line(api: &Api, name: &VersionName) -> Result<(OpenStore, Version), Pro
             Ok((store, line))
         }
         _ => Err(unread),
-    }
-}
-
-fn refuse_unexpired(id: &VersionId, state: &VersionState) -> Result<(), Problem> {
-    match state.expired {
-        Some(_) => Ok(()),
-        None => Err(Problem::new(422, "TM-VER-0422", format!("version {id}: it is not expired"))),
     }
 }
 

@@ -231,6 +231,10 @@ async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules
         }
         let held = change(&api, "src.daily.1", VersionChange::Hold).await.unwrap();
         assert_eq!(held.held.as_deref(), Some("operator: a test"));
+        let other = ChangeVersion { reason: "another".to_owned() };
+        let refused = api.change_version("src.daily.1", VersionChange::Hold, other.clone()).await.unwrap_err();
+        assert_eq!(refused.code, "TM-VER-0422");
+        assert!(refused.detail.contains("held by operator (a test)"), "{refused:?}");
         assert_eq!(change(&api, "src.daily.1", VersionChange::Expire).await.unwrap_err().code, "TM-VER-0422");
         keep_last(&api, 1).await;
         let keeps = async || {
@@ -250,8 +254,13 @@ async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules
         assert_eq!(ids(&all), ["src.daily.1", "src.daily.2", "src.daily.3", "src.daily.4"]);
         assert_eq!(all[3].quality, Quality::Fence);
         assert!(all[1].expired.is_some());
-        let back = change(&api, "src.daily.2", VersionChange::Unexpire).await.unwrap();
-        assert_eq!((back.expired, back.held.is_some()), (None, true));
+        change(&api, "src.daily.2", VersionChange::Hold).await.unwrap();
+        let back = api.change_version("src.daily.2", VersionChange::Unexpire, other).await.unwrap();
+        assert_eq!(
+            (back.expired, back.held.as_deref()),
+            (None, Some("operator: a test")),
+            "the hold that is there stays"
+        );
         collect(&api, "d").await;
         assert_eq!(versions(&api).await.len(), 3, "what was brought back does not expire again");
         change(&api, "src.daily.2", VersionChange::Release).await.unwrap();
