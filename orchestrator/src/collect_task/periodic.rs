@@ -46,7 +46,7 @@ pub(crate) async fn look(with: &Executors, every_millis: NonZeroU64) -> Result<(
 }
 
 async fn submit_slot(with: &Executors, store: &StoreId, slot: u64, every_millis: NonZeroU64) -> Result<(), Failure> {
-    if !with.tasks.unfinished(&scope(store)).await?.is_empty() {
+    if !with.tasks.unfinished_known(&scope(store)).await?.is_empty() {
         return Ok(());
     }
     let key = format!("collect/{store}/{every_millis}/{slot}");

@@ -82,12 +82,25 @@ impl Tasks {
     /// # Errors
     /// [`Error::Coordinator`].
     pub async fn unfinished(&self, scope: &str) -> Result<Vec<TaskId>, Error> {
+        self.queued(|task| task.is_none_or(|task| task.exclusive.as_deref() == Some(scope))).await
+    }
+
+    /// As [`Tasks::unfinished`], but for those that cannot be read: one of them would be in the way of every scope, for ever.
+    ///
+    /// # Errors
+    /// [`Error::Coordinator`].
+    pub(crate) async fn unfinished_known(&self, scope: &str) -> Result<Vec<TaskId>, Error> {
+        self.queued(|task| task.is_some_and(|task| task.exclusive.as_deref() == Some(scope))).await
+    }
+
+    /// Ids of the queued tasks that are meant, by the time they are due; `None` is one that cannot be read.
+    async fn queued(&self, is_meant: impl Fn(Option<TaskRecord>) -> bool) -> Result<Vec<TaskId>, Error> {
         let (queued, _) =
             list_all(&*self.coordinator, keys::QUEUE).await.map_err(Error::coordinator("list the queue"))?;
         let mut ids = Vec::new();
         for (_, id) in queued.iter().filter_map(|kv| keys::parse_queue(&kv.key)) {
             let Some(kv) = self.read(&keys::task(&id)).await? else { continue };
-            if decode::<TaskRecord>(&kv).map_or(true, |task| task.exclusive.as_deref() == Some(scope)) {
+            if is_meant(decode(&kv).ok()) {
                 ids.push(id);
             }
         }

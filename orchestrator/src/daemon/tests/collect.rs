@@ -9,7 +9,7 @@ use tidemark_web::{
 };
 
 use super::*;
-use crate::collect_task::periodic;
+use crate::{collect_task::periodic, coordinator::Op};
 
 /// Names of all files below a directory, from there on, sorted.
 fn files(directory: &Path) -> Vec<String> {
@@ -369,6 +369,19 @@ async fn a_slot_makes_one_collection_of_each_store() {
     }
     let made = api.operations(&Page::first()).await.unwrap().items;
     assert_eq!(made.iter().map(|o| (o.kind.as_str(), o.subject.as_str())).collect::<Vec<_>>(), [("collect", "s")]);
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_read_stops_no_collection() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let daemon = super::super::Daemon::open(config(state.path()), Env::system(), fake::World::default().parts());
+    let daemon = daemon.await.unwrap();
+    let (api, with) = (daemon.api(), daemon.executors.clone());
+    add_store(&api, bucket.path()).await;
+    let damaged = vec![Op::put("queue/00000000000000000001/damaged", ""), Op::put("task/damaged", "{")];
+    with.registrations.coordinator().txn(vec![], damaged, vec![]).await.unwrap();
+    periodic::look(&with, NonZeroU64::new(1000 * 3_600_000).unwrap()).await.unwrap();
+    assert_eq!(api.operations(&Page::first()).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]
