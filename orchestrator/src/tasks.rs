@@ -39,6 +39,7 @@ pub use queue::{Status, Tasks};
 pub use record::{Cut, Kind, State, TaskRecord, Waiting};
 pub use runner::{Completion, Execute, Observe, Runner, RunnerConfig, TaskContext};
 pub use shelf::{Kept, Shelf};
+pub(crate) use slot::slot_task_id;
 pub use submit::Submit;
 
 use tidemark_gateway::causes;

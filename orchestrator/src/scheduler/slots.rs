@@ -12,6 +12,7 @@ use super::{Error, Planned, leader::Leader};
 use crate::{
     coordinator::{Cmp, Coordinator, Op, Revision, list_all},
     schedule::{Due, Run, Schedule, SlotId},
+    tasks,
 };
 
 const SLOTS: &str = "slot/";
@@ -265,13 +266,9 @@ pub(crate) fn why_stopped(
     schedule.next(policy, now, 1).is_empty().then(|| "its schedule has no time that is still to come".to_owned())
 }
 
-/// The id of a slot's task: a UUID of version 7 whose time is the slot's and whose other bits are a digest of policy and slot, so
-/// that ids go on to sort by time.
+/// The id of a slot's task: the same for the same policy and slot.
 pub fn task_id(policy: &Planned, slot: SlotId) -> TaskId {
-    let digest = Digest::of(format!("slot/{}/{}/{}", policy.source, policy.name, slot.0).as_bytes());
-    let random: [u8; 10] = std::array::from_fn(|byte| digest.as_bytes()[byte]);
-    let id = uuid::Builder::from_unix_timestamp_millis(slot.0, &random).into_uuid().simple().to_string();
-    id.parse().expect("hexadecimal digits are a name")
+    tasks::slot_task_id(&format!("slot/{}/{}/{}", policy.source, policy.name, slot.0), slot.0)
 }
 
 /// A record as it is stored.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use tidemark_catalog::ids::TaskId;
+use tidemark_gateway::Digest;
 
 use super::{
     Error, Kind, Submit, TaskRecord, Tasks, keys,
@@ -10,6 +11,15 @@ use super::{
     submit::beside,
 };
 use crate::coordinator::{Cmp, Op, list_all};
+
+/// The id of a slot's task: a UUID of version 7 whose time is the slot's and whose other bits are a digest of what names the slot,
+/// so that ids go on to sort by time.
+pub(crate) fn slot_task_id(slot: &str, at_millis: u64) -> TaskId {
+    let digest = Digest::of(slot.as_bytes());
+    let random: [u8; 10] = std::array::from_fn(|byte| digest.as_bytes()[byte]);
+    let id = uuid::Builder::from_unix_timestamp_millis(at_millis, &random).into_uuid().simple().to_string();
+    id.parse().expect("hexadecimal digits are a name")
+}
 
 impl Tasks {
     /// Records and queues a task under this id and does `then`, as one, iff all of `when` hold and no task has the id; `None`

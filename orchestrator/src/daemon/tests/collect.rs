@@ -9,7 +9,10 @@ use tidemark_web::{
 };
 
 use super::*;
-use crate::{collect_task::periodic, coordinator::Op};
+use crate::{
+    collect_task::periodic,
+    coordinator::{Op, list_all},
+};
 
 /// Names of all files below a directory, from there on, sorted.
 fn files(directory: &Path) -> Vec<String> {
@@ -369,6 +372,32 @@ async fn a_slot_makes_one_collection_of_each_store() {
     }
     let made = api.operations(&Page::first()).await.unwrap().items;
     assert_eq!(made.iter().map(|o| (o.kind.as_str(), o.subject.as_str())).collect::<Vec<_>>(), [("collect", "s")]);
+}
+
+#[tokio::test]
+async fn a_long_slot_makes_one_collection_although_its_task_and_keys_are_forgotten() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let daemon = super::super::Daemon::open(config(state.path()), Env::system(), fake::World::default().parts());
+    let daemon = daemon.await.unwrap();
+    let (api, with) = (daemon.api(), daemon.executors.clone());
+    let coordinator = with.registrations.coordinator();
+    add_store(&api, bucket.path()).await;
+    let long = NonZeroU64::new(1000 * 3_600_000).unwrap();
+    let made = async || api.operations(&Page::first()).await.unwrap().items.len();
+    periodic::look(&with, long).await.unwrap();
+    assert_eq!(made().await, 1);
+    // A day later what is done may be gone, and keys of requests are.
+    for prefix in ["task/", "queue/", "idempotency/"] {
+        for kv in list_all(&**coordinator, prefix).await.unwrap().0 {
+            coordinator.txn(vec![], vec![Op::delete(kv.key)], vec![]).await.unwrap();
+        }
+    }
+    periodic::look(&with, long).await.unwrap();
+    assert_eq!(made().await, 0, "the slot has made its task");
+    let ahead = (4_000_000_000_000_u64 / long.get() * long.get()).to_string();
+    coordinator.txn(vec![], vec![Op::put("collected/s", ahead)], vec![]).await.unwrap();
+    periodic::look(&with, long).await.unwrap();
+    assert_eq!(made().await, 1, "a clock that was ahead is believed no more");
 }
 
 #[tokio::test]
