@@ -199,8 +199,19 @@ fn check_nodetool(field: &str, words: &[String]) -> Result<(), Error> {
             expected: "nodetool and the arguments that reach the node",
         });
     }
-    let secret = |word: &String| word == "-pw" || word == "--password" || word.starts_with("--password=");
-    if words.iter().any(secret) { Err(Error::Password { field: field.to_owned() }) } else { Ok(()) }
+    if words.iter().any(|word| gives_password(word)) {
+        Err(Error::Password { field: field.to_owned() })
+    } else {
+        Ok(())
+    }
+}
+
+/// True of a word that holds nodetool's option for a password, in whatever way its value is joined to it; also one within a
+/// script for a shell. Options that name a file with it are none.
+fn gives_password(word: &str) -> bool {
+    let parts = word.split(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ';' | '&' | '|' | '(' | ')'));
+    let names_file = |part: &str| matches!(part.split('=').next(), Some("-pwf" | "--password-file"));
+    parts.into_iter().any(|part| (part.starts_with("-pw") || part.starts_with("--password")) && !names_file(part))
 }
 
 /// Files with passwords among the arguments of nodetool.
@@ -222,8 +233,8 @@ pub fn listener_specs(spec: &CassandraSpec) -> Result<Vec<ListenerSpec>, connect
     Ok(spec.nodes.iter().map(|node| listener_spec(node, secrets.clone())).collect())
 }
 
-/// What `nodetool` reads of its environment.
-const NODETOOL_VARIABLES: [&str; 4] = ["JAVA_HOME", "CASSANDRA_HOME", "CASSANDRA_CONF", "CASSANDRA_INCLUDE"];
+/// What `nodetool` reads of its environment, beside what every program does.
+pub(crate) const NODETOOL_VARIABLES: [&str; 4] = ["JAVA_HOME", "CASSANDRA_HOME", "CASSANDRA_CONF", "CASSANDRA_INCLUDE"];
 
 fn listener_spec(node: &NodeSpec, secret_environment: Vec<(String, String)>) -> ListenerSpec {
     let mut arguments = vec!["--address".to_owned(), node.address.clone()];
@@ -310,6 +321,39 @@ mod tests {
         assert_eq!(uses.programs, [["nodetool", "-p", "7199"].map(str::to_owned).to_vec(), words]);
         let credentials = ["/etc/jmx", "/etc/jmx2", "/etc/tidemark/cassandra"].map(PathBuf::from);
         assert_eq!((uses.credentials, uses.data), (credentials.to_vec(), vec![PathBuf::from("/data/a")]));
+    }
+
+    #[test]
+    fn a_password_is_refused_however_it_is_given_and_a_file_with_one_is_not() {
+        let given = [
+            "-pw",
+            "-pw=secret",
+            "-pwsecret",
+            "--password",
+            "--password=secret",
+            "nodetool -u a -pw secret",
+            "exec nodetool '-pw=x'",
+            "--password-of=x",
+            "(nodetool --password x)",
+        ];
+        for word in given {
+            let error = check_nodetool("nodetool", &["sh".to_owned(), word.to_owned()]).unwrap_err();
+            assert!(
+                matches!(&error, Error::Password { .. }) && !error.to_string().contains("secret"),
+                "{word}: {error}"
+            );
+        }
+        for word in [
+            "-pwf",
+            "-pwf=/etc/jmx",
+            "--password-file",
+            "--password-file=/etc/jmx",
+            "-p",
+            "nodetool -pwf /etc/jmx",
+            "-h",
+        ] {
+            check_nodetool("nodetool", &["sh".to_owned(), word.to_owned()]).unwrap();
+        }
     }
 
     #[test]

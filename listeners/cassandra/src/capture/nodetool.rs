@@ -1,6 +1,10 @@
 //! Flushes and snapshots by `nodetool`, Cassandra's own tool, as the operator says it is called.
+//!
+//! The environment of a listener holds the keys of the store, the role's password and the listener's token. Of it the program, which
+//! may be any script, gets only what is named here.
 
 use std::{
+    ffi::OsString,
     process::Stdio,
     sync::{
         Arc,
@@ -12,6 +16,8 @@ use std::{
 use tidemark_listener_core::progress::{self, Progress, ProgressSink};
 use tokio::process::Command;
 
+use crate::spec::NODETOOL_VARIABLES;
+
 /// Longest time of one call: a flush waits for those that were begun before it.
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -20,6 +26,10 @@ const LIST_BYTES: usize = 64 << 10;
 
 /// Most bytes of nodetool's words that an error repeats.
 const WORDS: usize = 600;
+
+/// Variables of the listener's environment that the program gets, with [`NODETOOL_VARIABLES`]: what shells, Java and wrappers need to
+/// find programs, files of their user and their words.
+const VARIABLES: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +128,8 @@ impl Nodetool {
         let run = Command::new(&program)
             .args(self.words.iter().skip(1))
             .args(arguments)
+            .env_clear()
+            .envs(inherited())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -136,6 +148,12 @@ impl Nodetool {
         let phase = format!("nodetool {command}, call {call}");
         (self.progress)(Progress { phase, done: 0, total: 0, unit: "bytes".to_owned() });
     }
+}
+
+/// The variables that are set of those that the program gets.
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    let names = VARIABLES.into_iter().chain(NODETOOL_VARIABLES);
+    names.filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 fn host_id_of(line: &str) -> Option<String> {
@@ -202,6 +220,20 @@ mod tests {
         telling.clear_snapshot("tag").await.unwrap();
         nodetool.clear_snapshot("tag").await.unwrap();
         assert_eq!(*told.lock().unwrap(), ["nodetool flush, call 1", "nodetool clearsnapshot, call 2"]);
+    }
+
+    #[tokio::test]
+    async fn the_program_gets_of_the_environment_what_is_named_and_no_more() {
+        let is_given = |name: &str| VARIABLES.iter().chain(&NODETOOL_VARIABLES).any(|given| *given == name);
+        let others = std::env::vars_os().filter(|(name, _)| name.to_str().is_none_or(|name| !is_given(name)));
+        assert!(others.count() > 0, "the test has no variables that could be kept back; cargo and make set some");
+        let nodetool = Nodetool::new(["sh", "-c", "env"].map(str::to_owned).to_vec());
+        let printed = nodetool.ring().await.unwrap();
+        let names: Vec<_> = printed.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        // A shell sets these by itself.
+        let strange = |name: &&&str| !is_given(name) && !["PWD", "OLDPWD", "SHLVL", "_"].contains(name);
+        assert_eq!(names.iter().find(strange), None, "{printed}");
+        assert!(names.contains(&"PATH"), "{printed}");
     }
 
     #[tokio::test]
