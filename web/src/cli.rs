@@ -59,5 +59,6 @@ fn connect(arguments: &Arguments) -> Result<Client, Error> {
         (None, Ok(text)) => ApiToken::parse(&text).ok_or(Error::TokenShape)?,
         (None, Err(_)) => return Err(Error::NoToken),
     };
-    Ok(Client::new(&arguments.server, token)?)
+    let client = if arguments.unencrypted { Client::unencrypted } else { Client::new };
+    Ok(client(&arguments.server, token)?)
 }

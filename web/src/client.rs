@@ -1,8 +1,11 @@
 //! A client of the REST API; the command line is built on it.
+//!
+//! The token opens everything, so it goes to the server that is named and nowhere else: not through a proxy that the environment
+//! names, not after a redirect, and over a network only encrypted.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use reqwest::{Method, RequestBuilder, Response, header};
+use reqwest::{Method, RequestBuilder, Response, Url, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -30,6 +33,12 @@ pub enum Error {
         /// Why.
         source: reqwest::Error,
     },
+    /// The token would cross a network as it is.
+    #[error("http://{host} is not on this host: anybody on the way could read the token")]
+    Plain {
+        /// The server's name or address.
+        host: String,
+    },
     /// The server refused.
     #[error("{}: {}", .0.code, .0.detail)]
     Problem(Box<Problem>),
@@ -46,17 +55,30 @@ pub enum Error {
 }
 
 impl Client {
-    /// A client of the server at `base` (`http://host:port`).
+    /// A client of the server at `base` (`https://host:port`, or `http://` and an address of this host).
+    ///
+    /// # Errors
+    /// [`Error::Plain`] of another host's address with `http://`; [`Error::Unreachable`] where the HTTP client cannot be made.
+    pub fn new(base: &str, token: ApiToken) -> Result<Self, Error> {
+        match plain_host(base) {
+            Some(host) => Err(Error::Plain { host }),
+            None => Self::unencrypted(base, token),
+        }
+    }
+
+    /// The same, also for `http://` and another host's address: for a network that is trusted with the token.
     ///
     /// # Errors
     /// [`Error::Unreachable`] where the HTTP client cannot be made.
-    pub fn new(base: &str, token: ApiToken) -> Result<Self, Error> {
+    pub fn unencrypted(base: &str, token: ApiToken) -> Result<Self, Error> {
         // Fails only if a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = base.trim_end_matches('/').to_owned();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(120))
+            .no_proxy()
+            .redirect(redirect::Policy::none())
             .build()
             .map_err(|source| Error::Unreachable { url: base.clone(), source })?;
         Ok(Self { base, token, http })
@@ -173,9 +195,54 @@ impl Client {
     }
 }
 
+/// The host of a URL to which requests would go over a network in plain text.
+fn plain_host(base: &str) -> Option<String> {
+    let url = Url::parse(base).ok().filter(|url| url.scheme() == "http")?;
+    let host = url.host_str()?;
+    // IPv6 stands in brackets.
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let own = address.map_or_else(|_| host == "localhost", |address| address.to_canonical().is_loopback());
+    (!own).then(|| host.to_owned())
+}
+
 async fn read_body(url: &str, response: Response) -> Result<Vec<u8>, Error> {
     let bytes = response.bytes().await;
     bytes
         .map(|bytes| bytes.to_vec())
         .map_err(|source| Error::Unreachable { url: url.to_owned(), source: source.without_url() })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_gateway::Env;
+
+    use super::*;
+
+    #[test]
+    fn the_token_crosses_no_network_in_plain_text_unless_that_is_said() {
+        let token = || ApiToken::generate(&Env::system());
+        let own = [
+            "http://127.0.0.1:8480",
+            "http://127.0.95.1",
+            "http://localhost:1/",
+            "http://[::1]:8480",
+            "HTTP://LOCALHOST:1",
+        ];
+        for base in own.into_iter().chain(["https://backup.example", "https://10.0.0.1:8480"]) {
+            assert!(Client::new(base, token()).is_ok(), "{base}");
+        }
+        let others = [
+            "http://10.0.0.1:8480",
+            "http://backup.example",
+            "http://u:p@backup.example:1/x",
+            "http://[2001:db8::1]:8480",
+        ];
+        for base in
+            others.into_iter().chain(["http://localhost.example", "http://127.0.0.1.example", "http://0.0.0.0:1"])
+        {
+            let error = Client::new(base, token()).unwrap_err();
+            assert!(matches!(&error, Error::Plain { host } if base.contains(host.as_str())), "{base}: {error}");
+            assert!(Client::unencrypted(base, token()).is_ok(), "{base}");
+        }
+    }
 }

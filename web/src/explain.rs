@@ -65,6 +65,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-CLI-0007",
     "TM-CLI-0008",
     "TM-CLI-0009",
+    "TM-CLI-0010",
     "TM-CTRL-0101",
     "TM-CTRL-0102",
     "TM-CTRL-0103",

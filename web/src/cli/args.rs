@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 
 use crate::api::IfExists;
 
@@ -10,9 +10,12 @@ use crate::api::IfExists;
 #[derive(Debug, Parser)]
 #[command(name = "tidemark", version, propagate_version = false, arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Server to talk to.
+    /// Server to talk to: `https://HOST:PORT`, or `http://` and an address of this host. No proxy is used.
     #[arg(long, global = true, env = "TIDEMARK_SERVER", default_value = "http://127.0.0.1:8480")]
     pub(super) server: String,
+    /// Send the token in plain text to a server on another host.
+    #[arg(long, global = true, env = "TIDEMARK_UNENCRYPTED", value_parser = BoolishValueParser::new())]
+    pub(super) unencrypted: bool,
     /// File with the API token; without it the token is taken from TIDEMARK_TOKEN.
     #[arg(long, global = true, env = "TIDEMARK_TOKEN_FILE")]
     pub(super) token_file: Option<PathBuf>,

@@ -79,6 +79,12 @@ impl Error {
             Self::Call(client::Error::Unreachable { .. }) => {
                 ("TM-CLI-0005", Some("see that tidemarkd runs, and that --server or TIDEMARK_SERVER names its address"))
             }
+            Self::Call(client::Error::Plain { .. }) => (
+                "TM-CLI-0010",
+                Some(
+                    "use https://, or a tunnel to an address of this host; --unencrypted where the network is trusted with the token",
+                ),
+            ),
             // A problem has a code of its own; an answer of another shape has not.
             Self::Call(_) => ("TM-CLI-0006", Some("see that --server names a tidemarkd of this version")),
             Self::UnknownCode(_) => ("TM-CLI-0007", Some("codes look like TM-STORE-0102")),
@@ -94,7 +100,7 @@ impl Error {
             Self::Call(client::Error::Problem(problem)) => exit::of_status(problem.status),
             Self::Call(client::Error::Shape { .. }) | Self::Output(_) => exit::FAILED,
             Self::NoToken | Self::TokenShape | Self::Token(_) => exit::UNAUTHORISED,
-            Self::Read { .. } | Self::Usage(_) => exit::USAGE,
+            Self::Read { .. } | Self::Usage(_) | Self::Call(client::Error::Plain { .. }) => exit::USAGE,
             Self::UnknownCode(_) => exit::NOT_FOUND,
             Self::Unconfirmed(_) => exit::CONFLICT,
         }
