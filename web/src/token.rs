@@ -1,4 +1,9 @@
 //! API tokens: 32 random bytes with a prefix that secret scanners know; kept as a digest, compared in constant time.
+//!
+//! The file of a new token is written beside its name, synced, and linked to it: a crash or a full disk leaves a whole file or none.
+//! An empty file is what neither leaves; it is taken for none.
+
+mod file;
 
 use std::{fmt, io, path::Path};
 
@@ -55,20 +60,22 @@ impl ApiToken {
         Self::parse(&text).ok_or_else(|| Error::Shape { path: path.display().to_string() })
     }
 
-    /// Reads the token of a file, or makes the file (mode 0600) with a new token.
+    /// Reads the token of a file, or makes the file (mode 0600) with a new token where it is absent or empty.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Shape`].
     pub fn read_or_create(path: &Path, env: &Env) -> Result<Self, Error> {
-        match create_private(path) {
-            Ok(mut file) => {
-                let token = Self::generate(env);
-                io::Write::write_all(&mut file, format!("{}\n", token.text).as_bytes())
-                    .map_err(|source| Error::File { path: path.display().to_string(), source })?;
-                Ok(token)
-            }
+        let failed = |source| Error::File { path: path.display().to_string(), source };
+        if !lacks_a_token(path).map_err(failed)? {
+            return Self::read(path);
+        }
+        let token = Self::generate(env);
+        let write = |file: &mut std::fs::File| io::Write::write_all(file, format!("{}\n", token.text).as_bytes());
+        match file::create(path, &file::beside(path, env.random()), write) {
+            Ok(()) => Ok(token),
+            // Another process was faster: its token is the one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(path),
-            Err(source) => Err(Error::File { path: path.display().to_string(), source }),
+            Err(source) => Err(failed(source)),
         }
     }
 
@@ -92,10 +99,13 @@ impl fmt::Debug for ApiToken {
     }
 }
 
-/// Creates a file that only its owner can read; fails where it exists.
-fn create_private(path: &Path) -> io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+/// True where there is no file, or one that holds nothing.
+fn lacks_a_token(path: &Path) -> io::Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(found.is_file() && found.len() == 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +131,19 @@ mod tests {
         let second = ApiToken::read_or_create(&path, &Env::system()).unwrap();
         assert!(first.accepts(second.expose()));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_empty_file_gets_a_token_and_one_with_something_else_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "").unwrap();
+        let made = ApiToken::read_or_create(&path, &Env::system()).unwrap();
+        assert!(ApiToken::read(&path).unwrap().accepts(made.expose()));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(&path, "password").unwrap();
+        assert!(matches!(ApiToken::read_or_create(&path, &Env::system()), Err(Error::Shape { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"password");
     }
 
     #[test]
