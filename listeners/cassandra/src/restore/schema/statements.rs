@@ -9,9 +9,15 @@ use std::collections::BTreeMap;
 use crate::{
     cluster::{ColumnRow, CreateStatement, KeyspaceSchema, TableRows, UdtSchema},
     describe::TRIGGER,
-    restore::schema::cql::{self, Token},
+    restore::schema::{
+        cql::{self, Token},
+        head,
+    },
 };
 use tidemark_gateway::causes::joined;
+
+/// Characters of a statement that an error shows.
+const SHOWN: usize = 200;
 
 /// A user-defined function or aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +42,18 @@ pub enum Error {
         name: String,
         /// Why.
         source: cql::Error,
+    },
+    /// A captured statement does not make what it was captured as, in the keyspace that it was captured from.
+    #[error("captured statement of {kind} {name:?} does not make it in keyspace {keyspace:?}: {statement:?}")]
+    Stray {
+        /// Kind of the thing.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The keyspace that was captured.
+        keyspace: String,
+        /// How the statement begins.
+        statement: String,
     },
     /// The keyspace's capture has no statement for the table.
     #[error("no statement for table {0:?} was captured")]
@@ -151,10 +169,7 @@ impl SchemaStatements {
 
     /// Adds a function, or says that it is left out: no row depends on it.
     fn add_function(&mut self, item: &CreateStatement, word: &str, rename: &Rename<'_>) {
-        let statement = parse(item, rename).and_then(|parts| match &parts[..] {
-            [tokens] => if_not_exists(tokens, word, item),
-            _ => Err(shape(item)),
-        });
+        let statement = parse(item, word, rename).and_then(|parsed| if_not_exists(parsed.alone(item)?, word, item));
         let kind = item.kind.to_ascii_lowercase();
         match statement {
             Ok(statement) => self.functions.push(Function { kind, name: item.name.clone(), statement }),
@@ -185,10 +200,43 @@ impl Rename<'_> {
     }
 }
 
-/// The single statements of a captured item, renamed.
-fn parse(item: &CreateStatement, rename: &Rename<'_>) -> Result<Vec<Vec<Token>>, Error> {
+/// The single statements of a captured item, renamed, and what the first of them makes: a `word` in the captured keyspace
+/// ([`head::made`]).
+fn parse(item: &CreateStatement, word: &str, rename: &Rename<'_>) -> Result<Parsed, Error> {
     let tokens = cql::tokenize(&item.statement).map_err(|source| refuse(item, source))?;
-    Ok(cql::statements(tokens).iter().map(|s| rename.apply(s)).collect())
+    let parts = cql::statements(tokens);
+    let made = parts.first().and_then(|first| head::made(&cql::solid(first), word, rename.from));
+    let made = made.ok_or_else(|| stray(item, rename))?;
+    let mut parts = parts.iter().map(|part| rename.apply(part));
+    let first = parts.next().ok_or_else(|| shape(item))?;
+    Ok(Parsed { made, first, others: parts.collect() })
+}
+
+/// A captured item.
+struct Parsed {
+    /// Name of what it makes; of an index or trigger the name of its table.
+    made: String,
+    /// The statement that makes it.
+    first: Vec<Token>,
+    /// Statements behind it.
+    others: Vec<Vec<Token>>,
+}
+
+impl Parsed {
+    /// The statement, where it is the only one.
+    fn alone(&self, item: &CreateStatement) -> Result<&[Token], Error> {
+        if self.others.is_empty() { Ok(&self.first) } else { Err(shape(item)) }
+    }
+
+    /// The same where it makes what has this name.
+    fn named(self, name: &str, item: &CreateStatement, rename: &Rename<'_>) -> Result<Self, Error> {
+        if self.made == name { Ok(self) } else { Err(stray(item, rename)) }
+    }
+}
+
+fn stray(item: &CreateStatement, rename: &Rename<'_>) -> Error {
+    let statement = item.statement.chars().take(SHOWN).collect();
+    Error::Stray { kind: item.kind.clone(), name: item.name.clone(), keyspace: rename.from.to_owned(), statement }
 }
 
 fn refuse(item: &CreateStatement, source: cql::Error) -> Error {
@@ -196,7 +244,7 @@ fn refuse(item: &CreateStatement, source: cql::Error) -> Error {
 }
 
 fn shape(item: &CreateStatement) -> Error {
-    refuse(item, cql::Error::Shape(item.statement.chars().take(200).collect()))
+    refuse(item, cql::Error::Shape(item.statement.chars().take(SHOWN).collect()))
 }
 
 /// The statement with `IF NOT EXISTS` after the word that names its kind, unless it is there.
@@ -214,7 +262,9 @@ fn type_statements(captured: &KeyspaceSchema, rename: &Rename<'_>) -> Result<Vec
     for name in type_order(&captured.types) {
         let item = captured.statements.iter().find(|s| is_kind(s, "type") && s.is_named(name));
         made.push(match item {
-            Some(item) => if_not_exists(parse(item, rename)?.first().ok_or_else(|| shape(item))?, "TYPE", item)?,
+            Some(item) => {
+                if_not_exists(parse(item, "TYPE", rename)?.named(name, item, rename)?.alone(item)?, "TYPE", item)?
+            }
             None => type_from_rows(captured.types.iter().find(|t| t.name == name), rename.to),
         });
     }
@@ -259,10 +309,9 @@ fn table_of(captured: &KeyspaceSchema, table: &str, rename: &Rename<'_>) -> Resu
     let no_table = || Error::NoTable(table.to_owned());
     let item = captured.statements.iter().find(|s| is_kind(s, "table") && s.is_named(table)).ok_or_else(no_table)?;
     let rows = captured.tables.iter().find(|t| t.name == table).ok_or_else(no_table)?;
-    let parts = parse(item, rename)?;
-    let (create, alters) = parts.split_first().ok_or_else(|| shape(item))?;
-    let (head, body, tail) = cql::split_body(create).map_err(|source| refuse(item, source))?;
-    let body = definitions(body, &added_again(alters, item)?, rows, item)?;
+    let Parsed { first, others, .. } = parse(item, "TABLE", rename)?.named(table, item, rename)?;
+    let (head, body, tail) = cql::split_body(&first).map_err(|source| refuse(item, source))?;
+    let body = definitions(body, &added_again(&others, item)?, rows, item)?;
     let options = options_without_id(tail, item)?;
     let head = if_not_exists(head, "TABLE", item)?;
     Ok(format!("{} ({}){options}", head.trim_end(), body.join(", ")))
@@ -343,21 +392,20 @@ fn options_without_id(tail: &[Token], item: &CreateStatement) -> Result<String, 
 
 /// The table that an index is on, and its statement.
 fn index_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<(String, String), Error> {
-    let parts = parse(item, rename)?;
-    let tokens = parts.first().ok_or_else(|| shape(item))?;
-    Ok((table_after(tokens, "ON", item)?, if_not_exists(tokens, "INDEX", item)?))
+    let parsed = parse(item, "INDEX", rename)?;
+    let statement = if_not_exists(parsed.alone(item)?, "INDEX", item)?;
+    Ok((parsed.made, statement))
 }
 
 /// The table that a trigger is on.
 fn trigger_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<String, Error> {
-    let parts = parse(item, rename)?;
-    table_after(parts.first().ok_or_else(|| shape(item))?, "ON", item)
+    Ok(parse(item, "TRIGGER", rename)?.made)
 }
 
 /// The table that a view is of, and its statement without its id.
 fn view_of(item: &CreateStatement, rename: &Rename<'_>) -> Result<(String, String), Error> {
-    let parts = parse(item, rename)?;
-    let tokens = parts.first().ok_or_else(|| shape(item))?;
+    let parsed = parse(item, "VIEW", rename)?;
+    let tokens = parsed.alone(item)?;
     let with = tokens.iter().position(|t| t.is_word("WITH")).unwrap_or(tokens.len());
     let (head, tail) = tokens.split_at(with);
     let head = if_not_exists(cql::trim(head), "VIEW", item)?;
@@ -523,6 +571,55 @@ pub(super) mod tests {
         assert_eq!(named(index).as_deref(), Some("index to.i"));
         assert_eq!(named(view).as_deref(), Some("materialised view to.V"));
         assert_eq!((named(&made.tables[0]), named(&made.keyspace)), (None, None));
+    }
+
+    /// A keyspace `ks` with a table `t` and one more item.
+    fn with(other: CreateStatement) -> KeyspaceSchema {
+        let table = item("table", "t", "CREATE TABLE ks.t (k int PRIMARY KEY)");
+        keyspace(vec![table, other], vec![column("k", "partition_key", "int")], vec![])
+    }
+
+    #[test]
+    fn a_statement_that_makes_something_else_is_not_run() {
+        let strays = [
+            ("type", "a", "DROP TYPE ks.a"),
+            ("type", "a", "CREATE TYPE prod.a (x int)"),
+            ("type", "a", "CREATE TYPE ks.b (x int)"),
+            ("index", "i", "DROP INDEX prod.i ON ks.t"),
+            ("materialized_view", "v", "DROP MATERIALIZED VIEW prod.v; CREATE VIEW FROM ks.t"),
+            ("trigger", "x", "DROP TRIGGER x ON ks.t"),
+        ];
+        for (kind, name, statement) in strays {
+            let mut captured = with(item(kind, name, statement));
+            let fields = (vec!["x".to_owned()], vec!["int".to_owned()]);
+            captured.types = vec![UdtSchema { name: "a".into(), field_names: fields.0, field_types: fields.1 }];
+            let error = statements(&captured, &["t"], "prod", &captured.replication).unwrap_err();
+            assert!(matches!(&error, Error::Stray { name: of, .. } if of == name), "{statement}: {error}");
+        }
+        for statement in
+            ["CREATE TABLE prod.t (k int PRIMARY KEY)", "CREATE TABLE ks.u (k int PRIMARY KEY)", "DROP TABLE ks.t"]
+        {
+            let captured = keyspace(vec![item("table", "t", statement)], vec![], vec![]);
+            let error = statements(&captured, &["t"], "prod", &captured.replication).unwrap_err();
+            assert!(matches!(&error, Error::Stray { .. }), "{statement}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_function_that_is_none_is_left_out_and_named() {
+        for statement in
+            ["DROP FUNCTION IF EXISTS prod.f", "CREATE FUNCTION prod.f() RETURNS int LANGUAGE java AS $$ $$"]
+        {
+            let captured = with(item("function", "f", statement));
+            let made = statements(&captured, &["t"], "prod", &captured.replication).unwrap();
+            assert_eq!(made.functions, []);
+            assert!(
+                made.warnings.len() == 1 && made.warnings[0].starts_with("function f is not made again"),
+                "{:?}",
+                made.warnings
+            );
+            assert!(made.warnings[0].contains("does not make it in keyspace \"ks\""), "{:?}", made.warnings);
+        }
     }
 
     #[test]
