@@ -7,7 +7,7 @@
 //! through the handle that wrote them, links the file to its name, which fails where that is taken, and syncs the directory.
 //! Where a sync fails the write has failed, with an error that says so, and its file is thrown away. A name is given only to
 //! bytes that were synced; a crash after that leaves a whole object whose name a power cut may still take. Nobody was told
-//! that it is stored. Whoever writes the same bytes again finds the name taken, and puts what it has written and synced itself
+//! that it is stored, and nobody in the process is shown it before its name was synced, be it by writing it anew ([`names`]). Whoever writes the same bytes again finds the name taken, and puts what it has written and synced itself
 //! in its place before it says so. A crash before leaves `name#n`, which no listing shows ([`crate::unfinished`]).
 //!
 //! Processes that were killed may have named what the disk does not have yet, and a later one would take it for stored. So the whole
@@ -16,6 +16,7 @@
 //! Deletions are not synced: what comes back is deleted again.
 
 mod directories;
+mod names;
 mod settled;
 mod staged;
 mod upload;
@@ -27,6 +28,7 @@ use std::{
     ops::Range,
     path::{self, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -39,10 +41,14 @@ use object_store::{
 
 use self::{
     directories::Directories,
+    names::Standing,
     settled::Settled,
     staged::{Found, Staged},
     upload::Upload,
 };
+
+/// How long readers of a name wait for the end of its sync; a disk that takes longer does not answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Says of an answer, among its extensions, that it comes from the memory of a machine that may not have it on its disk.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +66,9 @@ pub(crate) enum Error {
     /// One call on a file or directory.
     #[error("{operation} {}", path.display())]
     File { operation: &'static str, path: PathBuf, source: io::Error },
+    /// The sync of a name has not ended, so that nothing can be said of it.
+    #[error("sync {} to disk: it has not ended, and what is there may not last", path.display())]
+    Unended { path: PathBuf },
     /// What was written may be in memory only. The same bytes can be written again.
     #[error("sync {} to disk: what was written is not stored and has to be written again", path.display())]
     Unsynced { path: PathBuf, source: io::Error },
@@ -82,9 +91,10 @@ impl From<Error> for object_store::Error {
     }
 }
 
-/// Whether a local store could not write to its disk. It may be able to later, if the bytes are written anew.
+/// Whether a local store could not write to its disk, or has not done so yet. It may be able to later, if the bytes are written anew.
 pub(crate) fn is_unsynced(error: &(dyn std::error::Error + 'static)) -> bool {
-    crate::causes::of(error).any(|cause| matches!(cause.downcast_ref(), Some(Error::Unsynced { .. })))
+    let unsynced = |cause: &Error| matches!(cause, Error::Unsynced { .. } | Error::Unended { .. });
+    crate::causes::of(error).any(|cause| cause.downcast_ref().is_some_and(unsynced))
 }
 
 /// The calls that make what was written outlast a power cut; other ones in tests.
@@ -94,6 +104,8 @@ pub(crate) struct Sync {
     one: Arc<Call>,
     /// Of all files and directories of the file system that a directory is in.
     all: Arc<Call>,
+    /// How long readers of a name wait for the end of its sync.
+    longest_wait: Duration,
 }
 
 type Call = dyn Fn(&path::Path, &File) -> io::Result<()> + Send + std::marker::Sync;
@@ -102,7 +114,7 @@ impl Sync {
     /// The kernel's.
     pub(crate) fn kernel() -> Self {
         let all = |_: &path::Path, directory: &File| Ok(rustix::fs::syncfs(directory)?);
-        Self { one: Arc::new(|_, file| file.sync_all()), all: Arc::new(all) }
+        Self { one: Arc::new(|_, file| file.sync_all()), all: Arc::new(all), longest_wait: LONGEST_WAIT }
     }
 
     fn ask(&self, path: &path::Path, file: &File) -> std::result::Result<(), Error> {
@@ -163,6 +175,17 @@ impl Local {
             Ok(())
         } else {
             self.blocking(move || disk.settled.once(&disk.root, &disk.sync)).await
+        }
+    }
+
+    /// Returns once what has this name lasts, where something has it; false where it may be another file than before. What could not
+    /// be synced is written anew.
+    async fn proven(&self, location: &Path) -> Result<bool> {
+        let target = self.inner.path_to_filesystem(location)?;
+        match names::standing(&target, self.disk.sync.longest_wait).await {
+            Standing::Lasts { at_once } => Ok(at_once),
+            Standing::Changing => Err(Error::Unended { path: target }.into()),
+            Standing::Doubtful => self.write(location, Staged::write_anew).await.map(|()| false),
         }
     }
 
@@ -227,18 +250,33 @@ impl ObjectStore for Local {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.settle().await?;
-        let mut answer = self.inner.get_opts(location, options).await?;
-        answer.extensions.insert(Cached);
-        Ok(answer)
+        loop {
+            let mut answer = self.inner.get_opts(location, options.clone()).await?;
+            // The name may have been given, and not been synced, before it was read.
+            if self.proven(location).await? {
+                answer.extensions.insert(Cached);
+                return Ok(answer);
+            }
+        }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.settle().await?;
-        self.inner.get_ranges(location, ranges).await
+        loop {
+            let answer = self.inner.get_ranges(location, ranges).await?;
+            if self.proven(location).await? {
+                return Ok(answer);
+            }
+        }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let this = self.inner.clone();
+        let forget = move |path: Path| {
+            names::forget(&this.path_to_filesystem(&path)?);
+            Ok(path)
+        };
+        self.inner.delete_stream(locations).map(move |deleted| deleted.and_then(&forget)).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -253,6 +291,9 @@ impl ObjectStore for Local {
         self.settle().await?;
         let listed = self.inner.list_with_delimiter(prefix).await;
         self.require_root()?;
+        for meta in listed.iter().flat_map(|listed| &listed.objects) {
+            self.proven(&meta.location).await?;
+        }
         listed
     }
 
@@ -272,6 +313,11 @@ impl Local {
     fn listed(&self, names: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (this, last) = (self.clone(), self.clone());
         let end = async move { last.require_root().err().map(Err) };
+        let prover = self.clone();
+        let names = names.and_then(move |meta| {
+            let prover = prover.clone();
+            async move { prover.proven(&meta.location).await.map(|_| meta) }
+        });
         let names = names.chain(futures::stream::once(end).filter_map(std::future::ready));
         futures::stream::once(async move { this.settle().await.map(|()| names) }).try_flatten().boxed()
     }

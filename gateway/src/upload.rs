@@ -141,7 +141,7 @@ pub async fn try_create(
         Ok(lasts) if lasts || exists(&failure) => Ok(Attempt::Stored(stored)),
         Ok(_) => Ok(Attempt::Absent(failure)),
         Err(fetch::Error::Size { .. } | fetch::Error::Digest { .. }) => Ok(Attempt::Taken),
-        Err(error) if error.is_absent() => Ok(Attempt::Absent(failure)),
+        Err(error) if error.is_absent() || local::is_unsynced(&error) => Ok(Attempt::Absent(failure)),
         Err(source) => Err(Error::Unknown { path: path.clone(), source }),
     }
 }

@@ -4,7 +4,7 @@
 //! each is proven once in a process, under a lock that the others wait for, by a sync of the directory that it lies in; and once
 //! more where another one has come into its place, as when a store is put back from a copy. The
 //! sync that failed is not asked again for a directory that is there already: where it was made here, it is removed and made
-//! anew; where others have written into it, nothing more is written below it until the store is opened again.
+//! anew; where others have written into it, this process writes nothing more below it, whichever store it opens.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +32,14 @@ pub(super) struct Directories {
 struct State {
     /// Proven to last, and which they are.
     lasting: BTreeMap<PathBuf, Identity>,
-    /// Those of which a sync failed.
-    failed: BTreeSet<PathBuf>,
+}
+
+/// Directories of which a sync failed, of all stores of the process.
+static FAILED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Not to be held over a sync, which may take for ever: other stores wait for it too.
+fn failed() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    FAILED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// File system, number in it, and when it was made: numbers are given again.
@@ -63,7 +69,7 @@ impl Directories {
         let above = directory.ancestors().take_while(|directory| *directory != self.root);
         let unproven: Vec<_> = above.filter(|directory| !state.lasts(directory)).collect();
         for directory in unproven.into_iter().rev() {
-            self.prove(directory, &mut state)?;
+            self.prove(directory)?;
             if state.lasting.len() >= REMEMBERED {
                 state.lasting.clear();
             }
@@ -73,15 +79,15 @@ impl Directories {
         Ok(())
     }
 
-    fn prove(&self, directory: &Path, state: &mut State) -> Result<(), Error> {
+    fn prove(&self, directory: &Path) -> Result<(), Error> {
         let parent = parent(directory);
-        if state.failed.contains(parent) && directory.is_dir() {
+        if failed().contains(parent) && directory.is_dir() {
             let source = io::Error::other("an earlier sync of it failed, and what it holds cannot be written anew");
             return Err(Error::Unsynced { path: parent.to_owned(), source });
         }
         let made = make(directory, &self.sync);
         if matches!(made, Err(Error::Unsynced { .. })) {
-            state.failed.insert(parent.to_owned());
+            failed().insert(parent.to_owned());
         }
         made
     }

@@ -4,20 +4,30 @@
 //! process lists it, and must not take it for stored before the disk has it.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
-    path::Path,
-    sync::{Arc, OnceLock},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::{Error, Sync};
 
-/// Whether it is done, and how it ended: the kernel says of a failure once, so that it is not asked again.
+/// How it ended. The kernel says of a failure once, so that it is not asked again.
+type Outcome = Result<(), Arc<io::Error>>;
+
+/// The failure of each directory, of all stores of the process: a store that is opened again does not ask again either.
+static FAILURES: Mutex<BTreeMap<PathBuf, Failure>> = Mutex::new(BTreeMap::new());
+
+/// Held over a sync, so that who asks at the same time hears of its failure.
+type Failure = Arc<Mutex<Option<Arc<io::Error>>>>;
+
+/// Whether it is done, and how it ended.
 #[derive(Debug)]
 pub(super) struct Settled {
     /// The store's directory, which may be gone later.
     directory: File,
-    outcome: OnceLock<Result<(), Arc<io::Error>>>,
+    outcome: OnceLock<Outcome>,
 }
 
 impl Settled {
@@ -36,8 +46,23 @@ impl Settled {
     /// # Errors
     /// [`Error::Unsettled`], the same in every call after one that failed.
     pub(super) fn once(&self, root: &Path, sync: &Sync) -> Result<(), Error> {
-        let outcome = self.outcome.get_or_init(|| (sync.all)(root, &self.directory).map_err(Arc::new));
+        let outcome = self.outcome.get_or_init(|| self.ask(root, sync));
         let failed = |source: &Arc<io::Error>| Error::Unsettled { path: root.to_owned(), source: Arc::clone(source) };
         outcome.as_ref().map(|()| ()).map_err(failed)
     }
+
+    fn ask(&self, root: &Path, sync: &Sync) -> Outcome {
+        let failure = Arc::clone(lock(&FAILURES).entry(root.to_owned()).or_default());
+        let mut failure = lock(&failure);
+        if let Some(failure) = &*failure {
+            return Err(Arc::clone(failure));
+        }
+        let asked = (sync.all)(root, &self.directory).map_err(Arc::new);
+        *failure = asked.as_ref().err().map(Arc::clone);
+        asked
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

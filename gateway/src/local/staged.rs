@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Disk, Error, directories::parent};
+use super::{Disk, Error, directories::parent, names::Change};
 
 /// Bytes compared at a time.
 const COMPARED_BYTES: usize = 1 << 20;
@@ -90,14 +90,18 @@ impl Staged {
     pub(super) fn create(self, disk: &Disk) -> Result<Found, Error> {
         // Opened before the change, so that no failure is reported to somebody else.
         let directory = self.directory()?;
+        let mut change = Change::begin(&self.target);
         match fs::hard_link(&self.path, &self.target) {
             Ok(()) => {
+                change.given();
                 disk.sync.ask(parent(&self.target), &directory)?;
+                change.lasts();
                 return Ok(Found::New);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(source) => return Err(failed("name", &self.target, source)),
         }
+        drop(change);
         if !self.same().map_err(|source| failed("compare", &self.target, source))? {
             return Ok(Found::Other);
         }
@@ -105,13 +109,40 @@ impl Staged {
     }
 
     /// Gives the synced file its name, whatever holds it, and makes that last.
-    pub(super) fn replace(mut self, disk: &Disk) -> Result<(), Error> {
+    pub(super) fn replace(self, disk: &Disk) -> Result<(), Error> {
+        let change = Change::begin(&self.target);
+        self.replace_under(change, disk)
+    }
+
+    fn replace_under(mut self, mut change: Change, disk: &Disk) -> Result<(), Error> {
         let directory = self.directory()?;
         // Of two names of one file a rename removes neither.
         let moves = !self.has_the_name();
         fs::rename(&self.path, &self.target).map_err(|source| failed("name", &self.target, source))?;
         self.moved = moves;
-        disk.sync.ask(parent(&self.target), &directory)
+        change.given();
+        disk.sync.ask(parent(&self.target), &directory)?;
+        change.lasts();
+        Ok(())
+    }
+
+    /// Writes what has a doubtful name into a new file, whose name is synced anew. The bytes were synced before they were named.
+    pub(super) fn write_anew(disk: &Disk, target: &Path) -> Result<(), Error> {
+        let change = Change::begin(target);
+        if !change.of_doubtful() {
+            return Ok(());
+        }
+        let mut old = match File::open(target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                change.lasts();
+                return Ok(());
+            }
+            other => other.map_err(|source| failed("open", target, source))?,
+        };
+        let mut staged = Self::new(disk, target)?;
+        io::copy(&mut old, &mut staged.file).map_err(|source| failed("write anew", target, source))?;
+        staged.sync(disk)?;
+        staged.replace_under(change, disk)
     }
 
     fn directory(&self) -> Result<File, Error> {

@@ -39,6 +39,7 @@ impl Asked {
             all: Arc::new(
                 move |path, _| if path == of_all { all.settle() } else { Err(io::Error::other("elsewhere")) },
             ),
+            longest_wait: LONGEST_WAIT,
         }
     }
 
@@ -67,6 +68,11 @@ impl Case {
         let (directory, asked) = (tempfile::tempdir().unwrap(), Asked::default());
         let local = Local::open(directory.path(), asked.sync(directory.path())).unwrap();
         Self { store: Arc::new(local), directory, asked }
+    }
+
+    /// The store opened once more, in the same process.
+    fn again(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(Local::open(self.directory.path(), self.asked.sync(self.directory.path())).unwrap())
     }
 
     /// Syncs since the last call.
@@ -189,13 +195,24 @@ async fn a_sync_without_an_end_is_no_answer() {
         let ends = path == root && held.lock().unwrap().recv().is_err();
         if ends { Err(io::Error::other("the test is over")) } else { Ok(()) }
     };
-    let sync = Sync { one: Arc::new(one), all: Arc::new(|_, _| Ok(())) };
+    let longest_wait = Duration::from_millis(100);
+    let sync = Sync { one: Arc::new(one), all: Arc::new(|_, _| Ok(())), longest_wait };
     let store: Arc<dyn ObjectStore> = Arc::new(Local::open(directory.path(), sync).unwrap());
     let (path, bytes) = (Path::from("c"), Bytes::from("x"));
     // The name is there long before the time is over, and its sync never ends.
     let tried = upload::try_create(&store, &path, &bytes, Duration::from_millis(500)).await.unwrap();
     assert!(matches!(tried, Attempt::Absent(upload::Error::NoAnswer { .. })), "{tried:?}");
-    assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "x");
+    let answers = [
+        store.get(&path).await.map(drop),
+        store.head(&path).await.map(drop),
+        store.get_range(&path, 0..1).await.map(drop),
+        store.list(None).try_collect::<Vec<_>>().await.map(drop),
+        store.list_with_delimiter(None).await.map(drop),
+    ];
+    for answer in answers {
+        let error = answer.unwrap_err();
+        assert!(unsynced(&error) && error.to_string().contains("has not ended"), "{error}");
+    }
     drop(release);
 }
 
@@ -234,6 +251,108 @@ async fn a_file_system_that_could_not_be_synced_is_not_asked_again_and_nothing_i
         case.asked.0.lock().unwrap().settles_fail = false;
     }
     assert_eq!(case.asked.0.lock().unwrap().settled, 1);
+}
+
+/// Each way to be told of the object `a/c`, which is the only one.
+async fn told(store: &Arc<dyn ObjectStore>, way: usize) -> Result<()> {
+    let (path, prefix) = (Path::from("a/c"), Path::from("a"));
+    match way {
+        0 => store.get(&path).await.map(drop),
+        1 => store.head(&path).await.map(drop),
+        2 => store.get_ranges(&path, &[0..1]).await.map(drop),
+        3 => store.list(Some(&prefix)).try_collect::<Vec<_>>().await.map(|found| assert_eq!(found.len(), 1)),
+        4 => {
+            store.list_with_offset(None, &prefix).try_collect::<Vec<_>>().await.map(|found| assert_eq!(found.len(), 1))
+        }
+        _ => store.list_with_delimiter(Some(&prefix)).await.map(|found| assert_eq!(found.objects.len(), 1)),
+    }
+}
+
+#[tokio::test]
+async fn nobody_in_the_process_is_shown_a_name_whose_sync_failed_until_it_was_written_anew() {
+    for way in 0..6 {
+        let case = Case::new();
+        case.create("a/b", "x").await.unwrap();
+        case.store.delete(&"a/b".into()).await.unwrap();
+        case.fail("a");
+        assert!(unsynced(&case.create("a/c", "x").await.unwrap_err()));
+        let (first, _) = (case.inode("a/c"), case.syncs());
+        // Writing it anew fails too, then it does not.
+        for (store, failing) in [(&case.store, "a/c#1"), (&case.store, "a"), (&case.again(), "a")] {
+            case.fail(failing);
+            let error = told(store, way).await.unwrap_err();
+            assert!(unsynced(&error) && error.to_string().contains("is not stored"), "{way}: {error}");
+        }
+        let _ = case.syncs();
+        told(&case.again(), way).await.unwrap();
+        assert_eq!(case.syncs().last().map(String::as_str), Some("a"), "{way}");
+        assert_ne!(case.inode("a/c"), first, "{way}: the bytes were not written anew");
+        told(&case.store, way).await.unwrap();
+        assert_eq!(
+            (case.syncs(), case.files("a")),
+            (vec![], vec!["c".to_owned()]),
+            "{way}: what lasts is not written again"
+        );
+        assert_eq!(case.store.get(&"a/c".into()).await.unwrap().bytes().await.unwrap(), "x");
+    }
+}
+
+#[tokio::test]
+async fn the_same_of_a_name_that_was_replaced_copied_or_uploaded_in_parts() {
+    for write in 0..4 {
+        let case = Case::new();
+        case.create("c", "old").await.unwrap();
+        case.fail(".");
+        let written = match write {
+            0 => case.store.put(&"c".into(), "new".into()).await.map(drop),
+            1 => case.store.copy(&"c".into(), &"d".into()).await,
+            2 => case.store.rename_if_not_exists(&"c".into(), &"d".into()).await,
+            _ => {
+                let mut upload = case.store.put_multipart(&"d".into()).await.unwrap();
+                upload.put_part("x".into()).await.unwrap();
+                upload.complete().await.map(drop)
+            }
+        };
+        assert!(unsynced(&written.unwrap_err()), "{write}");
+        case.fail(".");
+        let error = case.again().list(None).try_collect::<Vec<_>>().await.unwrap_err();
+        assert!(unsynced(&error), "{write}: {error}");
+        case.again().list(None).try_collect::<Vec<_>>().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_of_the_bytes_and_a_deletion_end_the_doubt() {
+    let case = Case::new();
+    for end in 0..2 {
+        case.fail(".");
+        assert!(case.create("c", "x").await.is_err());
+        match end {
+            0 => drop(case.store.put(&"c".into(), "y".into()).await.unwrap()),
+            _ => case.store.delete(&"c".into()).await.unwrap(),
+        }
+        let _ = case.syncs();
+        let found = case.store.get(&"c".into()).await;
+        assert_eq!((found.is_ok(), case.syncs()), (end == 0, vec![]));
+        let _ = case.store.delete(&"c".into()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_again_does_not_ask_again_what_failed() {
+    let case = Case::new();
+    std::fs::create_dir_all(case.directory.path().join("a/b")).unwrap();
+    case.fail("a");
+    for store in [&case.store, &case.again()] {
+        let created = store.put_opts(&"a/b/c".into(), "x".into(), PutMode::Create.into()).await;
+        assert!(unsynced(&created.unwrap_err()));
+    }
+    case.asked.0.lock().unwrap().settles_fail = true;
+    for store in [&case.store, &case.again()] {
+        let error = store.head(&"a/b/d".into()).await.unwrap_err();
+        assert!(crate::causes::joined(&error).contains("what is there may not last"), "{error:?}");
+        case.asked.0.lock().unwrap().settles_fail = false;
+    }
 }
 
 #[tokio::test]

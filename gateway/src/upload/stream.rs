@@ -14,7 +14,7 @@ use crate::{
     Stored,
     checksums::{Composite, Told},
     fetch,
-    local::Cached,
+    local::{self, Cached},
     pause,
     tree::TreeHasher,
 };
@@ -116,6 +116,7 @@ async fn look(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<Object
     match store.get_opts(path, GetOptions { head: true, ..GetOptions::default() }).await {
         Ok(found) => Ok(Some(found.meta).filter(|_| found.extensions.get::<Cached>().is_none())),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) if local::is_unsynced(&error) => Ok(None),
         Err(source) => Err(Error::Write { path: path.clone(), source }),
     }
 }
