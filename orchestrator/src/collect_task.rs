@@ -78,8 +78,8 @@ struct Collection<'a> {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let CollectSpec { store, source } = spec(&context)?;
     let open = with.stores.unproven(store.as_str()).await?;
-    with.stores.reach(&open, context.token).boxed().await?;
     with.stores.prove_all(&open).boxed().await?;
+    with.stores.reach(&open, context.token).boxed().await?;
     let found = find::sources(&open.objects).await.map_err(not_found)?;
     let sources: Vec<SourceId> = found.into_iter().filter(|of| source.as_ref().is_none_or(|only| only == of)).collect();
     let policies: Vec<PolicyRecord> = with.registrations.list(POLICIES).await?;

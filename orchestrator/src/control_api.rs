@@ -70,7 +70,7 @@ impl Api {
         Self { with, coordinator, in_flight, changing, known: Arc::default(), metrics }
     }
 
-    fn registrations(&self) -> &Registrations {
+    pub(crate) fn registrations(&self) -> &Registrations {
         &self.with.registrations
     }
 

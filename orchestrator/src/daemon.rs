@@ -152,7 +152,7 @@ impl Daemon {
         let listeners = Listeners::new(Arc::clone(&registry), launcher, config.listeners, env.clone());
         let registrations = Registrations::new(Arc::new(coordinator.clone()));
         let executors = Executors {
-            stores: Stores::new(registrations.clone(), env.clone()),
+            stores: Stores::new(registrations.clone(), env.clone()).with_first_look(config.first_look),
             registrations,
             drivers: parts.drivers,
             allow: config.allow,

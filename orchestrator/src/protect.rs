@@ -187,6 +187,7 @@ impl<'a> Job<'a> {
 
     /// Numbers of this set whose manifests somebody deleted, the store being proven the one that is known.
     async fn gone(&self) -> Result<Vec<VersionNumber>, Failure> {
+        self.with.stores.look(&self.store).await?;
         let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
         self.with.stores.reach(&self.store, self.context.token).await?;
         let gone = stores::identity::gone(&set).await?;

@@ -37,7 +37,8 @@ use known::Known;
 /// Variables that carry a store's keys to a listener.
 const LISTENER_KEYS: [&str; 2] = ["TIDEMARK_STORE_ACCESS_KEY_ID", "TIDEMARK_STORE_SECRET_ACCESS_KEY"];
 
-/// Longest time in which one of several stores must say that it is the one that was registered.
+/// Longest time in which a store must say that it is the one that was registered, where others could be asked or work could go on
+/// with others.
 pub const ONE_OF_MANY: Duration = Duration::from_secs(10);
 
 /// Why a store cannot be used.
@@ -107,7 +108,7 @@ pub enum Error {
         /// The newest in the store; 0 for none.
         newest: u64,
     },
-    /// It did not say in time what it holds, while others can be asked.
+    /// It did not say in time what it holds, while others can be asked or worked with.
     #[error("store {name} did not answer within {seconds} s")]
     Silent {
         /// The store.
@@ -203,6 +204,8 @@ pub struct Stores {
     registrations: Registrations,
     known: Known,
     env: Env,
+    /// Bound of [`Stores::look`].
+    first_look: Duration,
     opened: Arc<Mutex<HashMap<StoreRecordKey, Opened>>>,
 }
 
@@ -213,7 +216,13 @@ impl Stores {
     /// Stores registered in `registrations`.
     pub fn new(registrations: Registrations, env: Env) -> Self {
         let known = Known::new(Arc::clone(registrations.coordinator()));
-        Self { registrations, known, env, opened: Arc::default() }
+        Self { registrations, known, env, first_look: ONE_OF_MANY, opened: Arc::default() }
+    }
+
+    /// The same with another bound of [`Stores::look`].
+    #[must_use]
+    pub fn with_first_look(self, first_look: Duration) -> Self {
+        Self { first_look, ..self }
     }
 
     /// Opens a store that is not registered yet; of a file store the directory is made.
@@ -263,13 +272,14 @@ impl Stores {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A registered store, which is still what was registered ([`Stores::identify`]).
+    /// A registered store, which is still what was registered ([`Stores::identify`]), and says so soon ([`Stores::look`]).
     ///
     /// # Errors
     /// [`Error`]; [`Error::Unknown`] where there is none of this name.
     pub async fn get(&self, name: &str) -> Result<OpenStore, Error> {
         let store = self.unproven(name).await?;
-        self.identify(&store).await?;
+        self.look(&store).await?;
+        self.not_put_back(&store).await?;
         Ok(store)
     }
 
@@ -290,22 +300,15 @@ impl Stores {
         record.ok_or_else(|| Error::Unknown(name.to_owned()))
     }
 
-    /// A store by its registration, which holds the repository that was registered.
+    /// A store by its registration, which holds the repository that was registered, and says so soon: one that is down must not hold up
+    /// what the others can do.
     ///
     /// # Errors
-    /// As [`Stores::open`] and [`Stores::same_repository`].
-    pub async fn same(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        let store = self.open(record)?;
-        self.same_repository(&store).await?;
-        Ok(store)
-    }
-
-    /// As [`Stores::same`], within [`ONE_OF_MANY`]: one that is down must not hold up what the others can answer.
-    ///
-    /// # Errors
-    /// As [`Stores::same`]; [`Error::Silent`].
+    /// As [`Stores::open`] and [`Stores::look`].
     pub async fn same_soon(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        in_time(record.name.clone(), ONE_OF_MANY, self.same(record)).await
+        let store = self.open(record)?;
+        self.look(&store).await?;
+        Ok(store)
     }
 
     /// The first registered store that holds the repository that was registered; `None` where there is none such.
@@ -355,8 +358,7 @@ impl Stores {
         records: Vec<StoreRecord>,
         id: &VersionId,
     ) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let alone = records.len() == 1;
-        let looks = records.into_iter().map(|record| self.holds(record, id, alone).boxed());
+        let looks = records.into_iter().map(|record| self.holds(record, id).boxed());
         let (mut found, mut refused) = (Vec::new(), None);
         for look in join_all(looks.collect::<Vec<_>>()).await {
             match look {
@@ -371,14 +373,9 @@ impl Stores {
         found.pop().map_or_else(|| refused.map_or(Ok(None), Err), |place| Ok(Some(place)))
     }
 
-    /// The store of a record, where it holds a version; `alone` is waited for as long as it takes.
-    async fn holds(
-        &self,
-        record: StoreRecord,
-        id: &VersionId,
-        alone: bool,
-    ) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let store = if alone { self.same(record).await? } else { self.same_soon(record).await? };
+    /// The store of a record, where it holds a version.
+    async fn holds(&self, record: StoreRecord, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
+        let store = self.same_soon(record).await?;
         let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
         if set.list().await?.contains(&id.number) {
             return Ok(Some((store, set)));

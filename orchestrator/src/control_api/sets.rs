@@ -3,6 +3,7 @@
 //! The barrier is written under a token of this moment: the generation, and the revision of a record of the coordinator that
 //! says who seals what. So a protect that was claimed before is fenced by it, and one that is claimed after goes on behind it.
 
+use futures::future::join_all;
 use tidemark_catalog::{
     commit::Claim,
     find,
@@ -76,8 +77,9 @@ pub(super) async fn place(
         return api.with.stores.get(name).await.map_err(answer);
     }
     let (mut found, mut away) = (Vec::new(), None);
-    for record in api.with.stores.records().await.map_err(answer)? {
-        match holds(api, record.name.as_str(), source, set).await {
+    let records = api.with.stores.records().await.map_err(answer)?;
+    for held in join_all(records.iter().map(|record| holds(api, &record.name, source, set))).await {
+        match held {
             Ok(held) => found.extend(held),
             Err(failure) => away = away.or(Some(failure)),
         }

@@ -11,6 +11,7 @@ use tidemark_listener_core::records::ConsolidateLimits;
 use crate::{
     allow::{Allow, Lists},
     listeners::ListenerConfig,
+    stores::ONE_OF_MANY,
     tasks::RunnerConfig,
 };
 
@@ -95,6 +96,8 @@ pub struct Config {
     pub(super) token_file: PathBuf,
     pub(super) control_listen: Option<SocketAddr>,
     pub(super) runner: RunnerConfig,
+    /// How long a store may take to say that it is the one that was registered.
+    pub(super) first_look: Duration,
     pub(super) listeners: ListenerConfig,
     pub(super) consolidations: usize,
     pub(super) consolidate_limits: ConsolidateLimits,
@@ -229,6 +232,7 @@ impl RawConfig {
             token_file: given("token_file", self.token_file)?,
             control_listen,
             runner,
+            first_look: ONE_OF_MANY,
             listeners: ListenerConfig::default(),
             consolidations: self.consolidations,
             consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
@@ -277,6 +281,12 @@ impl Config {
     #[must_use]
     pub fn with_ages(self, ages: Ages) -> Self {
         Self { ages, ..self }
+    }
+
+    /// The same with another bound on the first look at a store.
+    #[must_use]
+    pub fn with_first_look(self, first_look: Duration) -> Self {
+        Self { first_look, ..self }
     }
 
     /// The same with other bounds on tasks; the node keeps its name.

@@ -7,6 +7,7 @@ mod cancel;
 mod collect;
 mod copies;
 mod damage;
+mod down;
 mod large;
 mod lists;
 mod policy;

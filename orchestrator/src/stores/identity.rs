@@ -21,7 +21,7 @@ use tidemark_catalog::{
 use tidemark_gateway::causes;
 
 use super::{
-    Error, OpenStore, Stores,
+    Error, OpenStore, Stores, in_time,
     known::{KnownGeneration, KnownHead},
 };
 use crate::generation;
@@ -60,19 +60,33 @@ impl Stores {
         }
     }
 
+    /// As [`Stores::same_repository`], within a bound ([`ONE_OF_MANY`]): the first look at a store. One that is down is then waited for by who has
+    /// time for that, and nobody else: requests are tried again for a quarter of an hour, in which a run would hold its place and scope.
+    ///
+    /// # Errors
+    /// As [`Stores::same_repository`]; [`Error::Silent`].
+    pub async fn look(&self, store: &OpenStore) -> Result<(), Error> {
+        in_time(store.record.name.clone(), self.first_look, self.same_repository(store)).await
+    }
+
     /// Refuses a store that is another one, or was put back to before a generation that is known to be in it.
     ///
     /// # Errors
     /// As [`Stores::same_repository`]; [`Error::WentBack`], [`Error::Generations`].
     pub async fn identify(&self, store: &OpenStore) -> Result<(), Error> {
+        self.same_repository(store).await?;
+        self.not_put_back(store).await
+    }
+
+    /// Refuses a store that was put back, its repository being the one that was registered.
+    pub(super) async fn not_put_back(&self, store: &OpenStore) -> Result<(), Error> {
         let taken = generation::taken(self.known.coordinator(), &store.record.repository).await;
         let taken = taken.map_err(|source| generations_failed(store, source))?;
-        self.identify_with(store, taken).await
+        self.holds_generations(store, taken).await
     }
 
     /// The same; `own` are the generations that this opening of the coordinator has taken in it.
-    async fn identify_with(&self, store: &OpenStore, own: BTreeSet<u64>) -> Result<(), Error> {
-        self.same_repository(store).await?;
+    async fn holds_generations(&self, store: &OpenStore, own: BTreeSet<u64>) -> Result<(), Error> {
         let failed = |source| generations_failed(store, source);
         let listed = generation::listed(&store.objects).await.map_err(failed)?;
         let newest = listed.last().copied().unwrap_or(0);
@@ -152,15 +166,18 @@ impl Stores {
     }
 
     /// Refuses a store as [`Stores::prove`] does, for all sets; gives those whose newest manifests are damaged.
+    /// It has to say soon that it is the one that was registered ([`Stores::look`]).
     pub(crate) async fn prove_all(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
-        self.identify(store).await?;
+        self.look(store).await?;
+        self.not_put_back(store).await?;
         self.prove_heads(store).await
     }
 
     /// Refuses a store that is about to be registered, where it was registered here before and held more then.
     pub(crate) async fn prove_again(&self, store: &OpenStore) -> Result<(), Error> {
         if self.known.generation(&store.record.repository).await?.is_some() {
-            self.identify_with(store, BTreeSet::new()).await?;
+            self.same_repository(store).await?;
+            self.holds_generations(store, BTreeSet::new()).await?;
         }
         self.prove_heads(store).await.map(drop)
     }

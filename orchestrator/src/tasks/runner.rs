@@ -333,13 +333,16 @@ impl Runner {
             stop.inspect(|stop| stop.cancel_by_person());
         }
         let queued = self.keys(keys::QUEUE).await?;
-        let (due, pause) = due(&queued, self.tasks.now_millis(), self.config.longest_backoff);
+        let (mut due, pause) = due(&queued, self.tasks.now_millis(), self.config.longest_backoff);
         for key in queued.iter().filter(|key| keys::parse_queue(key).is_none()) {
             session.name(key, "it is no entry of the queue");
         }
-        for id in due {
-            let places = self.config.max_running + self.waiting.load(Ordering::SeqCst);
-            if session.running.len() < places && !session.running.contains_key(&id) {
+        if session.running.len() >= self.places() {
+            return Ok(pause);
+        }
+        due.retain(|(_, id)| !session.running.contains_key(id));
+        for id in self.in_turn(due).await? {
+            if session.running.len() < self.places() {
                 match self.start(session, &id).await {
                     Err(Error::Decode { key, source }) => session.name(&key, &source.to_string()),
                     started => started?,
@@ -347,6 +350,23 @@ impl Runner {
             }
         }
         Ok(pause)
+    }
+
+    fn places(&self) -> usize {
+        self.config.max_running + self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Due tasks in the order in which they begin. One whose source, store or destination was away when it was last run takes its turn as
+    /// if it had been due later, by the longest wait: a place and a scope that others can use are not spent on finding it away again.
+    async fn in_turn(&self, due: Vec<(u64, TaskId)>) -> Result<Vec<TaskId>, Error> {
+        let later = millis(self.config.longest_backoff);
+        let mut turns = Vec::with_capacity(due.len());
+        for (at, id) in due {
+            let waits = self.tasks.waits(&id).await?;
+            turns.push((at.saturating_add(if waits { later } else { 0 }), id));
+        }
+        turns.sort();
+        Ok(turns.into_iter().map(|(_, id)| id).collect())
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -393,19 +413,23 @@ impl Runner {
     }
 }
 
-/// The tasks of these queue keys that are due, in order, and how long no other one will be. What is due later than the longest wait
-/// from now was queued while the clock was ahead.
-fn due(queued: &[String], now: u64, longest_wait: Duration) -> (Vec<TaskId>, Duration) {
-    let latest = now.saturating_add(u64::try_from(longest_wait.as_millis()).unwrap_or(u64::MAX));
-    let (mut ids, mut pause) = (Vec::new(), RECONCILE);
+/// The tasks of these queue keys that are due, with since when (ms since 1970), in order, and how long no other one will be. What is
+/// due later than the longest wait from now was queued while the clock was ahead.
+fn due(queued: &[String], now: u64, longest_wait: Duration) -> (Vec<(u64, TaskId)>, Duration) {
+    let latest = now.saturating_add(millis(longest_wait));
+    let (mut due, mut pause) = (Vec::new(), RECONCILE);
     for (at, id) in queued.iter().filter_map(|key| keys::parse_queue(key)) {
         if at <= now || at > latest {
-            ids.push(id);
+            due.push((at.min(now), id));
         } else {
             pause = pause.min(Duration::from_millis(at - now));
         }
     }
-    (ids, pause)
+    (due, pause)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Session {
@@ -453,7 +477,51 @@ impl Stop {
 
 #[cfg(test)]
 mod tests {
+    use tidemark_gateway::Env;
+
     use super::*;
+    use crate::{
+        coordinator::{Coordinator as _, Op, embedded::Embedded},
+        failure::Away,
+        tasks::{Kind, Submit, Waiting},
+    };
+
+    struct Nothing;
+
+    #[async_trait]
+    impl Execute for Nothing {
+        async fn execute(&self, _: TaskContext) -> Result<Completion, Failure> {
+            Err(Failure::cancelled())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_found_something_away_lets_others_go_first_and_not_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let coordinator = Arc::new(Embedded::open(directory.path(), Env::system()).unwrap());
+        let tasks = Tasks::new(coordinator.clone(), Env::system());
+        let mut ids = Vec::new();
+        for n in 0..3 {
+            let (subject, spec, body) = (String::new(), Value::Null, Value::Null);
+            let submit = Submit { kind: Kind::Protect, subject, body, spec, exclusive: None };
+            let task = tasks.submit(submit, &n.to_string()).await.unwrap();
+            let waiting = Waiting { what: Away::Store, since: tasks.env.now(), tries: 1 };
+            let record = TaskRecord { waiting: (n == 0).then_some(waiting), ..task };
+            let put = vec![Op::put(keys::task(&record.id), record.encode())];
+            coordinator.txn(vec![], put, vec![]).await.unwrap();
+            ids.push(record.id);
+        }
+        let longest_backoff = Duration::from_millis(60);
+        let config = RunnerConfig { longest_backoff, ..RunnerConfig::default() };
+        let runner = Runner::new(tasks, Arc::new(Nothing), config);
+        let order = async |dues: [u64; 3]| {
+            let turns = runner.in_turn(dues.into_iter().zip(ids.clone()).collect()).await.unwrap();
+            turns.iter().map(|turn| ids.iter().position(|id| id == turn).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(order([100, 110, 150]).await, [1, 2, 0]);
+        assert_eq!(order([100, 161, 150]).await, [2, 0, 1]);
+        assert_eq!(order([100, 300, 200]).await, [0, 2, 1]);
+    }
 
     #[test]
     fn what_is_due_later_than_any_wait_is_due_now() {
@@ -461,9 +529,11 @@ mod tests {
         let queued =
             [(5, 1), (100, 2), (130, 3), (160, 4), (161, 5), (9_999_999, 6)].map(|(at, n)| keys::queue(at, &id(n)));
         let at = |now| due(&queued, now, Duration::from_millis(60));
-        assert_eq!(at(100), (vec![id(1), id(2), id(5), id(6)], Duration::from_millis(30)));
-        assert_eq!(at(0).0, [id(2), id(3), id(4), id(5), id(6)].to_vec(), "the clock stepped back");
-        assert_eq!(at(20_000_000), ((1..=6).map(id).collect(), RECONCILE));
+        let all = |since: &[(u64, u32)]| since.iter().map(|(since, n)| (*since, id(*n))).collect::<Vec<_>>();
+        assert_eq!(at(100), (all(&[(5, 1), (100, 2), (100, 5), (100, 6)]), Duration::from_millis(30)));
+        assert_eq!(at(0).0, all(&[(0, 2), (0, 3), (0, 4), (0, 5), (0, 6)]), "the clock stepped back");
+        let late = [(5, 1), (100, 2), (130, 3), (160, 4), (161, 5), (9_999_999, 6)];
+        assert_eq!(at(20_000_000), (all(&late), RECONCILE));
         assert_eq!(due(&["queue/x".to_owned()], 0, Duration::ZERO), (vec![], RECONCILE));
     }
 }

@@ -115,7 +115,7 @@ impl Kept {
             let words = format!("{part} of task {task} is in repository {}, which is not registered", self.repository);
             return Err(Failure::permanent("TM-TASK-0010", words));
         };
-        let store = stores.same(record).await?;
+        let store = stores.same_soon(record).await?;
         self.read_from(&store, task, part).await
     }
 
