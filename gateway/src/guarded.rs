@@ -18,12 +18,12 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
     multipart::MultipartStore, path::Path,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::parts::Parts;
 use crate::{
     Env,
-    limits::{Limits, Queue},
+    limits::{Limits, Queue, Running},
     retry::{Retry, Tries, is_transient},
 };
 
@@ -37,14 +37,15 @@ pub(crate) struct Guarded {
     parts: Option<Arc<dyn MultipartStore>>,
     permits: Arc<Semaphore>,
     retry: Option<Retry>,
-    limits: Limits,
+    /// All of them bind; the last ones are waited for first.
+    limits: Vec<Limits>,
     env: Env,
 }
 
 impl Guarded {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, requests: usize, retry: Option<Retry>, env: Env) -> Self {
         let (heads, permits) = (Arc::clone(&inner), Arc::new(Semaphore::new(requests)));
-        Self { heads, inner, parts: None, permits, retry, limits: Limits::default(), env }
+        Self { heads, inner, parts: None, permits, retry, limits: Vec::new(), env }
     }
 
     /// The same with another client of the same store for requests without a body.
@@ -57,17 +58,35 @@ impl Guarded {
         Self { parts: Some(parts), ..self }
     }
 
-    /// The same under a limit, which may be that of other stores too.
-    pub(crate) fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+    /// The same under one more limit, which may be that of other stores too.
+    pub(crate) fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits.push(limits);
+        self
+    }
+
+    /// Waits until so many bytes are within all limits.
+    async fn take(&self, bytes: u64) {
+        for limits in self.limits.iter().rev() {
+            limits.take(bytes, &self.env).await;
+        }
+    }
+
+    /// Waits until one more request is within all limits. The place in a further one, which fewer share, is taken first: who waits
+    /// for it holds up nobody else.
+    async fn enter(&self) -> (Vec<Running>, OwnedSemaphorePermit) {
+        let mut running = Vec::with_capacity(self.limits.len());
+        for limits in self.limits.iter().rev() {
+            running.push(limits.enter().await);
+        }
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
+        (running, permit)
     }
 
     /// One try of a request that sends so many bytes. `queue` hears when it waits for its turn.
     async fn attempt<T>(&self, sent: usize, queue: &Queue, request: impl Future<Output = Result<T>>) -> Result<T> {
         let turn = async {
-            self.limits.take(sent as u64, &self.env).await;
-            let permit = self.permits.acquire().await.expect("the semaphore is never closed");
-            (permit, self.limits.enter().await)
+            self.take(sent as u64).await;
+            self.enter().await
         };
         let _running = queue.during(turn).await;
         request.await
@@ -97,18 +116,18 @@ impl Guarded {
 impl Guarded {
     /// The answer to a read, whose bytes are counted before they are handed on; a file at once, before it is opened to the reader.
     async fn counted(&self, answer: GetResult) -> GetResult {
-        let (limits, env) = (self.limits.clone(), self.env.clone());
         let stream = match answer.payload {
             GetResultPayload::Stream(stream) => stream,
             payload => {
-                limits.take(answer.range.end - answer.range.start, &env).await;
+                self.take(answer.range.end - answer.range.start).await;
                 return GetResult { payload, ..answer };
             }
         };
+        let this = self.clone();
         let counted = stream.and_then(move |bytes| {
-            let (limits, env) = (limits.clone(), env.clone());
+            let this = this.clone();
             async move {
-                limits.take(bytes.len() as u64, &env).await;
+                this.take(bytes.len() as u64).await;
                 Ok(bytes)
             }
         });
@@ -158,7 +177,7 @@ impl ObjectStore for Guarded {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let answer = self.repeat("get_ranges", 0, || self.inner.get_ranges(location, ranges)).await?;
         let read = answer.iter().map(|bytes| bytes.len() as u64).sum();
-        self.limits.take(read, &self.env).await;
+        self.take(read).await;
         Ok(answer)
     }
 

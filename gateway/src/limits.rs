@@ -71,6 +71,23 @@ struct Budget {
     lifted: u64,
 }
 
+impl Limit {
+    /// What both allow.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            match (one, other) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            }
+        }
+        Self {
+            bytes_per_second: least(self.bytes_per_second, other.bytes_per_second),
+            requests: least(self.requests, other.requests),
+        }
+    }
+}
+
 impl Default for Limits {
     /// No bounds.
     fn default() -> Self {

@@ -118,6 +118,19 @@ pub struct Opened {
     pub objects: Arc<dyn ObjectStore>,
     /// Its uploads that were begun and not ended.
     pub unfinished: Unfinished,
+    guarded: Guarded,
+}
+
+impl Opened {
+    fn new(guarded: Guarded, unfinished: Unfinished) -> Self {
+        Self { objects: Arc::new(guarded.clone()), unfinished, guarded }
+    }
+
+    /// The same objects, by the same client, for work that is under limits of its own too: a request waits for these and for
+    /// those that the store was opened with.
+    pub fn under(&self, limits: Limits) -> Arc<dyn ObjectStore> {
+        Arc::new(self.guarded.clone().with_limits(limits))
+    }
 }
 
 /// The objects of [`opened`].
@@ -152,11 +165,9 @@ pub fn opened(
         StoreUrl::File(path) => {
             let store = file(url, path, options.create)?;
             let unfinished = Unfinished::in_directory(Directory::new(path.clone()));
-            Ok(Opened { objects: guarded(Arc::new(store), options, env), unfinished })
+            Ok(Opened::new(guarded(Arc::new(store), options, env), unfinished))
         }
-        StoreUrl::Memory(name) => {
-            Ok(Opened { objects: guarded(memory(name), options, env), unfinished: Unfinished::none() })
-        }
+        StoreUrl::Memory(name) => Ok(Opened::new(guarded(memory(name), options, env), Unfinished::none())),
         StoreUrl::S3(s3) => {
             let credentials = credentials.ok_or_else(|| Error::Credentials { url: url.clone() })?;
             bucket(s3, credentials, options, env).map_err(|source| Error::Client { url: url.clone(), source })
@@ -165,8 +176,8 @@ pub fn opened(
 }
 
 /// A store without a network: what fails there fails again.
-fn guarded(inner: Arc<dyn ObjectStore>, options: &OpenOptions, env: &Env) -> Arc<dyn ObjectStore> {
-    Arc::new(Guarded::new(inner, options.requests.max(1), None, env.clone()).with_limits(options.limits.clone()))
+fn guarded(inner: Arc<dyn ObjectStore>, options: &OpenOptions, env: &Env) -> Guarded {
+    Guarded::new(inner, options.requests.max(1), None, env.clone()).with_limits(options.limits.clone())
 }
 
 fn bucket(
@@ -186,7 +197,7 @@ fn bucket(
         if asks { guarded.with_heads(self::remote(s3, credentials, options, true)?.objects()) } else { guarded };
     let client = Connector { tampers: false }.connect(&client(s3, options))?;
     let uploads = Bucket::new(s3, client, credentials, remote.parts(), retry, env.clone());
-    Ok(Opened { objects: Arc::new(guarded), unfinished: Unfinished::in_bucket(uploads) })
+    Ok(Opened::new(guarded, Unfinished::in_bucket(uploads)))
 }
 
 fn file(url: &StoreUrl, path: &std::path::Path, create: bool) -> Result<Local, Error> {

@@ -156,6 +156,47 @@ async fn a_create_that_waits_for_its_turn_is_not_without_an_answer() {
     assert!(matches!(create, Ok(upload::Attempt::Stored(_))) && env.monotonic().as_secs() > 900, "{create:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_each_of_several_limits() {
+    let (inner, env) = (Arc::new(InMemory::new()), Env::system());
+    for (outer, own, expected) in [(10, 5, 10.0), (5, 10, 10.0), (0, 5, 10.0), (5, 0, 10.0)] {
+        let guarded = Guarded::new(inner.clone(), 64, None, env.clone()).with_parts(inner.clone());
+        let guarded = guarded.with_limits(Limits::new(bytes(outer * KIB))).with_limits(Limits::new(bytes(own * KIB)));
+        let store: Arc<dyn ObjectStore> = Arc::new(guarded);
+        let puts = seconds(&env, put_all(&store, 11, 5 * KIB)).await;
+        let read = async {
+            for _ in 0..11 {
+                store.get(&"0".into()).await.unwrap().bytes().await.unwrap();
+            }
+        };
+        let reads = seconds(&env, read).await;
+        assert!(near(puts, expected) && reads > expected, "{outer} and {own}: {puts} {reads}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_limit_of_his_own_holds_up_nobody_else() {
+    let (shared, own) = (Limits::new(Limit { bytes_per_second: None, requests: Some(1) }), Limits::default());
+    own.set(Limit { bytes_per_second: None, requests: Some(1) });
+    let plain = Guarded::new(Arc::new(InMemory::new()), 1, None, Env::system()).with_limits(shared);
+    let bound = plain.clone().with_limits(own.clone());
+    let _held = own.enter().await;
+    let waits = tokio::spawn(async move { bound.put(&"a".into(), "x".into()).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let other = tokio::time::timeout(Duration::from_secs(1), plain.put(&"b".into(), "x".into())).await;
+    assert!(other.is_ok() && !waits.is_finished());
+    waits.abort();
+}
+
+#[test]
+fn the_least_of_two_limits_is_what_both_allow() {
+    let [one, other] = [(Some(5), None), (Some(7), Some(2))]
+        .map(|(bytes, requests)| Limit { bytes_per_second: bytes.and_then(NonZeroU64::new), requests });
+    let least = Limit { requests: Some(2), ..one };
+    assert_eq!((one.least(other), other.least(one)), (least, least));
+    assert_eq!(one.least(Limit::default()), one);
+}
+
 #[test]
 fn a_limit_is_read_as_it_is_written() {
     let limit = Limit { bytes_per_second: NonZeroU64::new(5), requests: None };
