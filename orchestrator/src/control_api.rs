@@ -7,6 +7,7 @@ mod changing;
 mod collection;
 mod in_flight;
 mod known;
+mod limits;
 mod operations;
 mod policies;
 mod problems;
@@ -22,9 +23,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeVersion, ChangedPolicy, Checklist, Collect, ComingRun,
-        GcPreview, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect,
-        RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Collect,
+        ComingRun, GcPreview, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem,
+        Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
         VersionSize,
     },
     control::{ControlApi, IfMatch, Tagged, VersionChange, Versions},
@@ -68,6 +69,12 @@ impl Api {
     pub fn new(with: Executors, coordinator: Arc<dyn Coordinator>, metrics: Arc<Metrics>) -> Self {
         let (in_flight, changing) = (InFlight::default(), Changing::default());
         Self { with, coordinator, in_flight, changing, known: Arc::default(), metrics }
+    }
+
+    /// The limits that this daemon obeys.
+    #[cfg(test)]
+    pub(crate) fn bounds(&self) -> &crate::limits::Bounds {
+        self.with.stores.bounds()
     }
 
     pub(crate) fn registrations(&self) -> &Registrations {
@@ -158,8 +165,12 @@ impl ControlApi for Api {
         stores::list(self).await
     }
 
-    async fn store(&self, name: &str) -> Result<Store, Problem> {
+    async fn store(&self, name: &str) -> Result<Tagged<Store>, Problem> {
         stores::one(self, name).await
+    }
+
+    async fn change_store(&self, name: &str, change: ChangeStore, state: &IfMatch) -> Result<Tagged<Store>, Problem> {
+        stores::change(self, name, change, state).await
     }
 
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem> {

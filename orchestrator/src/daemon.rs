@@ -26,6 +26,7 @@ use crate::{
     },
     executors::Executors,
     kinds::Kinds,
+    limits,
     listeners::{
         Listeners, Registry, control,
         launch::{Launcher, Processes},
@@ -201,6 +202,7 @@ impl Daemon {
         let tasks = self.executors.tasks.clone();
         let scheduler = self.scheduler();
         let collections = periodic::run(self.executors.clone(), self.collect_every, shutdown.child_token());
+        let limits = limits::periodic::run(self.executors.stores.clone(), shutdown.child_token());
         let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
         let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
@@ -212,7 +214,7 @@ impl Daemon {
             let collections = async {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = collections => {}
+                    ((), ()) = async { tokio::join!(collections, limits) } => {}
                 }
             };
             let (api, runner, (), ()) = tokio::join!(api, runner, scheduler.run(stop.clone()), collections);

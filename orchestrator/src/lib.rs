@@ -13,6 +13,7 @@ mod expiry;
 pub mod failure;
 pub mod generation;
 pub mod kinds;
+pub mod limits;
 pub mod listeners;
 pub mod metrics;
 pub mod protect;

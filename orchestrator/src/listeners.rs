@@ -34,7 +34,7 @@ use tidemark_listener_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{failure::Failure, stores::ListenerStore};
+use crate::{failure::Failure, limits::Share, stores::ListenerStore};
 use launch::{Launch, Launcher};
 pub use registry::{Attachment, Key, Registry};
 pub use sum::Sum;
@@ -112,6 +112,11 @@ impl Target {
         Key { source: self.source.to_string(), listener: self.spec.id.clone() }
     }
 
+    /// A place among those that obey the limits of the store and the policy that it works for.
+    async fn enter(&self) -> Share {
+        self.store.as_ref().map(|store| store.bound.clone()).unwrap_or_default().enter().await
+    }
+
     fn launch(&self, token: ListenerToken) -> Launch {
         let Self { source, spec, store } = self.clone();
         let (store, keys) = store.map(|store| (store.place, store.secrets)).unzip();
@@ -127,7 +132,8 @@ impl Listeners {
         Self { registry, launcher, config: Arc::new(config), env, busy: Arc::default() }
     }
 
-    /// Has a listener do a piece of work; `assignment` makes the assignment of the n-th try, from 1.
+    /// Has a listener do a piece of work; `assignment` makes the assignment of the n-th try, from 1. It is started once there is
+    /// a request at a time for it in the limits that it obeys ([`crate::limits`]), and hears its share before it is given work.
     ///
     /// After `stop` the listener is ended where it stands: its snapshot stays for the next run of the task. Where the task is
     /// over for good it gives its snapshot back first.
@@ -143,7 +149,12 @@ impl Listeners {
     ) -> Result<StoredRef, Failure> {
         let lock = self.lock_of(&target.key());
         let _busy = lock.lock().await;
-        let work = drive::work(&self.registry, &self.config, target.key(), assignment, progress, stop);
+        let mut share = tokio::select! {
+            biased;
+            () = stop.now.cancelled() => return Err(Failure::cancelled()),
+            share = target.enter() => share,
+        };
+        let work = drive::work(&self.registry, &self.config, target.key(), assignment, &mut share, progress, stop);
         self.with_process(target, work).await
     }
 
@@ -154,7 +165,10 @@ impl Listeners {
             let words = "it is capturing now, which shows that it works";
             return vec![check::Line::ok("listener", &target.spec.id, words)];
         };
-        let work = drive::check(&self.registry, &self.config, target.key(), request);
+        let Ok(mut share) = tokio::time::timeout(self.config.check_timeout, target.enter()).await else {
+            return vec![no_room(&target.spec.id)];
+        };
+        let work = drive::check(&self.registry, &self.config, target.key(), request, &mut share);
         self.with_process(target, work).await.unwrap_or_else(|failure| vec![unusable(&target.spec.id, &failure)])
     }
 
@@ -224,6 +238,12 @@ fn process_failure(launch: &Launch, failures: u32, how: &str) -> Failure {
         format!("listener {listener}: program {program} ended {failures} times while it was needed; at last {how}"),
     )
     .with_hint(format!("{program} is looked for beside tidemarkd, then in PATH; its log is part of tidemarkd's"))
+}
+
+fn no_room(listener: &str) -> check::Line {
+    let words =
+        "it was not started: the requests at a time that its store may be asked for are all taken by other listeners";
+    check::Line::warn("listener", listener, words, "check it when they are done, or allow more: tidemark store edit")
 }
 
 fn unusable(listener: &str, failure: &Failure) -> check::Line {

@@ -44,8 +44,9 @@ use tidemark_gateway::pause;
 use crate::{
     executors::{Executors, read_document, spec},
     failure::Failure,
+    limits::Held,
     listeners::own,
-    registrations::{PolicyRecord, SourceRecord},
+    registrations::{POLICIES, PolicyRecord, SourceRecord},
     sources::Driver,
     stores::{self, OpenStore},
     tasks::{Completion, Shelf, TaskContext},
@@ -109,8 +110,10 @@ struct Job<'a> {
     set: SetId,
     source: SourceRecord,
     driver: Driver,
+    /// Under the policy's limit.
     store: OpenStore,
     names: Arc<Names>,
+    bound: Held,
 }
 
 /// Makes a version. The steps are boxed: of the unboxed whole the compiler cannot tell that it is Send.
@@ -172,17 +175,27 @@ impl Job<'_> {
     }
 }
 
+/// The limit of a policy, as it is now: not as it was when the run was asked for, where the policy is still there.
+async fn limits(with: &Executors, policy: &PolicyRecord) -> Result<Held, Failure> {
+    let registered: Option<PolicyRecord> = with.registrations.get(POLICIES, policy.name.as_str()).await?;
+    let held = with.stores.bounds().policy(policy.name.as_str(), &registered.as_ref().unwrap_or(policy).limits());
+    // An edit since it was read was told to nobody.
+    with.stores.renew_limits().await;
+    Ok(held)
+}
+
 impl<'a> Job<'a> {
     async fn new(with: &'a Executors, context: &'a TaskContext) -> Result<Self, Failure> {
         let ProtectSpec { policy } = spec(context)?;
         let (source, driver) = with.source(policy.source.as_str()).await?;
         // What cannot be read now could not be read after the capture either.
         driver.validate_options(&policy.options)?;
-        let store = with.stores.unproven(policy.store.as_str()).await?;
+        let bound = limits(with, &policy).await?;
+        let store = with.stores.under(with.stores.unproven(policy.store.as_str()).await?, bound.limits())?;
         let (source_id, set) = (policy.source.clone(), policy.name.clone());
         let names = Arc::new(Names::new(source_id.clone(), context.token));
         context.checkpoints.keep_at(Shelf::new(&with.stores, &store, &source_id));
-        Ok(Self { with, context, policy, source_id, set, source, driver, store, names })
+        Ok(Self { with, context, policy, source_id, set, source, driver, store, names, bound })
     }
 
     /// Numbers of this set whose manifests somebody deleted, the store being proven the one that is known.

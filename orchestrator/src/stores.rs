@@ -4,6 +4,7 @@
 mod failure;
 pub(crate) mod identity;
 mod known;
+mod limits;
 
 use std::{
     collections::HashMap,
@@ -19,8 +20,7 @@ use tidemark_gateway::{
     Env,
     causes::joined as chain_of,
     credentials::{self, Credentials},
-    open,
-    open::Opened,
+    open::{self, OpenOptions, Opened},
     preflight,
     store_url::{self, StoreUrl},
     unfinished::Unfinished,
@@ -29,6 +29,7 @@ use tidemark_listener_core::launch;
 
 use crate::{
     generation,
+    limits::{Bound, Bounds, Owner},
     registrations::{self, Registrations, STORES, StoreRecord},
     version_name::{Pin, VersionName},
 };
@@ -179,6 +180,8 @@ pub struct ListenerStore {
     pub place: launch::Store,
     /// Its keys.
     pub secrets: Vec<(String, String)>,
+    /// The limits that the listener will obey.
+    pub bound: Bound,
 }
 
 /// An open store.
@@ -207,16 +210,22 @@ pub struct Stores {
     /// Bound of [`Stores::look`].
     first_look: Duration,
     opened: Arc<Mutex<HashMap<StoreRecordKey, Opened>>>,
+    bounds: Bounds,
+    /// Held while limits are taken from what is registered: the newest is taken last.
+    renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What makes two registrations the same client: URL, reference to credentials, what checksums are worth.
-type StoreRecordKey = (String, Option<String>, bool);
+/// What makes two registrations the same client: name, whose limits it is under, URL, reference to credentials, what checksums
+/// are worth.
+type StoreRecordKey = (String, String, Option<String>, bool);
 
 impl Stores {
     /// Stores registered in `registrations`.
     pub fn new(registrations: Registrations, env: Env) -> Self {
         let known = Known::new(Arc::clone(registrations.coordinator()));
-        Self { registrations, known, env, first_look: ONE_OF_MANY, opened: Arc::default() }
+        let bounds = Bounds::new(env.clone());
+        let (opened, renewing) = (Arc::default(), Arc::default());
+        Self { registrations, known, env, first_look: ONE_OF_MANY, opened, bounds, renewing }
     }
 
     /// The same with another bound of [`Stores::look`].
@@ -230,7 +239,10 @@ impl Stores {
     /// # Errors
     /// As [`Stores::open`].
     pub fn open_new(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        self.open_or_make(record, true)
+        self.bounds.store(&record.name, &record.limits);
+        self.bounds.define(&Owner::Store(record.name.clone()), record.limits.clone());
+        let opened = self.open_or_make(&record, true)?;
+        Ok(OpenStore::of(record, opened))
     }
 
     /// Opens a store, whatever is in it; makes no request.
@@ -238,23 +250,26 @@ impl Stores {
     /// # Errors
     /// [`Error::Url`], [`Error::Credentials`], [`Error::Open`]; [`Error::Emptied`] where the directory of a file store is gone.
     pub fn open(&self, record: StoreRecord) -> Result<OpenStore, Error> {
-        self.open_or_make(record, false)
+        let opened = self.open_or_make(&record, false)?;
+        Ok(OpenStore::of(record, opened))
     }
 
-    fn open_or_make(&self, record: StoreRecord, create: bool) -> Result<OpenStore, Error> {
-        let key = (record.url.clone(), record.credentials.clone(), record.checksums);
+    fn open_or_make(&self, record: &StoreRecord, create: bool) -> Result<Opened, Error> {
+        let StoreRecord { name, url, credentials, checksums, .. } = record;
+        let key = (name.clone(), url.clone(), credentials.clone(), *checksums);
         // One that is to be made may have been open before, elsewhere on the same path.
         let opened = if create { None } else { self.lock().get(&key).cloned() };
         if let Some(opened) = opened {
-            return Ok(OpenStore::of(record, opened));
+            return Ok(opened);
         }
-        let url = parse_url(&record)?;
-        let credentials = load_credentials(&record.name, record.credentials.as_deref())?;
-        let options = open::OpenOptions { checksums: record.checksums(), create, ..open::OpenOptions::default() };
+        let url = parse_url(record)?;
+        let credentials = load_credentials(name, credentials.as_deref())?;
+        let limits = self.bounds.store(name, &record.limits);
+        let options = OpenOptions { limits, checksums: record.checksums(), create, ..OpenOptions::default() };
         let opened = open::opened(&url, credentials.as_ref(), &options, &self.env);
-        let opened = opened.map_err(|source| not_open(&record, source))?;
+        let opened = opened.map_err(|source| not_open(record, source))?;
         self.lock().insert(key, opened.clone());
-        Ok(OpenStore::of(record, opened))
+        Ok(opened)
     }
 
     /// Whether a store verifies checksums; `None` where that does not matter.
@@ -493,15 +508,6 @@ pub fn listener_secrets(record: &StoreRecord) -> Result<Vec<(String, String)>, E
     };
     let values = [credentials.access_key_id(), credentials.secret_access_key()];
     Ok(LISTENER_KEYS.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect())
-}
-
-/// What a listener is told of a store when it is started.
-///
-/// # Errors
-/// As [`listener_secrets`].
-pub fn listener_store(record: &StoreRecord) -> Result<ListenerStore, Error> {
-    let StoreRecord { url, repository, checksums, .. } = record.clone();
-    Ok(ListenerStore { place: launch::Store { url, repository, checksums }, secrets: listener_secrets(record)? })
 }
 
 #[cfg(test)]

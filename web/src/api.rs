@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, 64-bit numbers that are not counts (tokens, write times) are strings.
 
 mod collection;
+mod limits;
 mod list;
 mod operations;
 mod policies;
@@ -16,6 +17,7 @@ mod words;
 pub use collection::{
     ChangeVersion, Collect, GcItem, GcPreview, ObjectUsage, SourceUsage, StoreUsage, Stored, VersionSize,
 };
+pub use limits::{LimitHours, LimitNow, Limits};
 pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
 pub use policies::{
@@ -25,7 +27,7 @@ pub use policies::{
 pub use problem::Problem;
 pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
 pub use sources::{AddSource, ListenerState, Object, Source, Unconfirmed};
-pub use stores::{AcceptStore, AcceptedStore, AddStore, CheckLine, Checklist, Store};
+pub use stores::{AcceptStore, AcceptedStore, AddStore, ChangeStore, CheckLine, Checklist, Store};
 pub use versions::{RepairedSet, Totals, Version, VersionDetail, VersionObject};
 pub use words::{Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality};
 

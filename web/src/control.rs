@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use crate::api::{
-    AcceptStore, AcceptedStore, AddSource, AddStore, ChangeVersion, ChangedPolicy, Checklist, Collect, ComingRun,
-    GcPreview, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy,
-    RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
+    AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Collect,
+    ComingRun, GcPreview, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect,
+    RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
 };
 
 /// What becomes of a version.
@@ -65,7 +65,9 @@ pub trait ControlApi: Send + Sync + 'static {
     /// Registered stores.
     async fn stores(&self) -> Result<Vec<Store>, Problem>;
     /// One store.
-    async fn store(&self, name: &str) -> Result<Store, Problem>;
+    async fn store(&self, name: &str) -> Result<Tagged<Store>, Problem>;
+    /// Changes a store that is still in the state meant; what runs obeys its new limits at once.
+    async fn change_store(&self, name: &str, change: ChangeStore, state: &IfMatch) -> Result<Tagged<Store>, Problem>;
     /// Runs the preflight of a store again.
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem>;
     /// Takes a store as it is now: put back from a copy, emptied or replaced on purpose.

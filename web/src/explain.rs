@@ -159,6 +159,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-STORE-0400",
     "TM-STORE-0404",
     "TM-STORE-0409",
+    "TM-STORE-0412",
     "TM-TASK-0001",
     "TM-TASK-0002",
     "TM-TASK-0003",

@@ -20,9 +20,10 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     http::header,
     middleware,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -32,7 +33,12 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{api::Problem, control::ControlApi, explain, token::ApiToken};
+use crate::{
+    api::Problem,
+    control::{ControlApi, Tagged},
+    explain,
+    token::ApiToken,
+};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -65,7 +71,7 @@ impl Modify for TokenScheme {
 fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(stores::list, stores::add))
-        .routes(routes!(stores::show))
+        .routes(routes!(stores::show, stores::change))
         .routes(routes!(stores::test))
         .routes(routes!(stores::accept))
         .routes(routes!(sources::list, sources::add))
@@ -155,6 +161,11 @@ async fn explain(Path(code): Path<String>) -> Result<impl IntoResponse, Problem>
         Problem::not_found("TM-API-0414", format!("there is no error code {code}"))
     })?;
     Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page))
+}
+
+/// An answer with the tag of its state.
+fn tagged<T: Serialize>(tagged: Tagged<T>) -> Response {
+    ([(header::ETAG, tagged.etag)], Json(tagged.value)).into_response()
 }
 
 async fn unknown_route(uri: axum::http::Uri) -> Problem {

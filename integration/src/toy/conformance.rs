@@ -88,7 +88,7 @@ impl Bench {
 
     fn access(&self) -> Access {
         let url = format!("file://{}", self.home.path().join("store").display());
-        Access { store: Some(Store { url, repository: "r".to_owned(), checksums: false }), key: None }
+        Access { store: Some(Store { url, repository: "r".to_owned(), checksums: false }), ..Access::default() }
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {

@@ -17,8 +17,9 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 43] = [
     "store add",
+    "store edit",
     "store list",
     "store show",
     "store test",
@@ -159,6 +160,18 @@ async fn stores(system: &System) {
     assert_eq!(refused(taken).await, (6, "TM-STORE-0409".to_owned()));
     let url = cli.outcome(&["store", "add", "other", "ftp://x"]).await.unwrap();
     assert_eq!(refused(url).await, (2, "TM-STORE-0400".to_owned()));
+    let hours = "mon-fri 08:00-18:00 Europe/Berlin: 10MiB/s, requests 4";
+    let edit = ["store", "edit", STORE, "--requests", "16", "--hours", hours];
+    let edited: Value = cli.json(&edit).await.unwrap();
+    let hours =
+        json!({"when": "mon-fri 08:00-18:00", "zone": "Europe/Berlin", "bytes_per_second": 10 << 20, "requests": 4});
+    assert_eq!(edited["limits"], json!({"requests": 16, "hours": [hours]}), "{edited}");
+    let few = cli.outcome(&["store", "edit", STORE, "--requests", "1"]).await.unwrap();
+    assert_eq!(refused(few).await, (2, "TM-STORE-0400".to_owned()));
+    let fast = cli.outcome(&["store", "edit", STORE, "--bandwidth", "fast"]).await.unwrap();
+    assert_eq!(refused(fast).await, (2, "TM-CLI-0004".to_owned()));
+    let cleared: Value = cli.json(&["store", "edit", STORE, "--clear", "requests", "--clear", "hours"]).await.unwrap();
+    assert_eq!((&cleared["limits"], &cleared["limit_now"]), (&Value::Null, &Value::Null), "{cleared}");
     let stranger = system.scratch("stranger");
     fs::write(&stranger, format!("tmk_{}", "0".repeat(64))).unwrap();
     let server = format!("http://127.0.{GROUP}.100:8480");

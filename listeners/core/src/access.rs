@@ -5,7 +5,7 @@
 use std::{env, env::VarError, sync::Arc};
 
 use object_store::ObjectStore;
-use tidemark_gateway::{Env, credentials::Credentials, open, store_url::StoreUrl};
+use tidemark_gateway::{Env, credentials::Credentials, limits::Limits, open, store_url::StoreUrl};
 
 use crate::{
     launch::{self, Store},
@@ -73,6 +73,8 @@ pub struct Access {
     pub store: Option<Store>,
     /// Its access key, where it needs one.
     pub key: Option<Credentials>,
+    /// What the process may ask of the store, all that opens it together; the orchestrator sets it by control.
+    pub limits: Limits,
 }
 
 impl Access {
@@ -82,7 +84,7 @@ impl Access {
     /// # Errors
     /// [`Error`] naming the variable.
     pub fn from_environment() -> Result<Self, Error> {
-        Ok(Self { store: store()?, key: key()? })
+        Ok(Self { store: store()?, key: key()?, limits: Limits::default() })
     }
 
     /// Opens the store; nothing is asked of it yet.
@@ -93,7 +95,8 @@ impl Access {
         let store = self.store.as_ref().ok_or(ship::Error::NoStore)?;
         let url: StoreUrl = store.url.parse().map_err(ship::Error::StoreUrl)?;
         let checksums = if store.checksums { open::Checksums::Told } else { open::Checksums::Unproven };
-        let options = open::OpenOptions { checksums, ..open::OpenOptions::default() };
+        let limits = self.limits.clone();
+        let options = open::OpenOptions { checksums, limits, ..open::OpenOptions::default() };
         open::open(&url, self.key.as_ref(), &options, env).map_err(ship::Error::OpenStore)
     }
 
@@ -144,7 +147,7 @@ mod tests {
         let access = Access::default();
         assert!(matches!(access.open(&Env::system()), Err(ship::Error::NoStore)) && !access.has_rights());
         let store = Store { url: "nonsense".to_owned(), repository: "r".to_owned(), checksums: false };
-        let access = Access { store: Some(store), key: None };
+        let access = Access { store: Some(store), ..Access::default() };
         assert!(matches!(access.open(&Env::system()), Err(ship::Error::StoreUrl(_))));
     }
 }

@@ -14,6 +14,7 @@ use tidemark_gateway::{
     Env,
     backoff::{self, Jitter},
     causes,
+    limits::Limits,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
@@ -61,6 +62,8 @@ pub struct Config {
     pub source: SourceId,
     /// The store that the process was started for; work for another one is refused.
     pub store: Option<launch::Store>,
+    /// What the process may ask of that store: set to what the orchestrator says.
+    pub limits: Limits,
     /// Kind of source, for example `cassandra`.
     pub kind: &'static str,
     /// Version of the listener binary.
@@ -175,7 +178,7 @@ pub async fn run(
 /// What all work of this process is for.
 fn bounds(config: &Config) -> Bounds {
     let repository = config.store.as_ref().map(|store| store.repository.clone());
-    Bounds { source: config.source.clone(), repository }
+    Bounds { source: config.source.clone(), repository, limits: config.limits.clone() }
 }
 
 fn endpoint(config: &Config) -> Result<Endpoint, Error> {

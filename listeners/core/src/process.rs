@@ -135,6 +135,7 @@ async fn serve<A: Args, L: Listener + 'static>(
         listener,
         source: start.source.clone(),
         store: start.access.store.clone(),
+        limits: start.access.limits.clone(),
         kind: program.kind,
         version: program.version,
         token: Token::new(token),

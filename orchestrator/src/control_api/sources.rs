@@ -20,7 +20,6 @@ use crate::{
     listeners::{Attachment, Target},
     registrations::{POLICIES, PolicyRecord, SOURCES, SourceRecord},
     sources::Driver,
-    stores,
 };
 
 pub(super) use objects::objects;
@@ -141,7 +140,7 @@ async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(V
         Some(policy) => Some(api.with.stores.get(policy.store.as_str()).await?),
         None => api.with.stores.first().await?,
     };
-    let store = store.map(|store| stores::listener_store(&store.record)).transpose()?;
+    let store = store.map(|store| api.with.stores.listener_store(&store.record)).transpose()?;
     let target = |spec| Target { source: source.clone(), spec, store: store.clone() };
     let targets = driver.listeners(&record.spec).await?.into_iter().map(target).collect();
     let excludes = excluded_by_all(&policies);

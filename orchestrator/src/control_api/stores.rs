@@ -1,8 +1,10 @@
 //! Stores: preflight, repository, generation, and what comes back from them.
 
 mod accept;
+mod change;
 
 pub(super) use accept::accept;
+pub(super) use change::change;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -12,15 +14,19 @@ use serde_json::Value;
 use tidemark_catalog::{config_mirror, ids::StoreId, repository};
 use tidemark_gateway::{causes, preflight};
 use tidemark_listener_core::source::Uses;
-use tidemark_web::api::{self, AddStore, CheckLine, CheckStatus, Checklist, Problem, Store};
+use tidemark_web::{
+    api::{self, AddStore, CheckLine, CheckStatus, Checklist, Problem, Store},
+    control::Tagged,
+};
 
 use super::{
-    Api,
+    Api, limits,
     problems::{answer, check_name, refused, taken},
 };
 use crate::{
     failure::Failure,
     generation,
+    limits::LimitsSpec,
     registrations::{CommitMode, POLICIES, PolicyRecord, SOURCES, STORES, SourceRecord, StoreRecord},
     stores::{self, OpenStore, identity::Damaged},
 };
@@ -30,9 +36,10 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     check_name::<StoreId>("store", &request.name)?;
     if let Some(known) = api.registrations().get::<StoreRecord>(STORES, &request.name).await.map_err(answer)? {
         return if is(&known, &request) {
-            Ok(show(known))
+            Ok(show(api, known))
         } else {
-            Err(taken("TM-STORE-0409", "store", &request.name))
+            let taken = taken("TM-STORE-0409", "store", &request.name);
+            Err(taken.with_hint("tidemark store edit changes its limits; another store needs another name"))
         };
     }
     let opened = open(api, request).await?;
@@ -47,21 +54,30 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let warnings = learn(api, &store).await?;
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
         Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
-        _ => Ok(Store { warnings, ..show(store.record) }),
+        _ => Ok(Store { warnings, ..show(api, store.record) }),
     }
 }
 
-/// Whether a registration is what is asked for.
+/// Whether a registration is what is asked for; limits only where any are.
 fn is(known: &StoreRecord, request: &AddStore) -> bool {
-    (&known.url, &known.credentials, &known.listener_credentials)
-        == (&request.url, &request.credentials, &request.listener_credentials)
+    let limits = request.limits.is_none() || limits::show(known.limits.clone()) == request.limits;
+    let same = (&known.url, &known.credentials, &known.listener_credentials)
+        == (&request.url, &request.credentials, &request.listener_credentials);
+    same && limits
+}
+
+/// Limits that are sound.
+fn read_limits(limits: Option<api::Limits>) -> Result<LimitsSpec, Problem> {
+    limits::read(limits).map_err(|error| refused(400, "TM-STORE-0400", &error).with_hint(limits::HINT))
 }
 
 async fn open(api: &Api, request: AddStore) -> Result<OpenStore, Problem> {
-    let AddStore { name, url, credentials, listener_credentials } = request;
+    let AddStore { name, url, credentials, listener_credentials, limits } = request;
+    let limits = read_limits(limits)?;
     let (repository, commit_mode) = (String::new(), CommitMode::AtomicCreate);
+    let checksums = false;
     let record =
-        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false };
+        StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums, limits };
     let files = [&record.credentials, &record.listener_credentials].into_iter().flatten();
     let credentials = files.filter_map(|reference| reference.strip_prefix("file:")).map(PathBuf::from).collect();
     let refused_files = api.with.allow.refused(Uses { credentials, ..Uses::default() }).await;
@@ -197,12 +213,11 @@ fn named<T: DeserializeOwned>(id: &str, value: Value) -> Result<T, String> {
 
 pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
     let records = api.registrations().list(STORES).await.map_err(answer)?;
-    Ok(records.into_iter().map(show).collect())
+    Ok(records.into_iter().map(|record| show(api, record)).collect())
 }
 
-pub(super) async fn one(api: &Api, name: &str) -> Result<Store, Problem> {
-    let record = api.registrations().get::<StoreRecord>(STORES, name).await.map_err(answer)?;
-    record.map(show).ok_or_else(|| answer(crate::stores::Error::Unknown(name.to_owned())))
+pub(super) async fn one(api: &Api, name: &str) -> Result<Tagged<Store>, Problem> {
+    Ok(change::tagged(api, api.with.stores.record(name).await.map_err(answer)?))
 }
 
 /// Looks whether the store is still the one that was registered, and runs the preflight again. Nothing is written to another
@@ -288,10 +303,11 @@ pub(super) fn checklist(lines: Vec<CheckLine>) -> Checklist {
     Checklist { status, lines }
 }
 
-fn show(record: StoreRecord) -> Store {
-    let StoreRecord { name, url, repository, commit_mode, .. } = record;
+fn show(api: &Api, record: StoreRecord) -> Store {
+    let StoreRecord { name, url, repository, commit_mode, limits, .. } = record;
+    let limit_now = limits::now(&limits, api.with.env.now());
     let commit_mode = match commit_mode {
         CommitMode::AtomicCreate => api::CommitMode::AtomicCreate,
     };
-    Store { name, url, repository, commit_mode, warnings: Vec::new() }
+    Store { name, url, repository, commit_mode, limits: limits::show(limits), limit_now, warnings: Vec::new() }
 }

@@ -9,6 +9,7 @@ mod copies;
 mod damage;
 mod down;
 mod large;
+mod limits;
 mod lists;
 mod policy;
 mod resume;
@@ -83,6 +84,7 @@ fn policy() -> Policy {
         options: json!({"write_level": "quorum"}),
         paused: false,
         keep_staged: false,
+        limits: None,
     }
 }
 
@@ -93,7 +95,9 @@ async fn policies(api: &Api) -> Vec<Policy> {
 
 async fn add_store(api: &Api, directory: &Path) {
     let url = format!("file://{}", directory.display());
-    api.add_store(AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None }).await.unwrap();
+    api.add_store(AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None, limits: None })
+        .await
+        .unwrap();
 }
 
 async fn set_up(api: &Api, directory: &Path) {
@@ -406,14 +410,20 @@ async fn what_cannot_be_registered_is_refused_with_a_code() {
         assert_eq!(api.add_policy(level, None).await.unwrap_err().status, 400);
         let store = Policy { store: "none".to_owned(), ..policy() };
         assert_eq!(api.add_policy(store, None).await.unwrap_err().status, 404);
-        let store =
-            AddStore { name: "t".to_owned(), url: "ftp://x".to_owned(), credentials: None, listener_credentials: None };
+        let store = AddStore {
+            name: "t".to_owned(),
+            url: "ftp://x".to_owned(),
+            credentials: None,
+            listener_credentials: None,
+            limits: None,
+        };
         assert_eq!(api.add_store(store).await.unwrap_err().status, 400);
         let twice = AddStore {
             name: "t".to_owned(),
             url: format!("file://{}", bucket.path().display()),
             credentials: None,
             listener_credentials: None,
+            limits: None,
         };
         assert_eq!(api.add_store(twice).await.unwrap_err().status, 409);
     })

@@ -1,6 +1,6 @@
 //! One piece of work for one listener: sent when it is attached, sent again when it is attached anew, given up within bounds.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use tidemark_catalog::stored::StoredRef;
 use tidemark_gateway::backoff::{self, Jitter};
@@ -15,7 +15,10 @@ use super::{
     Key, ListenerConfig, Registry, Stop,
     registry::{Replies, Reply, Session},
 };
-use crate::failure::{Away, Failure};
+use crate::{
+    failure::{Away, Failure},
+    limits::Share,
+};
 
 /// Longest wait between two tries.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -42,13 +45,14 @@ pub(super) async fn work(
     config: &ListenerConfig,
     key: Key,
     assignment: impl Fn(u32) -> Assignment + Send + Sync,
+    share: &mut Share,
     progress: ProgressSink,
     stop: Stop,
 ) -> Result<StoredRef, Failure> {
     let mut failures = 0;
     loop {
         let assignment = assignment(failures + 1);
-        let mut attempt = pin!(work_once(registry, config, &key, &assignment, &progress));
+        let mut attempt = pin!(work_once(registry, config, &key, &assignment, share, &progress));
         let outcome = tokio::select! {
             biased;
             () = stop.now.cancelled() => {
@@ -91,24 +95,27 @@ async fn work_once(
     config: &ListenerConfig,
     key: &Key,
     assignment: &Assignment,
+    share: &mut Share,
     progress: &ProgressSink,
 ) -> Try<StoredRef> {
     let json = serde_json::to_string(assignment).expect("an assignment is plain data");
     let id = assignment.id.clone();
     let message = to_listener::Message::Assignment(proto::Assignment { id: id.clone(), json });
-    let (session, mut replies) = match send(registry, config, key, &id, message).await {
+    let (session, mut replies) = match send(registry, config, key, &id, message, share).await {
         Ok(sent) => sent,
         // A process that stands still loses its stream and does not end.
         Err(failure) if registry.lost(key) => return Try::Hung(failure),
         Err(failure) => return Try::Failed(failure),
     };
     // A heartbeat says that the listener lives, not that its work gets anywhere.
+    let mut told = pin!(tell(&session, share));
     let (mut place, mut stall) = (None, Box::pin(tokio::time::sleep(config.stall_timeout)));
     loop {
         let reply = tokio::select! {
             biased;
             reply = next(config, &session, &mut replies) => reply,
             () = &mut stall => return Try::Hung(stalled(key, config.stall_timeout)),
+            never = &mut told => match never {},
         };
         if let Ok(Reply::Progress { phase, done, .. }) = &reply {
             let at = Some((phase.clone(), *done));
@@ -157,11 +164,12 @@ pub(super) async fn check(
     config: &ListenerConfig,
     key: Key,
     request: &CheckRequest,
+    share: &mut Share,
 ) -> Result<Vec<check::Line>, Failure> {
     let json = serde_json::to_string(request).expect("a request is plain data");
     let id = format!("check-{}", key.listener);
     let message = to_listener::Message::Check(proto::Check { id: id.clone(), json });
-    let (session, mut replies) = send(registry, config, &key, &id, message).await?;
+    let (session, mut replies) = send(registry, config, &key, &id, message, share).await?;
     let answer = async {
         loop {
             match next(config, &session, &mut replies).await {
@@ -178,18 +186,29 @@ pub(super) async fn check(
     tokio::time::timeout(config.check_timeout, answer).await.unwrap_or_else(|_| Err(silent(&key, config.check_timeout)))
 }
 
-/// Waits for the listener and sends it work.
+/// Tells the listener its share whenever that becomes another one.
+async fn tell(session: &Session, share: &mut Share) -> Infallible {
+    loop {
+        let limit = share.changed().await;
+        // Where the stream is gone, the next one begins with the share.
+        session.send(to_listener::Message::Limits(limit.into())).await;
+    }
+}
+
+/// Waits for the listener and sends it work, its share first.
 async fn send(
     registry: &Arc<Registry>,
     config: &ListenerConfig,
     key: &Key,
     id: &str,
     message: to_listener::Message,
+    share: &mut Share,
 ) -> Result<(Session, Replies), Failure> {
     let attached = tokio::time::timeout(config.attach_timeout, registry.attached(key)).await;
     let session = attached.map_err(|_| not_attached(key, config.attach_timeout))?;
     let replies = registry.expect_replies(key, id);
-    if session.send(message).await { Ok((session, replies)) } else { Err(detached(key)) }
+    let share = to_listener::Message::Limits(share.now().into());
+    if session.send(share).await && session.send(message).await { Ok((session, replies)) } else { Err(detached(key)) }
 }
 
 /// Why there is no next reply.
@@ -266,7 +285,9 @@ mod tests {
             registry.deliver(&key, "t-1", finished("k")).await;
         };
         // In this order a machine that stalls does not let the daemon's clock run before the listener's.
-        futures::join!(listener, work(&registry, &config, key.clone(), assignment, silent(), Stop::default())).1
+        let mut share = Share::default();
+        let work = work(&registry, &config, key.clone(), assignment, &mut share, silent(), Stop::default());
+        futures::join!(listener, work).1
     }
 
     fn attached(registry: &Arc<Registry>, key: &Key) -> (Expected, Outbox) {
@@ -293,7 +314,8 @@ mod tests {
             registry.deliver(&other, "t-1", finished("other")).await;
             registry.deliver(&key, "t-1", finished("own")).await;
         };
-        let work = work(&registry, &config, key.clone(), assignment, silent(), Stop::default());
+        let mut share = Share::default();
+        let work = work(&registry, &config, key.clone(), assignment, &mut share, silent(), Stop::default());
         assert_eq!(futures::join!(listeners, work).1.unwrap().key, "own");
     }
 
@@ -307,7 +329,8 @@ mod tests {
     async fn restarts(registry: &Arc<Registry>, key: &Key) -> bool {
         let short = Duration::from_millis(50);
         let config = ListenerConfig { silence_timeout: short, attach_timeout: short, backoff: short, ..bounds(2) };
-        let ended = work(registry, &config, key.clone(), assignment, silent(), Stop::default()).await;
+        let ended =
+            work(registry, &config, key.clone(), assignment, &mut Share::default(), silent(), Stop::default()).await;
         assert!(ended.unwrap_err().retryable);
         registry.restarted(key).now_or_never().is_some()
     }

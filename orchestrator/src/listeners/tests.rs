@@ -1,5 +1,6 @@
 use std::{
     io,
+    num::NonZeroU64,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -9,7 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use tidemark_catalog::{ids::FencingToken, stored::StoredRef};
-use tidemark_gateway::{Env, Stored};
+use tidemark_gateway::{
+    Env, Stored,
+    limits::{Limit, Limits},
+};
 use tidemark_listener_core::{
     assignment::{Assignment, Capture, CheckRequest, Work},
     check,
@@ -30,7 +34,10 @@ use super::{
     launch::{Launch, Launcher},
     token::ListenerToken,
 };
-use crate::stores::ListenerStore;
+use crate::{
+    limits::{Bound, Bounds, LimitsSpec, Owner},
+    stores::ListenerStore,
+};
 
 /// Makes the listener of a process.
 pub(crate) type Serves = Box<dyn Fn(&Launch) -> Arc<dyn Listener> + Send + Sync>;
@@ -44,20 +51,41 @@ pub(crate) struct InProcess {
     pub(crate) deaths: AtomicU32,
 }
 
-#[async_trait]
-impl Launcher for InProcess {
-    async fn run(&self, launch: &Launch) -> io::Result<String> {
+impl InProcess {
+    /// The life of a listener process that obeys these limits, until it ends by itself.
+    async fn live(&self, launch: &Launch, limits: Limits) -> io::Result<String> {
         let config = client::Config {
             control: self.control.clone(),
             listener: launch.listener.clone(),
             source: launch.source.clone(),
             store: launch.store.clone(),
+            limits,
             kind: "fake",
             version: "1",
             token: Token::new(launch.token.expose()),
         };
         let life = client::run(&config, (self.listener)(launch), &Env::system(), CancellationToken::new()).await;
         Ok(format!("{life:?}"))
+    }
+}
+
+#[async_trait]
+impl Launcher for InProcess {
+    async fn run(&self, launch: &Launch) -> io::Result<String> {
+        self.live(launch, Limits::default()).await
+    }
+}
+
+/// A launcher of a listener whose limits can be looked at.
+struct Limited {
+    inner: InProcess,
+    limits: Limits,
+}
+
+#[async_trait]
+impl Launcher for Limited {
+    async fn run(&self, launch: &Launch) -> io::Result<String> {
+        self.inner.live(launch, self.limits.clone()).await
     }
 }
 
@@ -128,7 +156,11 @@ fn target() -> Target {
         inherited: &[],
     };
     let place = launch::Store { url: "memory:".to_owned(), repository: "r".to_owned(), checksums: false };
-    Target { source: "src".parse().unwrap(), spec, store: Some(ListenerStore { place, secrets: vec![] }) }
+    Target {
+        source: "src".parse().unwrap(),
+        spec,
+        store: Some(ListenerStore { place, secrets: vec![], bound: Bound::default() }),
+    }
 }
 
 pub(super) fn assignment(n: u32) -> Assignment {
@@ -293,6 +325,86 @@ async fn stopped(over: bool) -> bool {
 async fn a_capture_that_is_over_gives_back_what_it_holds_and_one_that_is_interrupted_keeps_it() {
     assert!(stopped(true).await);
     assert!(!stopped(false).await);
+}
+
+fn limit(bytes: u64) -> Limit {
+    Limit { bytes_per_second: NonZeroU64::new(bytes), requests: None }
+}
+
+/// Waits until these limits are in force.
+async fn until(limits: &Limits, expected: Limit) {
+    let heard = async {
+        while limits.get() != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    let heard = tokio::time::timeout(Duration::from_secs(10), heard).await;
+    assert!(heard.is_ok(), "{limits:?} is not {expected:?}");
+}
+
+#[tokio::test]
+async fn a_listener_has_its_share_before_its_work_and_hears_of_another_one_while_it_works() {
+    let registry = Arc::new(Registry::default());
+    let control = serve(&registry).await;
+    let (working, limits) = (Arc::new(tokio::sync::Notify::new()), Limits::default());
+    let listener: Arc<dyn Listener> = Arc::new(Fake {
+        captures: Box::new(|_| Ok(slice())),
+        hangs: AtomicU32::new(1),
+        working: Arc::clone(&working),
+        given_back: Arc::default(),
+    });
+    let inner =
+        InProcess { control, listener: Box::new(move |_: &Launch| Arc::clone(&listener)), deaths: AtomicU32::new(0) };
+    let launcher = Arc::new(Limited { inner, limits: limits.clone() });
+    let listeners = Listeners::new(registry, launcher, config(), Env::system());
+    let (bounds, owner) = (Bounds::new(Env::system()), Owner::Store("s".to_owned()));
+    let said = |bytes| LimitsSpec { bytes_per_second: Some(bytes), ..LimitsSpec::default() };
+    let own = bounds.store("s", &said(100_000));
+    let bound = bounds.bound(vec![owner.clone()]);
+    let stop = Stop::default();
+    let target =
+        Target { store: target().store.map(|store| ListenerStore { bound: bound.clone(), ..store }), ..target() };
+    let capture = listeners.work(&target, assignment, silent(), stop.clone());
+    let person = async {
+        working.notified().await;
+        assert_eq!((limits.get(), own.get()), (limit(50_000), limit(50_000)));
+        bounds.define(&owner, said(400_000));
+        until(&limits, limit(200_000)).await;
+        let other = bound.enter().await;
+        until(&limits, limit(133_333)).await;
+        drop(other);
+        bounds.define(&owner, LimitsSpec::default());
+        until(&limits, Limit::default()).await;
+        stop.now.cancel();
+    };
+    let (ended, ()) = tokio::join!(capture, person);
+    assert!(ended.unwrap_err().cancelled);
+    bounds.define(&owner, said(100_000));
+    assert_eq!(own.get(), limit(100_000), "nobody shares it any more");
+}
+
+#[tokio::test]
+async fn a_listener_that_no_request_is_left_for_is_not_started() {
+    let listeners = bench(0, Box::new(|_| Ok(slice()))).await;
+    let listeners = Listeners {
+        config: Arc::new(ListenerConfig { check_timeout: Duration::from_millis(10), ..config() }),
+        ..listeners
+    };
+    let bounds = Bounds::new(Env::system());
+    bounds.store("s", &LimitsSpec { requests: Some(2), ..LimitsSpec::default() });
+    let bound = bounds.bound(vec![Owner::Store("s".to_owned())]);
+    let other = bound.enter().await;
+    let target = Target { store: target().store.map(|store| ListenerStore { bound, ..store }), ..target() };
+    let request = CheckRequest { needs: vec![], store: true, objects: vec![], excludes: vec![] };
+    let lines = listeners.check(&target, &request).await;
+    assert!(lines[0].status == check::Status::Warn && lines[0].detail.contains("not started"), "{lines:?}");
+    let stop = Stop::default();
+    let waits = listeners.work(&target, assignment, silent(), stop.clone());
+    let (ended, ()) = tokio::join!(waits, async { stop.now.cancel() });
+    assert!(ended.unwrap_err().cancelled);
+    let waits = listeners.work(&target, assignment, silent(), Stop::default());
+    let (answered, ()) = tokio::join!(waits, async { drop(other) });
+    assert_eq!(answered.unwrap(), slice());
 }
 
 #[tokio::test]

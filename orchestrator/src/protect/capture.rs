@@ -100,7 +100,7 @@ impl Job<'_> {
         if !self.context.over.is_cancelled() || steps.answers.is_empty() {
             return;
         }
-        let Ok(store) = stores::listener_store(&self.store.record) else { return };
+        let Ok(store) = self.listener_store() else { return };
         let number = u32::try_from(steps.answers.len()).unwrap_or(u32::MAX);
         let step = Step { number, ask: Value::Null, over: true };
         let works: Vec<_> = specs
@@ -136,7 +136,7 @@ impl Job<'_> {
     ) -> Result<Answers, Failure> {
         let together = Together {
             number: u32::try_from(steps.answers.len()).unwrap_or(u32::MAX),
-            store: stores::listener_store(&self.store.record)?,
+            store: self.listener_store()?,
             unfinished,
             total: Arc::new(Sum::new("capture", "bytes", Arc::clone(&self.context.progress))),
         };
@@ -169,6 +169,12 @@ impl Job<'_> {
         let (id, total) = (spec.id.clone(), Arc::clone(&together.total));
         let progress: ProgressSink = Arc::new(move |progress| total.report(&id, progress));
         self.with.listeners.work(&target, assignment, progress, stop).await
+    }
+
+    /// The store as listeners of this run are told of it, under the policy's limit too.
+    fn listener_store(&self) -> Result<ListenerStore, stores::Error> {
+        let store = self.with.stores.listener_store(&self.store.record)?;
+        Ok(ListenerStore { bound: store.bound.clone().and(self.bound.owner()), ..store })
     }
 
     fn target(&self, spec: &ListenerSpec, store: &ListenerStore) -> Target {

@@ -11,7 +11,10 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::open::Checksums;
 
-use crate::schedule::{self, Schedule, ScheduleSpec};
+use crate::{
+    limits::LimitsSpec,
+    schedule::{self, Schedule, ScheduleSpec},
+};
 
 /// A registered store. Credentials are a reference, never themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,9 @@ pub struct StoreRecord {
     /// It has shown that it verifies checksums.
     #[serde(default)]
     pub checksums: bool,
+    /// What the daemon and its listeners together may ask of it.
+    #[serde(default, skip_serializing_if = "LimitsSpec::is_none")]
+    pub limits: LimitsSpec,
 }
 
 /// How versions are committed to a store.
@@ -118,6 +124,9 @@ pub struct PolicyRecord {
     /// True where staged bytes stay after their version is committed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_staged: bool,
+    /// What a run of it may ask of storage.
+    #[serde(skip_serializing_if = "LimitsSpec::is_none")]
+    pub limits: LimitsSpec,
 }
 
 impl PolicyRecord {
@@ -135,6 +144,7 @@ impl PolicyRecord {
             options: Value::Object(Map::new()),
             paused: false,
             keep_staged: false,
+            limits: LimitsSpec::default(),
         }
     }
 
@@ -160,6 +170,11 @@ impl PolicyRecord {
     /// [`schedule::Error::Zone`] for a name that this host does not know.
     pub fn zone(&self) -> Result<TimeZone, schedule::Error> {
         self.zone.as_deref().map_or(Ok(TimeZone::UTC), schedule::zone)
+    }
+
+    /// Its limits; hours that name no zone are in its own.
+    pub fn limits(&self) -> LimitsSpec {
+        self.limits.clone().within(self.zone.as_deref())
     }
 
     /// The objects that it is about.
@@ -190,6 +205,8 @@ struct StoredPolicy {
     paused: bool,
     #[serde(default)]
     keep_staged: bool,
+    #[serde(default)]
+    limits: LimitsSpec,
     write_level: Option<Value>,
     repaired: Option<Value>,
 }
@@ -207,6 +224,7 @@ impl From<StoredPolicy> for PolicyRecord {
             options: Value::Object(options),
             paused: stored.paused,
             keep_staged: stored.keep_staged,
+            limits: stored.limits,
             ..Self::new(name, source, objects, store)
         }
     }
@@ -238,10 +256,12 @@ mod tests {
             "schedule": {"cron": "0 3 * * *", "zone": "Europe/Vienna", "windows": ["mon-fri"], "jitter": "5m"},
             "keep": {"last": 3, "within": "36h", "daily": 7}, "zone": "Europe/Vienna",
             "options": {}, "paused": true, "keep_staged": true,
+            "limits": {"bytes_per_second": 65536, "hours": [{"when": "sat,sun 00:00-24:00", "requests": 4}]},
         });
         let record: PolicyRecord = serde_json::from_value(full.clone()).unwrap();
         assert!(record.paused && record.keep_staged && record.excludes == ["ks/tmp_*"]);
         assert!(record.schedule().unwrap().is_some() && record.active_schedule().unwrap().is_none());
+        assert_eq!(record.limits().hours[0].zone.as_deref(), Some("Europe/Vienna"));
         assert_eq!(serde_json::to_value(&record).unwrap(), full);
         let mut first = json!({"name": "daily", "source": "shop", "objects": ["ks/*"], "store": "s"});
         first["write_level"] = json!("quorum");
@@ -272,6 +292,10 @@ mod tests {
         let record: StoreRecord = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(record.commit_mode, CommitMode::AtomicCreate);
         assert_eq!(serde_json::to_value(&record).unwrap(), stored);
+        let mut limited = stored;
+        limited["limits"] = json!({"requests": 16, "hours": [{"when": "08:00-18:00", "zone": "UTC", "requests": 4}]});
+        let record: StoreRecord = serde_json::from_value(limited.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), limited);
         let other = json!({"name": "s", "url": "memory:", "credentials": null, "repository": "r", "commit_mode": "b"});
         assert!(serde_json::from_value::<StoreRecord>(other).is_err());
     }

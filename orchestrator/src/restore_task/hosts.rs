@@ -20,7 +20,7 @@ use crate::{
     executors::Executors,
     failure::{self, Away, Failure},
     listeners::{Stop, Sum, Target, own},
-    stores::{self, ListenerStore},
+    stores::ListenerStore,
     tasks::TaskContext,
 };
 
@@ -85,7 +85,7 @@ pub(super) async fn run(
         context,
         destination: prepared.destination.clone(),
         repository: prepared.store.record.repository.clone(),
-        store: stores::listener_store(&prepared.store.record)?,
+        store: with.stores.listener_store(&prepared.store.record)?,
         total: Arc::new(Sum::new("restore", "bytes", Arc::clone(&context.progress))),
     };
     require_same(&works, context).await?;

@@ -10,7 +10,7 @@ use tidemark_catalog::{
 };
 
 use super::*;
-use crate::{coordinator::embedded::Embedded, registrations::CommitMode};
+use crate::{coordinator::embedded::Embedded, limits::LimitsSpec, registrations::CommitMode};
 
 struct Held;
 
@@ -49,6 +49,7 @@ impl Bench {
             repository,
             commit_mode,
             checksums: false,
+            limits: LimitsSpec::default(),
         };
         let mut store = stores.open_new(record).unwrap();
         store.record.repository =
@@ -156,7 +157,8 @@ async fn a_store_that_says_nothing_is_waited_for_a_bounded_time_and_may_answer_l
 fn record(credentials: Option<String>, listener_credentials: Option<String>) -> StoreRecord {
     let ([name, url, repository], commit_mode) =
         (["s", "s3://backups", ""].map(str::to_owned), CommitMode::AtomicCreate);
-    StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false }
+    let limits = LimitsSpec::default();
+    StoreRecord { name, url, credentials, listener_credentials, repository, commit_mode, checksums: false, limits }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{LimitNow, Limits};
+
 /// A policy, `POST /api/v1/policies`; its name is the name of its version set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +42,9 @@ pub struct Policy {
     /// True where staged bytes stay after their version is committed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_staged: bool,
+    /// What a run of it may ask of storage, its listeners and its consolidation together; absent: no bound but the store's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// When a policy runs: `every` or `cron`, not both.
@@ -125,6 +130,9 @@ pub struct PolicyStatus {
     /// Why it does not run by itself although it should; absent where it runs, is paused or has no schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// What of its limits is in force now; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_now: Option<LimitNow>,
     /// Why something is not known.
     pub note: Option<String>,
 }

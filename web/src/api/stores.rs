@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CheckStatus, CommitMode};
+use super::{CheckStatus, CommitMode, LimitNow, Limits};
 
 /// A store to register, `POST /api/v1/stores`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -18,6 +18,19 @@ pub struct AddStore {
     pub credentials: Option<String>,
     /// Where the lesser credentials of listeners are, in the same form; those of the daemon where there are none.
     pub listener_credentials: Option<String>,
+    /// What the daemon and its listeners together may ask of it; absent: no bound. Of a store that is registered already it is not
+    /// changed where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+/// What of a store can be changed, `PUT /api/v1/stores/{name}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeStore {
+    /// What the daemon and its listeners together may ask of it from now on, also for work that runs; absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// A registered store.
@@ -32,6 +45,12 @@ pub struct Store {
     /// Commit mode, `a` (atomic create).
     #[schema(value_type = String)]
     pub commit_mode: CommitMode,
+    /// What the daemon and its listeners together may ask of it; absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// What of that is in force now; absent where there are no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_now: Option<LimitNow>,
     /// What in it could not be read or taken over when it was registered or accepted, each with a code; it is used without that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

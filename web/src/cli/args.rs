@@ -90,6 +90,20 @@ pub(super) enum StoreCommand {
         /// Where the lesser credentials of listeners are, in the same form; those of the daemon without it.
         #[arg(long)]
         listener_credentials: Option<String>,
+        /// What the daemon and its listeners together may ask of it.
+        #[command(flatten)]
+        limits: LimitsSaid,
+    },
+    /// Change the limits of a store, also for work that runs: what is given takes the place of what was said.
+    Edit {
+        /// Name of the store.
+        name: String,
+        /// What the daemon and its listeners together may ask of it.
+        #[command(flatten)]
+        limits: LimitsSaid,
+        /// Take something away; repeat for several.
+        #[arg(long, value_enum, value_name = "WHAT")]
+        clear: Vec<ClearLimit>,
     },
     /// List registered stores.
     List,
@@ -117,6 +131,32 @@ pub(super) enum StoreCommand {
         #[arg(long, value_name = "NAME")]
         confirm: String,
     },
+}
+
+/// Limits of a store or a policy.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct LimitsSaid {
+    /// Bytes sent and read in a second, on average: `50MiB/s`, `800KB/s`.
+    #[arg(long, value_name = "RATE")]
+    pub(super) bandwidth: Option<String>,
+    /// Requests at a time.
+    #[arg(long, value_name = "COUNT")]
+    pub(super) requests: Option<u32>,
+    /// Hours in which other limits hold, with their zone: `mon-fri 08:00-18:00 Europe/Berlin: 10MiB/s, requests 4`, or
+    /// `sat,sun 00:00-24:00: unlimited`; repeat for several, of which the first that hold are in force.
+    #[arg(long, value_name = "HOURS: LIMITS")]
+    pub(super) hours: Vec<String>,
+}
+
+/// Which limit can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ClearLimit {
+    /// The bound on bytes in a second.
+    Bandwidth,
+    /// The bound on requests at a time.
+    Requests,
+    /// All hours with limits of their own.
+    Hours,
 }
 
 /// Commands on sources.
@@ -229,6 +269,9 @@ pub(super) struct PolicySays {
     /// Leave staged bytes in the store after their version is committed.
     #[arg(long)]
     pub(super) keep_staged: bool,
+    /// What a run of it may ask of storage; the store's limits hold besides.
+    #[command(flatten)]
+    pub(super) limits: LimitsSaid,
     /// Cassandra: level at which the application's writes are acknowledged; `quorum` by default.
     #[arg(long, value_name = "LEVEL")]
     pub(super) write_level: Option<String>,
@@ -257,6 +300,12 @@ pub(super) enum Clear {
     Zone,
     /// Staged bytes go when their version is committed.
     KeepStaged,
+    /// The bound on bytes in a second.
+    Bandwidth,
+    /// The bound on requests at a time.
+    Requests,
+    /// All hours with limits of their own.
+    Hours,
     /// The options of the source's kind.
     Options,
 }

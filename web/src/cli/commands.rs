@@ -1,6 +1,7 @@
 //! What each command asks of the API, and how its answer is printed.
 
 mod body;
+mod limits;
 mod policy;
 
 use std::time::Duration;
@@ -20,10 +21,12 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptedStore, AddSource, AddStore, ChangeVersion, CheckStatus, Checklist, Collect, GcPreview, List, Object,
-        Operation, Protect, RepairedSet, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
+        AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, CheckStatus, Checklist, Collect, GcPreview,
+        List, Object, Operation, Protect, RepairedSet, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
+        VersionSize,
     },
     client::Client,
+    control::Tagged,
     explain,
 };
 use body::{read_json, restore, within};
@@ -67,15 +70,24 @@ pub(super) fn explain(code: &str, format: Format) -> Result<u8, Error> {
 impl Call<'_> {
     async fn store(&self, command: &StoreCommand) -> Result<u8, Error> {
         match command {
-            StoreCommand::Add { name, url, credentials, listener_credentials } => {
+            StoreCommand::Add { name, url, credentials, listener_credentials, limits } => {
                 let body = AddStore {
                     name: name.clone(),
                     url: url.clone(),
                     credentials: credentials.clone(),
                     listener_credentials: listener_credentials.clone(),
+                    limits: limits::edited(None, limits, [])?,
                 };
                 let store: Store = self.client.post("/api/v1/stores", &body, None).await?;
                 self.print(&store)
+            }
+            StoreCommand::Edit { name, limits, clear } => {
+                // One that is changed by somebody else meanwhile is left alone.
+                let path = format!("/api/v1/stores/{}", segment(name));
+                let seen: Tagged<Store> = self.client.get_tagged(&path).await?;
+                let limits = limits::edited(seen.value.limits, limits, clear.iter().copied())?;
+                let changed: Store = self.client.put(&path, &ChangeStore { limits }, &seen.etag).await?;
+                self.print(&changed)
             }
             StoreCommand::List => self.list::<Store>("/api/v1/stores").await,
             StoreCommand::Show { name } => self.show::<Store>(&format!("/api/v1/stores/{}", segment(name))).await,

@@ -1,6 +1,7 @@
 //! Printing: JSON as the API answers it, or tables and words for people.
 
 mod collection;
+mod limits;
 mod policies;
 mod results;
 
@@ -96,7 +97,7 @@ fn or_dash(time: Option<Timestamp>) -> String {
 
 impl Printed for Store {
     fn text(&self) -> String {
-        stores(std::slice::from_ref(self))
+        stores(std::slice::from_ref(self)) + &limits::lines(self.limits.as_ref(), 12)
     }
 }
 
@@ -114,10 +115,13 @@ impl Printed for AcceptedStore {
 }
 
 fn stores(stores: &[Store]) -> String {
-    let row = |s: &Store| vec![s.name.clone(), s.url.clone(), s.repository.clone(), s.commit_mode.to_string()];
+    let row = |s: &Store| {
+        let now = limits::now(s.limit_now);
+        vec![s.name.clone(), s.url.clone(), s.repository.clone(), s.commit_mode.to_string(), now]
+    };
     let warnings = stores.iter().flat_map(|store| &store.warnings).map(|warning| format!("warning     {warning}\n"));
     let warnings: String = warnings.collect();
-    table(&["STORE", "URL", "REPOSITORY", "COMMIT MODE"], stores.iter().map(row)) + &warnings
+    table(&["STORE", "URL", "REPOSITORY", "COMMIT MODE", "LIMIT NOW"], stores.iter().map(row)) + &warnings
 }
 
 impl Printed for RepairedSet {

@@ -3,21 +3,22 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::StatusCode,
+    response::Response,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
     Shared,
     extract::{Body, IdempotencyKey, Paging, Params},
+    tagged,
 };
 use crate::{
     api::{
         ChangedPolicy, ComingRun, List, Operation, Policy, PolicyDetail, PolicyPreview, Problem, Protect, RemovedPolicy,
     },
-    control::{IfMatch, Tagged},
+    control::IfMatch,
 };
 
 /// Whether a policy is only tried, and what was agreed to.
@@ -153,11 +154,6 @@ pub(super) async fn preview(
     Path(name): Path<String>,
 ) -> Result<Json<PolicyPreview>, Problem> {
     Ok(Json(shared.api.preview_policy(&name).await?))
-}
-
-/// An answer with the tag of its state.
-fn tagged<T: Serialize>(tagged: Tagged<T>) -> Response {
-    ([(header::ETAG, tagged.etag)], Json(tagged.value)).into_response()
 }
 
 /// Runs a policy now: one version.

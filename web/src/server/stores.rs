@@ -4,13 +4,18 @@ use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
+    response::Response,
 };
 
 use super::{
     Shared,
     extract::{Body, Paging, Params},
+    tagged,
 };
-use crate::api::{AcceptStore, AcceptedStore, AddStore, Checklist, List, Order, Problem, Store};
+use crate::{
+    api::{AcceptStore, AcceptedStore, AddStore, ChangeStore, Checklist, List, Order, Problem, Store},
+    control::IfMatch,
+};
 
 /// Registers a store after its preflight.
 #[utoipa::path(post, path = "/api/v1/stores", tag = "stores", request_body = AddStore,
@@ -33,11 +38,24 @@ pub(super) async fn list(
     Ok(Json(page.cut(stores, Order::Ascending, |store| store.name.clone())))
 }
 
-/// Shows one store.
+/// Shows one store; the ETag is that of what can be changed.
 #[utoipa::path(get, path = "/api/v1/stores/{name}", tag = "stores", params(("name" = String, Path)),
-    responses((status = 200, body = Store), (status = "4XX", body = Problem)))]
-pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Store>, Problem> {
-    Ok(Json(shared.api.store(&name).await?))
+    responses((status = 200, body = Store, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
+pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.store(&name).await?))
+}
+
+/// Changes the limits of a store, also for work that runs.
+#[utoipa::path(put, path = "/api/v1/stores/{name}", tag = "stores", request_body = ChangeStore,
+    params(("name" = String, Path), ("If-Match" = String, Header)),
+    responses((status = 200, body = Store, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
+pub(super) async fn change(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    state: IfMatch,
+    Body(change): Body<ChangeStore>,
+) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.change_store(&name, change, &state).await?))
 }
 
 /// Runs the preflight of a store.

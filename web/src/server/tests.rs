@@ -8,10 +8,10 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeVersion, ChangedPolicy, Checklist, Collect, ComingRun,
-        CommitMode, GcPreview, List, Object, Operation, OperationKind, OperationProgress, OperationState, Page, Policy,
-        PolicyDetail, PolicyPreview, PolicyStatus, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source,
-        Store, StoreUsage, Version, VersionDetail, VersionSize,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Collect,
+        ComingRun, CommitMode, GcPreview, Limits, List, Object, Operation, OperationKind, OperationProgress,
+        OperationState, Page, Policy, PolicyDetail, PolicyPreview, PolicyStatus, Protect, RemovedPolicy, RepairedSet,
+        Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
     },
     client::{self, Client},
     control::{IfMatch, Tagged, VersionChange, Versions},
@@ -50,6 +50,18 @@ fn operation(id: &str) -> Operation {
     }
 }
 
+fn store(name: &str) -> Store {
+    Store {
+        name: name.to_owned(),
+        url: "memory:".to_owned(),
+        repository: "r".to_owned(),
+        commit_mode: CommitMode::AtomicCreate,
+        limits: None,
+        limit_now: None,
+        warnings: vec![],
+    }
+}
+
 fn detail(name: &str, paused: bool) -> PolicyDetail {
     let mut policy = serde_json::json!({"name": name, "source": "s", "objects": ["a/*"], "store": "t"});
     policy["paused"] = paused.into();
@@ -59,21 +71,17 @@ fn detail(name: &str, paused: bool) -> PolicyDetail {
 #[async_trait]
 impl ControlApi for Echo {
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem> {
-        let AddStore { name, url, .. } = request;
-        Ok(Store { name, url, repository: "r".to_owned(), commit_mode: CommitMode::AtomicCreate, warnings: vec![] })
+        Ok(Store { url: request.url, ..store(&request.name) })
     }
     async fn stores(&self) -> Result<Vec<Store>, Problem> {
-        let store = |name: &str| Store {
-            name: name.to_owned(),
-            url: "memory:".to_owned(),
-            repository: "r".to_owned(),
-            commit_mode: CommitMode::AtomicCreate,
-            warnings: vec![],
-        };
         Ok(["a", "b", "c"].map(store).to_vec())
     }
-    async fn store(&self, name: &str) -> Result<Store, Problem> {
-        refuse(name)
+    async fn store(&self, name: &str) -> Result<Tagged<Store>, Problem> {
+        Ok(Tagged { value: store(name), etag: "\"1\"".to_owned() })
+    }
+    async fn change_store(&self, name: &str, change: ChangeStore, state: &IfMatch) -> Result<Tagged<Store>, Problem> {
+        self.note(format!("change {name} {}", state.0));
+        Ok(Tagged { value: Store { limits: change.limits, ..store(name) }, etag: "\"2\"".to_owned() })
     }
     async fn test_store(&self, name: &str) -> Result<Checklist, Problem> {
         refuse(name)
@@ -311,6 +319,22 @@ async fn a_change_of_a_policy_is_bound_to_the_state_that_was_seen() {
     assert_eq!(refused.status(), 428);
     assert_eq!(refused.json::<Problem>().await.unwrap().code, "TM-API-0428");
     assert_eq!(server.api.asked.lock().unwrap().len(), noted.len());
+}
+
+#[tokio::test]
+async fn a_change_of_a_store_is_bound_to_the_state_that_was_seen() {
+    let server = start().await;
+    let client = Client::new(&server.address, server.token.clone()).unwrap();
+    let path = "/api/v1/stores/main";
+    let seen: Tagged<Store> = client.get_tagged(path).await.unwrap();
+    let limits = Some(Limits { requests: Some(4), ..Limits::default() });
+    let change = ChangeStore { limits: limits.clone() };
+    let changed: Store = client.put(path, &change, &seen.etag).await.unwrap();
+    assert_eq!(changed.limits, limits);
+    let unbound = reqwest::Client::new().put(format!("{}{path}", server.address)).json(&change);
+    let refused = unbound.bearer_auth(server.token.expose()).send().await.unwrap();
+    assert_eq!(refused.status(), 428);
+    assert_eq!(*server.api.asked.lock().unwrap(), ["change main \"1\""]);
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl listener::Subject for Beside {
             repository: "r".to_owned(),
             checksums: false,
         };
-        let access = Access { store: Some(place), key: None };
+        let access = Access { store: Some(place), ..Access::default() };
         let (source, node) = ("conform".parse().unwrap(), self.spec.nodes[0].clone());
         let config = Config { source, node, cassandra: None, access };
         let listener: Arc<dyn Listener> = Arc::new(CassandraListener::new(config, Env::system()));

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tidemark_catalog::{ids::SourceId, stored::StoredRef};
+use tidemark_gateway::limits::Limits;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
@@ -68,6 +69,8 @@ pub(super) struct Bounds {
     pub(super) source: SourceId,
     /// Of the store; without one nothing is captured.
     pub(super) repository: Option<String>,
+    /// Of the store, as the orchestrator says.
+    pub(super) limits: Limits,
 }
 
 impl Bounds {
@@ -125,6 +128,14 @@ impl Desk {
                 }
             }
             Some(to_listener::Message::Cancel(proto::Cancel { id })) => self.cancel(&id),
+            Some(to_listener::Message::Limits(limits)) => {
+                tracing::info!(
+                    bytes_per_second = limits.bytes_per_second,
+                    requests = limits.requests,
+                    "limits are set"
+                );
+                self.bounds.limits.set(limits.into());
+            }
             // Shutdown ends the connection before it comes here, welcome begins it; a message of a later protocol has no
             // meaning yet.
             Some(to_listener::Message::Shutdown(_) | to_listener::Message::Welcome(_)) | None => {}

@@ -1,11 +1,14 @@
 //! The client against an orchestrator in this process.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    num::NonZeroU64,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidemark_catalog::stored::StoredRef;
-use tidemark_gateway::Stored;
+use tidemark_gateway::{Stored, limits::Limit};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Response, transport::Server};
@@ -121,6 +124,7 @@ impl Listener for Patient {
 /// A listener process in small, and the orchestrator's end of its connections.
 struct Bench {
     listener: Arc<Patient>,
+    limits: Limits,
     connections: mpsc::Receiver<Attached>,
     client: JoinHandle<Result<(), Error>>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -140,9 +144,10 @@ impl Bench {
         let server = tokio::spawn(async move { Server::builder().serve_with_incoming(service, incoming).await });
         let listener = Arc::new(Patient::default());
         let (config, serving) = (config(control, token), Arc::clone(&listener));
+        let limits = config.limits.clone();
         let env = Env::seeded(1, Timestamp::UNIX_EPOCH);
         let client = tokio::spawn(async move { run(&config, serving, &env, CancellationToken::new()).await });
-        Self { listener, connections: attached, client, server }
+        Self { listener, limits, connections: attached, client, server }
     }
 
     /// The next connection, its hello read.
@@ -166,6 +171,7 @@ fn config(control: String, token: &str) -> Config {
         listener: "n1".into(),
         source: "shop".parse().unwrap(),
         store: Some(launch::Store { url: "memory:".into(), repository: "r".into(), checksums: false }),
+        limits: Limits::default(),
         kind: "cassandra",
         version: "0.1.0",
         token: Token::new(token),
@@ -221,6 +227,35 @@ async fn a_capture_is_reported_and_shutdown_ends_the_listener() {
     bench.listener.go.notify_one();
     assert_eq!(control.hear_result().await, finished("a-1"));
     bench.end(control).await;
+}
+
+#[tokio::test]
+async fn a_listener_at_work_hears_its_limits_before_whatever_is_said_next() {
+    let mut bench = Bench::new("secret").await;
+    let mut control = bench.attached().await;
+    assert_eq!(bench.limits.get(), Limit::default());
+    let lowest = Limit { bytes_per_second: Some(NonZeroU64::MIN), requests: Some(0) };
+    let said = [
+        (proto::Limits { bytes_per_second: Some(5), requests: Some(2) }, limit(5, 2)),
+        (proto::Limits { bytes_per_second: Some(0), requests: Some(0) }, lowest),
+        (proto::Limits::default(), Limit::default()),
+        (limit(7, 3).into(), limit(7, 3)),
+    ];
+    control.say(assign("a-1")).await;
+    bench.listener.started.notified().await;
+    for (limits, expected) in said {
+        control.say(to_listener::Message::Limits(limits)).await;
+        control.say(check("c-1")).await;
+        assert!(matches!(control.hear_result().await, from_listener::Message::Checked(_)));
+        assert_eq!(bench.limits.get(), expected);
+    }
+    bench.listener.go.notify_one();
+    assert_eq!(control.hear_result().await, finished("a-1"));
+    bench.end(control).await;
+}
+
+fn limit(bytes: u64, requests: usize) -> Limit {
+    Limit { bytes_per_second: NonZeroU64::new(bytes), requests: Some(requests) }
 }
 
 #[tokio::test]

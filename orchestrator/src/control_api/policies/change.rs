@@ -38,7 +38,12 @@ impl Held {
         mirror(api, policy).await?;
         let name = policy.name.as_str();
         let replaced = api.registrations().replace_at(POLICIES, name, &self.read, policy).await.map_err(answer)?;
-        if replaced { Ok(()) } else { Err(overtaken(api, name).await) }
+        if !replaced {
+            return Err(overtaken(api, name).await);
+        }
+        // What runs obeys its new limits at once.
+        api.with.stores.renew_limits().await;
+        Ok(())
     }
 }
 

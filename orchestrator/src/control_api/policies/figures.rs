@@ -12,7 +12,7 @@ use tidemark_gateway::causes::joined;
 use tidemark_web::api::{Policy, PolicyDetail, PolicyStatus, Problem};
 
 use super::super::{
-    Api,
+    Api, limits,
     problems::{answer, refused},
     versions,
 };
@@ -170,6 +170,7 @@ impl<'a> OfPolicy<'a> {
             missed_slots: self.missed(newest, around.since(name.as_str()), running.is_some(), now),
             running,
             stopped: around.why_stopped(self.policy, now),
+            limit_now: limits::now(&self.policy.limits(), now),
             note: None,
         }
     }

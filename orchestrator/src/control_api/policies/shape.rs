@@ -8,7 +8,7 @@ use tidemark_catalog::{
 use tidemark_gateway::causes::joined;
 use tidemark_web::api::{self, Keep, Policy, Problem};
 
-use super::super::problems::check_name;
+use super::super::{limits, problems::check_name};
 use crate::{
     registrations::PolicyRecord,
     schedule::{self, Schedule, ScheduleSpec},
@@ -20,26 +20,37 @@ impl TryFrom<Policy> for PolicyRecord {
     type Error = Problem;
 
     fn try_from(policy: Policy) -> Result<Self, Problem> {
-        let Policy { name, source, objects, excludes, store, schedule, keep, zone, options, paused, keep_staged } =
-            policy;
+        let Policy { name, source, objects, excludes, store, schedule, keep, zone, .. } = policy;
         let (name, source) = (check_name("policy", &name)?, check_name("source", &source)?);
         let store = check_name("store", &store)?;
         check_objects(&objects, &excludes)?;
         zone.as_deref().map(schedule::zone).transpose().map_err(|error| wrong("zone", &error))?;
         let schedule = schedule.map(|schedule| read_schedule(schedule, zone.clone())).transpose()?;
         let keep = keep.map(read_keep).transpose()?;
+        let limits = limits::read(policy.limits).map_err(|error| wrong_limits(&error))?;
+        let (options, paused, keep_staged) = (policy.options, policy.paused, policy.keep_staged);
         let plain = Self::new(name, source, objects, store);
-        Ok(Self { excludes, schedule, keep, zone, options, paused, keep_staged, ..plain })
+        Ok(Self { excludes, schedule, keep, zone, options, paused, keep_staged, limits, ..plain })
     }
 }
 
 impl From<PolicyRecord> for Policy {
     fn from(record: PolicyRecord) -> Self {
-        let PolicyRecord { name, source, objects, excludes, store, schedule, keep, zone, options, paused, keep_staged } =
-            record;
-        let [name, source, store] = [name.to_string(), source.to_string(), store.to_string()];
-        let (schedule, keep) = (schedule.map(show_schedule), keep.map(show_keep));
-        Self { name, source, objects, excludes, store, schedule, keep, zone, options, paused, keep_staged }
+        let PolicyRecord { objects, excludes, zone, options, paused, keep_staged, .. } = record;
+        Self {
+            name: record.name.to_string(),
+            source: record.source.to_string(),
+            objects,
+            excludes,
+            store: record.store.to_string(),
+            schedule: record.schedule.map(show_schedule),
+            keep: record.keep.map(show_keep),
+            zone,
+            options,
+            paused,
+            keep_staged,
+            limits: limits::show(record.limits),
+        }
     }
 }
 
@@ -82,6 +93,10 @@ fn wrong(field: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
     Problem::bad_request("TM-POL-0400", format!("{field}: {}", joined(error)))
 }
 
+fn wrong_limits(error: &crate::limits::Error) -> Problem {
+    Problem::bad_request("TM-POL-0400", joined(error)).with_hint(limits::HINT)
+}
+
 fn check_objects(objects: &[String], excludes: &[String]) -> Result<(), Problem> {
     let named = Patterns::parse(objects).map_err(|error| no_pattern("objects", &error))?;
     let patterns = named.without(excludes).map_err(|error| no_pattern("excludes", &error))?;
@@ -94,7 +109,7 @@ fn no_pattern(field: &str, error: &pattern::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -116,6 +131,15 @@ mod tests {
             options: json!({"write_level": "quorum", "repaired": true}),
             paused: true,
             keep_staged: true,
+            limits: Some(api::Limits {
+                bytes_per_second: Some(50 << 20),
+                requests: None,
+                hours: vec![api::LimitHours {
+                    when: "mon-fri 08:00-18:00".to_owned(),
+                    requests: Some(4),
+                    ..api::LimitHours::default()
+                }],
+            }),
         }
     }
 
@@ -130,7 +154,8 @@ mod tests {
         let mut asked = serde_json::to_value(policy()).unwrap();
         asked["schedule"]["zone"] = json!("Europe/Vienna");
         assert_eq!(stored, asked);
-        let plain = Policy { schedule: None, keep: None, zone: None, paused: false, keep_staged: false, ..policy() };
+        let plain = Policy { schedule: None, keep: None, zone: None, limits: None, ..policy() };
+        let plain = Policy { paused: false, keep_staged: false, ..plain };
         let stored = serde_json::to_value(PolicyRecord::try_from(plain.clone()).unwrap()).unwrap();
         assert_eq!(stored, serde_json::to_value(plain).unwrap());
     }
@@ -157,6 +182,9 @@ mod tests {
         assert!(keep(Keep::default()).starts_with("keep: no rule"));
         assert!(keep(Keep { last: Some(0), ..Keep::default() }).starts_with("keep: no rule"));
         assert!(keep(Keep { within: Some("1 month".to_owned()), ..Keep::default() }).starts_with("keep.within: "));
+        let limits = |limits: Value| said(Policy { limits: serde_json::from_value(limits).unwrap(), ..policy() });
+        assert!(limits(json!({"requests": 1})).starts_with("limits.requests: 1"));
+        assert!(limits(json!({"hours": [{"when": "always"}]})).starts_with("limits.hours[0].when: \"always\""));
         assert!(serde_json::from_value::<Keep>(json!({"dayly": 7})).is_err(), "a misspelt rule");
     }
 

@@ -70,7 +70,7 @@ pub(in crate::control_api) async fn accept(
         return Err(Problem::conflict("TM-STORE-0409", format!("store {name} was changed meanwhile")));
     }
     tracing::warn!(store = name, generation, ?lost, "store accepted as it is");
-    Ok(AcceptedStore { store: Store { warnings, ..show(store.record) }, generation, lost })
+    Ok(AcceptedStore { store: Store { warnings, ..show(api, store.record) }, generation, lost })
 }
 
 /// How the store differs from what is known of it; a store that cannot be looked at is a problem.

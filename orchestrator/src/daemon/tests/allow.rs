@@ -161,7 +161,8 @@ async fn a_policy_of_a_mirror_is_not_taken_over_for_another_source_of_the_same_n
         let own = AddSource { spec: json!({"nodes": ["n1"]}), ..hostile.source() };
         api.add_source(own).await.unwrap();
         let url = format!("file://{}", hostile.path("store").display());
-        let request = AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None };
+        let request =
+            AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None, limits: None };
         let store = api.add_store(request).await.unwrap();
         assert!(
             store.warnings[0].contains("policies daily")

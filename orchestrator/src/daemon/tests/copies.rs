@@ -110,7 +110,7 @@ async fn a_store_that_is_away_when_the_state_is_opened_is_given_its_generation_w
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
         let url = format!("file://{}", other.display());
-        let store = AddStore { name: "t".to_owned(), url, credentials: None, listener_credentials: None };
+        let store = AddStore { name: "t".to_owned(), url, credentials: None, listener_credentials: None, limits: None };
         api.add_store(store).await.unwrap();
         protect(&api, "1").await;
         let asked = api.protect(Protect { policy: policy_there.clone() }, "2", None).await.unwrap();

@@ -95,7 +95,7 @@ async fn a_store_is_shown_by_its_name() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
         add_store(&api, bucket.path()).await;
-        assert_eq!(api.store("s").await.unwrap(), api.stores().await.unwrap()[0]);
+        assert_eq!(api.store("s").await.unwrap().value, api.stores().await.unwrap()[0]);
         assert_eq!(api.store("t").await.unwrap_err().code, "TM-STORE-0404");
     })
     .await;

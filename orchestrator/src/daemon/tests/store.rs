@@ -79,7 +79,8 @@ async fn accept(api: &Api) -> Result<AcceptedStore, Problem> {
 /// Registers another store.
 pub(super) async fn add_other(api: &Api, name: &str, bucket: &Bucket) -> Result<Store, Problem> {
     let url = format!("file://{}", bucket.path().display());
-    api.add_store(AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None }).await
+    api.add_store(AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None, limits: None })
+        .await
 }
 
 /// Status and detail of the line `identity` of the store's test.
@@ -127,7 +128,7 @@ async fn an_emptied_store_is_refused_until_it_is_accepted_and_gives_no_number_tw
         bucket.put_back("empty");
         refused(&api, "2", "TM-STORE-0110").await;
         assert_eq!(fs::read_dir(bucket.path()).unwrap().count(), 0, "something was written");
-        let before = api.store("s").await.unwrap();
+        let before = api.store("s").await.unwrap().value;
         let accepted = accept(&api).await.unwrap();
         assert_eq!(accepted.lost, ["src.daily.1..1"]);
         assert_ne!(accepted.store.repository, before.repository);

@@ -74,7 +74,7 @@ async fn what_was_planned_is_what_is_run() {
         set_up(&api, &bucket.path()).await;
         protect(&api, "1").await;
         let pin = api.plan_restore(restore(json!({}))).await.unwrap().pin;
-        assert!(pin.starts_with(&format!("{}@", api.store("s").await.unwrap().repository)), "{pin}");
+        assert!(pin.starts_with(&format!("{}@", api.store("s").await.unwrap().value.repository)), "{pin}");
         let pinned = restore(json!({"pin": pin}));
         // A second store with this id: the pin says which is meant.
         add_other(&api, "t", &other).await.unwrap();

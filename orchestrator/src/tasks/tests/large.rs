@@ -92,6 +92,7 @@ async fn large() -> Large {
         repository: String::new(),
         commit_mode: CommitMode::AtomicCreate,
         checksums: false,
+        limits: crate::limits::LimitsSpec::default(),
     };
     let store = stores.open_new(record).unwrap();
     let made = tidemark_catalog::repository::create_or_open(&store.objects, &Env::system()).await.unwrap();

@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use super::{
     super::{
         Error,
-        args::{Clear, Format, PolicyCommand, PolicySays},
+        args::{Clear, ClearLimit, Format, PolicyCommand, PolicySays},
         output::Printed as _,
     },
     Call,
     body::options,
-    segment,
+    limits, segment,
 };
 use crate::{
     api::{ChangedPolicy, ComingRun, Keep, List, Policy, PolicyDetail, PolicyPreview, RemovedPolicy, Schedule},
@@ -148,6 +148,7 @@ pub(super) fn new(name: Option<&str>, target: &str, to: &str, says: &PolicySays)
         options: json!({}),
         paused: false,
         keep_staged: false,
+        limits: None,
     };
     Ok(Policy { objects, ..edited(&plain, says, &[])? })
 }
@@ -163,6 +164,7 @@ fn edited(known: &Policy, says: &PolicySays, clear: &[Clear]) -> Result<Policy, 
     policy.zone = zone.clone().or(policy.zone);
     policy.keep = keep.as_deref().map(read_keep).transpose()?.or(policy.keep);
     policy.keep_staged |= keep_staged;
+    policy.limits = limits::edited(policy.limits, &says.limits, clear.iter().filter_map(limit))?;
     let flags = [
         ("write_level", says.write_level.clone().map(Value::from)),
         ("repaired", says.repaired.then_some(Value::Bool(true))),
@@ -183,6 +185,16 @@ fn take_away(policy: &mut Policy, what: Clear) {
         Clear::Zone => policy.zone = None,
         Clear::KeepStaged => policy.keep_staged = false,
         Clear::Options => policy.options = json!({}),
+        Clear::Bandwidth | Clear::Requests | Clear::Hours => {}
+    }
+}
+
+fn limit(what: &Clear) -> Option<ClearLimit> {
+    match what {
+        Clear::Bandwidth => Some(ClearLimit::Bandwidth),
+        Clear::Requests => Some(ClearLimit::Requests),
+        Clear::Hours => Some(ClearLimit::Hours),
+        _ => None,
     }
 }
 
@@ -215,7 +227,8 @@ fn read_keep(text: &str) -> Result<Keep, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::args::LimitsSaid, *};
+    use crate::api::Limits;
 
     fn texts(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
@@ -273,6 +286,11 @@ mod tests {
 
     #[test]
     fn what_is_cleared_is_gone() {
+        let says = LimitsSaid { requests: Some(4), bandwidth: Some("1MiB/s".to_owned()), ..LimitsSaid::default() };
+        let says = PolicySays { limits: says, ..PolicySays::default() };
+        let limited = edited(&policy(), &says, &[]).unwrap();
+        let cleared = edited(&limited, &PolicySays::default(), &[Clear::Bandwidth]).unwrap();
+        assert_eq!(cleared.limits, Some(Limits { requests: Some(4), ..Limits::default() }));
         let clear = [Clear::Windows, Clear::Keep, Clear::Options, Clear::Zone, Clear::KeepStaged, Clear::Jitter];
         let cleared = edited(&policy(), &PolicySays::default(), &clear).unwrap();
         assert_eq!(cleared.schedule, Some(Schedule { every: Some("5m".to_owned()), ..Schedule::default() }));

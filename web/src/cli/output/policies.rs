@@ -1,6 +1,6 @@
 //! Policies, their runs and what becomes of their versions, in words.
 
-use super::{Printed, or_dash, size, table};
+use super::{Printed, limits, or_dash, size, table};
 use crate::api::{
     ChangedPolicy, ComingRun, Keep, List, Policy, PolicyDetail, PolicyPreview, PolicyStatus, PreviewVersion,
     RemovedPolicy, Schedule,
@@ -48,6 +48,7 @@ impl Printed for PolicyDetail {
         text += &expected.map(|seconds| format!("expected every  {seconds} s\n")).unwrap_or_default();
         text += &format!("next run      {}\n", or_dash(status.next_run));
         text += &status.running.as_ref().map(|id| format!("running       {id}\n")).unwrap_or_default();
+        text += &line("limit now", status.limit_now.map(|now| limits::now(Some(now))));
         text += &status.note.as_ref().map(|note| format!("note          {note}\n")).unwrap_or_default();
         text + &format!("state         {}\n", state(status))
     }
@@ -64,7 +65,8 @@ impl Printed for Policy {
         text += &line("keep", Some(self.keep.as_ref().map_or_else(|| "all versions".to_owned(), keep)));
         text += &line("options", self.options.as_object().filter(|o| !o.is_empty()).map(|_| self.options.to_string()));
         text += &line("paused", self.paused.then(|| "yes".to_owned()));
-        text + &line("keep staged", self.keep_staged.then(|| "yes".to_owned()))
+        text += &line("keep staged", self.keep_staged.then(|| "yes".to_owned()));
+        text + &limits::lines(self.limits.as_ref(), 14)
     }
 }
 
