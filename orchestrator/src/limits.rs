@@ -1,7 +1,7 @@
 //! Limits of stores and policies: bounds on bytes in a second and on requests at a time, with hours in which others hold.
 //!
 //! A store's limit bounds what the daemon and all listeners together ask of that store; a policy's what its own run asks, its
-//! listeners and its consolidation. Listeners are processes: each is given a share ([`divide`]) and told by control when it
+//! listeners and its consolidation. Listeners are processes: each is given a share (`divide`) and told by control when it
 //! becomes another one, and the daemon keeps the rest ([`Bounds`]). Shares are divided anew when a listener comes or goes, when
 //! hours begin or end, and when a limit is edited.
 //!

@@ -196,7 +196,7 @@ pub struct OpenStore {
 }
 
 impl OpenStore {
-    fn of(record: StoreRecord, Opened { objects, unfinished }: Opened) -> Self {
+    fn of(record: StoreRecord, Opened { objects, unfinished, .. }: Opened) -> Self {
         Self { record, objects, unfinished }
     }
 }

@@ -16,21 +16,21 @@ struct Server {
 
 impl Server {
     fn start(answer: impl Into<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (address, asked) = (listener.local_addr().expect("it is bound"), Arc::<Mutex<Vec<String>>>::default());
         let (answer, heard) = (answer.into(), Arc::clone(&asked));
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let (mut connection, mut request) = (connection.unwrap(), Vec::new());
+                let (mut connection, mut request) = (connection.expect("a client"), Vec::new());
                 while !request.ends_with(b"\r\n\r\n") {
                     let mut byte = [0];
-                    if connection.read(&mut byte).unwrap() == 0 {
+                    if connection.read(&mut byte).expect("a request") == 0 {
                         break;
                     }
                     request.extend(byte);
                 }
-                heard.lock().unwrap().push(String::from_utf8(request).unwrap());
-                connection.write_all(answer.as_bytes()).unwrap();
+                heard.lock().expect("no panic").push(String::from_utf8(request).expect("headers are text"));
+                connection.write_all(answer.as_bytes()).expect("the client reads");
             }
         });
         Self { address, asked }
@@ -41,7 +41,7 @@ impl Server {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().expect("no panic").clone()
     }
 }
 
@@ -52,7 +52,12 @@ fn token() -> String {
 fn tidemark(server: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark"));
     command.env_clear().env("TIDEMARK_TOKEN", token()).envs(variables.iter().copied());
-    command.args(["--server", server, "-o", "json"]).args(arguments).args(["store", "list"]).output().unwrap()
+    command
+        .args(["--server", server, "-o", "json"])
+        .args(arguments)
+        .args(["store", "list"])
+        .output()
+        .expect("the program runs")
 }
 
 #[test]

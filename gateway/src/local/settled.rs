@@ -47,8 +47,7 @@ impl Settled {
     /// [`Error::Unsettled`], the same in every call after one that failed.
     pub(super) fn once(&self, root: &Path, sync: &Sync) -> Result<(), Error> {
         let outcome = self.outcome.get_or_init(|| self.ask(root, sync));
-        let failed = |source: &Arc<io::Error>| Error::Unsettled { path: root.to_owned(), source: Arc::clone(source) };
-        outcome.as_ref().map(|()| ()).map_err(failed)
+        outcome.clone().map_err(|source| Error::Unsettled { path: root.to_owned(), source })
     }
 
     fn ask(&self, root: &Path, sync: &Sync) -> Outcome {

@@ -232,7 +232,7 @@ async fn what_another_process_has_named_is_synced_once_before_anything_is_said_o
                 1 => drop(case.store.head(&path).await.unwrap()),
                 2 => drop(case.store.list(Some(&prefix)).try_collect::<Vec<_>>().await.unwrap()),
                 3 => drop(case.store.list_with_delimiter(Some(&prefix)).await.unwrap()),
-                _ => drop(case.store.get_ranges(&path, &[0..1]).await.unwrap()),
+                _ => drop(case.store.get_range(&path, 0..1).await.unwrap()),
             }
             assert_eq!(settled(&case), 1, "question {question}");
         }
@@ -259,7 +259,7 @@ async fn told(store: &Arc<dyn ObjectStore>, way: usize) -> Result<()> {
     match way {
         0 => store.get(&path).await.map(drop),
         1 => store.head(&path).await.map(drop),
-        2 => store.get_ranges(&path, &[0..1]).await.map(drop),
+        2 => store.get_range(&path, 0..1).await.map(drop),
         3 => store.list(Some(&prefix)).try_collect::<Vec<_>>().await.map(|found| assert_eq!(found.len(), 1)),
         4 => {
             store.list_with_offset(None, &prefix).try_collect::<Vec<_>>().await.map(|found| assert_eq!(found.len(), 1))

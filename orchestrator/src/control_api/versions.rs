@@ -42,7 +42,7 @@ const READS_AT_A_TIME: usize = 8;
 
 /// A version that a store lists, unread.
 struct Unread {
-    store: OpenStore,
+    store: Arc<OpenStore>,
     seen: Seen,
     state: VersionState,
 }
@@ -148,7 +148,7 @@ async fn unread_in(
     source: Option<&str>,
     set: Option<&str>,
 ) -> Result<Vec<Unread>, Problem> {
-    let store = api.with.stores.same_soon(record).await.map_err(answer)?;
+    let store = Arc::new(api.with.stores.same_soon(record).await.map_err(answer)?);
     let listed = find::listed(&store.objects, source, set).await;
     let listed = listed.map_err(|error| refused(503, "TM-CAT-0006", &error))?;
     let states = states(&store, &listed).await?;
@@ -161,7 +161,7 @@ async fn unread_in(
         let seen = Seen { repository: store.record.repository.clone(), id: id.clone(), stamps };
         let state = states.get(&id).cloned().unwrap_or_default();
         if !state.collected {
-            found.push(Unread { store: store.clone(), seen, state });
+            found.push(Unread { store: Arc::clone(&store), seen, state });
         }
         before = Some((id, listed));
     }

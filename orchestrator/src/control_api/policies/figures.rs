@@ -97,6 +97,7 @@ pub(super) fn unreadable(name: String, error: &registrations::Error) -> PolicyDe
         options: json!({}),
         paused: false,
         keep_staged: false,
+        limits: None,
     };
     let why = format!("it cannot be read: {}", joined(error));
     PolicyDetail {

@@ -40,7 +40,7 @@ async fn a_store_that_is_down_holds_up_neither_the_sets_of_its_source_nor_restor
         protect(&api, "1").await;
         for name in ["away", "gone"] {
             let policy = Policy { name: name.to_owned(), store: "t".to_owned(), ..policy() };
-            let first = api.protect(Protect { policy }, name).await.unwrap();
+            let first = api.protect(Protect { policy }, name, None).await.unwrap();
             assert_eq!(done(&api, first).await.state, OperationState::Succeeded);
         }
         let up = take_down(&api, "t", &state.path().join("keys")).await;

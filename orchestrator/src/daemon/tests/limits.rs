@@ -72,7 +72,7 @@ async fn limits_that_cannot_be_obeyed_are_refused_by_the_name_of_their_field() {
         assert_eq!((refused.status, refused.code.as_str()), (400, "TM-STORE-0400"));
         let none = api.change_store("t", ChangeStore::default(), &any).await.unwrap_err();
         assert_eq!(none.code, "TM-STORE-0404");
-        let refused = api.add_policy(Policy { limits: wrong(), ..policy() }).await.unwrap_err();
+        let refused = api.add_policy(Policy { limits: wrong(), ..policy() }, None).await.unwrap_err();
         assert_eq!((refused.status, refused.code.as_str()), (400, "TM-POL-0400"));
     })
     .await;
@@ -84,11 +84,11 @@ async fn the_limits_of_a_policy_are_in_the_bucket_and_come_back_from_it() {
     let said = limits(json!({"requests": 8, "hours": [{"when": "00:00-24:00", "bytes_per_second": 1 << 30}]}));
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
-        api.add_policy(policy()).await.unwrap();
+        api.add_policy(policy(), None).await.unwrap();
         let seen = api.policy("daily").await.unwrap();
         assert_eq!(seen.value.status.limit_now, None);
         let limited = Policy { limits: said.clone(), ..policy() };
-        api.change_policy("daily", limited, &IfMatch(seen.etag), false).await.unwrap();
+        api.change_policy("daily", limited, &IfMatch(seen.etag), None).await.unwrap();
         let ran = done(&api, api.run_policy("daily", "one").await.unwrap()).await;
         assert_eq!(ran.error, None, "{ran:?}");
     })
