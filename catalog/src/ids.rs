@@ -89,6 +89,11 @@ pub struct FencingToken {
     pub revision: u64,
 }
 
+impl FencingToken {
+    /// Greatest generation that a token can have: its text has 10 digits for it.
+    pub const GREATEST_GENERATION: u64 = 9_999_999_999;
+}
+
 impl fmt::Display for FencingToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:010}-{:020}", self.generation, self.revision)
@@ -100,7 +105,8 @@ impl FromStr for FencingToken {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let parsed = text.split_once('-').and_then(|(generation, revision)| {
-            Some(Self { generation: digits(generation)?, revision: digits(revision)? })
+            let generation = digits(generation).filter(|number| *number <= Self::GREATEST_GENERATION)?;
+            Some(Self { generation, revision: digits(revision)? })
         });
         parsed.ok_or_else(|| ParseError::Token(text.chars().take(80).collect()))
     }

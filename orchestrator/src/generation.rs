@@ -9,6 +9,9 @@
 //! when they are reached next. A store that is away is no reason to wait: the others go on. What was claimed under a generation that
 //! this opening did not take in a store writes nothing there, and is claimed anew ([`holds`]).
 //!
+//! Whoever can write to a store can write a number that no daemon has come to. It is refused before it makes the coordinator's own
+//! rise, which all other stores would be given, and which cannot be taken back ([`require_reachable`]).
+//!
 //! What was taken is remembered under `generation/<repository>`. A crash in between leaves a number that nobody uses.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -20,11 +23,20 @@ use serde::{Deserialize, Serialize};
 use tidemark_catalog::{
     chain::{self, VersionSet},
     document::{self, Document},
-    find, layout,
+    find,
+    ids::FencingToken,
+    layout,
 };
 use tidemark_gateway::{Digest, Env, fetch, retry};
 
 use crate::coordinator::{self, Cmp, Coordinator, Kv, Op};
+
+/// Greatest generation that a store may make a coordinator take. What is left above it, below the greatest of a token, is for those
+/// that follow: one with each opening.
+const GREATEST_OF_A_STORE: u64 = 9_000_000_000;
+
+/// How far above a coordinator's own a store's may be beyond that: it was given by this coordinator, or a copy of it.
+const OPENINGS: u64 = 1_000_000;
 
 /// Why no generation could be taken.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +53,12 @@ pub enum Error {
     /// The end of a chain cannot be read.
     #[error("find the newest token of the store")]
     Chain(#[from] chain::Error),
+    /// A store holds a number that no coordinator comes to.
+    #[error("generation {number}, below gen/ or in the newest manifest of a set, is none that a daemon has come to")]
+    TooHigh {
+        /// The number.
+        number: u64,
+    },
     /// A number that is listed cannot be read.
     #[error("read generation {number}")]
     Read {
@@ -64,6 +82,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Coordinator(_) => true,
+            Self::TooHigh { .. } => false,
             Self::List(source) => retry::is_transient(source),
             Self::Find(source) => source.is_retryable(),
             Self::Chain(source) => source.is_retryable(),
@@ -71,6 +90,15 @@ impl Error {
             Self::Write { source, .. } => source.is_retryable(),
         }
     }
+}
+
+/// Refuses a generation in a store that no coordinator comes to; `own` is this one's.
+///
+/// # Errors
+/// [`Error::TooHigh`].
+pub(crate) fn require_reachable(number: u64, own: u64) -> Result<(), Error> {
+    let greatest = GREATEST_OF_A_STORE.max(own.saturating_add(OPENINGS)).min(FencingToken::GREATEST_GENERATION);
+    if number < greatest { Ok(()) } else { Err(Error::TooHigh { number }) }
 }
 
 /// What was taken in a repository, as the coordinator remembers it.
@@ -170,8 +198,14 @@ async fn take(
     keep: Keep,
     env: &Env,
 ) -> Result<u64, Error> {
-    let mut number = lowest.max(coordinator.generation());
-    while !claim(number, store, env).await? {
+    let mine = coordinator.generation();
+    let mut number = lowest.max(mine);
+    loop {
+        // The greatest one that is there is below the one that is taken.
+        require_reachable(number - 1, mine)?;
+        if claim(number, store, env).await? {
+            break;
+        }
         number += 1;
     }
     coordinator.raise_generation(number).await.map_err(Error::Coordinator)?;
@@ -237,7 +271,7 @@ pub(crate) async fn listed(store: &Arc<dyn ObjectStore>) -> Result<BTreeSet<u64>
 /// The generation that a name is; `None` for a foreign one. A token has 10 digits for it.
 fn number(name: &str) -> Option<u64> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| name.parse().ok()).flatten().filter(|number| *number < 10_000_000_000)
+    digits.then(|| name.parse().ok()).flatten().filter(|number| *number <= FencingToken::GREATEST_GENERATION)
 }
 
 /// BLAKE3 of what is stored of a generation.
@@ -363,6 +397,62 @@ mod tests {
         assert_eq!(newest(&one).await.unwrap(), 0);
         object_store::ObjectStoreExt::put(&one, &layout::generation(4), "x".into()).await.unwrap();
         assert_eq!(attached(&state().0, "one", &one).await, 5);
+    }
+
+    #[tokio::test]
+    async fn a_number_that_no_daemon_came_to_is_refused_before_anything_rises() {
+        let (coordinator, _directory) = state();
+        let other = store();
+        for planted in [FencingToken::GREATEST_GENERATION, GREATEST_OF_A_STORE + 7, GREATEST_OF_A_STORE] {
+            let hostile = store();
+            object_store::ObjectStoreExt::put(&hostile, &layout::generation(planted), "x".into()).await.unwrap();
+            let refused = [
+                attach(&coordinator, "hostile", &hostile, &Env::system()).await,
+                renew(&coordinator, "hostile", &hostile, &Env::system()).await,
+            ];
+            for error in refused.map(Result::unwrap_err) {
+                assert!(matches!(error, Error::TooHigh { number } if number == planted), "{error}");
+                assert!(!error.is_retryable());
+            }
+            assert_eq!(listed(&hostile).await.unwrap(), BTreeSet::from([planted]), "nothing is written");
+        }
+        assert_eq!(coordinator.generation(), 0, "nothing rose");
+        assert_eq!(attached(&coordinator, "other", &other).await, 1);
+    }
+
+    #[tokio::test]
+    async fn the_highest_number_that_a_store_may_have_leaves_room_for_those_that_follow() {
+        let (hostile, other, directory) = (store(), store(), tempfile::tempdir().unwrap());
+        let planted = layout::generation(GREATEST_OF_A_STORE - 1);
+        object_store::ObjectStoreExt::put(&hostile, &planted, "x".into()).await.unwrap();
+        for opening in 0..3 {
+            let coordinator = Embedded::open(directory.path(), Env::system()).unwrap();
+            for (name, store) in [("hostile", &hostile), ("other", &other)] {
+                assert_eq!(attached(&coordinator, name, store).await, GREATEST_OF_A_STORE + opening);
+            }
+            assert_eq!(newest(&other).await.unwrap(), GREATEST_OF_A_STORE + opening, "it is listed");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_no_daemon_came_to_makes_nothing_rise_either() {
+        let (coordinator, _directory) = state();
+        let hostile = store();
+        let manifest = |generation: &str| {
+            format!(
+                r#"{{"document":"manifest","format":2,"body":{{"source":"s","set":"d","number":1,"previous":null,"token":"{generation}-00000000000000000001","nonce":"00","task":"t","node":"n","committed":"2026-01-01T00:00:00Z","holds":{{"holds":"barrier","reason":"r"}},"authenticator":null}}}}"#
+            )
+        };
+        let path =
+            layout::manifest(&"s".parse().unwrap(), &"d".parse().unwrap(), tidemark_catalog::ids::VersionNumber(1));
+        for (generation, taken) in [("18446744073709551615", Some(1)), ("9999999999", None), ("0000000041", Some(42))] {
+            hostile.put(&path, manifest(generation).into()).await.unwrap();
+            let attached = attach(&coordinator, generation, &hostile, &Env::system()).await;
+            match taken {
+                Some(taken) => assert_eq!(attached.unwrap(), taken),
+                None => assert!(matches!(attached, Err(Error::TooHigh { number: 9_999_999_999 })), "{attached:?}"),
+            }
+        }
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@ pub(crate) mod identity;
 mod known;
 mod limits;
 
+pub(crate) use identity::generations_failed;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},

@@ -156,6 +156,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-STORE-0116",
     "TM-STORE-0117",
     "TM-STORE-0118",
+    "TM-STORE-0119",
     "TM-STORE-0400",
     "TM-STORE-0404",
     "TM-STORE-0409",

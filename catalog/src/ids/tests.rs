@@ -25,7 +25,9 @@ fn tokens_order_by_generation_then_revision_as_numbers_and_as_text() {
     let token = |generation, revision| FencingToken { generation, revision };
     let ascending = [token(1, 2), token(1, 10), token(2, 0), token(10, u64::MAX), token(11, 1)];
     assert!(ascending.is_sorted() && ascending.map(|token| token.to_string()).is_sorted());
-    for text in ["", "1", "1-", "-1", "a-b", "1-2-3", "1-18446744073709551616", "+1-2", "1- 2"] {
+    let greatest = token(FencingToken::GREATEST_GENERATION, 0);
+    assert_eq!(greatest.to_string().parse(), Ok(greatest));
+    for text in ["", "1", "1-", "-1", "a-b", "1-2-3", "1-18446744073709551616", "+1-2", "1- 2", "10000000000-1"] {
         assert!(text.parse::<FencingToken>().is_err(), "{text}");
     }
 }
@@ -57,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn tokens_round_trip(generation: u64, revision: u64) {
+    fn tokens_round_trip(generation in 0..=FencingToken::GREATEST_GENERATION, revision: u64) {
         let token = FencingToken { generation, revision };
         prop_assert!(round(&token));
     }

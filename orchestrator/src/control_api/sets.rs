@@ -20,7 +20,7 @@ use crate::{
     coordinator::{Cmp, Op},
     failure::Failure,
     generation,
-    stores::OpenStore,
+    stores::{self, OpenStore},
 };
 
 /// The moment of sealing, as a claim.
@@ -119,7 +119,10 @@ async fn token(
     let held = generation::holds(coordinator, repository, own).await.map_err(failed)?;
     let own = match held {
         true => own,
-        false => generation::attach(coordinator, repository, &store.objects, &api.with.env).await.map_err(failed)?,
+        false => {
+            let taken = generation::attach(coordinator, repository, &store.objects, &api.with.env).await;
+            taken.map_err(|error| answer(stores::generations_failed(store, error)))?
+        }
     };
     let newest = generation::newest(&store.objects).await.map_err(failed)?;
     if newest > own {

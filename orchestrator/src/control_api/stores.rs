@@ -122,7 +122,7 @@ async fn with_repository(
 
 async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
     let taken = generation::attach(&*api.coordinator, &store.record.repository, &store.objects, &api.with.env).await;
-    let generation = taken.map_err(|error| refused(503, "TM-STORE-0104", &error))?;
+    let generation = taken.map_err(|error| answer(stores::generations_failed(store, error)))?;
     tracing::info!(store = store.record.name, generation, "store attached");
     Ok(())
 }

@@ -3,9 +3,12 @@
 use tidemark_gateway::causes::joined as words;
 
 use super::{Error, FindError};
-use crate::failure::{
-    Failure,
-    catalog::{OTHER_STORE, other_chain, store},
+use crate::{
+    failure::{
+        Failure,
+        catalog::{OTHER_STORE, other_chain, store},
+    },
+    generation,
 };
 
 impl From<Error> for Failure {
@@ -22,6 +25,10 @@ impl From<Error> for Failure {
             Error::Silent { .. } => store("TM-STORE-0117", &error, true),
             Error::Behind { .. } => Self::claim_anew(words(&error)),
             Error::Identity { ref source, .. } => store("TM-STORE-0115", &error, source.is_retryable()),
+            Error::Generations { ref source, .. } if matches!(**source, generation::Error::TooHigh { .. }) => {
+                Self::permanent("TM-STORE-0119", words(&error))
+                    .with_hint("find out who wrote it, and remove that object: no daemon has come to so high a number")
+            }
             Error::Generations { ref source, .. } => store("TM-STORE-0104", &error, source.is_retryable()),
             Error::Find { ref source, .. } => store("TM-CAT-0006", &error, source.is_retryable()),
             Error::Chain { ref source, .. } if source.is_other_store() => other_chain(&error),

@@ -103,6 +103,7 @@ impl Stores {
             return Err(went_back(store, known.number, newest));
         }
         if known.is_none_or(|known| newest > known.number) {
+            generation::require_reachable(newest, self.known.coordinator().generation()).map_err(failed)?;
             self.learn_generation(store, newest).await?;
         }
         Ok(())
@@ -315,7 +316,8 @@ fn version_set(store: &OpenStore, source: &SourceId, set: &SetId) -> VersionSet 
     VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone())
 }
 
-fn generations_failed(store: &OpenStore, source: generation::Error) -> Error {
+/// A failure of a store's generations.
+pub(crate) fn generations_failed(store: &OpenStore, source: generation::Error) -> Error {
     Error::Generations { name: store.record.name.clone(), source: Box::new(source) }
 }
 

@@ -109,6 +109,17 @@ async fn a_chain_that_was_replaced_by_a_longer_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_generation_that_no_daemon_came_to_is_refused_and_not_remembered() {
+    let bench = Bench::new("planted").await;
+    let path = layout::generation(FencingToken::GREATEST_GENERATION);
+    bench.store.objects.put(&path, "?".into()).await.unwrap();
+    let failure = crate::failure::Failure::from(bench.stores.identify(&bench.store).await.unwrap_err());
+    assert!(failure.code == "TM-STORE-0119" && !failure.retryable && failure.hint.is_some(), "{failure:?}");
+    bench.store.objects.delete(&path).await.unwrap();
+    bench.stores.identify(&bench.store).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_head_never_goes_back() {
     let bench = Bench::new("head").await;
     bench.commit("one").await;

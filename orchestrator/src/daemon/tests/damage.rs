@@ -94,6 +94,27 @@ async fn damage_of_one_set_stops_no_other_and_a_cut_one_stops_all() {
 }
 
 #[tokio::test]
+async fn a_store_with_a_generation_that_no_daemon_came_to_is_refused_and_touches_no_other() {
+    let (state, bucket, other) = (tempfile::tempdir().unwrap(), Bucket::new(), Bucket::new());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        let planted = "gen/00000000009999999999";
+        fs::create_dir(other.path().join("gen")).unwrap();
+        fs::write(other.path().join(planted), "?").unwrap();
+        let refused = add_other(&api, "t", &other).await.unwrap_err();
+        assert_eq!((refused.status, refused.code.as_str()), (422, "TM-STORE-0119"), "{refused:?}");
+        protect(&api, "1").await;
+        fs::write(bucket.path().join(planted), "?").unwrap();
+        assert_eq!(run(&api, "2").await.error.unwrap().code, "TM-STORE-0119");
+        bucket.remove(planted);
+        other.remove(planted);
+        assert_eq!(version(&api, "3").await, "src.daily.2");
+        add_other(&api, "t", &other).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_store_is_registered_with_what_can_be_read_of_it_and_says_what_cannot() {
     let (one, two, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Bucket::new());
     with_daemon(one.path(), fake::World::default(), async |api| {
