@@ -145,6 +145,26 @@ pub enum Error {
         /// Why.
         source: Box<generation::Error>,
     },
+    /// What is known of its newest generation cannot be read.
+    #[error("what is known of the generations of store {name} cannot be read")]
+    UnreadableGeneration {
+        /// The store.
+        name: String,
+        /// Why.
+        source: registrations::Error,
+    },
+    /// What is known of the newest version of a set cannot be read.
+    #[error("what is known of the newest version of {source_id}.{set} in store {name} cannot be read")]
+    UnreadableHead {
+        /// The store.
+        name: String,
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// Why.
+        source: registrations::Error,
+    },
     /// Its version sets cannot be found.
     #[error("version sets of store {name}")]
     Find {

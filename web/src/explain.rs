@@ -157,6 +157,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-STORE-0117",
     "TM-STORE-0118",
     "TM-STORE-0119",
+    "TM-STORE-0120",
     "TM-STORE-0400",
     "TM-STORE-0404",
     "TM-STORE-0409",

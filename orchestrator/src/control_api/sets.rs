@@ -5,11 +5,13 @@
 
 use futures::future::join_all;
 use tidemark_catalog::{
+    chain::{Head, VersionSet},
     commit::Claim,
     find,
     ids::{FencingToken, SetId, SourceId, VersionId},
     repair::{Repair, Sealer},
 };
+use tidemark_gateway::causes;
 use tidemark_web::api::{Problem, RepairedSet};
 
 use super::{
@@ -43,7 +45,7 @@ pub(super) async fn repair(api: &Api, source: &str, set: &str, store: Option<&st
     api.with.stores.identify(&store).await.map_err(answer)?;
     let task = format!("repair-{}", api.with.env.id().simple());
     let token = token(api, &store, &source, &set, &task).await?;
-    let chain = api.with.stores.known_set(&store, &source, &set).await.map_err(answer)?;
+    let (chain, unreadable) = api.with.stores.known_set(&store, &source, &set).await.map_err(answer)?;
     let sealer = Sealer { task, node: api.with.node.clone() };
     let done = chain.repair(&sealer, &Moment(token), &api.with.env).await.map_err(answer)?;
     let shown = |sealed, damage| RepairedSet {
@@ -54,7 +56,10 @@ pub(super) async fn repair(api: &Api, source: &str, set: &str, store: Option<&st
         damage,
     };
     let (head, shown) = match done {
-        Repair::Nothing => return Ok(shown(None, None)),
+        Repair::Nothing => match unreadable {
+            None => return Ok(shown(None, None)),
+            Some(error) => (as_it_is(&chain).await?, shown(None, Some(causes::joined(&error)))),
+        },
         Repair::Head(head) => (head, shown(None, Some("further back than the newest versions".to_owned()))),
         Repair::Sealed { head, damage } => {
             let id = VersionId { source: source.clone(), set: set.clone(), number: head.number };
@@ -64,6 +69,15 @@ pub(super) async fn repair(api: &Api, source: &str, set: &str, store: Option<&st
     tracing::warn!(store = store.record.name, source_id = %source, %set, head = %head.number, "damage sealed");
     api.with.stores.repaired(&store, &(source, set, head)).await.map_err(answer)?;
     Ok(shown)
+}
+
+/// The head of a set of which nothing is known any more.
+async fn as_it_is(chain: &VersionSet) -> Result<Head, Problem> {
+    let head = chain.head().await.map_err(|error| answer(Failure::from(error)))?;
+    head.map(|(_, head)| head).ok_or_else(|| {
+        Problem::conflict("TM-STORE-0120", "the store holds no version of the set: they are gone")
+            .with_hint("bring the store back as it was, or: tidemark store accept NAME --confirm NAME")
+    })
 }
 
 /// The store of the set: the one that is named, or the only one that holds versions of it.

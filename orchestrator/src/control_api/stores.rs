@@ -131,7 +131,7 @@ async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
 /// stops nothing else.
 async fn learn(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
     let damaged = api.with.stores.learn(store).await.map_err(answer)?;
-    let mut warnings: Vec<String> = damaged.iter().map(|damaged| format!("TM-CAT-0008: {damaged}")).collect();
+    let mut warnings: Vec<String> = damaged.iter().map(|damaged| format!("{}: {damaged}", damaged.code())).collect();
     warnings.extend(take_over(api, store).await?);
     for warning in &warnings {
         tracing::warn!(store = store.record.name, warning, "the store is used without this");
@@ -253,7 +253,7 @@ fn damaged_set(store: &str, damaged: &Damaged) -> CheckLine {
         name: "versions".to_owned(),
         subject: format!("{source_id}.{set}"),
         status: CheckStatus::Warn,
-        detail: format!("TM-CAT-0008: {damaged}"),
+        detail: format!("{}: {damaged}", damaged.code()),
         hint: Some(format!("tidemark version repair {source_id}.{set} --store {store}")),
     }
 }

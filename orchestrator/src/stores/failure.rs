@@ -30,6 +30,13 @@ impl From<Error> for Failure {
                     .with_hint("find out who wrote it, and remove that object: no daemon has come to so high a number")
             }
             Error::Generations { ref source, .. } => store("TM-STORE-0104", &error, source.is_retryable()),
+            Error::UnreadableGeneration { ref name, .. } => Self::permanent("TM-STORE-0120", words(&error))
+                .with_hint(format!("take the store as it is now: tidemark store accept {name} --confirm {name}")),
+            Error::UnreadableHead { ref source_id, ref set, ref name, .. } => {
+                Self::permanent("TM-STORE-0120", words(&error)).with_hint(format!(
+                    "take the set as it is now: tidemark version repair {source_id}.{set} --store {name}"
+                ))
+            }
             Error::Find { ref source, .. } => store("TM-CAT-0006", &error, source.is_retryable()),
             Error::Chain { ref source, .. } if source.is_other_store() => other_chain(&error),
             Error::DamagedEnd { ref source_id, ref set, ref name, .. } => Self::permanent("TM-CAT-0008", words(&error))

@@ -22,11 +22,11 @@ use tidemark_gateway::causes;
 
 use super::{
     Error, OpenStore, Stores, in_time,
-    known::{KnownGeneration, KnownHead},
+    known::{Heads, KnownGeneration, KnownHead},
 };
-use crate::generation;
+use crate::{generation, registrations};
 
-/// A set whose newest manifests are damaged.
+/// A set of which something is wrong that says nothing about others.
 #[derive(Debug)]
 pub(crate) struct Damaged {
     /// The protected system.
@@ -34,13 +34,46 @@ pub(crate) struct Damaged {
     /// The version set.
     pub(crate) set: SetId,
     /// What is wrong.
-    pub(crate) error: chain::Error,
+    pub(crate) wrong: Wrong,
+}
+
+/// What is wrong with a set.
+#[derive(Debug)]
+pub(crate) enum Wrong {
+    /// Its newest manifests are damaged.
+    Manifests(chain::Error),
+    /// What is known of it cannot be read.
+    Known(registrations::Error),
+}
+
+impl Damaged {
+    fn manifests(source_id: SourceId, set: SetId, error: chain::Error) -> Self {
+        Self { source_id, set, wrong: Wrong::Manifests(error) }
+    }
+
+    /// True where what is known cannot be read.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self.wrong, Wrong::Known(_))
+    }
+
+    /// The code of it.
+    pub(crate) fn code(&self) -> &'static str {
+        if self.is_unknown() { "TM-STORE-0120" } else { "TM-CAT-0008" }
+    }
 }
 
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source_id, set, error } = self;
-        write!(f, "the newest versions of {source_id}.{set} are damaged: {}", causes::joined(error))
+        let Self { source_id, set, wrong } = self;
+        match wrong {
+            Wrong::Manifests(error) => {
+                write!(f, "the newest versions of {source_id}.{set} are damaged: {}", causes::joined(error))
+            }
+            Wrong::Known(error) => {
+                let error = causes::joined(error);
+                write!(f, "what is known of the newest version of {source_id}.{set} cannot be read: {error}")
+            }
+        }
     }
 }
 
@@ -72,7 +105,7 @@ impl Stores {
     /// Refuses a store that is another one, or was put back to before a generation that is known to be in it.
     ///
     /// # Errors
-    /// As [`Stores::same_repository`]; [`Error::WentBack`], [`Error::Generations`].
+    /// As [`Stores::same_repository`]; [`Error::WentBack`], [`Error::Generations`], [`Error::UnreadableGeneration`].
     pub async fn identify(&self, store: &OpenStore) -> Result<(), Error> {
         self.same_repository(store).await?;
         self.not_put_back(store).await
@@ -90,7 +123,7 @@ impl Stores {
         let failed = |source| generations_failed(store, source);
         let listed = generation::listed(&store.objects).await.map_err(failed)?;
         let newest = listed.last().copied().unwrap_or(0);
-        let known = self.known.generation(&store.record.repository).await?;
+        let known = self.known_generation(store).await?;
         let mut numbers = known.iter().map(|known| known.number).chain(own);
         if let Some(generation) = numbers.find(|number| !listed.contains(number)) {
             return Err(went_back(store, generation, newest));
@@ -107,6 +140,15 @@ impl Stores {
             self.learn_generation(store, newest).await?;
         }
         Ok(())
+    }
+
+    async fn known_generation(&self, store: &OpenStore) -> Result<Option<KnownGeneration>, Error> {
+        match self.known.generation(&store.record.repository).await {
+            Err(source @ registrations::Error::Decode { .. }) => {
+                Err(Error::UnreadableGeneration { name: store.record.name.clone(), source })
+            }
+            known => Ok(known?),
+        }
     }
 
     /// Makes sure that a claim may write to the store: that it is the one that was registered, and that this opening of the coordinator
@@ -132,19 +174,32 @@ impl Stores {
     /// known to have been committed. Damage of another set is a warning.
     ///
     /// # Errors
-    /// As [`Stores::identify`]; [`Error::Chain`]; [`Error::DamagedEnd`] where nothing can be linked to the set's newest manifest.
+    /// As [`Stores::identify`]; [`Error::Chain`]; [`Error::DamagedEnd`] where nothing can be linked to the set's newest manifest;
+    /// [`Error::UnreadableHead`].
     pub async fn prove(&self, store: &OpenStore, source: &SourceId, set: &SetId) -> Result<VersionSet, Error> {
         self.identify(store).await?;
         let failed = |source| chain_failed(store, source);
         let mut own = version_set(store, source, set);
-        for (of, within, head) in self.known.heads(&store.record.repository).await? {
+        let Heads { known, unreadable } = self.known.heads(&store.record.repository).await?;
+        for (of, within, error) in unreadable {
+            if (&of, &within) == (source, set) {
+                return Err(Error::UnreadableHead {
+                    name: store.record.name.clone(),
+                    source_id: of,
+                    set: within,
+                    source: error,
+                });
+            }
+            warn(store, &Damaged { source_id: of, set: within, wrong: Wrong::Known(error) });
+        }
+        for (of, within, head) in known {
             if (&of, &within) == (source, set) {
                 own = own.with_head(head);
                 continue;
             }
             let found = version_set(store, &of, &within).with_head(head).require_head().await;
             if let Some(error) = only_of_the_set(found).map_err(failed)? {
-                warn(store, &Damaged { source_id: of, set: within, error });
+                warn(store, &Damaged::manifests(of, within, error));
             }
         }
         let head = own.head().await.map_err(|error| match error.is_damage() {
@@ -166,7 +221,7 @@ impl Stores {
         Ok(self.known.advance(&store.record.repository, source, set, head).await?)
     }
 
-    /// Refuses a store as [`Stores::prove`] does, for all sets; gives those whose newest manifests are damaged.
+    /// Refuses a store as [`Stores::prove`] does, for all sets; gives those of which something is wrong.
     /// It has to say soon that it is the one that was registered ([`Stores::look`]).
     pub(crate) async fn prove_all(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
         self.look(store).await?;
@@ -176,29 +231,46 @@ impl Stores {
 
     /// Refuses a store that is about to be registered, where it was registered here before and held more then.
     pub(crate) async fn prove_again(&self, store: &OpenStore) -> Result<(), Error> {
-        if self.known.generation(&store.record.repository).await?.is_some() {
-            self.same_repository(store).await?;
-            self.holds_generations(store, BTreeSet::new()).await?;
+        match self.known_generation(store).await {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                self.same_repository(store).await?;
+                self.holds_generations(store, BTreeSet::new()).await?;
+            }
+            // It is learnt anew: a store that is not registered cannot be accepted.
+            Err(error @ Error::UnreadableGeneration { .. }) => {
+                tracing::error!(
+                    store = store.record.name,
+                    error = causes::joined(&error),
+                    "the store is taken as it is"
+                );
+            }
+            Err(error) => return Err(error),
         }
         self.prove_heads(store).await.map(drop)
     }
 
     async fn prove_heads(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
-        let mut damaged = Vec::new();
-        for (source_id, set, head) in self.known.heads(&store.record.repository).await? {
+        let Heads { known, unreadable } = self.known.heads(&store.record.repository).await?;
+        let unknown = |(source_id, set, error)| Damaged { source_id, set, wrong: Wrong::Known(error) };
+        let mut damaged: Vec<_> = unreadable.into_iter().map(unknown).collect();
+        for (source_id, set, head) in known {
             let found = version_set(store, &source_id, &set).with_head(head).head().await;
             let error = only_of_the_set(found).map_err(|source| chain_failed(store, source))?;
-            damaged.extend(error.map(|error| Damaged { source_id, set, error }));
+            damaged.extend(error.map(|error| Damaged::manifests(source_id, set, error)));
         }
         Ok(damaged)
     }
 
     /// Takes the store as it is now for what is known of it; gives the sets whose newest manifests are damaged. Of those the
-    /// damaged bytes are what is known.
+    /// damaged bytes are what is known. Records that could not be read are there no more.
     pub(crate) async fn learn(&self, store: &OpenStore) -> Result<Vec<Damaged>, Error> {
         let (heads, damaged) = self.stored_heads(store).await?;
         for head in heads {
             self.known.set_head(&store.record.repository, &head).await?;
+        }
+        for (source, set, _) in self.known.heads(&store.record.repository).await?.unreadable {
+            self.known.forget(&store.record.repository, &source, &set).await?;
         }
         let newest = generation::newest(&store.objects).await;
         let newest = newest
@@ -212,21 +284,31 @@ impl Stores {
         Ok(self.known.set_head(&store.record.repository, head).await?)
     }
 
-    /// The version set, bound to its known head where one is known.
+    /// The version set, bound to its known head where one is known; and why what is known of it cannot be read.
     pub(crate) async fn known_set(
         &self,
         store: &OpenStore,
         source: &SourceId,
         set: &SetId,
-    ) -> Result<VersionSet, Error> {
+    ) -> Result<(VersionSet, Option<registrations::Error>), Error> {
         let own = version_set(store, source, set);
-        let head = self.known.head(&store.record.repository, source, set).await?;
-        Ok(head.map_or_else(|| own.clone(), |head| own.clone().with_head(head)))
+        match self.known.head(&store.record.repository, source, set).await {
+            Ok(Some(head)) => Ok((own.with_head(head), None)),
+            Ok(None) => Ok((own, None)),
+            Err(error @ registrations::Error::Decode { .. }) => Ok((own, Some(error))),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Heads that are known of a repository.
+    /// Heads that are known of a repository, and can be read.
     pub(crate) async fn known_heads(&self, repository: &str) -> Result<Vec<KnownHead>, Error> {
-        Ok(self.known.heads(repository).await?)
+        Ok(self.known.heads(repository).await?.known)
+    }
+
+    /// Whether a set of a repository is known to have come to `number`, or may have: a record that cannot be read says so too.
+    pub(crate) async fn held(&self, repository: &str, source: &SourceId, set: &SetId, number: VersionNumber) -> bool {
+        let head = self.known.head(repository, source, set).await;
+        head.map_or(true, |head| head.is_some_and(|head| head.number >= number))
     }
 
     async fn stored_heads(&self, store: &OpenStore) -> Result<(Vec<KnownHead>, Vec<Damaged>), Error> {
@@ -236,7 +318,7 @@ impl Stores {
             for set in find::sets(&store.objects, &source).await.map_err(not_found)? {
                 let (head, error) = stored_head(store, &source, &set).await?;
                 heads.extend(head.map(|head| (source.clone(), set.clone(), head)));
-                damaged.extend(error.map(|error| Damaged { source_id: source.clone(), set, error }));
+                damaged.extend(error.map(|error| Damaged::manifests(source.clone(), set, error)));
             }
         }
         Ok((heads, damaged))
@@ -288,9 +370,8 @@ fn readable<T>(store: &OpenStore, read: Result<T, generation::Error>) -> Result<
 }
 
 fn warn(store: &OpenStore, damaged: &Damaged) {
-    let Damaged { source_id, set, error } = damaged;
-    let (name, error) = (&store.record.name, causes::joined(error));
-    tracing::error!(store = name, %source_id, %set, error, "the newest versions of a set are damaged");
+    let Damaged { source_id, set, .. } = damaged;
+    tracing::error!(store = store.record.name, %source_id, %set, error = %damaged, "a set is passed over");
 }
 
 fn chain_failed(store: &OpenStore, source: chain::Error) -> Error {

@@ -3,7 +3,7 @@
 //! Keys in the coordinator: `known/<repository>/generation` and `known/<repository>/head/<source>.<set>`. A head moves
 //! forward only, by whoever saw the version committed. What a crash leaves unrecorded is found in the store the next time:
 //! a chain may have gone on, it may never be shorter. Lost with the coordinator's state, it is learnt again from the store
-//! as that is then.
+//! as that is then. A record that cannot be read says nothing: it hides no other, and is overwritten once somebody has looked.
 
 use std::sync::Arc;
 
@@ -31,6 +31,15 @@ pub(crate) struct KnownGeneration {
 
 /// A head with its set.
 pub(crate) type KnownHead = (SourceId, SetId, Head);
+
+/// What is known of the heads of a repository.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    /// Those that can be read.
+    pub(crate) known: Vec<KnownHead>,
+    /// Sets whose record cannot be read, with the reason.
+    pub(crate) unreadable: Vec<(SourceId, SetId, Error)>,
+}
 
 /// What is known; a cheap handle.
 #[derive(Clone)]
@@ -63,7 +72,7 @@ impl Known {
         found.map(|kv| decode(&kv)).transpose()
     }
 
-    pub(crate) async fn heads(&self, repository: &str) -> Result<Vec<KnownHead>, Error> {
+    pub(crate) async fn heads(&self, repository: &str) -> Result<Heads, Error> {
         let prefix = heads_prefix(repository);
         let found = list_all(&*self.coordinator, &prefix).await;
         let (found, _) = found.map_err(|source| Error::Coordinator { key: prefix.clone(), source })?;
@@ -71,8 +80,20 @@ impl Known {
             let (source, set) = kv.key.strip_prefix(&prefix)?.split_once('.')?;
             Some((source.parse().ok()?, set.parse().ok()?))
         };
-        let named = found.iter().filter_map(|kv| Some((parse(kv)?, kv)));
-        named.map(|((source, set), kv)| Ok((source, set, decode(kv)?))).collect()
+        let mut heads = Heads::default();
+        for ((source, set), kv) in found.iter().filter_map(|kv| Some((parse(kv)?, kv))) {
+            match decode(kv) {
+                Ok(head) => heads.known.push((source, set, head)),
+                Err(error) => heads.unreadable.push((source, set, error)),
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Forgets what was known of a set.
+    pub(crate) async fn forget(&self, repository: &str, source: &SourceId, set: &SetId) -> Result<(), Error> {
+        self.txn(vec![], vec![Op::delete(head_key(repository, source, set))]).await?;
+        Ok(())
     }
 
     /// Records a head as it was seen, whatever was known before.

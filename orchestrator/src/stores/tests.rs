@@ -10,7 +10,11 @@ use tidemark_catalog::{
 };
 
 use super::*;
-use crate::{coordinator::embedded::Embedded, limits::LimitsSpec, registrations::CommitMode};
+use crate::{
+    coordinator::{Op, embedded::Embedded},
+    limits::LimitsSpec,
+    registrations::CommitMode,
+};
 
 struct Held;
 
@@ -75,6 +79,13 @@ impl Bench {
         Ok(known.map(|head| head.number.0))
     }
 
+    /// Writes what cannot be read in the place of what is known.
+    async fn spoil(&self, what: &str) {
+        let key = format!("known/{}/{what}", self.store.record.repository);
+        let put = vec![Op::put(key, "?")];
+        assert!(self.stores.known.coordinator().txn(vec![], put, vec![]).await.unwrap().succeeded);
+    }
+
     async fn delete(&self, number: u64) {
         let path = layout::manifest(&self.source, &self.set, VersionNumber(number));
         self.store.objects.delete(&path).await.unwrap();
@@ -117,6 +128,31 @@ async fn a_generation_that_no_daemon_came_to_is_refused_and_not_remembered() {
     assert!(failure.code == "TM-STORE-0119" && !failure.retryable && failure.hint.is_some(), "{failure:?}");
     bench.store.objects.delete(&path).await.unwrap();
     bench.stores.identify(&bench.store).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_known_and_cannot_be_read_is_of_its_own_set_and_is_learnt_anew() {
+    let bench = Bench::new("unreadable").await;
+    bench.commit("one").await;
+    bench.prove().await.unwrap();
+    bench.spoil("head/east.daily").await;
+    bench.spoil("head/east.gone").await;
+    let error = bench.prove().await.unwrap_err();
+    assert!(matches!(&error, Error::UnreadableHead { set, .. } if *set == bench.set), "{error}");
+    let failure = crate::failure::Failure::from(error);
+    assert!(failure.code == "TM-STORE-0120" && failure.hint.unwrap().contains("version repair east.daily --store s"));
+    bench.stores.prove(&bench.store, &bench.source, &"other".parse().unwrap()).await.unwrap();
+    let damaged = bench.stores.prove_all(&bench.store).await.unwrap();
+    assert!(damaged.len() == 2 && damaged.iter().all(identity::Damaged::is_unknown), "{damaged:?}");
+    bench.stores.learn(&bench.store).await.unwrap();
+    assert!(bench.stores.prove_all(&bench.store).await.unwrap().is_empty());
+    assert_eq!(bench.prove().await.unwrap(), Some(1));
+    bench.spoil("generation").await;
+    let error = bench.prove().await.unwrap_err();
+    assert!(matches!(error, Error::UnreadableGeneration { .. }), "{error}");
+    bench.stores.prove_again(&bench.store).await.unwrap();
+    bench.stores.learn(&bench.store).await.unwrap();
+    assert_eq!(bench.prove().await.unwrap(), Some(1));
 }
 
 #[tokio::test]

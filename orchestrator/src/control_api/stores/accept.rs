@@ -21,14 +21,10 @@ use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
 use super::{learn, show, unsafe_store, with_repository};
 use crate::{
-    control_api::{
-        Api,
-        problems::{answer, refused},
-    },
-    failure::Failure,
+    control_api::{Api, problems::answer},
     generation,
     registrations::{STORES, StoreRecord},
-    stores::{self, OpenStore},
+    stores::{self, OpenStore, identity::Damaged},
 };
 
 /// The generation under which a store is accepted, as a claim.
@@ -55,7 +51,7 @@ pub(in crate::control_api) async fn accept(
         return Err(Problem::refused("TM-STORE-0114", words).with_hint("confirm with the name of the store"));
     }
     let known = api.with.stores.unproven(name).await.map_err(answer)?;
-    if changed(api, &known).await?.is_none() {
+    if !changed(api, &known).await? {
         let words = format!("store {name} is what it was: there is nothing to accept");
         return Err(Problem::conflict("TM-STORE-0116", words));
     }
@@ -73,18 +69,18 @@ pub(in crate::control_api) async fn accept(
     Ok(AcceptedStore { store: Store { warnings, ..show(api, store.record) }, generation, lost })
 }
 
-/// How the store differs from what is known of it; a store that cannot be looked at is a problem.
-async fn changed(api: &Api, store: &OpenStore) -> Result<Option<Failure>, Problem> {
+/// Whether the store is not what is known of it, or that cannot be read; a store that cannot be looked at is a problem.
+async fn changed(api: &Api, store: &OpenStore) -> Result<bool, Problem> {
     match api.with.stores.prove_all(store).await {
-        Ok(_) => Ok(None),
-        Err(error) if is_other(&error) => Ok(Some(error.into())),
+        Ok(damaged) => Ok(damaged.iter().any(Damaged::is_unknown)),
+        Err(error) if is_other(&error) => Ok(true),
         Err(error) => Err(answer(error)),
     }
 }
 
 fn is_other(error: &stores::Error) -> bool {
     match error {
-        stores::Error::WentBack { .. } => true,
+        stores::Error::WentBack { .. } | stores::Error::UnreadableGeneration { .. } => true,
         stores::Error::Chain { source, .. } => source.is_other_store(),
         stores::Error::Emptied { .. } | stores::Error::Swapped { .. } => true,
         _ => false,
@@ -94,7 +90,7 @@ fn is_other(error: &stores::Error) -> bool {
 async fn renew(api: &Api, store: &OpenStore) -> Result<u64, Problem> {
     let repository = &store.record.repository;
     let taken = generation::renew(&*api.coordinator, repository, &store.objects, &api.with.env).await;
-    taken.map_err(|error| refused(503, "TM-STORE-0104", &error))
+    taken.map_err(|error| answer(stores::generations_failed(store, error)))
 }
 
 /// Takes the numbers that are lost; names them, as `source.set.first..last`.

@@ -2,10 +2,13 @@
 
 use std::fs;
 
+use tidemark_web::api::AcceptStore;
+
 use super::{
     store::{Bucket, add_other, run, version},
     *,
 };
+use crate::coordinator::{Coordinator as _, Op};
 
 /// Policy `other`, beside `daily`.
 async fn protect_other(api: &Api, key: &str) -> Operation {
@@ -89,6 +92,50 @@ async fn damage_of_one_set_stops_no_other_and_a_cut_one_stops_all() {
         );
         bucket.remove(&Bucket::manifest(1));
         assert_eq!(protect_other(&api, "4").await.error.unwrap().code, "TM-STORE-0113");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_known_and_cannot_be_read_is_taken_from_the_store_again() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), Bucket::new());
+    let mut repository = String::new();
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        protect(&api, "1").await;
+        protect_other(&api, "2").await;
+    })
+    .await;
+    for entry in fs::read_to_string(bucket.path().join("tidemark.json")).unwrap().split('"') {
+        repository = if entry.len() == 36 { entry.to_owned() } else { repository };
+    }
+    let spoil = async |what: &str| {
+        let coordinator = Embedded::open(state.path(), Env::system()).unwrap();
+        let key = format!("known/{repository}/{what}");
+        assert!(coordinator.get(&key).await.unwrap().is_some(), "{key}");
+        coordinator.txn(vec![], vec![Op::put(key, "?")], vec![]).await.unwrap();
+    };
+    spoil("head/src.daily").await;
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        assert_eq!(run(&api, "3").await.error.unwrap().code, "TM-STORE-0120");
+        assert_eq!(protect_other(&api, "4").await.result.unwrap()["version"], "src.other.2");
+        assert_eq!(api.version("src.daily.1").await.unwrap().version.store, "s");
+        let repaired = api.repair_set("src", "daily", None).await.unwrap();
+        assert!(repaired.sealed.is_none() && repaired.damage.unwrap().contains("known/"));
+        assert_eq!(version(&api, "5").await, "src.daily.2");
+    })
+    .await;
+    spoil("head/src.daily").await;
+    spoil("generation").await;
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        assert_eq!(run(&api, "6").await.error.unwrap().code, "TM-STORE-0120");
+        let accepted = api.accept_store("s", AcceptStore { confirm: "s".to_owned() }).await.unwrap();
+        assert_eq!(accepted.lost, Vec::<String>::new());
+        assert_eq!(version(&api, "7").await, "src.daily.3");
+        assert_eq!(
+            api.accept_store("s", AcceptStore { confirm: "s".to_owned() }).await.unwrap_err().code,
+            "TM-STORE-0116"
+        );
     })
     .await;
 }
