@@ -152,7 +152,14 @@ impl VersionSet {
     /// # Errors
     /// [`Error::List`]; [`Error::Read`] where the store does not answer.
     pub async fn newest_readable(&self) -> Result<Option<Manifest>, Error> {
-        for number in self.list().await?.into_iter().rev().take(commit::RECENT_VERSIONS as usize) {
+        self.newest_readable_but(None).await
+    }
+
+    /// The same; `changed`, which is not what was committed, is passed over.
+    pub(crate) async fn newest_readable_but(&self, changed: Option<VersionNumber>) -> Result<Option<Manifest>, Error> {
+        let mut numbers = self.list().await?;
+        numbers.retain(|number| Some(*number) != changed);
+        for number in numbers.into_iter().rev().take(commit::RECENT_VERSIONS as usize) {
             match self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) {
                 Ok(loaded) => return Ok(Some(loaded.manifest)),
                 Err(error) if error.is_retryable() => return Err(error),
@@ -201,12 +208,8 @@ impl VersionSet {
         if Digest::of(&bytes) == head.digest {
             return Ok(());
         }
-        let found = Digest::of(&bytes);
-        // Whoever replaced it by another one linked that to the one before.
-        match self.load(head.number).await {
-            Err(error @ (Error::Decode { .. } | Error::Link { .. })) => Err(error),
-            _ => Err(self.head_changed(head, Some(found))),
-        }
+        self.load(head.number).await?;
+        Err(self.head_changed(head, Some(Digest::of(&bytes))))
     }
 
     /// Reads the whole chain and verifies every number, identity and link; gives the manifests, oldest first.
@@ -309,6 +312,11 @@ impl VersionSet {
 
     fn from(&self) -> Option<VersionNumber> {
         self.head.map(|head| head.number)
+    }
+
+    /// The head that is known.
+    pub(crate) fn known(&self) -> Option<Head> {
+        self.head
     }
 
     pub(crate) async fn load(&self, number: VersionNumber) -> Result<Loaded, Error> {

@@ -29,6 +29,7 @@ use crate::{
     entry::Cut,
     ids::{FencingToken, VersionNumber},
     manifest::{Holds, Manifest},
+    states,
     stored::StoredRef,
 };
 
@@ -125,6 +126,14 @@ pub enum Error {
         /// Its bytes.
         found: usize,
     },
+    /// A version that is given up cannot be hidden.
+    #[error("hide version {number}, which is another one than was committed")]
+    Hide {
+        /// The version.
+        number: VersionNumber,
+        /// Why.
+        source: states::Error,
+    },
     /// The store refused the manifest, or whether it holds it cannot be found out.
     #[error("write the manifest of version {number}")]
     Write {
@@ -141,6 +150,7 @@ impl Error {
         match self {
             Self::Chain(source) => source.is_retryable(),
             Self::Write { source, .. } => source.is_retryable(),
+            Self::Hide { source, .. } => source.is_retryable(),
             Self::ListingLags { .. } => true,
             _ => false,
         }

@@ -6,15 +6,19 @@
 //! version that is not there; what was before it and what comes after is restored as ever. The bytes that were there once must
 //! not be put back afterwards: the barrier's link would not verify any more.
 //!
+//! A manifest that can be read and is another one than is known to have been committed (a byte of a figure changed) is sealed in the
+//! same way. By itself and its links it would pass for a version, so it is expired first, with the reason.
+//!
 //! A crash before the create changes nothing; after it the chain is sound, and sealing again finds nothing to do.
 
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, causes};
 
 use crate::{
     chain::{self, Head, VersionSet},
     commit::{self, Claim, ManifestDraft},
     ids::VersionNumber,
     manifest::{Barrier, Holds},
+    states::{By, Change, VersionStates},
 };
 
 /// Who seals, as the barrier says it.
@@ -31,8 +35,13 @@ pub struct Sealer {
 pub enum Repair {
     /// There is none.
     Nothing,
-    /// The chain is sound from its end to the damage, which is further back: this is its head to remember from now on.
-    Head(Head),
+    /// The chain is sound from its end to the damage, which is further back.
+    Head {
+        /// Its head to remember from now on.
+        head: Head,
+        /// What is wrong further back.
+        damage: String,
+    },
     /// A barrier was created: the head to remember, and the words of the damage.
     Sealed {
         /// Number and digest of the barrier.
@@ -54,30 +63,55 @@ impl VersionSet {
         loop {
             commit::refuse_lagging(taken, self.without_head().list().await?.last().copied())?;
             let Some(error) = damage(self.end().await)? else { return Ok(Repair::Nothing) };
-            // The damage may be between a sound end and the head that is known.
             let end = self.without_head().end().await;
+            let mut changed = None;
             if let Ok(Some(end)) = &end {
-                return Ok(Repair::Head(end.head()));
+                changed = self.known().map(|known| known.number).filter(|known| *known == end.manifest.number);
+                // Otherwise the damage is between a sound end and the head that is known.
+                if changed.is_none() {
+                    return Ok(Repair::Head { head: end.head(), damage: causes::joined(&error) });
+                }
             }
             let error = damage(end)?.unwrap_or(error);
-            match self.seal(sealer, &error, claim, env).await? {
+            if let Some(number) = changed {
+                self.hide(number, &error, claim, env).await?;
+            }
+            match self.seal(sealer, &error, changed, claim, env).await? {
                 Ok(repair) => return Ok(repair),
                 Err(number) => taken = Some(number),
             }
         }
     }
 
-    /// Creates the barrier; the number where that holds another manifest by now.
+    /// Expires a version, so that nothing counts it; one that is held is let be.
+    async fn hide(
+        &self,
+        number: VersionNumber,
+        error: &chain::Error,
+        claim: &dyn Claim,
+        env: &Env,
+    ) -> Result<(), commit::Error> {
+        let states = VersionStates::new(self.store.clone(), self.source.clone(), self.set.clone());
+        let by = By { token: claim.token(), who: "version repair", env };
+        match states.change(number, &Change::Expire { reason: causes::joined(error) }, by).await {
+            Err(error) if !error.is_refusal() => Err(commit::Error::Hide { number, source: error }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates the barrier; the number where that holds another manifest by now. `changed` is a manifest that can be read and is not
+    /// what was committed.
     async fn seal(
         &self,
         sealer: &Sealer,
         error: &chain::Error,
+        changed: Option<VersionNumber>,
         claim: &dyn Claim,
         env: &Env,
     ) -> Result<Result<Repair, VersionNumber>, commit::Error> {
         let Some(end) = self.without_head().head_as_stored().await? else { return Ok(Ok(Repair::Nothing)) };
-        self.refuse_fenced(claim).await?;
-        let damage = tidemark_gateway::causes::joined(error);
+        self.refuse_fenced(claim, changed).await?;
+        let damage = causes::joined(error);
         let reason = format!("version {} cannot be relied on and is sealed as it is: {damage}", end.number);
         let holds = Holds::Barrier(Barrier { reason });
         let Sealer { task, node } = sealer.clone();
@@ -88,9 +122,10 @@ impl VersionSet {
         Ok(head.map(|head| Repair::Sealed { head, damage }).ok_or(manifest.number))
     }
 
-    /// Tokens never fall along a chain: the newest one that can still be read must not be above this claim's.
-    async fn refuse_fenced(&self, claim: &dyn Claim) -> Result<(), commit::Error> {
-        match self.newest_readable().await? {
+    /// Tokens never fall along a chain: the newest one that can still be read must not be above this claim's. That of a manifest that
+    /// changed proves nothing.
+    async fn refuse_fenced(&self, claim: &dyn Claim, changed: Option<VersionNumber>) -> Result<(), commit::Error> {
+        match self.newest_readable_but(changed).await? {
             Some(newest) if newest.token > claim.token() => {
                 Err(commit::Error::Fenced { mine: claim.token(), theirs: newest.token, number: newest.number })
             }
@@ -157,6 +192,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_newest_manifest_that_changed_and_can_be_read_is_hidden_and_sealed() {
+        let (store, set) = chain_of(3).await;
+        let head = set.head().await.unwrap().unwrap().1;
+        let (path, known) = (set.path(VersionNumber(3)), set.clone().with_head(head));
+        let stored = tidemark_gateway::fetch::get_unchecked(&store, &path).await.unwrap();
+        let text = String::from_utf8(stored.into()).unwrap();
+        // A token that no claim here is above, too.
+        let changed = text.replace("\"0000000001-", "\"0000000009-");
+        assert_ne!(text, changed);
+        store.put(&path, changed.into()).await.unwrap();
+        assert!(known.newest().await.is_err_and(|error| error.is_damage()));
+        let sealed = repair(&known, 2).await.unwrap();
+        let Repair::Sealed { head: barrier, damage } = &sealed else { panic!("{sealed:?}") };
+        assert!(barrier.number == VersionNumber(4) && damage.contains(&head.digest.to_string()), "{damage}");
+        let states = VersionStates::new(store, "east".parse().unwrap(), "daily".parse().unwrap());
+        let state = states.get(VersionNumber(3)).await.unwrap();
+        assert!(!state.is_visible() && state.expired.as_ref().unwrap().reason == *damage, "{state:?}");
+        let known = set.clone().with_head(*barrier);
+        let (next, _) = known.commit(draft("next"), &TestClaim::new(2), &Env::system()).await.unwrap();
+        assert_eq!((next.number, known.verify_chain().await.unwrap().len()), (VersionNumber(5), 5));
+    }
+
+    #[tokio::test]
+    async fn another_chain_above_a_known_head_is_followed_only_once_that_is_asked_for() {
+        let (_, set) = chain_of(4).await;
+        let (_, other) = chain_of(2).await;
+        let known = set.clone().with_head(other.head().await.unwrap().unwrap().1);
+        assert!(known.newest().await.is_err_and(|error| error.is_damage()));
+        let end = set.head().await.unwrap().unwrap().1;
+        let moved = repair(&known, 2).await.unwrap();
+        assert!(
+            matches!(&moved, Repair::Head { head, damage } if *head == end && damage.contains("another one")),
+            "{moved:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_broken_link_of_the_newest_is_sealed_too() {
         let (store, set) = chain_of(3).await;
         damage_number(&store, &set, 2).await;
@@ -173,7 +245,11 @@ mod tests {
         damage_number(&store, &set, 2).await;
         let end = set.head().await.unwrap().unwrap().1;
         assert!(known.newest().await.is_err_and(|error| error.is_damage()));
-        assert_eq!(repair(&known, 2).await.unwrap(), Repair::Head(end));
+        let moved = repair(&known, 2).await.unwrap();
+        assert!(
+            matches!(&moved, Repair::Head { head, damage } if *head == end && damage.contains("00002")),
+            "{moved:?}"
+        );
         assert_eq!(set.list().await.unwrap().len(), 4);
     }
 

@@ -78,7 +78,7 @@ struct Collection<'a> {
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
     let CollectSpec { store, source } = spec(&context)?;
     let open = with.stores.unproven(store.as_str()).await?;
-    with.stores.prove_all(&open).boxed().await?;
+    let damaged = with.stores.prove_all(&open).boxed().await?;
     with.stores.reach(&open, context.token).boxed().await?;
     let found = find::sources(&open.objects).await.map_err(not_found)?;
     let sources: Vec<SourceId> = found.into_iter().filter(|of| source.as_ref().is_none_or(|only| only == of)).collect();
@@ -90,6 +90,13 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
             return Err(Failure::cancelled());
         }
         (context.progress)(progress(source, index, sources.len()));
+        // It reads like a version, and may name less than what was committed.
+        if let Some(changed) = damaged.iter().find(|set| set.source_id == *source && set.is_changed()) {
+            tracing::error!(source_id = %source, store = open.record.name, %changed, "nothing of the source is collected");
+            let problem = Some(format!("{}: {changed}", changed.code()));
+            result.sources.push(SourceResult { problem, ..SourceResult::new(source.clone()) });
+            continue;
+        }
         let own = policies.iter().filter(|policy| policy.source == *source && policy.store == store).cloned().collect();
         let collection = Collection { with, context: &context, store: &open, source, policies: own };
         match collection.run().boxed().await {

@@ -112,9 +112,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the store holds less than, or something else than, what is known to have been committed to it.
+    /// Whether the store holds less than what is known to have been committed to it. Another manifest in the place of a known one
+    /// is no such thing: a byte that changed looks the same, and says nothing about other sets.
     pub fn is_other_store(&self) -> bool {
-        matches!(self, Self::RolledBack { .. } | Self::HeadChanged { .. })
+        matches!(self, Self::RolledBack { .. })
     }
 
     /// True where the store failed and so says nothing about the chain: a refused credential, an outage.
@@ -126,7 +127,8 @@ impl Error {
         }
     }
 
-    /// True where the store answers and what it holds is no sound chain: a manifest is damaged, or gone from its middle.
+    /// True where the store answers and what it holds is no sound chain: a manifest is damaged, is another one than was committed, or
+    /// is gone from its middle.
     pub fn is_damage(&self) -> bool {
         !self.is_other_store() && !self.is_of_the_store()
     }

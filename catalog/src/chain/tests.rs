@@ -69,15 +69,22 @@ async fn a_version_under_another_number_or_set_is_refused() {
 }
 
 #[tokio::test]
-async fn a_known_head_that_is_no_manifest_is_damage_and_another_manifest_is_not() {
+async fn anything_else_in_the_place_of_a_known_head_is_damage_of_the_set_and_no_other_store() {
     let (store, set) = chain_of(2).await;
     let known = set.clone().with_head(set.head().await.unwrap().unwrap().1);
     let path = set.path(VersionNumber(2));
     let text = String::from_utf8(fetch::get_unchecked(&store, &path).await.unwrap().to_vec()).unwrap();
     store.put(&path, text.replace("\"node\":\"n1\"", "\"node\":\"n2\"").into()).await.unwrap();
-    assert!(known.require_head().await.is_err_and(|error| error.is_other_store()));
+    let damage = async || {
+        for error in [known.require_head().await.unwrap_err(), known.head().await.unwrap_err()] {
+            assert!(error.is_damage() && !error.is_other_store() && !error.is_retryable(), "{error}");
+        }
+    };
+    damage().await;
+    store.put(&path, text.replace("\"number\":2", "\"number\":3").into()).await.unwrap();
+    damage().await;
     store.put(&path, text[1..].to_owned().into()).await.unwrap();
-    assert!(known.require_head().await.is_err_and(|error| error.is_damage()));
+    damage().await;
     assert_eq!(known.newest_readable().await.unwrap().unwrap().number, VersionNumber(1));
 }
 
@@ -139,7 +146,11 @@ async fn another_manifest_in_the_place_of_the_known_head_is_seen_without_reading
     known.require_head().await.unwrap();
     let other = fetch::get_unchecked(&store, &set.path(VersionNumber(1))).await.unwrap();
     store.put(&set.path(VersionNumber(2)), other.into()).await.unwrap();
-    assert!(matches!(known.require_head().await, Err(Error::HeadChanged { .. })));
+    assert!(matches!(known.require_head().await, Err(Error::Identity { .. })), "a copy of one");
+    let (other, _) = chain_of(2).await;
+    let second = fetch::get_unchecked(&other, &set.path(VersionNumber(2))).await.unwrap();
+    store.put(&set.path(VersionNumber(2)), second.into()).await.unwrap();
+    assert!(matches!(known.require_head().await, Err(Error::Link { .. })), "one of another chain");
 }
 
 #[tokio::test]

@@ -60,7 +60,9 @@ pub(super) async fn repair(api: &Api, source: &str, set: &str, store: Option<&st
             None => return Ok(shown(None, None)),
             Some(error) => (as_it_is(&chain).await?, shown(None, Some(causes::joined(&error)))),
         },
-        Repair::Head(head) => (head, shown(None, Some("further back than the newest versions".to_owned()))),
+        Repair::Head { head, damage } => {
+            (head, shown(None, Some(format!("further back than the newest versions: {damage}"))))
+        }
         Repair::Sealed { head, damage } => {
             let id = VersionId { source: source.clone(), set: set.clone(), number: head.number };
             (head, shown(Some(id.to_string()), Some(damage)))

@@ -14,7 +14,7 @@ pub(crate) fn store(code: &str, error: &(dyn std::error::Error + 'static), retry
 pub(crate) const OTHER_STORE: &str =
     "bring the store back as it was; only if it was put back on purpose: tidemark store accept NAME --confirm NAME";
 
-/// A chain that ends before its known head, or whose head is another one.
+/// A chain that ends before its known head.
 pub(crate) fn other_chain(error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::permanent("TM-STORE-0113", words(error)).with_hint(OTHER_STORE)
 }

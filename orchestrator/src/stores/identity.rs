@@ -51,6 +51,11 @@ impl Damaged {
         Self { source_id, set, wrong: Wrong::Manifests(error) }
     }
 
+    /// True where a sound manifest is there that is not the one that was committed: nothing but what is known tells.
+    pub(crate) fn is_changed(&self) -> bool {
+        matches!(self.wrong, Wrong::Manifests(chain::Error::HeadChanged { .. }))
+    }
+
     /// True where what is known cannot be read.
     pub(crate) fn is_unknown(&self) -> bool {
         matches!(self.wrong, Wrong::Known(_))

@@ -107,7 +107,7 @@ async fn a_chain_that_went_on_is_followed_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_chain_that_was_replaced_by_a_longer_one_is_refused() {
+async fn a_chain_that_was_replaced_by_a_longer_one_is_damage_of_its_set() {
     let bench = Bench::new("replaced").await;
     bench.commit("one").await;
     assert_eq!(bench.prove().await.unwrap(), Some(1));
@@ -116,7 +116,11 @@ async fn a_chain_that_was_replaced_by_a_longer_one_is_refused() {
         bench.commit(task).await;
     }
     let error = bench.prove().await.unwrap_err();
-    assert!(matches!(&error, Error::Chain { source: chain::Error::HeadChanged { .. }, .. }), "{error}");
+    assert!(matches!(&error, Error::DamagedEnd { source: chain::Error::HeadChanged { .. }, .. }), "{error}");
+    let other: SetId = "other".parse().unwrap();
+    bench.stores.prove(&bench.store, &bench.source, &other).await.unwrap();
+    let damaged = bench.stores.prove_all(&bench.store).await.unwrap();
+    assert!(damaged.len() == 1 && damaged[0].is_changed(), "{damaged:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tidemark_web::api::AcceptStore;
+use tidemark_web::api::{AcceptStore, Collect};
 
 use super::{
     store::{Bucket, add_other, run, version},
@@ -92,6 +92,42 @@ async fn damage_of_one_set_stops_no_other_and_a_cut_one_stops_all() {
         );
         bucket.remove(&Bucket::manifest(1));
         assert_eq!(protect_other(&api, "4").await.error.unwrap().code, "TM-STORE-0113");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_byte_that_changed_in_a_newest_manifest_stops_its_own_set_until_that_is_sealed() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), Bucket::new());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        protect(&api, "1").await;
+        protect_other(&api, "2").await;
+        let stored = fs::read_to_string(bucket.path().join(Bucket::manifest(1))).unwrap();
+        let changed = stored.replace("\"node\":\"test\"", "\"node\":\"tesu\"");
+        assert_ne!(stored, changed);
+        overwrite(&bucket, &Bucket::manifest(1), &changed);
+        let error = run(&api, "3").await.error.unwrap();
+        assert_eq!(error.code, "TM-CAT-0008", "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains("tidemark version repair src.daily --store s"), "{error:?}");
+        assert_eq!(protect_other(&api, "4").await.result.unwrap()["version"], "src.other.2");
+        let store = api.test_store("s").await.unwrap();
+        let line = store.lines.iter().find(|line| line.name == "versions").unwrap();
+        assert_eq!((line.status, line.subject.as_str()), (CheckStatus::Warn, "src.daily"));
+        assert!(store.lines.iter().any(|line| line.name == "identity" && line.status == CheckStatus::Ok), "{store:?}");
+        let collect = async |key| {
+            let asked = Collect { store: "s".to_owned(), source: None };
+            let ended = done(&api, api.collect(asked, key).await.unwrap()).await;
+            ended.result.unwrap()["sources"][0]["problem"].clone()
+        };
+        assert!(collect("5").await.as_str().unwrap().contains("TM-CAT-0008"), "nothing is deleted by what it says");
+        let repaired = api.repair_set("src", "daily", None).await.unwrap();
+        assert_eq!(repaired.sealed.as_deref(), Some("src.daily.2"));
+        assert!(repaired.damage.unwrap().contains("another one than was committed"));
+        assert_eq!(version(&api, "6").await, "src.daily.3");
+        let shown: Vec<_> = versions(&api).await.into_iter().map(|version| version.id).collect();
+        assert_eq!(shown, ["src.daily.2", "src.daily.3", "src.other.1", "src.other.2"], "it is hidden");
+        assert_eq!(collect("7").await, json!(null));
     })
     .await;
 }
