@@ -182,7 +182,7 @@ impl VersionSet {
     /// The newest version; `None` where there is none yet.
     ///
     /// # Errors
-    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`], [`Error::HeadChanged`].
+    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`], [`Error::ListingLags`], [`Error::HeadChanged`].
     pub async fn newest(&self) -> Result<Option<Manifest>, Error> {
         Ok(self.end().await?.map(|end| end.manifest))
     }
@@ -195,11 +195,11 @@ impl VersionSet {
         Ok(self.end().await?.map(|end| (end.manifest.clone(), end.head())))
     }
 
-    /// Refuses a set whose last number is below the known head, or that has another manifest in its place; reads that one only.
-    /// What is no manifest there, or is not linked to the one before, is damage and not another one.
+    /// Refuses a set whose last number is below the known head, or that has anything else in its place; reads that one only.
     ///
     /// # Errors
-    /// [`Error::List`], [`Error::RolledBack`], [`Error::Read`], [`Error::HeadChanged`], [`Error::Decode`], [`Error::Link`].
+    /// [`Error::List`], [`Error::RolledBack`], [`Error::ListingLags`]; as [`read`](Self::read) where no sound manifest is there, and
+    /// [`Error::HeadChanged`] where another one is.
     pub async fn require_head(&self) -> Result<(), Error> {
         let newest = self.numbers(self.from()).await?.last().copied();
         self.refuse_rolled_back(newest).await?;
@@ -439,10 +439,21 @@ impl VersionSet {
     }
 
     async fn refuse_rolled_back(&self, newest: Option<VersionNumber>) -> Result<(), Error> {
-        let Some(head) = self.from().filter(|head| newest < Some(*head)) else { return Ok(()) };
+        let Some(head) = self.head.filter(|head| newest < Some(head.number)) else { return Ok(()) };
+        self.refuse_unlisted(head).await?;
         // Listed from the head on only so far; how far back it goes is worth a listing.
         let found = self.numbers(None).await?.last().map_or(0, |number| number.0);
-        Err(Error::RolledBack { source_id: self.source.clone(), set: self.set.clone(), found, head })
+        Err(Error::RolledBack { source_id: self.source.clone(), set: self.set.clone(), found, head: head.number })
+    }
+
+    /// Refuses a listing that lacks the known head, where something is there all the same: it proves nothing.
+    async fn refuse_unlisted(&self, head: Head) -> Result<(), Error> {
+        match self.bytes(head.number).await {
+            Ok(bytes) if Digest::of(&bytes) == head.digest => Err(Error::ListingLags { path: self.path(head.number) }),
+            Ok(bytes) => Err(self.head_changed(head, Some(Digest::of(&bytes)))),
+            Err(Error::Read { source, .. }) if source.is_absent() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

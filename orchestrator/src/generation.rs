@@ -59,6 +59,12 @@ pub enum Error {
         /// The number.
         number: u64,
     },
+    /// A number that is known to be there is not listed: the store's listings lag behind its writes, and prove nothing.
+    #[error("generation {number} is there, and the store does not list it: its listings lag behind its writes")]
+    ListingLags {
+        /// The number.
+        number: u64,
+    },
     /// A number that is listed cannot be read.
     #[error("read generation {number}")]
     Read {
@@ -81,7 +87,7 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Coordinator(_) => true,
+            Self::Coordinator(_) | Self::ListingLags { .. } => true,
             Self::TooHigh { .. } => false,
             Self::List(source) => retry::is_transient(source),
             Self::Find(source) => source.is_retryable(),
@@ -89,6 +95,11 @@ impl Error {
             Self::Read { source, .. } => source.is_retryable(),
             Self::Write { source, .. } => source.is_retryable(),
         }
+    }
+
+    /// True where the store answers, and the number is not there.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.is_absent())
     }
 }
 

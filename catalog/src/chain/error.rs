@@ -93,6 +93,13 @@ pub enum Error {
         /// The version that is known to exist.
         head: VersionNumber,
     },
+    /// A version that is known to exist is there, and the store does not list it: its listings lag behind its writes, and prove
+    /// nothing.
+    #[error("manifest {path} is there, and the store does not list it: its listings lag behind its writes")]
+    ListingLags {
+        /// The manifest.
+        path: Path,
+    },
     /// The newest version that is known is another one in the store.
     #[error(
         "version {head} of set {set} of source {source_id} is another one than was committed: BLAKE3 {found}, known {known}"
@@ -121,7 +128,7 @@ impl Error {
     /// True where the store failed and so says nothing about the chain: a refused credential, an outage.
     pub fn is_of_the_store(&self) -> bool {
         match self {
-            Self::List { .. } => true,
+            Self::List { .. } | Self::ListingLags { .. } => true,
             Self::Read { source, .. } => source.is_of_the_store(),
             _ => false,
         }
@@ -138,6 +145,7 @@ impl Error {
         match self {
             Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
             Self::Read { source, .. } => source.is_retryable(),
+            Self::ListingLags { .. } => true,
             _ => false,
         }
     }

@@ -154,6 +154,29 @@ async fn another_manifest_in_the_place_of_the_known_head_is_seen_without_reading
 }
 
 #[tokio::test]
+async fn a_listing_that_lacks_the_known_head_proves_nothing_while_that_is_there() {
+    let (store, set) = chain_of(3).await;
+    let head = set.head().await.unwrap().unwrap().1;
+    let lagging: Arc<dyn ObjectStore> =
+        Arc::new(crate::testing::FaultyStore::lagging(Arc::clone(&store), "versions/00000000000000000003"));
+    let known = set_in(&lagging, "east", "daily").with_head(head);
+    let looked =
+        async || [known.newest().await.map(drop), known.verify_chain().await.map(drop), known.require_head().await];
+    for error in looked().await.map(Result::unwrap_err) {
+        assert!(matches!(error, Error::ListingLags { .. }), "{error}");
+        assert!(error.is_retryable() && error.is_of_the_store() && !error.is_damage());
+    }
+    copy(&store, &set.path(VersionNumber(1)), &set.path(VersionNumber(3))).await;
+    for error in looked().await.map(Result::unwrap_err) {
+        assert!(matches!(error, Error::HeadChanged { .. }), "{error}");
+    }
+    store.delete(&set.path(VersionNumber(3))).await.unwrap();
+    for error in looked().await.map(Result::unwrap_err) {
+        assert!(matches!(error, Error::RolledBack { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn lost_numbers_are_taken_by_manifests_without_a_version() {
     let (store, set) = chain_of(5).await;
     for number in [4, 5] {

@@ -5,8 +5,11 @@
 //! is refused and never taken for new: its next version would get a number that was given before. A chain that went on
 //! (another daemon, or an own commit whose end was not recorded) is followed from its known head, and recorded.
 //!
-//! Damage is not loss: a manifest or generation that is there and cannot be read tells of nothing that went back. It stops the
-//! captures of its own set until somebody has looked ([`Error::DamagedEnd`]); for all others it is a warning.
+//! Damage is not loss: a manifest or generation that is there and cannot be read, or a manifest that is another one than is known,
+//! tells of nothing that went back. It stops the captures of its own set until somebody has looked ([`Error::DamagedEnd`]); for all
+//! others it is a warning. So it is with a record of the state directory that cannot be read ([`Error::UnreadableHead`]).
+//!
+//! A listing that lacks what is known to be there proves nothing while that can be read: it lags behind, and is asked again later.
 //!
 //! Reading asks for the repository's identity only: an older copy still restores what it holds.
 
@@ -131,7 +134,7 @@ impl Stores {
         let known = self.known_generation(store).await?;
         let mut numbers = known.iter().map(|known| known.number).chain(own);
         if let Some(generation) = numbers.find(|number| !listed.contains(number)) {
-            return Err(went_back(store, generation, newest));
+            return Err(unlisted(store, known, generation, newest).await);
         }
         if let Some(known) = known
             && let Some(found) =
@@ -405,6 +408,18 @@ fn version_set(store: &OpenStore, source: &SourceId, set: &SetId) -> VersionSet 
 /// A failure of a store's generations.
 pub(crate) fn generations_failed(store: &OpenStore, source: generation::Error) -> Error {
     Error::Generations { name: store.record.name.clone(), source: Box::new(source) }
+}
+
+/// Why a generation that is known to be in a store is not listed: it is gone or another one, or the listing lags behind.
+async fn unlisted(store: &OpenStore, known: Option<KnownGeneration>, number: u64, newest: u64) -> Error {
+    let known = known.filter(|known| known.number == number);
+    match generation::digest(&store.objects, number).await {
+        Ok(found) if known.is_none_or(|known| known.digest == found) => {
+            generations_failed(store, generation::Error::ListingLags { number })
+        }
+        Err(error) if !error.is_absent() => generations_failed(store, error),
+        _ => went_back(store, number, newest),
+    }
 }
 
 fn went_back(store: &OpenStore, generation: u64, newest: u64) -> Error {

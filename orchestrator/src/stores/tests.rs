@@ -9,12 +9,15 @@ use tidemark_catalog::{
     repository,
 };
 
+mod lagging;
+
 use super::*;
 use crate::{
     coordinator::{Op, embedded::Embedded},
     limits::LimitsSpec,
     registrations::CommitMode,
 };
+use lagging::Lagging;
 
 struct Held;
 
@@ -79,6 +82,12 @@ impl Bench {
         Ok(known.map(|head| head.number.0))
     }
 
+    /// The same, of a store that lists nothing whose name ends so.
+    fn lagging(&self, unlisted: &'static str) -> OpenStore {
+        let objects = Arc::new(Lagging { inner: Arc::clone(&self.store.objects), unlisted });
+        OpenStore { objects, ..self.store.clone() }
+    }
+
     /// Writes what cannot be read in the place of what is known.
     async fn spoil(&self, what: &str) {
         let key = format!("known/{}/{what}", self.store.record.repository);
@@ -121,6 +130,26 @@ async fn a_chain_that_was_replaced_by_a_longer_one_is_damage_of_its_set() {
     bench.stores.prove(&bench.store, &bench.source, &other).await.unwrap();
     let damaged = bench.stores.prove_all(&bench.store).await.unwrap();
     assert!(damaged.len() == 1 && damaged[0].is_changed(), "{damaged:?}");
+}
+
+#[tokio::test]
+async fn a_listing_that_lags_behind_is_asked_again_later_and_is_no_loss() {
+    let bench = Bench::new("lags").await;
+    bench.commit("one").await;
+    bench.prove().await.unwrap();
+    for unlisted in ["versions/00000000000000000001", "gen/00000000000000000001"] {
+        let store = bench.lagging(unlisted);
+        let error = bench.stores.prove(&store, &bench.source, &bench.set).await.unwrap_err();
+        let failure = crate::failure::Failure::from(error);
+        assert!(failure.retryable && failure.away.is_some() && failure.message.contains("lag"), "{failure:?}");
+    }
+    let store = bench.lagging("gen/00000000000000000001");
+    bench.store.objects.put(&layout::generation(1), "another daemon's".into()).await.unwrap();
+    let error = bench.stores.identify(&store).await.unwrap_err();
+    assert!(matches!(error, Error::WentBack { generation: 1, .. }), "{error}");
+    bench.store.objects.delete(&layout::generation(1)).await.unwrap();
+    let error = bench.stores.identify(&store).await.unwrap_err();
+    assert!(matches!(error, Error::WentBack { generation: 1, .. }), "{error}");
 }
 
 #[tokio::test]
