@@ -375,9 +375,9 @@ impl Stores {
     /// used hides no version of another one.
     ///
     /// # Errors
-    /// [`FindError::Ambiguous`] where several stores have it and none is named; [`FindError::Store`] of a named store that is
-    /// not registered; else [`FindError`] where no store has it and one of them cannot be looked into, or is known to have held
-    /// it.
+    /// [`FindError::Ambiguous`] where several stores have it, or are known to have held it, and none is named;
+    /// [`FindError::Store`] of a named store that is not registered; else [`FindError`] where no store has it and one of them cannot
+    /// be looked into, or is known to have held it.
     pub async fn place(&self, name: &VersionName) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
         let mut records = self.records().await?;
         if let Some(store) = &name.store {
@@ -395,19 +395,34 @@ impl Stores {
         records: Vec<StoreRecord>,
         id: &VersionId,
     ) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let looks = records.into_iter().map(|record| self.holds(record, id).boxed());
-        let (mut found, mut refused) = (Vec::new(), None);
+        let looks = records.into_iter().map(|record| self.ask(record, id).boxed());
+        let (mut found, mut held, mut refused) = (Vec::new(), Vec::new(), None);
         for look in join_all(looks.collect::<Vec<_>>()).await {
             match look {
-                Ok(held) => found.extend(held),
-                Err(error) => refused = refused.or(Some(error)),
+                Look::Here(place) => found.push(*place),
+                Look::Held(store, error) => {
+                    held.push(store);
+                    refused = refused.or(Some(error));
+                }
+                Look::Refused(error) => refused = refused.or(Some(error)),
+                Look::No => {}
             }
         }
-        if found.len() > 1 {
-            let stores = found.iter().map(|(store, _)| store.record.name.clone()).collect();
+        if !found.is_empty() && found.len() + held.len() > 1 {
+            let stores = found.into_iter().map(|(store, _)| store.record.name).chain(held).collect();
             return Err(FindError::Ambiguous { id: id.clone(), stores });
         }
         found.pop().map_or_else(|| refused.map_or(Ok(None), Err), |place| Ok(Some(place)))
+    }
+
+    async fn ask(&self, record: StoreRecord, id: &VersionId) -> Look {
+        let (name, repository) = (record.name.clone(), record.repository.clone());
+        match self.holds(record, id).await {
+            Ok(Some(place)) => Look::Here(Box::new(place)),
+            Ok(None) => Look::No,
+            Err(error) if self.held(&repository, &id.source, &id.set, id.number).await => Look::Held(name, error),
+            Err(error) => Look::Refused(error),
+        }
     }
 
     /// The store of a record, where it holds a version.
@@ -417,8 +432,7 @@ impl Stores {
         if set.list().await?.contains(&id.number) {
             return Ok(Some((store, set)));
         }
-        let head = self.known.head(&store.record.repository, &id.source, &id.set).await.map_err(Error::from)?;
-        if head.is_some_and(|head| head.number >= id.number) {
+        if self.held(&store.record.repository, &id.source, &id.set, id.number).await {
             let (source_id, set) = (id.source.clone(), id.set.clone());
             return Err(chain::Error::Hole { source_id, set, missing: id.number }.into());
         }
@@ -458,6 +472,18 @@ impl Stores {
         }
         self.place_in(records, id).await
     }
+}
+
+/// What a look into a store says of a version.
+enum Look {
+    /// It is there.
+    Here(Box<(OpenStore, VersionSet)>),
+    /// It is known to have been in this store, and cannot be had now.
+    Held(String, FindError),
+    /// The store cannot be looked into, and is not known to have held it.
+    Refused(FindError),
+    /// It is not there.
+    No,
 }
 
 /// Why a version cannot be found.

@@ -8,7 +8,7 @@ use tidemark_catalog::{
     chain::{Head, VersionSet},
     commit::Claim,
     find,
-    ids::{FencingToken, SetId, SourceId, VersionId},
+    ids::{FencingToken, SetId, SourceId, VersionId, VersionNumber},
     repair::{Repair, Sealer},
 };
 use tidemark_gateway::causes;
@@ -92,15 +92,20 @@ pub(super) async fn place(
     if let Some(name) = store {
         return api.with.stores.get(name).await.map_err(answer);
     }
-    let (mut found, mut away) = (Vec::new(), None);
+    let (mut found, mut held, mut away) = (Vec::new(), Vec::new(), None);
     let records = api.with.stores.records().await.map_err(answer)?;
-    for held in join_all(records.iter().map(|record| holds(api, &record.name, source, set))).await {
-        match held {
-            Ok(held) => found.extend(held),
-            Err(failure) => away = away.or(Some(failure)),
+    let looks = records.iter().map(|record| holds(api, &record.name, source, set));
+    for (record, here) in records.iter().zip(join_all(looks).await) {
+        match here {
+            Ok(here) => found.extend(here),
+            Err(failure) => {
+                away = away.or(Some(failure));
+                let known = api.with.stores.held(&record.repository, source, set, VersionNumber(1)).await;
+                held.extend(known.then(|| record.name.clone()));
+            }
         }
     }
-    let names: Vec<_> = found.iter().map(|store| store.record.name.clone()).collect();
+    let names: Vec<_> = found.iter().map(|store| store.record.name.clone()).chain(held).collect();
     match (found.pop(), away) {
         (Some(store), _) if names.len() == 1 => Ok(store),
         (Some(_), _) => {

@@ -62,7 +62,25 @@ async fn an_id_that_two_stores_hold_is_refused_until_one_is_named() {
         assert_eq!(api.version("u:src.daily.1").await.unwrap_err().code, "TM-STORE-0404");
         assert_eq!(api.version("s:src.daily.2").await.unwrap_err().code, "TM-VER-0404");
         fs::remove_dir_all(other.path()).unwrap();
-        assert_eq!(api.version("src.daily.1").await.unwrap().version.store, "s");
+        for refused in [
+            api.version("src.daily.1").await.map(drop),
+            api.restore(restore(json!({})), "away").await.map(drop),
+            api.repair_set("src", "daily", None).await.map(drop),
+        ] {
+            let refused = refused.unwrap_err();
+            assert_eq!(
+                (refused.status, refused.code.as_str()),
+                (409, "TM-VER-0409"),
+                "the other one is away: {refused:?}"
+            );
+            assert!(refused.detail.contains("stores s and t"), "{refused:?}");
+        }
+        assert_eq!(api.version("s:src.daily.1").await.unwrap().version.store, "s");
+        protect(&api, "2").await;
+        let newer = api.version("src.daily.2").await.unwrap().version;
+        assert_eq!(newer.store, "s", "the other one never had it");
+        bucket.remove(&Bucket::manifest(2));
+        assert_eq!(api.version("src.daily.2").await.unwrap_err().code, "TM-CAT-0001");
     })
     .await;
 }
