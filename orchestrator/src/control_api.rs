@@ -103,6 +103,7 @@ impl Api {
     async fn prepare_run(&self, name: &str) -> Result<Submit, Problem> {
         let policy = policies::one(self, name).await?;
         self.with.source(policy.source.as_str()).await.map_err(answer)?;
+        policies::require_confirmed(&policy)?;
         Ok(policies::run(policy))
     }
 
@@ -241,6 +242,10 @@ impl ControlApi for Api {
 
     async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
         policies::pause(self, name, paused).await
+    }
+
+    async fn confirm_policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+        policies::confirm(self, name).await
     }
 
     async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {

@@ -84,6 +84,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(policies::run))
         .routes(routes!(policies::pause))
         .routes(routes!(policies::resume))
+        .routes(routes!(policies::confirm))
         .routes(routes!(policies::next))
         .routes(routes!(policies::preview))
         .routes(routes!(policies::protect))

@@ -38,6 +38,7 @@ const COMMANDS: [&str; 43] = [
     "policy edit",
     "policy pause",
     "policy resume",
+    "policy confirm",
     "policy delete",
     "policy run",
     "policy next",

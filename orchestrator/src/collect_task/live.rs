@@ -38,8 +38,10 @@ pub(super) async fn of(
     let as_of = collect::store_now(&store.objects, &with.env).await?;
     let tasks = with.tasks.list().await?;
     let mirrored = mirrored(store, source).await;
+    // What nobody has confirmed lets nothing go.
     let of = |keeps: bool| {
-        policies.iter().filter(move |policy| policy.keep_staged == keeps).map(|policy| policy.name.clone())
+        let said = policies.iter().filter(move |policy| policy.keep_staged == keeps);
+        said.filter(move |policy| keeps || policy.is_confirmed()).map(|policy| policy.name.clone())
     };
     Ok(Live {
         as_of,

@@ -1,7 +1,7 @@
 //! Versions expire by the rules of their policies.
 //!
-//! A version that expires is let go for good after a grace, so that a rule counts only where nothing speaks against it: its source is
-//! confirmed (what a store's mirror says is not trusted), and the policy is the newest that its store's mirror has. A state
+//! A version that expires is let go for good after a grace, so that a rule counts only where nothing speaks against it: it and its
+//! source are confirmed (what a store's mirror says is not trusted), and it is the newest that its store's mirror has. A state
 //! directory that was put back from a copy, or a daemon that others have left behind, knows an older policy; its rule is not the
 //! operator's any more.
 
@@ -46,6 +46,9 @@ impl Collection<'_> {
         let source: Option<SourceRecord> = self.with.registrations.get(SOURCES, policy.source.as_str()).await?;
         if !source.is_some_and(|source| source.is_confirmed()) {
             return Ok(Some(format!("source {} is not confirmed", policy.source)));
+        }
+        if let Some(store) = &policy.imported_from {
+            return Ok(Some(format!("it came from the mirror of store {store} and is not confirmed")));
         }
         match config_mirror::newest(&self.store.objects, "policies", policy.name.as_str()).await {
             Ok(Some(mirrored)) if says_the_same(&mirrored, policy) => Ok(None),

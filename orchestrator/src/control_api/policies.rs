@@ -21,13 +21,13 @@ use super::{
 };
 use crate::{
     protect::{self, ProtectSpec},
-    registrations::{POLICIES, PolicyRecord, Registered},
+    registrations::{POLICIES, PolicyRecord, Registered, SourceRecord},
     schedule,
     sources::Driver,
     tasks::{Kind, Submit},
 };
 
-pub(super) use change::{change, pause, remove, try_change};
+pub(super) use change::{change, confirm, pause, remove, try_change};
 use figures::Around;
 pub(super) use figures::OfPolicy;
 
@@ -35,17 +35,21 @@ pub(super) use figures::OfPolicy;
 const LOOKS_AT_A_TIME: usize = 16;
 
 /// Registers a policy and mirrors it, with its source, into its store: before this returns the store alone can bring both
-/// back. Where the same policy is registered, in whatever words, it stays as it is. Where there are versions that its retention
-/// lets go, that takes their `consent`.
+/// back. Where the same policy is registered, in whatever words, it stays as it is. What came from a mirror and was never confirmed
+/// gives way. Where there are versions that its retention lets go, that takes their `consent`.
 pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Result<PolicyRecord, Problem> {
     let policy = PolicyRecord::try_from(policy)?;
     let driver = check(api, &policy).await?;
     let name = policy.name.as_str();
     let _entered = api.changing.enter(name).ok_or_else(|| being_changed(name))?;
-    let known: Option<PolicyRecord> = api.registrations().get(POLICIES, name).await.map_err(answer)?;
+    let known: Option<Registered<PolicyRecord>> = api.registrations().read(POLICIES, name).await.map_err(answer)?;
     match known {
-        Some(known) if !same(&driver, &known, &policy) => return Err(other_settings(name)),
-        Some(known) => return mirror(api, &known).await.map(|()| known),
+        Some(known) if !known.value.is_confirmed() => {
+            consent::require(api, None, &policy, consent).await?;
+            return instead_of(api, &known, policy).await;
+        }
+        Some(known) if !same(&driver, &known.value, &policy) => return Err(other_settings(name)),
+        Some(known) => return mirror(api, &known.value).await.map(|()| known.value),
         None => {
             consent::require(api, None, &policy, consent).await?;
             mirror(api, &policy).await?;
@@ -62,11 +66,56 @@ pub(super) async fn try_add(api: &Api, policy: Policy) -> Result<ChangedPolicy, 
     let policy = PolicyRecord::try_from(policy)?;
     let driver = check(api, &policy).await?;
     let known: Option<PolicyRecord> = api.registrations().get(POLICIES, policy.name.as_str()).await.map_err(answer)?;
+    let known = known.filter(PolicyRecord::is_confirmed);
     if known.as_ref().is_some_and(|known| !same(&driver, known, &policy)) {
         return Err(other_settings(policy.name.as_str()));
     }
     let preview = Some(preview::of(api, known.as_ref(), &policy).await?);
     Ok(ChangedPolicy { policy: policy.into(), preview })
+}
+
+/// Takes what an operator says in the place of what a mirror said.
+async fn instead_of(
+    api: &Api,
+    imported: &Registered<PolicyRecord>,
+    policy: PolicyRecord,
+) -> Result<PolicyRecord, Problem> {
+    mirror(api, &policy).await?;
+    let name = policy.name.as_str();
+    let replaced = api.registrations().replace_at(POLICIES, name, imported, &policy).await.map_err(answer)?;
+    if replaced { Ok(policy) } else { Err(being_changed(name)) }
+}
+
+/// Policies that are confirmed with a source that is not yet: what the mirror said from which it came, of it. Those of builds that did
+/// not tell them apart from an operator's own are among them.
+pub(super) async fn that_come_with(api: &Api, source: &SourceRecord) -> Result<Vec<PolicyRecord>, Problem> {
+    let Some(store) = &source.imported_from else { return Ok(Vec::new()) };
+    let mut policies: Vec<PolicyRecord> = api.registrations().list(POLICIES).await.map_err(answer)?;
+    policies.retain(|policy| policy.source.as_str() == source.name);
+    policies.retain(|policy| policy.imported_from.as_ref().is_none_or(|from| from == store));
+    Ok(policies)
+}
+
+/// Confirms policies as they were shown; gives those that are confirmed now. One that was changed meanwhile is not.
+pub(super) async fn confirm_as_shown(api: &Api, shown: Vec<PolicyRecord>) -> Result<Vec<PolicyRecord>, Problem> {
+    let mut all = Vec::with_capacity(shown.len());
+    for policy in shown {
+        let confirmed = PolicyRecord { imported_from: None, ..policy.clone() };
+        let name = policy.name.as_str();
+        let is_now = policy.is_confirmed()
+            || api.registrations().replace(POLICIES, name, &policy, &confirmed).await.map_err(answer)?;
+        all.extend(is_now.then_some(confirmed));
+    }
+    Ok(all)
+}
+
+/// Refuses to run or change what nobody has confirmed.
+pub(super) fn require_confirmed(policy: &PolicyRecord) -> Result<(), Problem> {
+    let Some(store) = &policy.imported_from else { return Ok(()) };
+    let name = &policy.name;
+    let words = format!("policy {name} came from the mirror of store {store} and is not confirmed");
+    Err(Problem::new(422, "TM-POL-0010", words)
+        .with_hint(format!("see what it says: tidemark policy show {name}; then: tidemark policy confirm {name}")))
 }
 
 /// True where two policies say the same, whether they name what holds anyway or not.
@@ -98,7 +147,8 @@ fn being_changed(name: &str) -> Problem {
 async fn mirror(api: &Api, policy: &PolicyRecord) -> Result<(), Problem> {
     let (source, _) = api.with.source(policy.source.as_str()).await.map_err(answer)?;
     let store = api.with.stores.get(policy.store.as_str()).await.map_err(answer)?;
-    let items = [("sources", source.name.as_str(), json!(source)), ("policies", policy.name.as_str(), json!(policy))];
+    let said = PolicyRecord { imported_from: None, ..policy.clone() };
+    let items = [("sources", source.name.as_str(), json!(source)), ("policies", policy.name.as_str(), json!(said))];
     for (kind, id, value) in items {
         let put = config_mirror::put(&store.objects, kind, id, &value).await;
         put.map_err(|error| refused(503, "TM-STORE-0105", &error))?;

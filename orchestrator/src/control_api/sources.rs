@@ -6,11 +6,11 @@ use futures::{FutureExt as _, future::join_all};
 use tidemark_catalog::ids::SourceId;
 use tidemark_listener_core::{assignment::CheckRequest, check, source::Uses};
 use tidemark_web::api::{
-    AddSource, CheckLine, CheckStatus, Checklist, ListenerState, ListenerStatus, Problem, Source, Unconfirmed,
+    AddSource, CheckLine, CheckStatus, Checklist, ListenerState, ListenerStatus, Policy, Problem, Source, Unconfirmed,
 };
 
 use super::{
-    Api,
+    Api, policies,
     problems::{answer, check_name, taken},
     stores::checklist,
 };
@@ -33,24 +33,38 @@ pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem
     api.with.require_allowed(&record, &driver).await.map_err(answer)?;
     match api.registrations().create(SOURCES, &record.name, &record).await.map_err(answer)? {
         Some(other) if !other.says(&record) => Err(taken("TM-SRC-0409", "source", &record.name)),
-        // The operator says what a store's mirror said.
-        Some(other) if !other.is_confirmed() => confirm(api, &record.name).await,
+        // The operator says what a store's mirror said. That says nothing of its policies.
+        Some(other) if !other.is_confirmed() => {
+            replace(api, &other, &record).await?;
+            Ok(show(api, record).await)
+        }
         _ => Ok(show(api, record).await),
     }
 }
 
-/// Takes a source that came from a store's mirror for the operator's own, where the configuration allows what it names.
+async fn replace(api: &Api, known: &SourceRecord, record: &SourceRecord) -> Result<(), Problem> {
+    let name = &record.name;
+    if api.registrations().replace(SOURCES, name, known, record).await.map_err(answer)? {
+        tracing::info!(source_id = name, store = known.imported_from, "source confirmed");
+        return Ok(());
+    }
+    Err(Problem::conflict("TM-SRC-0409", format!("source {name} was changed meanwhile")))
+}
+
+/// Takes a source that came from a store's mirror for the operator's own, where the configuration allows what it names, with the
+/// policies that came with it. Where it stops in between, those that are left are confirmed one by one.
 pub(super) async fn confirm(api: &Api, name: &str) -> Result<Source, Problem> {
     let (record, driver) = api.with.registered(name).await.map_err(answer)?;
     driver.validate(&record.spec).map_err(answer)?;
     api.with.require_allowed(&record, &driver).await.map_err(answer)?;
+    let shown = policies::that_come_with(api, &record).await?;
     let confirmed = SourceRecord { imported_from: None, ..record.clone() };
-    let replaced = api.registrations().replace(SOURCES, name, &record, &confirmed).await.map_err(answer)?;
-    if !replaced {
-        return Err(Problem::conflict("TM-SRC-0409", format!("source {name} was changed meanwhile")));
-    }
-    tracing::info!(source_id = name, store = record.imported_from, "source confirmed");
-    Ok(show(api, confirmed).await)
+    replace(api, &record, &confirmed).await?;
+    let policies = policies::confirm_as_shown(api, shown).await?;
+    let names: Vec<_> = policies.iter().map(|policy| policy.name.as_str()).collect();
+    tracing::info!(source_id = name, policies = names.join(", "), "policies confirmed");
+    let confirmed_policies = policies.into_iter().map(Policy::from).collect();
+    Ok(Source { confirmed_policies, ..show(api, confirmed).await })
 }
 
 pub(super) async fn list(api: &Api) -> Result<Vec<Source>, Problem> {
@@ -69,17 +83,19 @@ async fn show(api: &Api, record: SourceRecord) -> Source {
     let listeners = listener_states(api, &record).await.unwrap_or_default();
     let uses = api.with.driver(&record.kind).ok().and_then(|driver| driver.uses(&record.spec).ok()).unwrap_or_default();
     let refused = api.with.allow.refused(uses.clone()).await;
+    // Where they cannot be listed nothing is confirmed either.
+    let policies = policies::that_come_with(api, &record).await.unwrap_or_default();
     let SourceRecord { name, kind, spec, imported_from } = record;
-    let unconfirmed = imported_from.map(|store| show_unconfirmed(store, uses));
-    Source { name, kind, spec, listeners, unconfirmed, refused }
+    let unconfirmed = imported_from.map(|store| show_unconfirmed(store, uses, policies));
+    Source { name, kind, spec, listeners, unconfirmed, refused, confirmed_policies: Vec::new() }
 }
 
-fn show_unconfirmed(store: String, uses: Uses) -> Unconfirmed {
+fn show_unconfirmed(store: String, uses: Uses, policies: Vec<PolicyRecord>) -> Unconfirmed {
     let Uses { programs, credentials, data } = uses;
     let line = |words: Vec<String>| words.iter().map(|word| plain(word)).collect::<Vec<_>>().join(" ");
     let runs = programs.into_iter().map(line).collect();
     let reads = credentials.into_iter().chain(data).map(|path| plain(&path.to_string_lossy())).collect();
-    Unconfirmed { store, runs, reads }
+    Unconfirmed { store, runs, reads, policies: policies.into_iter().map(Policy::from).collect() }
 }
 
 /// A word as it is, or quoted and escaped where it could look like something else: whoever wrote it is not trusted.
@@ -135,7 +151,8 @@ pub(super) async fn test(api: &Api, name: &str) -> Result<Checklist, Problem> {
 async fn targets(api: &Api, record: &SourceRecord, driver: &Driver) -> Result<(Vec<Target>, CheckRequest), Failure> {
     let source = source_id(&record.name)?;
     let policies: Vec<PolicyRecord> = api.registrations().list(POLICIES).await?;
-    let policies: Vec<_> = policies.into_iter().filter(|policy| policy.source == source).collect();
+    let own = |policy: &PolicyRecord| policy.source == source && policy.is_confirmed();
+    let policies: Vec<_> = policies.into_iter().filter(own).collect();
     let store = match policies.first() {
         Some(policy) => Some(api.with.stores.get(policy.store.as_str()).await?),
         None => api.with.stores.first().await?,
@@ -174,7 +191,7 @@ mod tests {
     fn what_an_unconfirmed_source_would_run_cannot_be_shown_as_something_else() {
         let programs = vec![["sh", "-c", "rm -rf /", "\u{1b}[2J", ""].map(str::to_owned).to_vec()];
         let uses = Uses { programs, credentials: vec!["/etc/a\nb".into()], data: vec!["/data".into()] };
-        let shown = show_unconfirmed("s".to_owned(), uses);
+        let shown = show_unconfirmed("s".to_owned(), uses, Vec::new());
         assert_eq!(shown.runs, [r#"sh -c "rm -rf /" "\u{1b}[2J" """#]);
         assert_eq!(shown.reads, [r#""/etc/a\nb""#, "/data"]);
     }

@@ -140,13 +140,14 @@ async fn learn(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
 }
 
 /// Brings back sources and policies that the store's mirror holds and that are not registered here. Who can write to the store
-/// can write the mirror: its sources are marked, and nothing that they name is used before an operator confirms them.
+/// can write the mirror: they are marked, and before an operator confirms them nothing that a source names is used, and nothing that
+/// a policy says is done.
 async fn take_over(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     let mut sources = BTreeMap::new();
+    let imported_from = Some(store.record.name.clone());
     for (id, source) in mirrored::<SourceRecord>(store, "sources", &mut warnings).await? {
-        let imported_from = Some(store.record.name.clone());
-        let source = SourceRecord { imported_from, ..source };
+        let source = SourceRecord { imported_from: imported_from.clone(), ..source };
         api.registrations().create(SOURCES, &id, &source).await.map_err(answer)?;
         sources.insert(id, source);
     }
@@ -160,14 +161,14 @@ async fn take_over(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem>
             continue;
         }
         // The mirror is in the policy's own store, by whatever name that was registered before.
-        let policy = PolicyRecord { store: own.clone(), ..policy };
+        let policy = PolicyRecord { store: own.clone(), imported_from: imported_from.clone(), ..policy };
         api.registrations().create(POLICIES, policy.name.as_str(), &policy).await.map_err(answer)?;
     }
     Ok(warnings)
 }
 
-/// Whether a policy that is not registered here is of a source that the operator knows, and the mirror does not: it would run
-/// without being confirmed.
+/// Whether a policy that is not registered here is of a source that the operator knows, and the mirror does not: it says nothing
+/// about that one.
 async fn is_of_another_source(
     api: &Api,
     policy: &PolicyRecord,

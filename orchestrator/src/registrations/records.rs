@@ -127,9 +127,18 @@ pub struct PolicyRecord {
     /// What a run of it may ask of storage.
     #[serde(skip_serializing_if = "LimitsSpec::is_none")]
     pub limits: LimitsSpec,
+    /// The store whose mirror it came from, until an operator confirms it. Never mirrored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<String>,
 }
 
 impl PolicyRecord {
+    /// True where an operator has said it, or has confirmed what a store's mirror said. Without that it does not run, protects
+    /// nothing, and lets nothing go.
+    pub fn is_confirmed(&self) -> bool {
+        self.imported_from.is_none()
+    }
+
     /// A policy that says nothing more.
     pub fn new(name: SetId, source: SourceId, objects: Vec<String>, store: StoreId) -> Self {
         Self {
@@ -145,6 +154,7 @@ impl PolicyRecord {
             paused: false,
             keep_staged: false,
             limits: LimitsSpec::default(),
+            imported_from: None,
         }
     }
 
@@ -156,12 +166,12 @@ impl PolicyRecord {
         self.schedule.clone().map(Schedule::try_from).transpose()
     }
 
-    /// The schedule by which it runs now: none while it is paused.
+    /// The schedule by which it runs now: none while it is paused, or is not confirmed.
     ///
     /// # Errors
     /// As [`PolicyRecord::schedule`].
     pub fn active_schedule(&self) -> Result<Option<Schedule>, schedule::Error> {
-        if self.paused { Ok(None) } else { self.schedule() }
+        if self.paused || !self.is_confirmed() { Ok(None) } else { self.schedule() }
     }
 
     /// The zone of its days and weeks.
@@ -207,6 +217,7 @@ struct StoredPolicy {
     keep_staged: bool,
     #[serde(default)]
     limits: LimitsSpec,
+    imported_from: Option<String>,
     write_level: Option<Value>,
     repaired: Option<Value>,
 }
@@ -225,6 +236,7 @@ impl From<StoredPolicy> for PolicyRecord {
             paused: stored.paused,
             keep_staged: stored.keep_staged,
             limits: stored.limits,
+            imported_from: stored.imported_from,
             ..Self::new(name, source, objects, store)
         }
     }
@@ -257,6 +269,7 @@ mod tests {
             "keep": {"last": 3, "within": "36h", "daily": 7}, "zone": "Europe/Vienna",
             "options": {}, "paused": true, "keep_staged": true,
             "limits": {"bytes_per_second": 65536, "hours": [{"when": "sat,sun 00:00-24:00", "requests": 4}]},
+            "imported_from": "s",
         });
         let record: PolicyRecord = serde_json::from_value(full.clone()).unwrap();
         assert!(record.paused && record.keep_staged && record.excludes == ["ks/tmp_*"]);

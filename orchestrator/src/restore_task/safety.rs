@@ -133,7 +133,8 @@ async fn submit(
 /// What the policies of a source that name each of these objects say, in the objects' order.
 fn said<'a>(policies: &'a [PolicyRecord], source: &SourceId, objects: &[String]) -> Vec<Vec<&'a Value>> {
     let naming = |object: &String| {
-        let own = policies.iter().filter(|policy| policy.source == *source && names(policy, object));
+        let own = policies.iter().filter(|policy| policy.source == *source && policy.is_confirmed());
+        let own = own.filter(|policy| names(policy, object));
         own.map(|policy| &policy.options).collect()
     };
     objects.iter().map(naming).collect()

@@ -17,6 +17,17 @@ pub(crate) fn unconfirmed(source: &str) -> String {
     format!("source {source} came from a store and is not confirmed yet: tidemark source confirm {source}")
 }
 
+/// Why a policy does not run that nobody has confirmed, or whose source nobody has.
+pub(crate) fn why_not_confirmed(policy: &PolicyRecord, source_is_inert: bool) -> Option<String> {
+    match &policy.imported_from {
+        Some(store) => {
+            let name = &policy.name;
+            Some(format!("it came from store {store} and is not confirmed yet: tidemark policy confirm {name}"))
+        }
+        None => source_is_inert.then(|| unconfirmed(policy.source.as_str())),
+    }
+}
+
 #[async_trait]
 impl Policies for Registrations {
     async fn planned(&self) -> Result<Vec<Result<Planned, Unreadable>>, Error> {
@@ -29,7 +40,7 @@ impl Policies for Registrations {
     }
 }
 
-/// A policy of a source that nobody has confirmed yet rests: each of its runs would be refused.
+/// A policy that nobody has confirmed yet rests, and one of such a source: each of its runs would be refused.
 fn planned(kv: &Kv, inert: &BTreeSet<String>) -> Result<Planned, Unreadable> {
     let name = kv.key.strip_prefix(POLICIES).unwrap_or(&kv.key);
     let unreadable = |reason: String| Unreadable { name: name.to_owned(), reason };
@@ -44,8 +55,8 @@ fn planned(kv: &Kv, inert: &BTreeSet<String>) -> Result<Planned, Unreadable> {
         source: record.source.clone(),
         store: record.store.clone(),
         schedule,
-        paused: record.paused || is_inert,
-        stopped: (is_inert && !record.paused).then(|| unconfirmed(record.source.as_str())),
+        paused: record.paused || is_inert || !record.is_confirmed(),
+        stopped: (!record.paused).then(|| why_not_confirmed(&record, is_inert)).flatten(),
         submit: policy_task(record),
         guard: vec![Cmp::ModRevision(kv.key.clone(), kv.mod_revision)],
     })

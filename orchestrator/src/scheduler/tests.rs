@@ -441,7 +441,9 @@ async fn registered_policies_are_read_one_by_one() {
     let source = json!({"name": "lent", "kind": "fake", "spec": {}, "imported_from": "s"});
     let mut puts =
         vec![put("aaa", &json!("damaged")), put("bbb", &policy), put("ccc", &elsewhere), put("daily", &policy)];
-    puts.extend([put("lent", &inert), Op::put("source/lent", source.to_string())]);
+    let mut imported = policy.clone();
+    (imported["name"], imported["paused"], imported["imported_from"]) = (json!("eee"), json!(false), json!("s"));
+    puts.extend([put("eee", &imported), put("lent", &inert), Op::put("source/lent", source.to_string())]);
     bench.coordinator.txn(vec![], puts, vec![]).await.unwrap();
     let registrations = registrations::Registrations::new(Arc::new(bench.coordinator.clone()));
     let read = registrations.planned().await.unwrap();
@@ -450,10 +452,12 @@ async fn registered_policies_are_read_one_by_one() {
         Err(bad) => format!("{}: unreadable", bad.name),
     };
     let names: Vec<_> = read.iter().map(name).collect();
-    assert_eq!(names, ["aaa: unreadable", "bbb: unreadable", "ccc: unreadable", "daily", "lent"]);
+    assert_eq!(names, ["aaa: unreadable", "bbb: unreadable", "ccc: unreadable", "daily", "eee", "lent"]);
+    let imported = read[4].as_ref().unwrap();
+    assert!(imported.paused && imported.stopped.as_ref().unwrap().contains("not confirmed"), "{imported:?}");
     let daily = read[3].as_ref().unwrap();
     assert_eq!((daily.submit.subject.as_str(), daily.paused, &daily.stopped), ("shop/daily", true, &None));
-    let lent = read[4].as_ref().unwrap();
+    let lent = read[5].as_ref().unwrap();
     assert!(lent.paused && lent.stopped.as_ref().unwrap().contains("not confirmed"), "{lent:?}");
     bench.policies.set([lent.clone()]);
     bench.led("2026-11-29T12:00:00Z").await;

@@ -100,6 +100,10 @@ pub struct PolicyDetail {
     pub policy: Policy,
     /// How it stands.
     pub status: PolicyStatus,
+    /// The store whose mirror it came from, where nobody has confirmed it: then it does not run, protects nothing, and lets nothing
+    /// go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
 }
 
 /// How a policy stands. What the store says is absent where the store cannot be looked into; `note` says so.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::ListenerStatus;
+use super::{ListenerStatus, Policy};
 
 /// A source to register, `POST /api/v1/sources`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -35,10 +35,13 @@ pub struct Source {
     /// What it names and the daemon's configuration does not allow, in words; with any of it the source cannot be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Policies that this request confirmed with it: their schedules and rules count from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed_policies: Vec<Policy>,
 }
 
 /// A source that came from a store's mirror.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Unconfirmed {
     /// The store.
     pub store: String,
@@ -46,6 +49,9 @@ pub struct Unconfirmed {
     pub runs: Vec<String>,
     /// Files and directories that it would have read there.
     pub reads: Vec<String>,
+    /// Policies of the same store, which are confirmed with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
 }
 
 /// A listener as the orchestrator sees it.

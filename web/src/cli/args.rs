@@ -185,7 +185,8 @@ pub(super) enum SourceCommand {
         /// Name of the source.
         name: String,
     },
-    /// Confirm a source that came from a store, whose programs and files `source show` names: from then on they are used.
+    /// Confirm a source that came from a store, with its policies from there: `source show` names programs, files and policies that
+    /// are used from then on.
     Confirm {
         /// Name of the source.
         name: String,
@@ -357,6 +358,11 @@ pub(super) enum PolicyCommand {
     },
     /// Let the schedule of a policy go on.
     Resume {
+        /// Name of the policy.
+        name: String,
+    },
+    /// Confirm a policy that came from a store: its schedule and its rules count from then on.
+    Confirm {
         /// Name of the policy.
         name: String,
     },

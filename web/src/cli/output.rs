@@ -198,12 +198,14 @@ fn sources(sources: &[Source]) -> String {
 
 /// Why a source is not used, with what it would run and read.
 fn unused(source: &Source) -> String {
-    let Source { name, unconfirmed, refused, .. } = source;
+    let Source { name, unconfirmed, refused, confirmed_policies, .. } = source;
     let mut text = String::new();
-    if let Some(Unconfirmed { store, runs, reads }) = unconfirmed {
+    text.extend(confirmed_policies.iter().map(|policy| format!("confirmed policy {}\n", policies::would(policy))));
+    if let Some(Unconfirmed { store, runs, reads, policies }) = unconfirmed {
         text += &format!("{name} came from store {store} and is not confirmed: tidemark source confirm {name}\n");
         text.extend(runs.iter().map(|line| format!("  would run   {line}\n")));
         text.extend(reads.iter().map(|path| format!("  would read  {path}\n")));
+        text.extend(policies.iter().map(|policy| format!("  with policy {}\n", policies::would(policy))));
     }
     text.extend(refused.iter().map(|why| format!("{name} is not allowed: {why}\n")));
     text

@@ -42,7 +42,7 @@ pub(super) async fn show(State(shared): State<Shared>, Path(name): Path<String>)
     Ok(Json(shared.api.source(&name).await?))
 }
 
-/// Confirms a source that came from a store's mirror: from then on it is used.
+/// Confirms a source that came from a store's mirror, with the policies that came with it: from then on they are used.
 #[utoipa::path(post, path = "/api/v1/sources/{name}/confirm", tag = "sources", params(("name" = String, Path)),
     responses((status = 200, body = Source), (status = "4XX", body = Problem)))]
 pub(super) async fn confirm(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Source>, Problem> {

@@ -65,7 +65,8 @@ fn store(name: &str) -> Store {
 fn detail(name: &str, paused: bool) -> PolicyDetail {
     let mut policy = serde_json::json!({"name": name, "source": "s", "objects": ["a/*"], "store": "t"});
     policy["paused"] = paused.into();
-    PolicyDetail { policy: serde_json::from_value(policy).unwrap(), status: PolicyStatus::default() }
+    let policy = serde_json::from_value(policy).unwrap();
+    PolicyDetail { policy, status: PolicyStatus::default(), unconfirmed: None }
 }
 
 #[async_trait]
@@ -141,6 +142,10 @@ impl ControlApi for Echo {
     }
     async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
         Ok(Tagged { value: detail(name, paused), etag: "\"3\"".to_owned() })
+    }
+    async fn confirm_policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+        self.note(format!("confirm {name}"));
+        Ok(Tagged { value: detail(name, false), etag: "\"4\"".to_owned() })
     }
     async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {
         self.note(format!("next {name} {count}"));

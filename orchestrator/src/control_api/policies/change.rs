@@ -17,7 +17,7 @@ use super::{
         changing::Entered,
         problems::{answer, refused},
     },
-    being_changed, check, consent, detail, etag, mirror, preview, registered,
+    being_changed, check, consent, detail, etag, mirror, preview, registered, require_confirmed,
 };
 use crate::registrations::{POLICIES, PolicyRecord, Registered};
 
@@ -99,6 +99,7 @@ pub(in super::super) async fn change(
 }
 
 async fn allow(api: &Api, known: &PolicyRecord, policy: &PolicyRecord) -> Result<(), Problem> {
+    require_confirmed(known)?;
     refuse_move(known, policy)?;
     check(api, policy).await.map(drop)
 }
@@ -123,8 +124,22 @@ fn refuse_move(known: &PolicyRecord, policy: &PolicyRecord) -> Result<(), Proble
 /// Lets its schedule rest or go on.
 pub(in super::super) async fn pause(api: &Api, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
     let held = Held::take(api, name).await?;
+    require_confirmed(&held.read.value)?;
     if held.read.value.paused != paused {
         held.turn_into(api, &PolicyRecord { paused, ..held.read.value.clone() }).await?;
+    }
+    drop(held);
+    detail(api, name).await
+}
+
+/// Takes a policy that came from a store's mirror for the operator's own.
+pub(in super::super) async fn confirm(api: &Api, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+    let held = Held::take(api, name).await?;
+    if let Some(store) = &held.read.value.imported_from {
+        let confirmed = PolicyRecord { imported_from: None, ..held.read.value.clone() };
+        check(api, &confirmed).await?;
+        held.turn_into(api, &confirmed).await?;
+        tracing::info!(policy = name, store, "policy confirmed");
     }
     drop(held);
     detail(api, name).await

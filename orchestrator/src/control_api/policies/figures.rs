@@ -119,7 +119,7 @@ pub(super) async fn detail(api: &Api, policy: PolicyRecord, around: &Around) -> 
     status.newest_version = newest.any.map(|version| version.id);
     status.recoverable_until = newest.complete.and_then(|version| version.cut_from);
     status.note = (!notes.is_empty()).then(|| notes.join("; "));
-    PolicyDetail { policy: policy.into(), status }
+    PolicyDetail { unconfirmed: policy.imported_from.clone(), policy: policy.into(), status }
 }
 
 /// What a policy says of objects and times.

@@ -30,7 +30,7 @@ pub(in super::super) async fn objects(
     let source = source_id(name).map_err(answer)?;
     let live = driver.objects(&record.spec).await.map_err(answer)?;
     let mut policies: Vec<PolicyRecord> = api.registrations().list(POLICIES).await.map_err(answer)?;
-    policies.retain(|policy| policy.source == source);
+    policies.retain(|policy| policy.source == source && policy.is_confirmed());
     let policies: Vec<OfPolicy<'_>> = policies.iter().map(|policy| OfPolicy::new(policy).0).collect();
     let mut found: BTreeMap<String, Found> =
         live.into_iter().map(|live| (live.object.to_string(), Found::live(live))).collect();

@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
+use tidemark_web::control::IfMatch;
+
 use super::*;
 use crate::daemon::RawAllow;
 
@@ -102,13 +104,112 @@ async fn a_source_of_a_mirror_is_inert_until_it_is_confirmed_and_its_versions_ar
 }
 
 #[tokio::test]
-async fn the_same_source_said_by_the_operator_is_confirmed_and_another_one_is_not() {
+async fn the_same_source_said_by_the_operator_is_confirmed_without_its_policies_and_another_one_is_not() {
+    let hostile = Hostile::new().await;
+    for own in [hostile.source()] {
+        let state = tempfile::tempdir().unwrap();
+        with_daemon(state.path(), fake::World::default(), async |api| {
+            add_store(&api, &hostile.path("store")).await;
+            let other = AddSource { spec: json!({"nodes": ["n1"]}), ..hostile.source() };
+            assert_eq!(api.add_source(other).await.unwrap_err().code, "TM-SRC-0409");
+            let added = api.add_source(own.clone()).await.unwrap();
+            assert_eq!((added.unconfirmed, added.spec, added.confirmed_policies), (None, own.spec.clone(), vec![]));
+            assert_eq!(api.policy("daily").await.unwrap().value.unconfirmed.as_deref(), Some("s"));
+            assert_eq!(api.run_policy("daily", "1").await.unwrap_err().code, "TM-POL-0010");
+            let third = AddSource { spec: json!({"nodes": ["n3"]}), ..own };
+            assert_eq!(api.add_source(third).await.unwrap_err().code, "TM-SRC-0409", "it is the operator's by now");
+        })
+        .await;
+    }
+}
+
+/// Registers a bucket as a store of this name.
+async fn add_as(api: &Api, name: &str, bucket: &Path) {
+    let url = format!("file://{}", bucket.display());
+    let request = AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None };
+    api.add_store(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_of_a_mirror_does_nothing_for_a_source_that_the_operator_knows_until_it_is_confirmed() {
     let (hostile, state) = (Hostile::new().await, tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
+        // The very same source: nothing tells the operator's from the mirror's.
+        api.add_source(hostile.source()).await.unwrap();
+        add_as(&api, "s", &hostile.path("store")).await;
+        let detail = api.policy("daily").await.unwrap();
+        assert_eq!(detail.value.unconfirmed.as_deref(), Some("s"));
+        let seen = IfMatch(detail.etag);
+        for refused in [
+            api.run_policy("daily", "1").await.map(drop),
+            api.pause_policy("daily", false).await.map(drop),
+            api.change_policy("daily", policy(), &seen, false).await.map(drop),
+            api.change_policy("daily", policy(), &seen, true).await.map(drop),
+        ] {
+            let refused = refused.unwrap_err();
+            assert_eq!((refused.status, refused.code.as_str()), (422, "TM-POL-0010"), "{refused:?}");
+            assert!(refused.hint.is_some_and(|hint| hint.contains("tidemark policy confirm daily")));
+        }
+        let objects = api.objects("src", false, &Page::first()).await.unwrap().items;
+        assert!(objects.len() > 1 && objects.iter().all(|object| object.policies.is_empty()), "{objects:?}");
+        assert_eq!(api.operations(&Page::first()).await.unwrap().items, []);
+        let confirmed = api.confirm_policy("daily").await.unwrap().value;
+        assert_eq!((confirmed.unconfirmed, confirmed.policy), (None, policy()));
+        assert_eq!(api.confirm_policy("none").await.unwrap_err().status, 404);
+        let run = api.run_policy("daily", "2").await.unwrap();
+        assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2");
+    })
+    .await;
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        assert_eq!(api.policy("daily").await.unwrap().value.unconfirmed, None, "a word that was given is kept");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_of_a_mirror_without_its_source_does_nothing_once_that_is_added() {
+    let (hostile, state) = (Hostile::new().await, tempfile::tempdir().unwrap());
+    fs::remove_dir_all(hostile.path("store/config/sources")).unwrap();
+    with_daemon(state.path(), fake::World::default(), async |api| {
         add_store(&api, &hostile.path("store")).await;
-        let other = AddSource { spec: json!({"nodes": ["n1"]}), ..hostile.source() };
-        assert_eq!(api.add_source(other).await.unwrap_err().code, "TM-SRC-0409");
-        assert_eq!(api.add_source(hostile.source()).await.unwrap().unconfirmed, None);
+        assert_eq!(api.confirm_policy("daily").await.unwrap_err().code, "TM-SRC-0404");
+        api.add_source(hostile.source()).await.unwrap();
+        assert_eq!(api.run_policy("daily", "1").await.unwrap_err().code, "TM-POL-0010");
+        // What the operator says takes its place.
+        let own = Policy { objects: vec!["ks/a".to_owned()], ..policy() };
+        assert_eq!(api.add_policy(own.clone()).await.unwrap(), own);
+        let detail = api.policy("daily").await.unwrap().value;
+        assert_eq!((detail.unconfirmed, detail.policy), (None, own));
+        let run = api.run_policy("daily", "2").await.unwrap();
+        assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_source_is_confirmed_with_the_policies_that_are_shown_with_it_and_no_others() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let other = Policy { name: "other".to_owned(), store: "t".to_owned(), ..policy() };
+    with_daemon(one.path(), fake::World::default(), async |api| {
+        set_up(&api, first.path()).await;
+        add_as(&api, "t", second.path()).await;
+        api.add_policy(policy()).await.unwrap();
+        api.add_policy(other.clone()).await.unwrap();
+    })
+    .await;
+    with_daemon(two.path(), fake::World::default(), async |api| {
+        add_as(&api, "s", first.path()).await;
+        add_as(&api, "t", second.path()).await;
+        assert_eq!(api.source("src").await.unwrap().unconfirmed.unwrap().policies, [policy()]);
+        assert_eq!(api.confirm_policy("daily").await.unwrap_err().code, "TM-SRC-0010", "the source comes first");
+        let confirmed = api.confirm_source("src").await.unwrap();
+        assert_eq!((confirmed.unconfirmed, confirmed.confirmed_policies), (None, vec![policy()]));
+        let seen = api.policies(&Page::first()).await.unwrap().items;
+        let seen: Vec<_> = seen.into_iter().map(|detail| (detail.policy.name, detail.unconfirmed)).collect();
+        assert_eq!(seen, [("daily".to_owned(), None), ("other".to_owned(), Some("t".to_owned()))]);
+        let removed = api.remove_policy("other", &IfMatch(api.policy("other").await.unwrap().etag)).await.unwrap();
+        assert_eq!(removed.policy, other);
     })
     .await;
 }

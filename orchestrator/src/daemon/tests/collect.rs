@@ -169,6 +169,48 @@ async fn a_policy_that_nobody_has_confirmed_lets_no_version_go() {
 }
 
 #[tokio::test]
+async fn a_policy_of_a_mirror_lets_no_version_go_of_a_source_that_an_operator_said() {
+    let (state, next, bucket) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| three_and_keep_one(&api, bucket.path()).await).await;
+    with_config(config(next.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        assert_eq!(resting(&api, "c").await, ["daily: it came from the mirror of store s and is not confirmed"]);
+        assert_eq!(versions(&api).await.len(), 3);
+        api.confirm_policy("daily").await.unwrap();
+        assert_eq!(resting(&api, "d").await, [""; 0]);
+        assert_eq!(ids(&versions(&api).await), ["src.daily.3"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_of_a_mirror_lets_nothing_go_that_a_version_keeps_staged() {
+    let (state, next, bucket) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        api.add_policy(Policy { keep_staged: true, ..policy() }).await.unwrap();
+        let run = api.run_policy("daily", "one").await.unwrap();
+        assert_eq!(done(&api, run).await.state, OperationState::Succeeded);
+        let seen = IfMatch(api.policy("daily").await.unwrap().etag);
+        api.change_policy("daily", policy(), &seen, false).await.unwrap();
+    })
+    .await;
+    with_config(config(next.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let staged = || files(&bucket.path().join("sources/src/staged")).len();
+        let kept = staged();
+        collect(&api, "c").await;
+        assert!(kept > 0 && staged() == kept, "{kept}");
+        api.confirm_policy("daily").await.unwrap();
+        collect(&api, "d").await;
+        assert_eq!(staged(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_policy_that_is_not_the_newest_of_the_mirror_lets_no_version_go() {
     let (state, older, bucket) =
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

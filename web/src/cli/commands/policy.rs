@@ -35,8 +35,9 @@ impl Call<'_> {
             PolicyCommand::List => self.list::<PolicyDetail>(POLICIES).await,
             PolicyCommand::Show { name } => self.show::<PolicyDetail>(&path(name, "")).await,
             PolicyCommand::Edit { name, says, clear, yes } => self.edit(name, says, clear, *yes).await,
-            PolicyCommand::Pause { name } => self.pause(&path(name, "/pause")).await,
-            PolicyCommand::Resume { name } => self.pause(&path(name, "/resume")).await,
+            PolicyCommand::Pause { name } => self.say(&path(name, "/pause")).await,
+            PolicyCommand::Resume { name } => self.say(&path(name, "/resume")).await,
+            PolicyCommand::Confirm { name } => self.say(&path(name, "/confirm")).await,
             PolicyCommand::Delete { name } => {
                 let seen: Tagged<PolicyDetail> = self.client.get_tagged(&path(name, "")).await?;
                 let removed: RemovedPolicy = self.client.delete(&path(name, ""), &seen.etag).await?;
@@ -53,7 +54,7 @@ impl Call<'_> {
         }
     }
 
-    async fn pause(&self, path: &str) -> Result<u8, Error> {
+    async fn say(&self, path: &str) -> Result<u8, Error> {
         let detail: PolicyDetail = self.client.post(path, &json!({}), None).await?;
         self.print(&detail)
     }

@@ -11,8 +11,9 @@ impl Printed for List<PolicyDetail> {
         let row = |detail: &PolicyDetail| {
             let (policy, status) = (&detail.policy, &detail.status);
             let runs = if policy.paused { "paused".to_owned() } else { or_dash(status.next_run) };
+            let state = if detail.unconfirmed.is_some() { "not confirmed".to_owned() } else { state(status) };
             let row = [&policy.name, &policy.source, &named(policy), &policy.store].map(Clone::clone);
-            [row.to_vec(), vec![or_dash(status.last_success), runs, state(status)]].concat()
+            [row.to_vec(), vec![or_dash(status.last_success), runs, state]].concat()
         };
         let header = ["POLICY", "SOURCE", "OBJECTS", "STORE", "LAST VERSION", "NEXT RUN", "STATE"];
         table(&header, self.items.iter().map(row))
@@ -50,8 +51,22 @@ impl Printed for PolicyDetail {
         text += &status.running.as_ref().map(|id| format!("running       {id}\n")).unwrap_or_default();
         text += &line("limit now", status.limit_now.map(|now| limits::now(Some(now))));
         text += &status.note.as_ref().map(|note| format!("note          {note}\n")).unwrap_or_default();
-        text + &format!("state         {}\n", state(status))
+        text += &format!("state         {}\n", state(status));
+        text + &self.unconfirmed.as_ref().map(|store| unconfirmed(&self.policy.name, store)).unwrap_or_default()
     }
+}
+
+fn unconfirmed(name: &str, store: &str) -> String {
+    format!("it came from store {store} and is not confirmed: tidemark policy confirm {name}\n")
+}
+
+/// What a policy that somebody else may have written would do, in a line.
+pub(super) fn would(policy: &Policy) -> String {
+    let runs = policy.schedule.as_ref().map_or_else(|| "by hand".to_owned(), schedule);
+    let runs = if policy.paused { "paused".to_owned() } else { runs };
+    let keeps = policy.keep.as_ref().map_or_else(|| "all versions".to_owned(), keep);
+    let line = format!("{}: {} to {}, {runs}, keeps {keeps}", policy.name, named(policy), policy.store);
+    line.escape_debug().to_string()
 }
 
 impl Printed for Policy {
@@ -153,9 +168,23 @@ mod tests {
         let expected = "policy        daily\nsource        prod\nobjects       shop/*\nexcludes      shop/tmp\n\
                         store         main\nschedule      every 5m, in sat,sun\nkeep          last=3,within=7d\n";
         assert_eq!(policy.text(), expected);
-        let list =
-            List::whole(vec![PolicyDetail { policy, status: PolicyStatus { late: true, ..Default::default() } }]);
+        let late = PolicyStatus { late: true, ..Default::default() };
+        let list = List::whole(vec![PolicyDetail { policy: policy.clone(), status: late.clone(), unconfirmed: None }]);
         assert!(list.text().ends_with("LATE\n") && list.text().contains("shop/* !shop/tmp"), "{}", list.text());
+        let unconfirmed = Some("main".to_owned());
+        let detail = PolicyDetail { policy, status: late, unconfirmed };
+        assert!(detail.text().contains("from store main and is not confirmed: tidemark policy confirm daily"));
+        assert!(List::whole(vec![detail]).text().ends_with("not confirmed\n"));
+    }
+
+    #[test]
+    fn what_a_policy_would_do_is_one_line_whatever_it_says() {
+        let policy: Policy = serde_json::from_value(serde_json::json!({
+            "name": "x", "source": "prod", "objects": ["*/*\u{1b}[2J\n"], "store": "main",
+            "schedule": {"every": "1m"}, "keep": {"last": 1},
+        }))
+        .unwrap();
+        assert_eq!(would(&policy), r"x: */*\u{1b}[2J\n to main, every 1m, keeps last=1");
     }
 
     #[test]
