@@ -32,12 +32,12 @@ pub(super) async fn add(api: &Api, request: AddSource) -> Result<Source, Problem
     let record = SourceRecord { name, kind, spec, imported_from: None };
     api.with.require_allowed(&record, &driver).await.map_err(answer)?;
     match api.registrations().create(SOURCES, &record.name, &record).await.map_err(answer)? {
-        Some(other) if !other.says(&record) => Err(taken("TM-SRC-0409", "source", &record.name)),
-        // The operator says what a store's mirror said. That says nothing of its policies.
+        // What a store's mirror said gives way to the operator. That says nothing of its policies.
         Some(other) if !other.is_confirmed() => {
             replace(api, &other, &record).await?;
             Ok(show(api, record).await)
         }
+        Some(other) if !other.says(&record) => Err(taken("TM-SRC-0409", "source", &record.name)),
         _ => Ok(show(api, record).await),
     }
 }
