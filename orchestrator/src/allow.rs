@@ -113,7 +113,12 @@ mod tests {
 
     fn uses(home: &Path, program: &str, credentials: &str) -> Uses {
         let program = vec![home.join(program).display().to_string(), "-p".to_owned()];
-        Uses { programs: vec![program], credentials: vec![home.join(credentials)], data: vec![home.join("etc")] }
+        Uses {
+            programs: vec![program],
+            credentials: vec![home.join(credentials)],
+            data: vec![home.join("etc")],
+            addresses: vec![],
+        }
     }
 
     fn lists(home: &Path) -> Lists {

@@ -33,7 +33,7 @@ use crate::{
     tasks::{self, Submit, Tasks},
 };
 use leader::Leader;
-pub(crate) use registered::unconfirmed;
+pub(crate) use registered::why_not_confirmed;
 pub use slots::{Dealt, Of, Place, SlotRecord, Success, task_id};
 use slots::{Slots, Stored};
 pub(crate) use slots::{is_ahead, why_stopped};

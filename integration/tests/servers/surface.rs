@@ -17,7 +17,7 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 44] = [
     "store add",
     "store edit",
     "store list",

@@ -129,17 +129,20 @@ impl CassandraSpec {
         Ok(())
     }
 
-    /// What it names on the host: `nodetool`, files with credentials, the nodes' data.
+    /// What it names on the host: `nodetool`, files with credentials, the nodes' data; and the nodes that it connects to.
     pub fn uses(&self) -> Uses {
         let programs: BTreeSet<&Vec<String>> = self.nodes.iter().map(|node| &node.nodetool).collect();
         let own = self.credentials_file().ok().flatten().map(Path::to_owned);
         let passwords = programs.iter().flat_map(|words| password_files(words));
         let credentials: BTreeSet<PathBuf> = own.into_iter().chain(passwords).collect();
         let data: BTreeSet<&PathBuf> = self.nodes.iter().flat_map(|node| &node.data_directories).collect();
+        let addresses: BTreeSet<&String> =
+            self.contact.iter().chain(self.nodes.iter().map(|node| &node.address)).collect();
         Uses {
             programs: programs.into_iter().cloned().collect(),
             credentials: credentials.into_iter().collect(),
             data: data.into_iter().cloned().collect(),
+            addresses: addresses.into_iter().cloned().collect(),
         }
     }
 

@@ -83,7 +83,7 @@ pub trait Source: Send + Sync {
     fn restorer(&self) -> &dyn Restorer;
 }
 
-/// What a specification has the daemon's host execute and read.
+/// What a specification has the daemon's host execute, read and connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uses {
     /// Command lines, each with its program first: a path, or a name that is looked for in `PATH`.
@@ -92,6 +92,8 @@ pub struct Uses {
     pub credentials: Vec<PathBuf>,
     /// Files and directories that are captured, or restored to, absolute.
     pub data: Vec<PathBuf>,
+    /// Where it connects to, and hands in what the credentials say: `host:port` or a URL without secrets.
+    pub addresses: Vec<String>,
 }
 
 /// The two families of sources.

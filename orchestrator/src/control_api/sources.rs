@@ -91,11 +91,11 @@ async fn show(api: &Api, record: SourceRecord) -> Source {
 }
 
 fn show_unconfirmed(store: String, uses: Uses, policies: Vec<PolicyRecord>) -> Unconfirmed {
-    let Uses { programs, credentials, data } = uses;
+    let Uses { programs, credentials, data, addresses } = uses;
     let line = |words: Vec<String>| words.iter().map(|word| plain(word)).collect::<Vec<_>>().join(" ");
     let runs = programs.into_iter().map(line).collect();
     let reads = credentials.into_iter().chain(data).map(|path| plain(&path.to_string_lossy())).collect();
-    Unconfirmed { store, runs, reads, policies: policies.into_iter().map(Policy::from).collect() }
+    Unconfirmed { store, runs, reads, connects: addresses, policies: policies.into_iter().map(Policy::from).collect() }
 }
 
 /// A word as it is, or quoted and escaped where it could look like something else: whoever wrote it is not trusted.
@@ -190,9 +190,15 @@ mod tests {
     #[test]
     fn what_an_unconfirmed_source_would_run_cannot_be_shown_as_something_else() {
         let programs = vec![["sh", "-c", "rm -rf /", "\u{1b}[2J", ""].map(str::to_owned).to_vec()];
-        let uses = Uses { programs, credentials: vec!["/etc/a\nb".into()], data: vec!["/data".into()] };
+        let uses = Uses {
+            programs,
+            credentials: vec!["/etc/a\nb".into()],
+            data: vec!["/data".into()],
+            addresses: vec!["h:9042".to_owned()],
+        };
         let shown = show_unconfirmed("s".to_owned(), uses, Vec::new());
         assert_eq!(shown.runs, [r#"sh -c "rm -rf /" "\u{1b}[2J" """#]);
         assert_eq!(shown.reads, [r#""/etc/a\nb""#, "/data"]);
+        assert_eq!(shown.connects, ["h:9042"]);
     }
 }

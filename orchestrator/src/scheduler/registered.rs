@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Why a policy of a source that nobody has confirmed does not run.
-pub(crate) fn unconfirmed(source: &str) -> String {
+fn unconfirmed(source: &str) -> String {
     format!("source {source} came from a store and is not confirmed yet: tidemark source confirm {source}")
 }
 

@@ -49,6 +49,9 @@ pub struct Unconfirmed {
     pub runs: Vec<String>,
     /// Files and directories that it would have read there.
     pub reads: Vec<String>,
+    /// Where it would have connected to, and handed in what the credentials say.
+    #[serde(default)]
+    pub connects: Vec<String>,
     /// Policies of the same store, which are confirmed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Policy>,

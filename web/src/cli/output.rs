@@ -201,10 +201,11 @@ fn unused(source: &Source) -> String {
     let Source { name, unconfirmed, refused, confirmed_policies, .. } = source;
     let mut text = String::new();
     text.extend(confirmed_policies.iter().map(|policy| format!("confirmed policy {}\n", policies::would(policy))));
-    if let Some(Unconfirmed { store, runs, reads, policies }) = unconfirmed {
+    if let Some(Unconfirmed { store, runs, reads, connects, policies }) = unconfirmed {
         text += &format!("{name} came from store {store} and is not confirmed: tidemark source confirm {name}\n");
         text.extend(runs.iter().map(|line| format!("  would run   {line}\n")));
         text.extend(reads.iter().map(|path| format!("  would read  {path}\n")));
+        text.extend(connects.iter().map(|address| format!("  would connect to {address}\n")));
         text.extend(policies.iter().map(|policy| format!("  with policy {}\n", policies::would(policy))));
     }
     text.extend(refused.iter().map(|why| format!("{name} is not allowed: {why}\n")));

@@ -5,9 +5,9 @@
 //! ([`Changing`](super::super::changing::Changing)); where another daemon was first all the same, what it registered is mirrored
 //! again.
 
-use tidemark_catalog::{chain::VersionSet, config_mirror};
+use tidemark_catalog::config_mirror;
 use tidemark_web::{
-    api::{ChangedPolicy, Policy, PolicyDetail, Problem, RemovedPolicy},
+    api::{ChangedPolicy, Policy, PolicyDetail, Problem, Quality, RemovedPolicy},
     control::{IfMatch, Tagged},
 };
 
@@ -16,6 +16,7 @@ use super::{
         Api,
         changing::Entered,
         problems::{answer, refused},
+        versions,
     },
     being_changed, check, consent, detail, etag, mirror, preview, registered, require_confirmed,
 };
@@ -151,8 +152,8 @@ pub(in super::super) async fn remove(api: &Api, name: &str, state: &IfMatch) -> 
     require(&held.read.value, state)?;
     let policy = held.read.value.clone();
     let store = api.with.stores.get(policy.store.as_str()).await.map_err(answer)?;
-    let set = VersionSet::new(store.objects.clone(), policy.source.clone(), policy.name.clone());
-    let versions = set.list().await.map_err(answer)?.len();
+    let lines = versions::of_policy(api, &policy).await?;
+    let versions = lines.iter().filter(|line| !matches!(line.quality, Quality::Lost | Quality::Fence)).count();
     let removed = config_mirror::remove(&store.objects, "policies", name).await;
     removed.map_err(|error| refused(503, "TM-STORE-0105", &error))?;
     if !api.registrations().remove_at(POLICIES, name, &held.read).await.map_err(answer)? {
@@ -160,6 +161,7 @@ pub(in super::super) async fn remove(api: &Api, name: &str, state: &IfMatch) -> 
     }
     let note = match versions {
         0 => "it made no versions".to_owned(),
+        1 => format!("its version stays in store {}, and no retention ends it any more", policy.store),
         count => format!("its {count} versions stay in store {}, and no retention ends them any more", policy.store),
     };
     Ok(RemovedPolicy { policy: policy.into(), versions: u64::try_from(versions).unwrap_or(u64::MAX), note })

@@ -75,8 +75,8 @@ impl Around {
             Ok(schedule) => schedule?,
             Err(error) => return Some(joined(&error)),
         };
-        if self.unconfirmed.contains(policy.source.as_str()) {
-            return Some(scheduler::unconfirmed(policy.source.as_str()));
+        if let Some(why) = scheduler::why_not_confirmed(policy, self.unconfirmed.contains(policy.source.as_str())) {
+            return Some(why);
         }
         let name = policy.name.as_str();
         scheduler::why_stopped(&schedule, name, self.slots.get(name), now)
@@ -103,6 +103,7 @@ pub(super) fn unreadable(name: String, error: &registrations::Error) -> PolicyDe
     PolicyDetail {
         policy,
         status: PolicyStatus { note: Some(why.clone()), stopped: Some(why), ..PolicyStatus::default() },
+        unconfirmed: None,
     }
 }
 

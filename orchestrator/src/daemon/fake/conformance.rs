@@ -35,7 +35,7 @@ impl<S: Source> source::Subject for Subject<S> {
 
     fn uses(&self) -> Uses {
         let tool = ["/bin/true", "--config", "/etc/tool"].map(str::to_owned).to_vec();
-        Uses { programs: vec![tool], credentials: vec!["/etc/secret".into()], data: vec![] }
+        Uses { programs: vec![tool], credentials: vec!["/etc/secret".into()], data: vec![], addresses: vec![] }
     }
 
     fn wrong_specs(&self) -> Vec<(Value, &'static str)> {

@@ -61,7 +61,7 @@ pub(super) fn uses(spec: &Value) -> Result<Uses, Failure> {
     let words = spec.get("tool").and_then(Value::as_array).into_iter();
     let tool = words.map(|words| words.iter().filter_map(|word| Some(word.as_str()?.to_owned())).collect());
     let secret = spec.get("secret").and_then(Value::as_str).map(PathBuf::from);
-    Ok(Uses { programs: tool.collect(), credentials: secret.into_iter().collect(), data: vec![] })
+    Ok(Uses { programs: tool.collect(), credentials: secret.into_iter().collect(), data: vec![], addresses: vec![] })
 }
 
 /// Runs the tool and reads the secret, as a kind may whenever it is asked anything about a live source.

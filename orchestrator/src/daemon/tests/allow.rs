@@ -125,7 +125,7 @@ async fn a_source_of_a_mirror_gives_way_to_what_the_operator_says_and_its_polici
 /// Registers a bucket as a store of this name.
 async fn add_as(api: &Api, name: &str, bucket: &Path) {
     let url = format!("file://{}", bucket.display());
-    let request = AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None };
+    let request = AddStore { name: name.to_owned(), url, credentials: None, listener_credentials: None, limits: None };
     api.add_store(request).await.unwrap();
 }
 
@@ -142,8 +142,8 @@ async fn a_policy_of_a_mirror_does_nothing_for_a_source_that_the_operator_knows_
         for refused in [
             api.run_policy("daily", "1").await.map(drop),
             api.pause_policy("daily", false).await.map(drop),
-            api.change_policy("daily", policy(), &seen, false).await.map(drop),
-            api.change_policy("daily", policy(), &seen, true).await.map(drop),
+            api.change_policy("daily", policy(), &seen, None).await.map(drop),
+            api.try_change("daily", policy(), &seen).await.map(drop),
         ] {
             let refused = refused.unwrap_err();
             assert_eq!((refused.status, refused.code.as_str()), (422, "TM-POL-0010"), "{refused:?}");
@@ -176,7 +176,7 @@ async fn a_policy_of_a_mirror_without_its_source_does_nothing_once_that_is_added
         assert_eq!(api.run_policy("daily", "1").await.unwrap_err().code, "TM-POL-0010");
         // What the operator says takes its place.
         let own = Policy { objects: vec!["ks/a".to_owned()], ..policy() };
-        assert_eq!(api.add_policy(own.clone()).await.unwrap(), own);
+        assert_eq!(api.add_policy(own.clone(), None).await.unwrap(), own);
         let detail = api.policy("daily").await.unwrap().value;
         assert_eq!((detail.unconfirmed, detail.policy), (None, own));
         let run = api.run_policy("daily", "2").await.unwrap();
@@ -193,8 +193,8 @@ async fn a_source_is_confirmed_with_the_policies_that_are_shown_with_it_and_no_o
     with_daemon(one.path(), fake::World::default(), async |api| {
         set_up(&api, first.path()).await;
         add_as(&api, "t", second.path()).await;
-        api.add_policy(policy()).await.unwrap();
-        api.add_policy(other.clone()).await.unwrap();
+        api.add_policy(policy(), None).await.unwrap();
+        api.add_policy(other.clone(), None).await.unwrap();
     })
     .await;
     with_daemon(two.path(), fake::World::default(), async |api| {

@@ -190,11 +190,11 @@ async fn a_policy_of_a_mirror_lets_nothing_go_that_a_version_keeps_staged() {
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
         set_up(&api, bucket.path()).await;
-        api.add_policy(Policy { keep_staged: true, ..policy() }).await.unwrap();
+        api.add_policy(Policy { keep_staged: true, ..policy() }, None).await.unwrap();
         let run = api.run_policy("daily", "one").await.unwrap();
         assert_eq!(done(&api, run).await.state, OperationState::Succeeded);
         let seen = IfMatch(api.policy("daily").await.unwrap().etag);
-        api.change_policy("daily", policy(), &seen, false).await.unwrap();
+        api.change_policy("daily", policy(), &seen, None).await.unwrap();
     })
     .await;
     with_config(config(next.path()).with_ages(at_once()), fake::World::default(), async |api| {
