@@ -139,9 +139,8 @@ async fn next(sources: &mut [Source], table: &Table) -> Result<Option<(ChunkId, 
     let mut rows = Vec::new();
     for (number, source) in sources.iter_mut().enumerate() {
         let renumber = |pack, entry: Entry| Some(Row { pack: table.number(number, pack)?, entry });
-        loop {
-            // The rows of an id never go over the end of a group.
-            let Some(row) = source.rows.pop_front_if(|row| row.entry.id == id) else { break };
+        // The rows of an id never go over the end of a group.
+        while let Some(row) = source.rows.pop_front_if(|row| row.entry.id == id) {
             rows.extend(renumber(row.pack, row.entry));
         }
     }

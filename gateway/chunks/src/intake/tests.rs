@@ -137,7 +137,7 @@ async fn an_image_and_its_change_come_back_and_the_change_alone_is_written() {
     let issued = key(1, 1).issue(&Env::system(), Kind::Index, Path::from("chunks/index/1")).unwrap();
     index.flush(&Env::system(), issued, &small()).await.unwrap();
     let (other, fresh) = protect(&mut intake, &index, &admitted, &second).await;
-    assert!(fresh <= 3 * 64 << 10, "{fresh}");
+    assert!(fresh <= 3 * (64 << 10), "{fresh}");
     intake.settle().await.unwrap().iter().for_each(|pack| index.record(pack));
     assert!(restore(&store, &index, &one).await == first);
     assert!(restore(&store, &index, &other).await == second);
