@@ -138,6 +138,20 @@ impl Restorer {
         if found == id { Ok(bytes) } else { Err(Unreadable::Other { found }) }
     }
 
+    /// The chunk as it was prepared, proven to be that of `id`; to be sealed into another pack.
+    pub(crate) fn prepared(
+        &mut self,
+        ids: &IdKey,
+        class: Class,
+        id: ChunkId,
+        sealed: &[u8],
+    ) -> Result<Prepared, Unreadable> {
+        let bytes = self.restore(ids, class, id, sealed)?;
+        let (head, payload) = sealed.split_at_checked(PREFIX_BYTES).ok_or(Unreadable::Layout)?;
+        let raw = u32::try_from(bytes.len()).map_err(|_| Unreadable::Layout)?;
+        Ok(Prepared { id, class, raw, encoding: head[0], payload: payload.to_vec() })
+    }
+
     fn decode(&mut self, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
         let mut fields = Fields::new(sealed);
         let head = fields.u8().zip(fields.u32());

@@ -1,5 +1,7 @@
 //! Reading chunks: ranges of packs, joined where they lie close, several at a time, each chunk verified.
 
+mod plan;
+
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
@@ -12,8 +14,9 @@ use crate::{
     id::IdKey,
     keys::{self, Keyring},
     pack::{Entry, PackRecord},
-    prepare::{Restorer, Unreadable},
+    prepare::{Prepared, Restorer, Unreadable},
 };
+use plan::{Run, plan};
 
 /// Where one chunk is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,9 +243,8 @@ impl ChunkReader {
         let (ids, names) = (self.ids.clone(), (path.clone(), entries.clone()));
         let start = u32::try_from(start).unwrap_or(u32::MAX);
         let open = move || -> std::io::Result<Vec<_>> {
-            let mut restorer = Restorer::new()?;
-            let open = |entry| open_chunk(&mut restorer, &frames, &ids, &path, entry, &bytes, start);
-            Ok(entries.iter().map(open).collect())
+            let mut opener = Opener::new(&frames, &ids, &path)?;
+            Ok(entries.iter().map(|entry| opener.chunk(entry, &bytes, start)).collect())
         };
         let opened = tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(error.into()));
         opened.unwrap_or_else(|error| {
@@ -266,71 +268,57 @@ fn nowhere() -> Damage {
     Damage { pack: Path::default(), offset: 0, id: ChunkId::from_bytes([0; 32]), reason: Reason::Unknown }
 }
 
-/// The chunk of `entry` out of `bytes`, which begin at byte `start` of the pack.
-pub(crate) fn open_chunk(
-    restorer: &mut Restorer,
-    frames: &Frames,
-    ids: &IdKey,
-    path: &Path,
-    entry: &Entry,
-    bytes: &[u8],
-    start: u32,
-) -> Result<Bytes, Damage> {
-    let at = entry.offset.checked_sub(start).map(|at| at as usize);
-    let frame = at.and_then(|at| bytes.get(at..at.checked_add(entry.stored as usize)?));
-    let Some(frame) = frame else {
-        return Err(Damage::new(path, entry, Reason::Cut { bytes: u64::from(start) + bytes.len() as u64 }));
-    };
-    let mut frame = frame.to_vec();
-    let sealed = frames.open(Role::Chunk(entry.class, entry.id), &mut frame);
-    let sealed = sealed.map_err(|_| Damage::new(path, entry, Reason::Seal))?;
-    let content = |error: Unreadable| Damage::new(path, entry, Reason::Content(error.to_string()));
-    let chunk = restorer.restore(ids, entry.class, entry.id, sealed).map_err(content)?;
-    if chunk.len() == entry.raw as usize {
-        return Ok(chunk.into());
+/// What opens the chunks of one pack.
+pub(crate) struct Opener<'a> {
+    restorer: Restorer,
+    frames: &'a Frames,
+    ids: &'a IdKey,
+    path: &'a Path,
+}
+
+impl<'a> Opener<'a> {
+    pub(crate) fn new(frames: &'a Frames, ids: &'a IdKey, path: &'a Path) -> std::io::Result<Self> {
+        Ok(Self { restorer: Restorer::new()?, frames, ids, path })
     }
-    let reason = format!("it has {} bytes, {} were promised", chunk.len(), entry.raw);
-    Err(Damage::new(path, entry, Reason::Content(reason)))
-}
 
-/// Chunks of one pack that are read by one request.
-#[derive(Debug, PartialEq, Eq)]
-struct Run {
-    pack: Option<Arc<PackRecord>>,
-    range: Range<u64>,
-    wanted: Vec<Wanted>,
-}
+    /// The chunk of `entry` out of `bytes`, which begin at byte `start` of the pack.
+    pub(crate) fn chunk(&mut self, entry: &Entry, bytes: &[u8], start: u32) -> Result<Bytes, Damage> {
+        let chunk = self.open(entry, bytes, start, Restorer::restore)?;
+        self.promised(entry, chunk.len())?;
+        Ok(chunk.into())
+    }
 
-/// The requests for these chunks: each pack's in the order of their offsets, packs in the order in which they are first asked for.
-fn plan(wanted: Vec<Wanted>, options: &ReadOptions) -> Vec<Run> {
-    let mut order = std::collections::HashMap::new();
-    let mut keyed: Vec<_> = wanted.into_iter().map(|wanted| (key(&wanted, &mut order), wanted)).collect();
-    keyed.sort_by_key(|(key, _)| *key);
-    let mut runs: Vec<Run> = Vec::new();
-    for (_, wanted) in keyed {
-        let range = wanted.locations.first().map_or(0..0, |at| u64::from(at.entry.offset)..at.entry.end());
-        let pack = wanted.locations.first().map(|location| Arc::clone(&location.pack));
-        match runs.last_mut().filter(|run| joins(run, pack.as_deref(), &range, options)) {
-            Some(run) => {
-                run.range.end = run.range.end.max(range.end);
-                run.wanted.push(wanted);
-            }
-            None => runs.push(Run { pack, range, wanted: vec![wanted] }),
+    /// The same as it is prepared for a pack.
+    pub(crate) fn prepared(&mut self, entry: &Entry, bytes: &[u8], start: u32) -> Result<Prepared, Damage> {
+        let chunk = self.open(entry, bytes, start, Restorer::prepared)?;
+        self.promised(entry, chunk.raw_bytes() as usize)?;
+        Ok(chunk)
+    }
+
+    fn open<T>(
+        &mut self,
+        entry: &Entry,
+        bytes: &[u8],
+        start: u32,
+        make: fn(&mut Restorer, &IdKey, Class, ChunkId, &[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T, Damage> {
+        let at = entry.offset.checked_sub(start).map(|at| at as usize);
+        let frame = at.and_then(|at| bytes.get(at..at.checked_add(entry.stored as usize)?));
+        let cut = || Damage::new(self.path, entry, Reason::Cut { bytes: u64::from(start) + bytes.len() as u64 });
+        let mut frame = frame.ok_or_else(cut)?.to_vec();
+        let sealed = self.frames.open(Role::Chunk(entry.class, entry.id), &mut frame);
+        let sealed = sealed.map_err(|_| Damage::new(self.path, entry, Reason::Seal))?;
+        let content = |error: Unreadable| Damage::new(self.path, entry, Reason::Content(error.to_string()));
+        make(&mut self.restorer, self.ids, entry.class, entry.id, sealed).map_err(content)
+    }
+
+    fn promised(&self, entry: &Entry, found: usize) -> Result<(), Damage> {
+        if found == entry.raw as usize {
+            return Ok(());
         }
+        let reason = format!("it has {found} bytes, {} were promised", entry.raw);
+        Err(Damage::new(self.path, entry, Reason::Content(reason)))
     }
-    runs
-}
-
-fn key(wanted: &Wanted, order: &mut std::collections::HashMap<Path, usize>) -> (usize, u32) {
-    let Some(location) = wanted.locations.first() else { return (usize::MAX, 0) };
-    let next = order.len();
-    (*order.entry(location.pack.path.clone()).or_insert(next), location.entry.offset)
-}
-
-fn joins(run: &Run, pack: Option<&PackRecord>, range: &Range<u64>, options: &ReadOptions) -> bool {
-    let same = run.pack.as_deref().map(|pack| &pack.path) == pack.map(|pack| &pack.path);
-    let length = run.range.end.max(range.end) - run.range.start;
-    same && range.start <= run.range.end + options.gap_bytes && length <= options.range_bytes
 }
 
 #[cfg(test)]

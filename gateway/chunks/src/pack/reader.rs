@@ -13,8 +13,8 @@ use crate::{
     header::{self, HEADER_BYTES, Header, Kind},
     id::IdKey,
     keys::{self, Keyring},
-    prepare::Restorer,
-    read::{Damage, open_chunk},
+    prepare::Prepared,
+    read::{Damage, Opener},
 };
 
 /// Bytes at the end that are read at once: enough for the entries of most packs.
@@ -161,18 +161,40 @@ impl PackReader {
         Ok((PackRecord { path: self.path.clone(), header: self.header.clone(), stored }, damages))
     }
 
+    /// These of its chunks as they are in it, each of them proven, to be sealed into another pack. Memory: theirs.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where the store fails; [`Error::Memory`]. A chunk that is damaged is so in its place.
+    pub async fn prepared(&self, ids: &IdKey, entries: &[Entry]) -> Result<Vec<Result<Prepared, Damage>>, Error> {
+        let wanted: Vec<_> = entries.iter().map(|entry| u64::from(entry.offset)..entry.end()).collect();
+        let read = if wanted.is_empty() { Vec::new() } else { ranges(&self.store, &self.path, &wanted).await? };
+        let entries = entries.to_vec();
+        self.with_opener(ids, move |opener| {
+            let each = entries.iter().zip(&read);
+            each.map(|(entry, bytes)| opener.prepared(entry, bytes, entry.offset)).collect()
+        })
+        .await
+    }
+
     /// What of these entries is damaged, whose frames these bytes are.
     async fn check(&self, ids: &IdKey, entries: Vec<Entry>, bytes: Bytes) -> Result<Vec<Damage>, Error> {
+        let first = entries.first().map_or(0, |entry| entry.offset);
+        self.with_opener(ids, move |opener| {
+            entries.iter().filter_map(|entry| opener.chunk(entry, &bytes, first).err()).collect()
+        })
+        .await
+    }
+
+    /// Opens chunks outside the runtime.
+    async fn with_opener<T: Send + 'static>(
+        &self,
+        ids: &IdKey,
+        work: impl FnOnce(&mut Opener<'_>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let (ids, frames, path) = (ids.clone(), Arc::clone(&self.frames), self.path.clone());
-        let check = move || {
-            let mut restorer = Restorer::new()?;
-            let first = entries.first().map_or(0, |entry| entry.offset);
-            let opened =
-                entries.iter().map(|entry| open_chunk(&mut restorer, &frames, &ids, &path, entry, &bytes, first));
-            Ok(opened.filter_map(Result::err).collect())
-        };
+        let open = move || Opener::new(&frames, &ids, &path).map(|mut opener| work(&mut opener));
         let memory = |source| Error::Memory { path: self.path.clone(), source };
-        tokio::task::spawn_blocking(check).await.unwrap_or_else(|error| Err(error.into())).map_err(memory)
+        tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(error.into())).map_err(memory)
     }
 }
 

@@ -192,6 +192,27 @@ async fn a_key_for_another_kind_of_object_writes_no_pack() {
     assert!(matches!(PackWriter::start(&store, &env, issued, &small()), Err(WriteError::Kind { .. })));
 }
 
+#[tokio::test]
+async fn chunks_move_into_another_pack_as_they_are() {
+    let (store, key, env) = (memory(), key(1, 1), Env::system());
+    let bytes = vec![noise(1, 2_000), vec![7; 2_000], noise(2, 2_000)];
+    let pack = written(&store, &key, "p", &bytes).await;
+    let mut changed = self::bytes(&store, "p").await;
+    changed[pack.entries[2].offset as usize + 20] ^= 1;
+    put(&store, "p", changed).await;
+    let reader = PackReader::open(&store, &Keyring::Repository(key.clone()), &Path::from("p")).await.unwrap();
+    let moved = reader.prepared(&key.ids(), reader.entries()).await.unwrap();
+    assert!(moved[2].as_ref().is_err_and(|damage| damage.id == pack.entries[2].id), "what is damaged does not move");
+    let issued = key.issue(&env, Kind::Pack, Path::from("q")).unwrap();
+    let mut writer = PackWriter::start(&store, &env, issued, &small()).unwrap();
+    for (moved, original) in moved.iter().flatten().zip(&bytes) {
+        assert_eq!(*moved, prepared(&key.ids(), Class::Data, original));
+        writer.append(moved).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+    assert_eq!(faults(&store, &key, "q").await, None);
+}
+
 #[test]
 fn entries_that_lie_outside_or_leave_holes_are_refused() {
     let entry = Entry { id: ChunkId::from_bytes([1; 32]), class: Class::Data, offset: 104, stored: 100, raw: 50 };
