@@ -1,5 +1,6 @@
-//! How fast the chunk store is, against what it is made of: prints `name<TAB>value<TAB>goal`, a line each. Rates are MiB/s of the
-//! chunks' bytes, on one thread unless the name says otherwise; ratios are against the plain library in the same run.
+//! How fast the chunk store is, against what it is made of: prints `name<TAB>value<TAB>goal`, a line each. Rates are MiB of the
+//! chunks' bytes for each second of processor time, so that they hold on a busy machine, or of wall time where the name ends in
+//! `_wall`; ratios are against the plain library in the same run, each the best of three.
 //!
 //! `cargo run --release -p tidemark-chunks --example bench [MiB] [thousand chunks]`
 
@@ -38,7 +39,7 @@ async fn main() -> Outcome<()> {
     let chunks = bench.cutting();
     bench.hashing(&chunks);
     let prepared = bench.preparing(&chunks)?;
-    bench.writing(&prepared).await?;
+    bench.writing(&prepared, bench.limit(&chunks)?).await?;
     let image = Arc::new(bench.image.clone());
     drop(prepared);
     bench.whole(&image).await?;
@@ -75,11 +76,20 @@ impl Bench {
         println!("{name}\t{value:.3}\t{goal}");
     }
 
-    /// MiB of the image each second.
-    fn rate<T>(&self, work: impl FnOnce() -> T) -> (f64, T) {
-        let started = self.env.monotonic();
+    /// MiB of the image each second of the best of three runs.
+    fn rate<T>(&self, mut work: impl FnMut() -> T) -> (f64, T) {
+        let (mut best, mut result) = self.once(&mut work);
+        for _ in 0..2 {
+            let (rate, again) = self.once(&mut work);
+            (best, result) = (rate.max(best), again);
+        }
+        (best, result)
+    }
+
+    fn once<T>(&self, work: &mut impl FnMut() -> T) -> (f64, T) {
+        let started = processor_seconds();
         let result = work();
-        (self.mib() / (self.env.monotonic() - started).as_secs_f64(), result)
+        (self.mib() / (processor_seconds() - started), result)
     }
 
     fn mib(&self) -> f64 {
@@ -128,7 +138,7 @@ impl Bench {
         let identified: Result<Vec<_>, _> = chunks.iter().map(|chunk| ids.identify(Class::Data, chunk)).collect();
         let identified = identified?;
         let (rate, prepared) =
-            self.rate(|| identified.into_iter().map(|chunk| preparer.prepare(chunk)).collect::<Vec<_>>());
+            self.rate(|| identified.iter().map(|chunk| preparer.prepare(*chunk)).collect::<Vec<_>>());
         Self::line("prepare", rate, "");
         Self::line("prepare_vs_zstd", rate / plain, ">=0.9");
         let stored: u64 = prepared.iter().map(|chunk| u64::from(chunk.stored_bytes())).sum();
@@ -147,15 +157,15 @@ impl Bench {
     }
 
     /// Sealing into packs in memory, and reading all back.
-    async fn writing(&self, prepared: &[Prepared]) -> Outcome<()> {
+    async fn writing(&self, prepared: &[Prepared], limit: f64) -> Outcome<()> {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let mut intake = self.intake(&store);
-        let started = self.env.monotonic();
+        let started = self.start();
         for chunk in prepared {
             intake.write(chunk).await?;
         }
         let packs = intake.finish().await?;
-        Self::line("seal_and_pack", self.since(started), ">=1500");
+        self.since("seal_and_pack", started, ">=1500");
         let mut index = self.empty(&store, IndexOptions::default());
         packs.iter().for_each(|pack| index.record(pack));
         let ids: Vec<_> = prepared.iter().map(|chunk| (chunk.class(), chunk.id())).collect();
@@ -165,17 +175,40 @@ impl Bench {
         let options = ReadOptions { in_flight: 2, ..ReadOptions::default() };
         let reader =
             ChunkReader::new(Arc::clone(&store), Keyring::Repository(self.key.clone()), self.key.ids(), options);
-        let started = self.env.monotonic();
+        let started = self.start();
         let mut read = std::pin::pin!(reader.read(wanted));
         while let Some(fetched) = read.next().await {
             black_box(fetched.bytes?);
         }
-        Self::line("read_and_verify_2_threads", self.since(started), ">=1700");
+        let rate = self.since("read_and_verify", started, "");
+        Self::line("read_and_verify_vs_zstd_and_blake3", rate / limit, ">=0.8");
         Ok(())
     }
 
-    fn since(&self, started: std::time::Duration) -> f64 {
-        self.mib() / (self.env.monotonic() - started).as_secs_f64()
+    fn start(&self) -> (f64, std::time::Duration) {
+        (processor_seconds(), self.env.monotonic())
+    }
+
+    fn since(&self, name: &str, (processor, wall): (f64, std::time::Duration), goal: &str) -> f64 {
+        let rate = self.mib() / (processor_seconds() - processor);
+        Self::line(name, rate, goal);
+        Self::line(&format!("{name}_wall"), self.mib() / (self.env.monotonic() - wall).as_secs_f64(), "");
+        rate
+    }
+
+    /// Decompressing and hashing alone.
+    fn limit(&self, chunks: &[&[u8]]) -> Outcome<f64> {
+        let compressed: Result<Vec<_>, _> = chunks.iter().map(|chunk| zstd::bulk::compress(chunk, 1)).collect();
+        let (compressed, mut zstd) = (compressed?, zstd::bulk::Decompressor::new()?);
+        let mut out = Vec::with_capacity(MOST_BYTES);
+        let (rate, ()) = self.rate(|| {
+            for chunk in &compressed {
+                out.clear();
+                let _ = zstd.decompress_to_buffer(chunk, &mut out);
+                black_box(blake3::hash(&out));
+            }
+        });
+        Ok(rate)
     }
 
     fn empty(&self, store: &Arc<dyn ObjectStore>, options: IndexOptions) -> Index {
@@ -186,9 +219,9 @@ impl Bench {
     async fn whole(&self, image: &Arc<Vec<u8>>) -> Outcome<()> {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let mut index = self.empty(&store, IndexOptions::default());
-        let started = self.env.monotonic();
+        let started = self.start();
         let packs = self.protect(&store, &index, &Admitted::default(), image).await?;
-        Self::line("protect_2_threads", self.since(started), ">=600");
+        self.since("protect", started, ">=300");
         let mut admitted = Admitted::default();
         for pack in &packs {
             index.record(pack);
@@ -196,9 +229,9 @@ impl Bench {
         }
         let issued = self.key.issue(&self.env, Kind::Index, Path::from("chunks/index/1"))?;
         index.flush(&self.env, issued, &PackOptions::default()).await?;
-        let started = self.env.monotonic();
+        let started = self.start();
         let packs = self.protect(&store, &index, &admitted, image).await?;
-        Self::line("protect_again_2_threads", self.since(started), "");
+        self.since("protect_again", started, "");
         Self::line("packs_when_all_is_known", packs.len() as f64, "0");
         Ok(())
     }
@@ -327,4 +360,14 @@ fn resident_mib() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
     kib.unwrap_or(0.0) / 1024.0
+}
+
+/// Processor time of all threads of this process, as Linux says it; elsewhere the benchmark does not run.
+fn processor_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists the threads of a process");
+    let of = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    tasks.flatten().filter_map(of).sum::<u64>() as f64 / 1e9
 }

@@ -38,6 +38,8 @@ pub struct Prepared {
 /// Compresses chunks.
 pub struct Preparer {
     compressor: Compressor<'static>,
+    /// Where chunks are compressed to, so that what is kept of each has its own size.
+    scratch: Vec<u8>,
 }
 
 impl Preparer {
@@ -46,17 +48,20 @@ impl Preparer {
     /// # Errors
     /// Where there is no memory for it, or no such level.
     pub fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(level)? })
+        Ok(Self { compressor: Compressor::new(level)?, scratch: Vec::new() })
     }
 
     /// The chunk, compressed where that pays.
     pub fn prepare(&mut self, chunk: Identified<'_>) -> Prepared {
         let bytes = chunk.bytes();
         let worth = bytes.len() - bytes.len().div_ceil(PAYS);
-        let mut payload = Vec::with_capacity(worth);
+        if self.scratch.len() < worth {
+            self.scratch.resize(worth, 0);
+        }
+        let room = &mut self.scratch[..worth];
         // An error says that the result has no room, so that compression does not pay.
-        let (encoding, payload) = match self.compressor.compress_to_buffer(bytes, &mut payload) {
-            Ok(_) => (ZSTD, payload),
+        let (encoding, payload) = match self.compressor.compress_to_buffer(bytes, room) {
+            Ok(written) => (ZSTD, room[..written].to_vec()),
             Err(_) => (PLAIN, bytes.to_vec()),
         };
         let raw = u32::try_from(bytes.len()).expect("a chunk has at most 1 MiB");

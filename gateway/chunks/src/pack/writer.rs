@@ -27,9 +27,9 @@ pub struct PackOptions {
 }
 
 impl Default for PackOptions {
-    /// 32 MiB, in parts of 8 MiB.
+    /// 16 MiB, each of them in one part: so a pack is created by one request, which no store takes twice, and need not be read back.
     fn default() -> Self {
-        Self { target_bytes: 32 << 20, upload: UploadOptions::default() }
+        Self { target_bytes: 16 << 20, upload: UploadOptions { part_bytes: 20 << 20, in_flight: 2 } }
     }
 }
 
