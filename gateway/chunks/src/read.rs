@@ -1,6 +1,8 @@
 //! Reading chunks: ranges of packs, joined where they lie close, several at a time, each chunk verified.
 
+mod open;
 mod plan;
+mod run;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -10,13 +12,13 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use crate::{
     ChunkId, Class,
-    frame::{Frames, Role},
     id::IdKey,
     keys::{self, Keyring},
     pack::{Entry, PackRecord},
-    prepare::{Prepared, Restorer, Unreadable},
 };
-use plan::{Run, plan};
+pub(crate) use open::Opener;
+use plan::plan;
+use run::{Reading, Source};
 
 /// Where one chunk is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,68 +154,23 @@ impl ChunkReader {
     /// the stream stops the reading.
     pub fn read(&self, wanted: Vec<Wanted>) -> impl Stream<Item = Fetched> + Send + use<> {
         let (reader, in_flight) = (self.clone(), self.options.in_flight.max(1));
-        let runs = plan(wanted, &self.options);
-        let reads = stream::iter(runs).map(move |run| {
-            let reader = reader.clone();
-            async move { reader.run(run).await }
-        });
-        reads.buffer_unordered(in_flight).flat_map(stream::iter)
+        let runs = stream::iter(plan(wanted, &self.options)).map(move |run| Reading::of(reader.clone(), run).fetched());
+        runs.flatten_unordered(in_flight).flat_map(stream::iter)
     }
 
-    async fn run(&self, run: Run) -> Vec<Fetched> {
-        let read = self.first(&run).await;
-        let mut fetched = Vec::with_capacity(read.len());
-        for (wanted, bytes) in run.wanted.into_iter().zip(read) {
-            let class = wanted.locations.first().map_or(Class::Data, |location| location.entry.class);
-            let bytes = match bytes {
-                Err(damage) => self.elsewhere(&wanted.locations, damage).await,
-                bytes => bytes,
-            };
-            fetched.push(Fetched { position: wanted.position, class, bytes });
-        }
-        fetched
-    }
-
-    /// Each chunk of the run at its first place.
-    async fn first(&self, run: &Run) -> Vec<Result<Bytes, Damage>> {
-        let entries: Vec<_> = run.wanted.iter().filter_map(|wanted| Some(wanted.locations.first()?.entry)).collect();
-        match &run.pack {
-            Some(pack) => self.entries(pack, entries, run.range.clone()).await,
-            None => run.wanted.iter().map(|_| Err(nowhere())).collect(),
+    /// One chunk by itself.
+    async fn alone(&self, pack: &PackRecord, entry: Entry) -> Result<Bytes, Damage> {
+        let source = self.source(pack, u64::from(entry.offset)..entry.end()).await;
+        match source {
+            Ok(source) => source.open(self, pack, vec![entry]).await.pop().unwrap_or_else(|| Err(nowhere())),
+            Err(reason) => Err(Damage::new(&pack.path, &entry, reason)),
         }
     }
 
-    async fn elsewhere(&self, locations: &[Location], damage: Damage) -> Result<Bytes, Damage> {
-        for Location { pack, entry } in locations.iter().skip(1) {
-            let range = u64::from(entry.offset)..entry.end();
-            if let Some(Ok(bytes)) = self.entries(pack, vec![*entry], range).await.pop() {
-                return Ok(bytes);
-            }
-        }
-        Err(damage)
-    }
-
-    /// These chunks of one pack, out of one range.
-    async fn entries(&self, pack: &PackRecord, entries: Vec<Entry>, range: Range<u64>) -> Vec<Result<Bytes, Damage>> {
-        let frames = match self.keyring.frames(&pack.path, &pack.header) {
-            Ok(frames) => frames,
-            Err(error) => return all(&pack.path, &entries, |_| Reason::Key(error.clone())),
-        };
-        match self.range(&pack.path, range.clone()).await {
-            Ok(bytes) => self.open(frames, pack.path.clone(), entries, bytes, range.start).await,
-            Err(Reason::Cut { .. }) if entries.len() > 1 => self.one_by_one(pack, entries).await,
-            Err(reason) => all(&pack.path, &entries, |_| reason.clone()),
-        }
-    }
-
-    /// A range failed: what of it can be had by itself is. So a pack that was cut loses only what it lacks.
-    async fn one_by_one(&self, pack: &PackRecord, entries: Vec<Entry>) -> Vec<Result<Bytes, Damage>> {
-        let mut read = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let range = u64::from(entry.offset)..entry.end();
-            read.extend(Box::pin(self.entries(pack, vec![entry], range)).await);
-        }
-        read
+    async fn source(&self, pack: &PackRecord, range: Range<u64>) -> Result<Source, Reason> {
+        let frames = Arc::new(self.keyring.frames(&pack.path, &pack.header).map_err(Reason::Key)?);
+        let start = u32::try_from(range.start).unwrap_or(u32::MAX);
+        Ok(Source { frames, bytes: self.range(&pack.path, range).await?, start })
     }
 
     async fn range(&self, path: &Path, range: Range<u64>) -> Result<Bytes, Reason> {
@@ -231,27 +188,6 @@ impl ChunkReader {
             (Ok(_), None) => Err(Reason::Short),
         }
     }
-
-    async fn open(
-        &self,
-        frames: Frames,
-        path: Path,
-        entries: Vec<Entry>,
-        bytes: Bytes,
-        start: u64,
-    ) -> Vec<Result<Bytes, Damage>> {
-        let (ids, names) = (self.ids.clone(), (path.clone(), entries.clone()));
-        let start = u32::try_from(start).unwrap_or(u32::MAX);
-        let open = move || -> std::io::Result<Vec<_>> {
-            let mut opener = Opener::new(&frames, &ids, &path)?;
-            Ok(entries.iter().map(|entry| opener.chunk(entry, &bytes, start)).collect())
-        };
-        let opened = tokio::task::spawn_blocking(open).await.unwrap_or_else(|error| Err(error.into()));
-        opened.unwrap_or_else(|error| {
-            let reason = Reason::Memory(Arc::new(error));
-            all(&names.0, &names.1, |_| reason.clone())
-        })
-    }
 }
 
 impl fmt::Debug for ChunkReader {
@@ -260,65 +196,8 @@ impl fmt::Debug for ChunkReader {
     }
 }
 
-fn all(path: &Path, entries: &[Entry], reason: impl Fn(&Entry) -> Reason) -> Vec<Result<Bytes, Damage>> {
-    entries.iter().map(|entry| Err(Damage::new(path, entry, reason(entry)))).collect()
-}
-
 fn nowhere() -> Damage {
     Damage { pack: Path::default(), offset: 0, id: ChunkId::from_bytes([0; 32]), reason: Reason::Unknown }
-}
-
-/// What opens the chunks of one pack.
-pub(crate) struct Opener<'a> {
-    restorer: Restorer,
-    frames: &'a Frames,
-    ids: &'a IdKey,
-    path: &'a Path,
-}
-
-impl<'a> Opener<'a> {
-    pub(crate) fn new(frames: &'a Frames, ids: &'a IdKey, path: &'a Path) -> std::io::Result<Self> {
-        Ok(Self { restorer: Restorer::new()?, frames, ids, path })
-    }
-
-    /// The chunk of `entry` out of `bytes`, which begin at byte `start` of the pack.
-    pub(crate) fn chunk(&mut self, entry: &Entry, bytes: &[u8], start: u32) -> Result<Bytes, Damage> {
-        let chunk = self.open(entry, bytes, start, Restorer::restore)?;
-        self.promised(entry, chunk.len())?;
-        Ok(chunk.into())
-    }
-
-    /// The same as it is prepared for a pack.
-    pub(crate) fn prepared(&mut self, entry: &Entry, bytes: &[u8], start: u32) -> Result<Prepared, Damage> {
-        let chunk = self.open(entry, bytes, start, Restorer::prepared)?;
-        self.promised(entry, chunk.raw_bytes() as usize)?;
-        Ok(chunk)
-    }
-
-    fn open<T>(
-        &mut self,
-        entry: &Entry,
-        bytes: &[u8],
-        start: u32,
-        make: fn(&mut Restorer, &IdKey, Class, ChunkId, &[u8]) -> Result<T, Unreadable>,
-    ) -> Result<T, Damage> {
-        let at = entry.offset.checked_sub(start).map(|at| at as usize);
-        let frame = at.and_then(|at| bytes.get(at..at.checked_add(entry.stored as usize)?));
-        let cut = || Damage::new(self.path, entry, Reason::Cut { bytes: u64::from(start) + bytes.len() as u64 });
-        let mut frame = frame.ok_or_else(cut)?.to_vec();
-        let sealed = self.frames.open(Role::Chunk(entry.class, entry.id), &mut frame);
-        let sealed = sealed.map_err(|_| Damage::new(self.path, entry, Reason::Seal))?;
-        let content = |error: Unreadable| Damage::new(self.path, entry, Reason::Content(error.to_string()));
-        make(&mut self.restorer, self.ids, entry.class, entry.id, sealed).map_err(content)
-    }
-
-    fn promised(&self, entry: &Entry, found: usize) -> Result<(), Damage> {
-        if found == entry.raw as usize {
-            return Ok(());
-        }
-        let reason = format!("it has {found} bytes, {} were promised", entry.raw);
-        Err(Damage::new(self.path, entry, Reason::Content(reason)))
-    }
 }
 
 #[cfg(test)]

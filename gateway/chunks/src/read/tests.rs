@@ -170,7 +170,7 @@ proptest! {
                 prop_assert!(run.range.start <= u64::from(entry.offset) && entry.end() <= run.range.end);
             }
         }
-        let close = |pair: &[Run]| pair[0].pack == pair[1].pack && pair[1].range.end - pair[0].range.start <= 20_000
+        let close = |pair: &[plan::Run]| pair[0].pack == pair[1].pack && pair[1].range.end - pair[0].range.start <= 20_000
             && pair[1].range.start <= pair[0].range.end + 1_000 && pair[1].wanted.len() == 1;
         prop_assert!(!runs.windows(2).any(close), "runs that could be one");
     }
