@@ -22,7 +22,7 @@ use tidemark_chunks::{
     read::{ChunkReader, ReadOptions, Wanted},
     reuse::Admitted,
 };
-use tidemark_gateway::{Env, Stored};
+use tidemark_gateway::{Env, Stored, upload::UploadOptions};
 use uuid::Uuid;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -228,7 +228,7 @@ impl Bench {
             admitted.admit(pack.record.path.clone());
         }
         let issued = self.key.issue(&self.env, Kind::Index, Path::from("chunks/index/1"))?;
-        index.flush(&self.env, issued, &PackOptions::default()).await?;
+        index.flush(&self.env, issued, &UploadOptions::default()).await?;
         let started = self.start();
         let packs = self.protect(&store, &index, &admitted, image).await?;
         self.since("protect_again", started, "");
@@ -298,11 +298,11 @@ impl Bench {
         for number in 0..chunks / each {
             index.record(&self.made(number, each)?);
             let issued = self.key.issue(&self.env, Kind::Index, Path::from(format!("index/{number}")))?;
-            index.flush(&self.env, issued, &PackOptions::default()).await?;
+            index.flush(&self.env, issued, &UploadOptions::default()).await?;
         }
         let all: Vec<_> = (0..index.objects().len()).collect();
         let issued = self.key.issue(&self.env, Kind::Index, Path::from("index/all"))?;
-        let record = index.merge(&self.env, issued, &PackOptions::default(), &all, |_| true).await?;
+        let record = index.merge(&self.env, issued, &UploadOptions::default(), &all, |_| true).await?;
         let seconds = (self.env.monotonic() - started).as_secs_f64();
         Self::line("index_chunks_written_and_merged_each_second", record.chunks as f64 / seconds, "");
         Self::line("index_bytes_each_chunk", record.stored.size as f64 / record.chunks as f64, "<=52");

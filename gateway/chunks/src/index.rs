@@ -18,7 +18,7 @@ mod writer;
 use std::sync::Arc;
 
 use object_store::{ObjectStore, path::Path};
-use tidemark_gateway::{Env, Stored};
+use tidemark_gateway::{Env, Stored, upload::UploadOptions};
 
 pub use merge::tier;
 pub use object::IndexObject;
@@ -27,7 +27,7 @@ use crate::{
     ChunkId, Class,
     header::Header,
     keys::{Issued, Keyring},
-    pack::{Error, Pack, PackOptions, WriteError},
+    pack::{Error, Pack, WriteError},
     read::Location,
     reuse::{Admitted, Reference},
 };
@@ -156,7 +156,7 @@ impl Index {
         &mut self,
         env: &Env,
         issued: Issued,
-        options: &PackOptions,
+        options: &UploadOptions,
     ) -> Result<Option<IndexRecord>, FlushError> {
         if self.recent.len() == 0 {
             return Ok(None);
@@ -177,7 +177,7 @@ impl Index {
         &mut self,
         env: &Env,
         issued: Issued,
-        options: &PackOptions,
+        options: &UploadOptions,
         which: &[usize],
         keep: impl Fn(&Path) -> bool,
     ) -> Result<IndexRecord, FlushError> {

@@ -66,6 +66,9 @@ pub enum Error {
     /// The pack's end was not waited for.
     #[error("the end of a pack was cut off")]
     Task(#[from] JoinError),
+    /// An earlier call failed, or was dropped half way: a pack that references name may never be.
+    #[error("an earlier chunk was not written")]
+    Broken,
 }
 
 /// Writes chunks. Memory: that of two packs under way ([`PackWriter`]), and some 200 bytes for each chunk of packs that were not
@@ -78,6 +81,8 @@ pub struct Intake<S> {
     current: Option<(Arc<Path>, PackWriter)>,
     ending: JoinSet<Result<Pack, WriteError>>,
     finished: Vec<Pack>,
+    /// No call failed, and none is under way or was dropped.
+    sound: bool,
     /// Chunks of packs that were not taken yet.
     own: HashMap<(Class, ChunkId), Reference>,
 }
@@ -86,21 +91,33 @@ impl<S: PackSupply> Intake<S> {
     /// Into `store`, by names of the supply.
     pub fn new(store: Arc<dyn ObjectStore>, env: Env, supply: S, options: PackOptions) -> Self {
         let (ending, own) = (JoinSet::new(), HashMap::new());
-        Self { store, env, options, supply, current: None, ending, finished: Vec::new(), own }
+        Self { store, env, options, supply, current: None, ending, finished: Vec::new(), sound: true, own }
     }
 
     /// The reference to a chunk that was written here, into a pack that was not taken yet.
     pub fn written(&self, class: Class, id: ChunkId) -> Option<&Reference> {
-        self.own.get(&(class, id))
+        self.own.get(&(class, id)).filter(|_| self.sound)
     }
 
     /// Writes the chunk, unless that was done here. The reference counts once its pack was [taken](Intake::take_finished) and
     /// listed by the caller.
     ///
     /// # Errors
-    /// [`Error`], after which nothing more can be written here.
+    /// [`Error`]. After one, or a call that was dropped, nothing more can be written here: [`Error::Broken`].
     pub async fn write(&mut self, chunk: &Prepared) -> Result<Reference, Error> {
-        if let Some(reference) = self.written(chunk.class(), chunk.id()) {
+        self.enter()?;
+        let reference = self.write_once(chunk).await?;
+        self.sound = true;
+        Ok(reference)
+    }
+
+    /// Whoever enters leaves it unsound until done.
+    fn enter(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.sound, false) { Ok(()) } else { Err(Error::Broken) }
+    }
+
+    async fn write_once(&mut self, chunk: &Prepared) -> Result<Reference, Error> {
+        if let Some(reference) = self.own.get(&(chunk.class(), chunk.id())) {
             return Ok(reference.clone());
         }
         let (pack, entry) = self.append(chunk).await?;
@@ -169,12 +186,14 @@ impl<S: PackSupply> Intake<S> {
     /// # Errors
     /// [`Error`].
     pub async fn settle(&mut self) -> Result<Vec<Pack>, Error> {
+        self.enter()?;
         if let Some((_, writer)) = self.current.take() {
             self.end(writer).await?;
         }
         while !self.ending.is_empty() {
             self.join().await?;
         }
+        self.sound = true;
         Ok(self.take_finished())
     }
 

@@ -71,8 +71,11 @@ impl Upload {
         }
         tokio::select! {
             biased;
-            sent = self.sender.send(message) => if sent.is_ok() { return Ok(()) },
             ended = &mut self.task => self.ended = Some(ended),
+            sent = self.sender.send(message) => match sent {
+                Ok(()) => return Ok(()),
+                Err(_) => self.ended = Some((&mut self.task).await),
+            },
         }
         self.failed()
     }

@@ -18,7 +18,7 @@ use tidemark_chunks::{
     read::{ChunkReader, ReadOptions, Wanted},
     slots::{Argon2Cost, Slots, Unlock, new_key_file},
 };
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, upload::UploadOptions};
 use uuid::Uuid;
 
 const PASSPHRASE: &str = "spring tide";
@@ -71,7 +71,7 @@ async fn generate(root: &FilePath) {
         index.record(&writer.finish().await.unwrap());
     }
     let issued = key.issue(&env, Kind::Index, Path::from(INDEX)).unwrap();
-    index.flush(&env, issued, &PackOptions::default()).await.unwrap();
+    index.flush(&env, issued, &UploadOptions::default()).await.unwrap();
     let sealed = key.issue(&env, Kind::Object, Path::from(OBJECT)).unwrap().seal_object(&env, b"{}");
     store.put(&Path::from(OBJECT), sealed.into()).await.unwrap();
 }

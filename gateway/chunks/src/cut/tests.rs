@@ -201,8 +201,12 @@ proptest! {
     }
 
     #[test]
-    fn cutting_a_stream_anew_from_the_changed_chunk_gives_the_same(seed: u64, at in 0..200_000_usize, len in 1..9000_usize) {
+    fn cutting_a_stream_anew_from_the_changed_chunk_gives_the_same(
+        seed: u64, at in 0..200_000_usize, len in 1..9000_usize, on_border: bool,
+    ) {
         let (old, mut new) = (noise(seed, 200_000), noise(seed, 200_000));
+        let borders: Vec<_> = stream(1, &old).iter().map(|range| range.start).collect();
+        let at = if on_border { borders[at % borders.len()] } else { at };
         let changed = at..(at + len).min(new.len());
         let fresh = noise(seed ^ 2, changed.len());
         new[changed].copy_from_slice(&fresh);

@@ -6,13 +6,13 @@ use std::{
 };
 
 use object_store::{ObjectStore, path::Path};
-use tidemark_gateway::Env;
+use tidemark_gateway::{Env, upload::UploadOptions};
 
 use super::{FlushError, IndexObject, IndexRecord, layout::Row, recent::Recent, writer::IndexWriter};
 use crate::{
     ChunkId,
     keys::Issued,
-    pack::{Entry, Error, PackOptions, PackRecord},
+    pack::{Entry, Error, PackRecord},
 };
 
 /// Objects beside each other are merged once there are more than so many.
@@ -110,13 +110,13 @@ pub(super) async fn merge(
     store: &Arc<dyn ObjectStore>,
     env: &Env,
     issued: Issued,
-    options: &PackOptions,
+    options: &UploadOptions,
     mut sources: Vec<Source>,
     keep: impl Fn(&Path) -> bool,
 ) -> Result<IndexRecord, FlushError> {
     let table = Table::of(&sources, keep);
     let chunks = sources.iter().map(|source| source.chunks).sum();
-    let mut writer = IndexWriter::start(store, env, issued, chunks, &options.upload)?;
+    let mut writer = IndexWriter::start(store, env, issued, chunks, options)?;
     while let Some((id, mut rows)) = next(&mut sources, &table).await? {
         rows.sort_unstable_by_key(|row| (row.pack, row.entry.offset));
         rows.dedup();

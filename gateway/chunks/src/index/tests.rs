@@ -15,7 +15,7 @@ use crate::{
     keys::RepositoryKey,
     pack::{
         Entry, PackReader, PackRecord,
-        tests::{chunks, key, memory, small, written},
+        tests::{chunks, key, memory, written},
     },
 };
 
@@ -47,7 +47,7 @@ fn made(key: &RepositoryKey, name: &str, numbers: Range<u64>) -> Pack {
 }
 
 async fn flushed(index: &mut Index, key: &RepositoryKey, path: &str) -> IndexRecord {
-    index.flush(&Env::system(), issue(key, path), &small()).await.unwrap().unwrap()
+    index.flush(&Env::system(), issue(key, path), &UploadOptions::default()).await.unwrap().unwrap()
 }
 
 async fn places(index: &Index, numbers: Range<u64>) -> Vec<Vec<(String, u32)>> {
@@ -68,7 +68,7 @@ async fn what_was_recorded_is_found_before_and_after_it_is_flushed() {
     let record = flushed(&mut index, &key, "i").await;
     assert_eq!((record.chunks, index.objects().len()), (5000, 1));
     assert_eq!(places(&index, 0..6000).await, before);
-    assert!(index.flush(&Env::system(), issue(&key, "j"), &small()).await.unwrap().is_none());
+    assert!(index.flush(&Env::system(), issue(&key, "j"), &UploadOptions::default()).await.unwrap().is_none());
     let mut again = super::tests::index(&store, &key);
     again.open(&Path::from("i")).await.unwrap();
     assert_eq!(places(&again, 0..6000).await, before);
@@ -117,7 +117,10 @@ async fn objects_merge_into_one_without_the_packs_that_are_gone() {
     let before = places(&index, 0..4000).await;
     assert_eq!(before[1200].len(), 2, "a chunk in two packs");
     let env = Env::system();
-    let record = index.merge(&env, issue(&key, "m"), &small(), &[0, 1, 2], |path| path.as_ref() != "b").await.unwrap();
+    let record = index
+        .merge(&env, issue(&key, "m"), &UploadOptions::default(), &[0, 1, 2], |path| path.as_ref() != "b")
+        .await
+        .unwrap();
     assert_eq!((record.chunks, index.objects().len(), index.objects()[0].packs()), (3000, 1, 2));
     let after = places(&index, 0..4000).await;
     for (number, (before, after)) in before.iter().zip(&after).enumerate() {
@@ -127,7 +130,7 @@ async fn objects_merge_into_one_without_the_packs_that_are_gone() {
     // What is in two objects alike is in the merged one once.
     index.record(&made(&key, "a", 0..1500));
     flushed(&mut index, &key, "i9").await;
-    let record = index.merge(&env, issue(&key, "n"), &small(), &[0, 1], |_| true).await.unwrap();
+    let record = index.merge(&env, issue(&key, "n"), &UploadOptions::default(), &[0, 1], |_| true).await.unwrap();
     assert_eq!(record.chunks, 3000);
 }
 
@@ -259,7 +262,7 @@ async fn what_is_new_is_told_by_the_groups_and_what_is_known_reads_its_shard_alo
     assert!(places(&index, 40_000..40_001).await[0].is_empty());
     let groups = read();
     assert!(groups < 110_000, "one group of two: {groups} bytes");
-    places(&index, 50_000..50_500).await;
+    places(&index, 50_000..50_010).await;
     read();
     places(&index, 60_000..60_500).await;
     assert!(read() < 20 * 25_000, "of 500 that are new, few read a shard");
@@ -299,7 +302,7 @@ fn summaries_and_rows_that_lie_are_refused() {
         bytes[at] = to;
         layout::Summary::read(&bytes)
     };
-    assert_eq!(changed(12, 23), None, "more shards than there may be");
+    assert_eq!(changed(12, 200), None, "more shards than there may be");
     assert_eq!(changed(12, 7), None, "fewer groups than the shards ask for");
     assert_eq!(changed(28, 0xff), None, "an offset that would overflow");
     assert_eq!(changed(32, 0xff), None, "a part larger than may be read");
@@ -323,7 +326,7 @@ proptest! {
                 index.record(&made(&key, &name, start..start + len));
                 expected[start as usize..(start + len) as usize].iter_mut().for_each(|packs| packs.extend([name.clone()]));
                 if flush {
-                    index.flush(&Env::system(), issue(&key, &format!("i{number}")), &small()).await.unwrap();
+                    index.flush(&Env::system(), issue(&key, &format!("i{number}")), &UploadOptions::default()).await.unwrap();
                 }
             }
             let found = places(&index, 0..5000).await;

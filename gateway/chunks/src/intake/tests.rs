@@ -64,6 +64,36 @@ async fn a_pack_that_cannot_be_written_is_an_error_and_no_reference_counts() {
     assert!(matches!(intake.finish().await, Err(Error::Write(WriteError::Upload(_)))));
 }
 
+#[tokio::test]
+async fn after_a_failure_or_a_call_that_was_dropped_no_reference_is_given() {
+    let ids = key(1, 1).ids();
+    let (one, other) = (prepared(&ids, Class::Data, b"one"), prepared(&ids, Class::Data, b"other"));
+    let mut next = 0;
+    let names = move || {
+        next += 1;
+        assert!(next == 1, "no second pack is begun");
+        Path::from("p")
+    };
+    let store = memory();
+    let supply = OwnSupply::new(key(1, 1), Env::system(), names);
+    let mut intake = Intake::new(Arc::clone(&store), Env::system(), supply, small());
+    intake.write(&one).await.unwrap();
+    store.put_opts(&Path::from("p"), "x".into(), Default::default()).await.unwrap();
+    assert!(matches!(intake.settle().await, Err(Error::Write(_))));
+    assert!(intake.written(Class::Data, one.id()).is_none());
+    for chunk in [&one, &other] {
+        assert!(matches!(intake.write(chunk).await, Err(Error::Broken)));
+    }
+    let mut dropped = self::intake(&store, small());
+    dropped.write(&one).await.unwrap();
+    drop(dropped.settle());
+    assert!(dropped.written(Class::Data, one.id()).is_some(), "nothing was begun");
+    let never = futures::poll!(std::pin::pin!(dropped.settle()));
+    assert!(never.is_pending());
+    assert!(dropped.written(Class::Data, one.id()).is_none());
+    assert!(matches!(dropped.write(&one).await, Err(Error::Broken)));
+}
+
 /// What an image was cut to: of each piece its bytes' number and chunk, `None` for zeros.
 struct Version(Vec<(usize, Option<Reference>)>);
 
@@ -135,7 +165,7 @@ async fn an_image_and_its_change_come_back_and_the_change_alone_is_written() {
         admitted.admit(pack.record.path.clone());
     }
     let issued = key(1, 1).issue(&Env::system(), Kind::Index, Path::from("chunks/index/1")).unwrap();
-    index.flush(&Env::system(), issued, &small()).await.unwrap();
+    index.flush(&Env::system(), issued, &small().upload).await.unwrap();
     let (other, fresh) = protect(&mut intake, &index, &admitted, &second).await;
     assert!(fresh <= 3 * (64 << 10), "{fresh}");
     intake.settle().await.unwrap().iter().for_each(|pack| index.record(pack));

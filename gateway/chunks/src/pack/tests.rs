@@ -104,10 +104,12 @@ async fn every_cut_and_every_addition_is_found() {
         put(&store, "p", whole[..len].to_vec()).await;
         assert!(faults(&store, &key, "p").await.is_some(), "{len} bytes");
     }
-    put(&store, "p", [whole.clone(), vec![0]].concat()).await;
+    put(&store, "p", [&whole[..], &[0]].concat()).await;
     assert!(faults(&store, &key, "p").await.is_some());
-    put(&store, "p", [&whole[..200], &whole].concat()).await;
-    assert!(faults(&store, &key, "p").await.is_some());
+    for at in 0..whole.len() {
+        put(&store, "p", [&whole[..at], &[0], &whole[at..]].concat()).await;
+        assert!(faults(&store, &key, "p").await.is_some(), "a byte before {at}");
+    }
 }
 
 #[tokio::test]
