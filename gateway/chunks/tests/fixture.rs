@@ -1,6 +1,7 @@
 //! Format 1, as it was first written, is read for ever: `testdata/v1` is never edited.
 //!
 //! The same code that wrote it writes it anew, and that is read alike, so that what is written today is what is described.
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 use std::{path::Path as FilePath, sync::Arc};
 

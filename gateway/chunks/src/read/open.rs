@@ -12,6 +12,9 @@ use crate::{
     prepare::{Prepared, Restorer, Unreadable},
 };
 
+/// What is made of what was sealed.
+type Make<T> = fn(&mut Restorer, &IdKey, Class, ChunkId, &[u8]) -> Result<T, Unreadable>;
+
 /// What opens the chunks of one pack.
 pub(crate) struct Opener<'a> {
     restorer: Restorer,
@@ -39,13 +42,7 @@ impl<'a> Opener<'a> {
         Ok(chunk)
     }
 
-    fn open<T>(
-        &mut self,
-        entry: &Entry,
-        bytes: &[u8],
-        start: u32,
-        make: fn(&mut Restorer, &IdKey, Class, ChunkId, &[u8]) -> Result<T, Unreadable>,
-    ) -> Result<T, Damage> {
+    fn open<T>(&mut self, entry: &Entry, bytes: &[u8], start: u32, make: Make<T>) -> Result<T, Damage> {
         let at = entry.offset.checked_sub(start).map(|at| at as usize);
         let frame = at.and_then(|at| bytes.get(at..at.checked_add(entry.stored as usize)?));
         let cut = || Damage::new(self.path, entry, Reason::Cut { bytes: u64::from(start) + bytes.len() as u64 });
