@@ -13,6 +13,10 @@ mod stream;
 pub use aligned::{AlignedCutter, BLOCK_BYTES, Piece};
 pub use stream::{StreamChunks, StreamCutter};
 
+use std::{fmt, ops::Deref};
+
+use zeroize::Zeroize;
+
 use crate::Secret;
 
 /// Fewest bytes of a chunk, but for the last one.
@@ -40,16 +44,40 @@ impl ChunkingKey {
     }
 
     /// `N` words that follow from the key for one purpose.
-    fn words<const N: usize>(&self, purpose: &str) -> Box<[u64; N]> {
+    fn words<const N: usize>(&self, purpose: &str) -> Table<u64, N> {
         let key = self.0.derive(purpose);
         let mut output = blake3::Hasher::new_keyed(key.expose()).finalize_xof();
-        let mut words = Box::new([0; N]);
-        for word in words.iter_mut() {
+        let mut words = Table(Box::new([0; N]));
+        for word in words.0.iter_mut() {
             let mut bytes = [0; 8];
             output.fill(&mut bytes);
             *word = u64::from_le_bytes(bytes);
         }
         words
+    }
+}
+
+/// Words that follow from a key, and are as secret: wiped when they are dropped, printed as `***`.
+#[derive(Clone)]
+struct Table<W: Copy + Zeroize, const N: usize>(Box<[W; N]>);
+
+impl<W: Copy + Zeroize, const N: usize> Deref for Table<W, N> {
+    type Target = [W; N];
+
+    fn deref(&self) -> &[W; N] {
+        &self.0
+    }
+}
+
+impl<W: Copy + Zeroize, const N: usize> Drop for Table<W, N> {
+    fn drop(&mut self) {
+        self.0.iter_mut().zeroize();
+    }
+}
+
+impl<W: Copy + Zeroize, const N: usize> fmt::Debug for Table<W, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 

@@ -83,11 +83,17 @@ pub struct IdKey {
 }
 
 /// Bytes with the id that is known to be theirs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Identified<'a> {
     id: ChunkId,
     class: Class,
     bytes: &'a [u8],
+}
+
+impl fmt::Debug for Identified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identified({}, {:?}, {} bytes)", self.id, self.class, self.bytes.len())
+    }
 }
 
 /// The bytes are no chunk.

@@ -125,7 +125,6 @@ pub struct Wanted {
 }
 
 /// A chunk that was read.
-#[derive(Debug)]
 pub struct Fetched {
     /// The caller's number.
     pub position: usize,
@@ -133,6 +132,13 @@ pub struct Fetched {
     pub class: Class,
     /// The chunk, verified; or why it cannot be had from any of its places (that of the first).
     pub bytes: Result<Bytes, Damage>,
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes.as_ref().map(Bytes::len);
+        write!(f, "Fetched({}, {:?}, {bytes:?} bytes)", self.position, self.class)
+    }
 }
 
 /// Reads chunks. Cheap to clone.

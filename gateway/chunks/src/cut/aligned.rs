@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{AVERAGE_BYTES, ChunkingKey, MOST_BYTES};
+use super::{AVERAGE_BYTES, ChunkingKey, MOST_BYTES, Table};
 use crate::Secret;
 
 /// Chunks begin and end at multiples of so many bytes.
@@ -24,7 +24,7 @@ const LANES: usize = 4;
 /// Cuts what lies on borders of 4 KiB.
 #[derive(Clone, Debug)]
 pub struct AlignedCutter {
-    words: Box<[u32; WORDS]>,
+    words: Table<u32, WORDS>,
     last: Secret,
 }
 
@@ -50,8 +50,8 @@ impl AlignedCutter {
     /// By the repository's key.
     pub fn new(key: &ChunkingKey) -> Self {
         let doubled = key.words::<{ WORDS / 2 }>("tidemark chunks v1 aligned words");
-        let mut words = Box::new([0; WORDS]);
-        for (pair, word) in words.chunks_exact_mut(2).zip(doubled.iter()) {
+        let mut words = Table(Box::new([0; WORDS]));
+        for (pair, word) in words.0.chunks_exact_mut(2).zip(doubled.iter()) {
             (pair[0], pair[1]) = (*word as u32, (*word >> 32) as u32);
         }
         Self { words, last: key.0.derive("tidemark chunks v1 aligned last") }

@@ -3,12 +3,15 @@
 //! FastCDC (Xia et al., 2020, two bytes at a time) of the library, with a gear table that is derived whole from the repository's
 //! key: a seed that is only added to a public table would leave the differences between its entries public.
 
-use std::io::{self, Read};
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 use bytes::{Bytes, BytesMut};
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
-use super::{AVERAGE_BYTES, ChunkingKey, LEAST_BYTES, MOST_BYTES};
+use super::{AVERAGE_BYTES, ChunkingKey, LEAST_BYTES, MOST_BYTES, Table};
 
 /// Bytes that are read from a stream at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -16,9 +19,9 @@ const READ_BYTES: usize = 1 << 20;
 /// Cuts streams.
 #[derive(Clone, Debug)]
 pub struct StreamCutter {
-    gear: Box<[u64; 256]>,
+    gear: Table<u64, 256>,
     /// The same, one bit to the left.
-    doubled: Box<[u64; 256]>,
+    doubled: Table<u64, 256>,
     masks: (u64, u64),
 }
 
@@ -26,7 +29,7 @@ impl StreamCutter {
     /// By the repository's key.
     pub fn new(key: &ChunkingKey) -> Self {
         let gear = key.words::<256>("tidemark chunks v1 stream gear");
-        let doubled = Box::new(gear.map(|word| word << 1));
+        let doubled = Table(Box::new(gear.map(|word| word << 1)));
         Self { gear, doubled, masks: select_masks(AVERAGE_BYTES, Normalization::Level1) }
     }
 
@@ -61,12 +64,17 @@ impl StreamCutter {
 }
 
 /// The chunks of a stream; see [`StreamCutter::chunks`]. Behind an error there is nothing more.
-#[derive(Debug)]
 pub struct StreamChunks<'a, R> {
     cutter: &'a StreamCutter,
     reader: R,
     buffer: BytesMut,
     ended: bool,
+}
+
+impl<R> fmt::Debug for StreamChunks<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamChunks({} bytes at hand)", self.buffer.len())
+    }
 }
 
 impl<R: Read> StreamChunks<'_, R> {

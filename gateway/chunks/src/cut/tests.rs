@@ -120,6 +120,17 @@ const CUTS: &str = "[4, 6, 14, 15, 16, 19, 21, 24, 29, 34, 37, 46, 48, 50, 56, 5
     [65536, 88082, 106916, 113726, 148601, 214137, 232647, 252367, 262244]";
 
 #[test]
+fn cutters_print_nothing_of_their_keys() {
+    let key = chunking_key(1);
+    let printed = format!("{:?} {:?}", AlignedCutter::new(&key), StreamCutter::new(&key));
+    let (strict, loose) = fastcdc::v2020::select_masks(AVERAGE_BYTES, fastcdc::v2020::Normalization::Level1);
+    let expected = format!(
+        "AlignedCutter {{ words: ***, last: *** }} StreamCutter {{ gear: ***, doubled: ***, masks: ({strict}, {loose}) }}"
+    );
+    assert_eq!(printed, expected);
+}
+
+#[test]
 fn a_reader_in_small_steps_is_cut_as_the_whole() {
     struct Slow<'a>(&'a [u8]);
     impl std::io::Read for Slow<'_> {
