@@ -76,6 +76,21 @@ pub fn require_readers() -> Result<()> {
     Ok(())
 }
 
+/// Directory of etcd and etcdctl.
+pub fn etcd() -> PathBuf {
+    tools().join("etcd")
+}
+
+/// Fails unless etcd is installed.
+///
+/// # Errors
+/// Naming the program and the command that installs it.
+pub fn require_etcd() -> Result<()> {
+    let program = etcd().join("etcd");
+    ensure!(program.is_file(), "no {}; run make setup", program.display());
+    Ok(())
+}
+
 /// True where a test may use Cassandra. Where it may not, says loudly that `test` was skipped; with `CI=1` it panics
 /// instead, so that no run of CI passes by skipping.
 ///
@@ -99,6 +114,14 @@ pub fn cassandra_versions_or_skip(test: &str, versions: &[&str]) -> bool {
 /// With `CI=1` where one of them is missing.
 pub fn cassandra_and_readers_or_skip(test: &str) -> bool {
     there_or_skip(test, require_cassandra().and_then(|()| require_readers()))
+}
+
+/// The same for etcd.
+///
+/// # Panics
+/// With `CI=1` where it is missing.
+pub fn etcd_or_skip(test: &str) -> bool {
+    there_or_skip(test, require_etcd())
 }
 
 fn there_or_skip(test: &str, there: Result<()>) -> bool {
