@@ -1,14 +1,14 @@
 //! Coordination: a small transactional key-value store with revisions, watches and leases.
 //!
-//! One trait, several backends behind one conformance suite. The trait keeps to what etcd can do, so that a daemon on one
-//! node ([`embedded`]) and a cluster behave the same. Nothing that a restore needs is kept here.
+//! One trait, two backends behind one [`conformance`] suite. The trait keeps to what etcd can do, so that a daemon on one
+//! node ([`embedded`]) and those of a cluster ([`etcd`]) behave the same. Nothing that a restore needs is kept here.
 //!
 //! What protects data is the compare in every [`Coordinator::txn`] and the create-only manifest in the store; a lease is a
 //! hint. After a crash a transaction is there as a whole or not at all; leases of the previous run are gone with their keys.
 
-#[cfg(test)]
-mod conformance;
+pub mod conformance;
 pub mod embedded;
+pub mod etcd;
 pub mod lease;
 pub mod watch;
 
@@ -24,6 +24,9 @@ pub const MAX_OPS: usize = 100;
 
 /// Largest value, bytes.
 pub const MAX_VALUE_BYTES: usize = 64 << 10;
+
+/// Most bytes of keys and values that a transaction puts, both lists of operations together.
+pub const MAX_PUT_BYTES: usize = 5 << 18;
 
 /// Place of a transaction in the order of all transactions, from 1; 0 stands for "never".
 pub type Revision = u64;
@@ -56,7 +59,7 @@ pub enum Cmp {
     Generation(u64),
 }
 
-/// An operation of a transaction.
+/// An operation of a transaction. Of several changes of one key the last one stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Creates or replaces a key; without a lease it leaves the one it hung on.
@@ -103,7 +106,8 @@ impl Op {
 pub struct Outcome {
     /// True where all conditions held and the first list of operations ran; otherwise the second ran.
     pub succeeded: bool,
-    /// Revision of this transaction where it changed something, of the last one otherwise.
+    /// Revision of this transaction where it changed something, of the last one otherwise. A backend may give one that deletes what is
+    /// not there a revision too.
     pub revision: Revision,
     /// Answers of the [`Op::Get`]s that ran, in order.
     pub gets: Vec<Option<Kv>>,
@@ -189,7 +193,7 @@ pub trait Coordinator: Send + Sync + 'static {
     /// Runs `then` where all of `when` hold, else `otherwise`; as a whole, durable when it returns.
     ///
     /// # Errors
-    /// [`Error::Limit`] beyond [`MAX_OPS`] and [`MAX_VALUE_BYTES`]; [`Error::LeaseGone`]; [`Error::Backend`].
+    /// [`Error::Limit`] beyond [`MAX_OPS`], [`MAX_VALUE_BYTES`] and [`MAX_PUT_BYTES`]; [`Error::LeaseGone`]; [`Error::Backend`].
     async fn txn(&self, when: Vec<Cmp>, then: Vec<Op>, otherwise: Vec<Op>) -> Result<Outcome, Error>;
 
     /// Changes under `prefix` from revision `from` on, inclusive.
@@ -203,6 +207,28 @@ pub trait Coordinator: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Backend`].
     async fn lease(&self, ttl: Duration) -> Result<Lease, Error>;
+}
+
+/// Refuses what a backend may refuse, whatever the backend.
+fn check_limits(then: &[Op], otherwise: &[Op]) -> Result<(), Error> {
+    let refused = |what: String, size, limit| Err(Error::Limit { what, size, limit });
+    let mut bytes = 0;
+    for ops in [then, otherwise] {
+        if ops.len() > MAX_OPS {
+            return refused("operations of a transaction".to_owned(), ops.len(), MAX_OPS);
+        }
+        for op in ops {
+            let Op::Put { key, value, .. } = op else { continue };
+            if value.len() > MAX_VALUE_BYTES {
+                return refused(format!("value of {key}, bytes"), value.len(), MAX_VALUE_BYTES);
+            }
+            bytes += key.len() + value.len();
+        }
+    }
+    if bytes > MAX_PUT_BYTES {
+        return refused("what a transaction puts, bytes".to_owned(), bytes, MAX_PUT_BYTES);
+    }
+    Ok(())
 }
 
 /// All keys under `prefix`, in pages, and the revision of the first page.

@@ -1,32 +1,133 @@
-//! What every backend of [`Coordinator`] must do, written over the trait. `cases!` makes a test of each case.
+//! What every backend of [`Coordinator`] must do: [`CASES`], each on a state of its own.
 //!
-//! Cases about the end of leases wait for that end, with a time to live far below a second.
+//! Cases about the end of leases wait for that end; whoever runs them says how short a lease can be.
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on fails")]
 
-use std::time::Duration;
+mod leases;
+mod reading;
+mod sharing;
+mod transactions;
+mod watching;
 
-use super::{
-    Applied, Cmp, Coordinator, Error, Event, EventKind, MAX_OPS, MAX_VALUE_BYTES, Op, Watch, WatchEvent, list_all,
-};
+use std::{sync::Arc, time::Duration};
 
-const TTL: Duration = Duration::from_millis(200);
+use futures::future::BoxFuture;
 
-/// Makes a test of every case; `$make` is an expression that makes a fresh coordinator and what keeps it alive.
-macro_rules! cases {
-    ($make:expr; $($case:ident),* $(,)?) => {$(
-        #[tokio::test]
-        async fn $case() {
-            let (coordinator, _guard) = $make;
-            crate::coordinator::conformance::$case(&coordinator).await;
-        }
-    )*};
+use super::{Coordinator, Event, EventKind, Op, Watch, WatchEvent, list_all};
+
+/// Longest time that a case may take; it ends with an error then.
+const LONGEST: Duration = Duration::from_secs(90);
+
+/// What a case runs on: a state that is new, and two coordinators of it.
+#[derive(Clone)]
+pub struct Subject {
+    /// A coordinator.
+    pub coordinator: Arc<dyn Coordinator>,
+    /// Another one of the same state, as a second daemon of a cluster has it; on one node the same.
+    pub other: Arc<dyn Coordinator>,
+    /// A short time to live that the backend keeps.
+    pub ttl: Duration,
 }
-pub(crate) use cases;
 
-async fn put(c: &impl Coordinator, key: &str, value: &str) -> u64 {
+/// A case.
+pub struct Case {
+    /// What is promised.
+    pub name: &'static str,
+    run: for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>,
+}
+
+impl Case {
+    /// Runs it.
+    ///
+    /// # Panics
+    /// Where the promise is broken, or nothing is heard for long.
+    pub async fn run(&self, subject: &Subject) {
+        let ended = tokio::time::timeout(LONGEST, (self.run)(subject)).await;
+        assert!(ended.is_ok(), "{}: not within {LONGEST:?}", self.name);
+    }
+}
+
+/// A table of the cases of modules.
+macro_rules! cases {
+    ($($module:ident: $($case:ident),* $(,)?;)*) => {
+        /// Every case.
+        pub const CASES: &[Case] = &[$($(
+            Case { name: stringify!($case), run: |subject| Box::pin($module::$case(subject)) },
+        )*)*];
+    };
+}
+
+cases! {
+    reading:
+        an_absent_key_is_none,
+        a_put_is_read_back_with_its_revisions,
+        a_put_keeps_the_create_revision,
+        a_key_made_again_has_a_new_create_revision,
+        revisions_rise_over_all_keys,
+        values_of_any_bytes_come_back,
+        names_of_any_text_are_told_apart_and_sorted_by_bytes,
+        lists_are_sorted_bounded_by_the_prefix_and_paged,
+        prefixes_end_where_names_do_not_start_with_them,
+        a_list_of_nothing_is_empty_and_tells_the_revision,
+        a_long_list_comes_in_pages_and_whole;
+    transactions:
+        only_one_of_two_creators_wins,
+        a_stale_mod_revision_changes_nothing,
+        a_revision_of_zero_stands_for_absence,
+        values_are_compared_and_absent_keys_have_none,
+        all_conditions_must_hold,
+        no_conditions_hold_always,
+        what_does_not_hold_runs_the_other_operations,
+        operations_of_a_transaction_share_a_revision,
+        a_get_sees_the_operations_before_it,
+        a_get_between_changes_has_the_revision_of_the_transaction,
+        of_several_changes_of_a_key_the_last_one_stays,
+        a_transaction_without_changes_takes_no_revision,
+        bounds_are_kept,
+        a_transaction_at_its_bounds_is_taken,
+        a_transaction_of_an_older_generation_changes_nothing,
+        the_generation_only_rises;
+    watching:
+        a_watch_starts_with_the_past_and_goes_on,
+        a_watch_from_the_future_skips_what_is_before,
+        a_watch_hears_of_its_prefix_only,
+        two_watches_see_the_same_order,
+        several_changes_of_a_key_in_a_transaction_are_one,
+        a_delete_of_what_is_not_there_is_not_heard_of,
+        a_watch_catches_up_with_many_changes_in_order,
+        a_watch_from_the_revision_of_a_list_misses_nothing;
+    leases:
+        leases_have_ids_of_their_own,
+        a_revoked_lease_takes_its_keys_along,
+        the_keys_of_a_lease_go_as_one,
+        a_lease_takes_no_keys_of_another,
+        a_dropped_lease_runs_out_and_watchers_hear_of_it,
+        a_held_lease_outlives_its_time_to_live,
+        a_deadline_moves_on_and_is_never_further_than_the_time_to_live,
+        a_put_on_a_gone_lease_is_refused,
+        a_refused_put_takes_the_whole_transaction_along,
+        a_put_without_lease_frees_the_key_of_it,
+        a_key_moves_from_lease_to_lease,
+        a_claim_whose_lease_ran_out_is_free;
+    sharing:
+        another_coordinator_reads_what_was_written,
+        all_coordinators_of_a_state_have_its_opening,
+        one_of_many_creators_wins,
+        no_compare_and_set_is_lost,
+        changes_of_another_coordinator_are_heard_of,
+        a_generation_that_rose_elsewhere_refuses_and_is_known_then,
+        generations_raised_at_once_end_with_the_highest;
+}
+
+async fn put(c: &dyn Coordinator, key: &str, value: &str) -> u64 {
     c.txn(vec![], vec![Op::put(key, value)], vec![]).await.unwrap().revision
 }
 
-async fn keys(c: &impl Coordinator, prefix: &str) -> Vec<String> {
+async fn delete(c: &dyn Coordinator, key: &str) -> u64 {
+    c.txn(vec![], vec![Op::delete(key)], vec![]).await.unwrap().revision
+}
+
+async fn keys(c: &dyn Coordinator, prefix: &str) -> Vec<String> {
     list_all(c, prefix).await.unwrap().0.into_iter().map(|kv| kv.key).collect()
 }
 
@@ -39,191 +140,4 @@ async fn next(watch: &mut Watch) -> Event {
 
 fn event(key: &str, revision: u64, kind: EventKind) -> Event {
     Event { key: key.to_owned(), revision, kind }
-}
-
-pub(crate) async fn an_absent_key_is_none(c: &impl Coordinator) {
-    assert_eq!(c.get("a").await.unwrap(), None);
-}
-
-pub(crate) async fn a_put_is_read_back_with_its_revisions(c: &impl Coordinator) {
-    let first = put(c, "a", "1").await;
-    let second = put(c, "a", "2").await;
-    let kv = c.get("a").await.unwrap().unwrap();
-    assert_eq!((kv.value.as_slice(), kv.create_revision, kv.mod_revision), (b"2".as_slice(), first, second));
-    assert!(second > first);
-}
-
-pub(crate) async fn revisions_rise_over_all_keys(c: &impl Coordinator) {
-    let revisions = [put(c, "b", "1").await, put(c, "a", "1").await, put(c, "c", "1").await];
-    assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
-}
-
-pub(crate) async fn a_key_made_again_has_a_new_create_revision(c: &impl Coordinator) {
-    let first = put(c, "a", "1").await;
-    c.txn(vec![], vec![Op::delete("a")], vec![]).await.unwrap();
-    put(c, "a", "1").await;
-    assert!(c.get("a").await.unwrap().unwrap().create_revision > first);
-}
-
-pub(crate) async fn only_one_of_two_creators_wins(c: &impl Coordinator) {
-    let create = |who: &str| {
-        c.txn(vec![Cmp::CreateRevision("k".to_owned(), 0)], vec![Op::put("k", who)], vec![Op::Get("k".to_owned())])
-    };
-    let (one, two) = tokio::join!(create("one"), create("two"));
-    let (one, two) = (one.unwrap(), two.unwrap());
-    assert!(one.succeeded != two.succeeded);
-    let loser = if one.succeeded { &two } else { &one };
-    assert_eq!(loser.gets[0].as_ref(), c.get("k").await.unwrap().as_ref());
-}
-
-pub(crate) async fn a_transaction_of_an_older_generation_changes_nothing(c: &impl Coordinator) {
-    let create = |generation| c.txn(vec![Cmp::Generation(generation)], vec![Op::put("k", "1")], vec![]);
-    c.raise_generation(2).await.unwrap();
-    assert!(!create(1).await.unwrap().succeeded && !create(3).await.unwrap().succeeded);
-    assert_eq!(c.get("k").await.unwrap(), None);
-    assert!(create(c.generation()).await.unwrap().succeeded);
-}
-
-pub(crate) async fn a_stale_mod_revision_changes_nothing(c: &impl Coordinator) {
-    let old = put(c, "k", "1").await;
-    let new = put(c, "k", "2").await;
-    let stale = c.txn(vec![Cmp::ModRevision("k".to_owned(), old)], vec![Op::put("k", "x")], vec![]).await.unwrap();
-    assert!(!stale.succeeded);
-    let fresh = c.txn(vec![Cmp::ModRevision("k".to_owned(), new)], vec![Op::put("k", "3")], vec![]).await.unwrap();
-    assert!(fresh.succeeded);
-    assert_eq!(c.get("k").await.unwrap().unwrap().value, b"3");
-}
-
-pub(crate) async fn values_are_compared_and_absent_keys_have_none(c: &impl Coordinator) {
-    put(c, "k", "1").await;
-    let ask = |key: &str, value: &str| c.txn(vec![Cmp::Value(key.to_owned(), value.into())], vec![], vec![]);
-    assert!(ask("k", "1").await.unwrap().succeeded);
-    assert!(!ask("k", "2").await.unwrap().succeeded);
-    assert!(!ask("absent", "").await.unwrap().succeeded);
-}
-
-pub(crate) async fn all_conditions_must_hold(c: &impl Coordinator) {
-    put(c, "a", "1").await;
-    let when = vec![Cmp::Value("a".to_owned(), b"1".to_vec()), Cmp::Value("a".to_owned(), b"2".to_vec())];
-    let outcome = c.txn(when, vec![Op::put("won", "")], vec![Op::put("lost", "")]).await.unwrap();
-    assert!(!outcome.succeeded);
-    assert_eq!(keys(c, "").await, ["a", "lost"]);
-}
-
-pub(crate) async fn operations_of_a_transaction_share_a_revision(c: &impl Coordinator) {
-    let outcome = c.txn(vec![], vec![Op::put("a", ""), Op::put("b", "")], vec![]).await.unwrap();
-    for key in ["a", "b"] {
-        assert_eq!(c.get(key).await.unwrap().unwrap().mod_revision, outcome.revision);
-    }
-}
-
-pub(crate) async fn a_get_sees_the_operations_before_it(c: &impl Coordinator) {
-    let ops = vec![Op::put("a", "1"), Op::Get("a".to_owned()), Op::delete("a"), Op::Get("a".to_owned())];
-    let gets = c.txn(vec![], ops, vec![]).await.unwrap().gets;
-    assert_eq!(gets[0].as_ref().unwrap().value, b"1");
-    assert_eq!(gets[1], None);
-}
-
-pub(crate) async fn a_transaction_without_changes_takes_no_revision(c: &impl Coordinator) {
-    let before = put(c, "a", "1").await;
-    let ops = vec![Op::Get("a".to_owned()), Op::delete("absent")];
-    assert_eq!(c.txn(vec![], ops, vec![]).await.unwrap().revision, before);
-    assert_eq!(put(c, "a", "2").await, before + 1);
-}
-
-pub(crate) async fn lists_are_sorted_bounded_by_the_prefix_and_paged(c: &impl Coordinator) {
-    for key in ["p/b", "p/a", "q", "p/c", "o"] {
-        put(c, key, "").await;
-    }
-    let (page, revision) = c.list("p/", 2, None).await.unwrap();
-    assert_eq!(page.iter().map(|kv| kv.key.as_str()).collect::<Vec<_>>(), ["p/a", "p/b"]);
-    assert_eq!(revision, 5);
-    let (rest, _) = c.list("p/", 2, Some("p/b")).await.unwrap();
-    assert_eq!(rest.iter().map(|kv| kv.key.as_str()).collect::<Vec<_>>(), ["p/c"]);
-}
-
-pub(crate) async fn a_watch_starts_with_the_past_and_goes_on(c: &impl Coordinator) {
-    let first = put(c, "w/a", "1").await;
-    put(c, "other", "1").await;
-    let mut watch = c.watch("w/", first).await.unwrap();
-    let second = c.txn(vec![], vec![Op::delete("w/a")], vec![]).await.unwrap().revision;
-    assert_eq!(next(&mut watch).await, event("w/a", first, EventKind::Put));
-    assert_eq!(next(&mut watch).await, event("w/a", second, EventKind::Delete));
-}
-
-pub(crate) async fn a_watch_from_the_future_skips_what_is_before(c: &impl Coordinator) {
-    let first = put(c, "w/a", "1").await;
-    let mut watch = c.watch("w/", first + 2).await.unwrap();
-    put(c, "w/b", "1").await;
-    let third = put(c, "w/c", "1").await;
-    assert_eq!(next(&mut watch).await, event("w/c", third, EventKind::Put));
-}
-
-pub(crate) async fn two_watches_see_the_same_order(c: &impl Coordinator) {
-    let (mut one, mut two) = (c.watch("", 1).await.unwrap(), c.watch("", 1).await.unwrap());
-    for key in ["a", "b", "c"] {
-        put(c, key, "").await;
-    }
-    for _ in 0..3 {
-        assert_eq!(next(&mut one).await, next(&mut two).await);
-    }
-}
-
-pub(crate) async fn a_revoked_lease_takes_its_keys_along(c: &impl Coordinator) {
-    let lease = c.lease(TTL).await.unwrap();
-    let lost = lease.lost();
-    c.txn(vec![], vec![Op::put_leased("l/a", "", lease.id()), Op::put("l/b", "")], vec![]).await.unwrap();
-    lease.revoke().await.unwrap();
-    assert_eq!(keys(c, "l/").await, ["l/b"]);
-    assert!(lost.is_cancelled());
-}
-
-pub(crate) async fn a_dropped_lease_runs_out_and_watchers_hear_of_it(c: &impl Coordinator) {
-    let lease = c.lease(TTL).await.unwrap();
-    let put = c.txn(vec![], vec![Op::put_leased("l/a", "", lease.id())], vec![]).await.unwrap().revision;
-    let mut watch = c.watch("l/", put + 1).await.unwrap();
-    drop(lease);
-    assert_eq!(next(&mut watch).await, event("l/a", put + 1, EventKind::Delete));
-    assert_eq!(c.get("l/a").await.unwrap(), None);
-}
-
-pub(crate) async fn a_held_lease_outlives_its_time_to_live(c: &impl Coordinator) {
-    let lease = c.lease(TTL).await.unwrap();
-    c.txn(vec![], vec![Op::put_leased("l/a", "", lease.id())], vec![]).await.unwrap();
-    let ended = tokio::time::timeout(TTL * 4, lease.lost().cancelled_owned()).await;
-    assert!(ended.is_err());
-    assert!(c.get("l/a").await.unwrap().is_some());
-}
-
-pub(crate) async fn a_put_on_a_gone_lease_is_refused(c: &impl Coordinator) {
-    let lease = c.lease(TTL).await.unwrap();
-    let id = lease.id();
-    lease.revoke().await.unwrap();
-    let error = c.txn(vec![], vec![Op::put_leased("l/a", "", id)], vec![]).await.unwrap_err();
-    assert!(matches!(error, Error::LeaseGone(gone) if gone == id), "{error}");
-    assert_eq!(error.applied(), Applied::Not);
-}
-
-pub(crate) async fn a_put_without_lease_frees_the_key_of_it(c: &impl Coordinator) {
-    let lease = c.lease(TTL).await.unwrap();
-    c.txn(vec![], vec![Op::put_leased("k", "1", lease.id())], vec![]).await.unwrap();
-    put(c, "k", "2").await;
-    lease.revoke().await.unwrap();
-    assert_eq!(c.get("k").await.unwrap().unwrap().value, b"2");
-}
-
-pub(crate) async fn bounds_are_kept(c: &impl Coordinator) {
-    let many = (0..=MAX_OPS).map(|i| Op::put(format!("k{i}"), "")).collect::<Vec<_>>();
-    let large = vec![Op::put("k", vec![0; MAX_VALUE_BYTES + 1])];
-    for ops in [many, large] {
-        assert!(matches!(c.txn(vec![], ops, vec![]).await, Err(Error::Limit { .. })));
-    }
-    assert_eq!(keys(c, "").await, Vec::<String>::new());
-    put(c, "k", &"v".repeat(MAX_VALUE_BYTES)).await;
-}
-
-pub(crate) async fn the_generation_only_rises(c: &impl Coordinator) {
-    c.raise_generation(7).await.unwrap();
-    c.raise_generation(3).await.unwrap();
-    assert_eq!(c.generation(), 7);
 }

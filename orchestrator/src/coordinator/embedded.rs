@@ -28,7 +28,7 @@ use tidemark_gateway::Env;
 use tokio::sync::broadcast;
 
 use super::{
-    Applied, Cmp, Coordinator, Error, Kv, Lease, MAX_OPS, MAX_VALUE_BYTES, Op, Outcome, Revision, Watch,
+    Applied, Cmp, Coordinator, Error, Kv, Lease, Op, Outcome, Revision, Watch, check_limits,
     watch::{Event, WatchEvent},
 };
 use database::Db;
@@ -175,8 +175,7 @@ impl Coordinator for Embedded {
     }
 
     async fn txn(&self, when: Vec<Cmp>, then: Vec<Op>, otherwise: Vec<Op>) -> Result<Outcome, Error> {
-        check_limits(&then)?;
-        check_limits(&otherwise)?;
+        check_limits(&then, &otherwise)?;
         self.inner.txn(when, then, otherwise).await
     }
 
@@ -192,19 +191,6 @@ impl Coordinator for Embedded {
     async fn lease(&self, ttl: Duration) -> Result<Lease, Error> {
         Ok(leases::grant(&self.inner, ttl))
     }
-}
-
-/// Refuses what etcd would refuse.
-fn check_limits(ops: &[Op]) -> Result<(), Error> {
-    if ops.len() > MAX_OPS {
-        return Err(Error::Limit { what: "operations of a transaction".to_owned(), size: ops.len(), limit: MAX_OPS });
-    }
-    ops.iter().try_for_each(|op| match op {
-        Op::Put { key, value, .. } if value.len() > MAX_VALUE_BYTES => {
-            Err(Error::Limit { what: format!("value of {key}, bytes"), size: value.len(), limit: MAX_VALUE_BYTES })
-        }
-        _ => Ok(()),
-    })
 }
 
 /// Runs database work on a blocking thread. Where that thread dies the work may have been done.

@@ -1,9 +1,12 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidemark_gateway::Env;
 
 use super::{
-    super::{Cmp, Coordinator as _, Op, WatchEvent, conformance},
+    super::{
+        Cmp, Coordinator, Op, WatchEvent,
+        conformance::{self, Subject},
+    },
     Embedded, LOG_REVISIONS, OpenError,
 };
 
@@ -12,31 +15,16 @@ fn fresh() -> (Embedded, tempfile::TempDir) {
     (Embedded::open(directory.path(), Env::system()).unwrap(), directory)
 }
 
-conformance::cases! {
-    fresh();
-    an_absent_key_is_none,
-    a_put_is_read_back_with_its_revisions,
-    revisions_rise_over_all_keys,
-    a_key_made_again_has_a_new_create_revision,
-    only_one_of_two_creators_wins,
-    a_transaction_of_an_older_generation_changes_nothing,
-    a_stale_mod_revision_changes_nothing,
-    values_are_compared_and_absent_keys_have_none,
-    all_conditions_must_hold,
-    operations_of_a_transaction_share_a_revision,
-    a_get_sees_the_operations_before_it,
-    a_transaction_without_changes_takes_no_revision,
-    lists_are_sorted_bounded_by_the_prefix_and_paged,
-    a_watch_starts_with_the_past_and_goes_on,
-    a_watch_from_the_future_skips_what_is_before,
-    two_watches_see_the_same_order,
-    a_revoked_lease_takes_its_keys_along,
-    a_dropped_lease_runs_out_and_watchers_hear_of_it,
-    a_held_lease_outlives_its_time_to_live,
-    a_put_on_a_gone_lease_is_refused,
-    a_put_without_lease_frees_the_key_of_it,
-    bounds_are_kept,
-    the_generation_only_rises,
+#[tokio::test]
+async fn every_case_of_the_suite_holds() {
+    assert!(conformance::CASES.len() >= 40);
+    for case in conformance::CASES {
+        println!("{}", case.name);
+        let (coordinator, _directory) = fresh();
+        let coordinator: Arc<dyn Coordinator> = Arc::new(coordinator);
+        let other = Arc::clone(&coordinator);
+        case.run(&Subject { coordinator, other, ttl: Duration::from_millis(200) }).await;
+    }
 }
 
 #[tokio::test]
