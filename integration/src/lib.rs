@@ -3,6 +3,7 @@
 //! - [`cassandra`] starts, kills and stops real Cassandra clusters on loopback;
 //! - [`cql`] speaks CQL in raw bytes, [`tables`], [`journal`] and [`ties`] write data whose outcome is known without any code of the
 //!   system under test, [`compare`] reads tables back and finds every difference;
+//! - [`etcd`] starts, kills, stops and wipes a real etcd;
 //! - [`generate`] makes tables and histories of writes from a seed, [`sstables`] has Cassandra write files of them;
 //! - [`stores`] installs, starts and kills real object stores;
 //! - [`daemon`] runs the built binaries, [`system`] makes the steps of end-to-end tests with them, [`parts`] runs tests that share a
@@ -22,6 +23,7 @@ pub mod daemon;
 pub mod damage;
 pub mod demo;
 pub mod environment;
+pub mod etcd;
 pub mod generate;
 pub mod journal;
 pub mod opinions;

@@ -5,6 +5,7 @@
 mod absence;
 mod access;
 mod completeness;
+mod coordinator;
 mod counters;
 mod damage;
 mod differential;
