@@ -52,6 +52,7 @@ impl source::Subject for Subject {
             programs: vec![["nodetool", "-h", "127.0.0.1"].map(str::to_owned).to_vec()],
             credentials: vec![],
             data: vec!["/var/lib/cassandra/data".into()],
+            addresses: vec!["127.0.0.1:9042".to_owned()],
         }
     }
 

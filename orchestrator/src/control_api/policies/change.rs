@@ -7,7 +7,7 @@
 
 use tidemark_catalog::config_mirror;
 use tidemark_web::{
-    api::{ChangedPolicy, Policy, PolicyDetail, Problem, Quality, RemovedPolicy},
+    api::{ChangedPolicy, Policy, PolicyDetail, Problem, RemovedPolicy},
     control::{IfMatch, Tagged},
 };
 
@@ -16,11 +16,13 @@ use super::{
         Api,
         changing::Entered,
         problems::{answer, refused},
-        versions,
     },
     being_changed, check, consent, detail, etag, mirror, preview, registered, require_confirmed,
 };
-use crate::registrations::{POLICIES, PolicyRecord, Registered};
+use crate::{
+    expiry,
+    registrations::{POLICIES, PolicyRecord, Registered},
+};
 
 /// What a request may change: a policy in a state that it knows, which nobody else changes meanwhile.
 struct Held {
@@ -152,8 +154,7 @@ pub(in super::super) async fn remove(api: &Api, name: &str, state: &IfMatch) -> 
     require(&held.read.value, state)?;
     let policy = held.read.value.clone();
     let store = api.with.stores.get(policy.store.as_str()).await.map_err(answer)?;
-    let lines = versions::of_policy(api, &policy).await?;
-    let versions = lines.iter().filter(|line| !matches!(line.quality, Quality::Lost | Quality::Fence)).count();
+    let versions = expiry::versions(&store, &policy.source, &policy.name).await.map_err(answer)?.len();
     let removed = config_mirror::remove(&store.objects, "policies", name).await;
     removed.map_err(|error| refused(503, "TM-STORE-0105", &error))?;
     if !api.registrations().remove_at(POLICIES, name, &held.read).await.map_err(answer)? {
