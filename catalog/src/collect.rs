@@ -2,21 +2,24 @@
 //!
 //! It works on one source at a time, in rounds, by a [`Collector`]:
 //!
-//! 1. [`mark`](Collector::mark). Versions whose expiry is over get a create-only record that they are *collected*
-//!    ([`crate::states`]; [`give_up`](Collector::give_up) does that alone). Then the states are read, then the work roots, then the manifests. What no version needs but those that
-//!    are collected and that no root had pinned, and no task that is alive, is marked ([`crate::marks`]). The head of the marks names
-//!    these versions: they are *gone*.
-//! 2. [`sweep`](Collector::sweep), after a grace. It reads the marks, then takes a *new* token F, then refuses unless F is of the newest
-//!    generation of the store, then lists the sets, then puts a *barrier* manifest with that token into each whose newest manifest has a
-//!    lower one. Then it reads all manifests again but those of the versions that the round says are gone. What is marked and not
-//!    named is deleted. At the end a record says that the round was swept; only then may the next be marked.
+//! 1. [`mark`](Collector::mark)
+//!    - records as *collected* each version whose expiry is over ([`give_up`](Collector::give_up) does that alone);
+//!    - reads, in this order, states ([`crate::states`]), work roots and manifests;
+//!    - marks what no version needs ([`crate::marks`]). A collected version that no root of a live task pins needs nothing: it is
+//!      *gone*, and the head of the marks names it.
+//! 2. [`sweep`](Collector::sweep), after a grace,
+//!    - reads the marks, takes a new token F, and stops unless F is of the store's newest generation;
+//!    - lists the sets and commits a *barrier* under F to each whose newest manifest has a lower token;
+//!    - reads again the manifests of all versions that are not gone;
+//!    - deletes what is marked and named by none of them, and records that the round is swept. Only then may the next be marked.
 //!
-//! **Why nothing is deleted that a version needs.** Of a manifest that names a marked object there are two cases. It was committed
-//! before its set's barrier: then it is read after it, and its objects stay. Or after it: tokens never fall along a chain, so that its
-//! claim has a token of F or above, and was taken after the marks had been stored: it has read them, and looked after that whether
-//! what it refers to is there. A claim of a later generation has a higher token whenever it was taken; but then either its
-//! generation was in the store when the sweep looked, or it was taken after the marks too. A set that was not there to get a
-//! barrier has no manifest and no root; whoever writes its first root reads the marks after that, and so knows them.
+//! **Why nothing is deleted that a version needs.** A manifest that names a marked object is one of these:
+//! - committed before its set's barrier: the second reading finds it, and the object stays;
+//! - committed after it under F's generation: its token is F or above, so it was taken after the marks were stored. Its writer
+//!   read them, and then looked whether what it refers to is there;
+//! - committed after it under a later generation: that one was in the store when the sweep looked, and the sweep stopped; or its
+//!   token was taken after the marks too;
+//! - in a set that was not there to get a barrier: its first root was written after the marks, so its writer read them.
 //!
 //! **Why several collectors do no harm.** Which versions are gone is written down with the marks, so that all sweeps of a round, those
 //! of a process that was frozen too, delete the same: one that is late deletes only what was deleted before the round was said to be swept.
@@ -312,7 +315,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Deletes what the round that is not swept yet has marked, if it has lain long enough ([`Ages::marks`]), and nothing needs it
-    /// still. `None` where there is no such round. Run again after a crash it goes on.
+    /// still. `None` where there is no such round, or it has lain less than that. Run again after a crash it goes on.
     ///
     /// Holds about 60 bytes for each object that versions need, and the names of one page.
     ///

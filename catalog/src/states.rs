@@ -66,12 +66,6 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// An expiry.
-pub type Expired = Decision;
-
-/// A hold.
-pub type Hold = Decision;
-
 /// Who changes a state.
 #[derive(Clone, Copy, Debug)]
 pub struct By<'a> {

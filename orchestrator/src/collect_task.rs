@@ -147,10 +147,10 @@ impl Collection<'_> {
         let fence = RunFence { context: self.context };
         let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
         collector.give_up(&claim).boxed().await?;
-        result.freed += self.free(collector.sweep(&fence).boxed().await?.into());
-        result.freed += self.free(Some(collector.free_staged().boxed().await?).into());
+        result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
+        result.freed += self.logged(Some(collector.free_staged().boxed().await?).into());
         result.marked = collector.mark(&claim).boxed().await?.map(Marked::from);
-        result.freed += self.free(collector.sweep(&fence).boxed().await?.into());
+        result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
         Ok(())
     }
 
@@ -164,7 +164,8 @@ impl Collection<'_> {
         Ok(())
     }
 
-    fn free(&self, freed: Freed) -> Freed {
+    /// What was freed, logged where it is anything.
+    fn logged(&self, freed: Freed) -> Freed {
         if freed.objects > 0 {
             tracing::info!(source_id = %self.source, store = self.store.record.name, objects = freed.objects, bytes = freed.bytes, "garbage collected");
         }

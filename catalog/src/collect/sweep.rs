@@ -65,14 +65,15 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// The highest generation that the store holds; 0 where it holds none.
+    /// The highest generation that the store holds; 0 where it holds none. Higher numbers than tokens can have are foreign.
     async fn newest_generation(&self) -> Result<u64, Error> {
         let prefix = layout::generations();
         let failed = |source| Error::List { prefix: prefix.clone(), source };
         let mut listing = self.store.list(Some(&prefix));
         let mut newest = 0;
         while let Some(meta) = listing.try_next().await.map_err(failed)? {
-            newest = newest.max(meta.location.filename().and_then(|name| layout::digits(name, 20)).unwrap_or(0));
+            let number = meta.location.filename().and_then(|name| layout::digits(name, 20));
+            newest = newest.max(number.filter(|number| *number <= FencingToken::GREATEST_GENERATION).unwrap_or(0));
         }
         Ok(newest)
     }

@@ -100,7 +100,7 @@ async fn what_a_survey_says_that_deleting_frees_is_what_collecting_frees() {
     }
     bench.collect().await;
     let (before, _) = bench.survey(&[]).await;
-    assert_eq!(before.versions, Sum { objects: before.versions.objects, ..before.versions });
+    assert!(before.versions.objects > 0 && before.versions.bytes > 0, "{before:?}");
     assert_eq!(before.frees, Sum::default(), "nothing was asked for");
     for version in ["east.daily.1", "east.daily.2", "east.daily.3"] {
         let (survey, _) = bench.survey(&[version]).await;
@@ -318,6 +318,7 @@ async fn an_old_generation_gives_no_version_up() {
     }
     bench.expire("east.daily.1").await;
     bench.world.shared.advance(12);
+    bench.store.put(&layout::generation(FencingToken::GREATEST_GENERATION + 1), "foreign".into()).await.unwrap();
     bench.store.put(&layout::generation(2), "generation".into()).await.unwrap();
     let before = bench.names().await;
     assert!(matches!(bench.mark().await, Err(Error::OldGeneration { mine: 1, newest: 2 })));

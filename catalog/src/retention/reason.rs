@@ -39,12 +39,12 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newest => f.write_str("newest version is always kept"),
-            Self::NewestComplete => f.write_str("newest restorable version is always kept"),
+            Self::NewestComplete => f.write_str("newest complete version is always kept"),
             Self::Held(words) => write!(f, "held: {words}"),
             Self::Last { place, of } => write!(f, "last {place} of {of}"),
             Self::Within(lasting) => write!(f, "within {lasting}"),
             Self::NewestOf(period) => write!(f, "{} {period}", period.rule()),
-            Self::NewestCompleteOf(period) => write!(f, "{} {period}, newest that is complete", period.rule()),
+            Self::NewestCompleteOf(period) => write!(f, "{} {period}, newest complete version", period.rule()),
             Self::Future => f.write_str("its time has not come yet"),
             Self::NoTime(number) => {
                 write!(f, "its time does not fit its number, stays with version {number}")

@@ -160,7 +160,7 @@ fn the_newest_version_and_the_newest_complete_one_stay_whatever_the_rules_say() 
     versions[8].quality = WorstQuality::Missing;
     versions[4].quality = WorstQuality::Exact;
     assert_eq!(kept("last=2", &versions), [9, 8, 5]);
-    assert_eq!(reasons("last=2", &versions, 5), ["newest restorable version is always kept"]);
+    assert_eq!(reasons("last=2", &versions, 5), ["newest complete version is always kept"]);
     assert_eq!(reasons("last=2", &versions, 9), ["last 1 of 2", "newest version is always kept"]);
 }
 
@@ -170,7 +170,7 @@ fn a_version_that_is_not_complete_takes_no_place_of_one_that_is() {
         versions(&["2026-11-28T08:00:00Z", "2026-11-28T09:00:00Z", "2026-11-28T10:00:00Z", "2026-11-29T09:00:00Z"]);
     versions[2].quality = WorstQuality::Missing;
     assert_eq!(kept("daily=2", &versions), [4, 3, 2]);
-    assert_eq!(reasons("daily=2", &versions, 2), ["daily 2026-11-28, newest that is complete"]);
+    assert_eq!(reasons("daily=2", &versions, 2), ["daily 2026-11-28, newest complete version"]);
 }
 
 #[test]

@@ -168,7 +168,7 @@ async fn what_is_read_back_after_a_failed_sync_of_the_directory_does_not_count()
 }
 
 #[tokio::test]
-async fn the_same_for_an_upload_in_parts() {
+async fn an_upload_in_parts_that_was_not_synced_is_written_anew() {
     let case = Case::new();
     let bytes = [7; 35];
     for failing in ["c#1", "."] {

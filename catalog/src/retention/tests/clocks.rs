@@ -29,7 +29,7 @@ fn a_version_from_the_future_stays_and_takes_no_place() {
     assert_eq!(kept("daily=3", &versions), [9, 8, 7, 6]);
     assert_eq!(
         reasons("daily=3", &versions, 9),
-        ["newest version is always kept", "newest restorable version is always kept", "its time has not come yet"]
+        ["newest version is always kept", "newest complete version is always kept", "its time has not come yet"]
     );
     assert_eq!(kept("within=2d", &versions), [9, 8, 7, 6]);
 }
