@@ -169,7 +169,7 @@ async fn a_policy_that_is_removed_leaves_its_versions_and_does_not_come_back() {
         protect(&api, "one").await;
         let removed = api.remove_policy("daily", &etag(&api).await).await.unwrap();
         assert_eq!((&removed.policy, removed.versions), (&policy(), 1));
-        assert!(removed.note.contains("stay in store s"), "{}", removed.note);
+        assert!(removed.note.contains("its version stays in store s"), "{}", removed.note);
         assert_eq!(mirrored(bucket.path()).await, None);
         assert!(policies(&api).await.is_empty());
         assert_eq!(api.run_policy("daily", "two").await.unwrap_err().code, "TM-POL-0404");
