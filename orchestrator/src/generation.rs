@@ -10,7 +10,7 @@
 //! this opening did not take in a store writes nothing there, and is claimed anew ([`holds`]).
 //!
 //! Whoever can write to a store can write a number that no daemon has come to. It is refused before it makes the coordinator's own
-//! rise, which all other stores would be given, and which cannot be taken back ([`require_reachable`]).
+//! rise, which all other stores would be given, and which cannot be taken back (`require_reachable`).
 //!
 //! What was taken is remembered under `generation/<repository>`. A crash in between leaves a number that nobody uses.
 

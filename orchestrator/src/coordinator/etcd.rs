@@ -9,7 +9,7 @@
 //!   slot had before. So it can be sent again, to another member too, when its answer is lost: it is carried out once at most, and
 //!   whether it was is read from the slot. A kill of etcd's leader is a delay for callers, not a failure.
 //!
-//! Every call is repeated with one member after the other for [`CALL`]; then it fails, [`Applied::Unknown`] only where it changes
+//! Every call is repeated with one member after the other for 6 s; then it fails, [`Applied::Unknown`] only where it changes
 //! something and an attempt may have been carried out.
 
 mod compile;

@@ -101,7 +101,7 @@ impl Stores {
         }
     }
 
-    /// As [`Stores::same_repository`], within a bound ([`ONE_OF_MANY`]): the first look at a store. One that is down is then waited for by who has
+    /// As [`Stores::same_repository`], within a bound ([`ONE_OF_MANY`](super::ONE_OF_MANY)): the first look at a store. One that is down is then waited for by who has
     /// time for that, and nobody else: requests are tried again for a quarter of an hour, in which a run would hold its place and scope.
     ///
     /// # Errors

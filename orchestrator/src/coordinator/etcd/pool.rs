@@ -282,7 +282,7 @@ fn judge(status: &Status) -> Verdict {
     match status.code() {
         Code::Unauthenticated => Verdict::SignIn,
         // A token of before a change of users: etcd calls the request invalid.
-        Code::InvalidArgument if status.message().contains("auth: revision in header is old") => Verdict::SignIn,
+        Code::InvalidArgument if is_old_token(status.message()) => Verdict::SignIn,
         Code::ResourceExhausted if status.message().contains("too many requests") => Verdict::Another(false),
         Code::InvalidArgument
         | Code::NotFound
@@ -294,6 +294,11 @@ fn judge(status: &Status) -> Verdict {
         Code::Unavailable if status.message() == "etcdserver: no leader" => Verdict::Another(false),
         _ => Verdict::Another(!is_unconnected(status)),
     }
+}
+
+/// The words of releases for a token that is older than the newest change of users.
+fn is_old_token(message: &str) -> bool {
+    ["auth: revision in header is old", "revision of auth store is old"].iter().any(|words| message.contains(words))
 }
 
 /// True where no connection came about, so that nothing was sent.
