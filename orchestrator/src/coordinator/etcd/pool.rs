@@ -332,6 +332,7 @@ mod tests {
             (Status::permission_denied("etcdserver: permission denied"), Verdict::Refused),
             (Status::unauthenticated("etcdserver: invalid auth token"), Verdict::SignIn),
             (Status::invalid_argument("etcdserver: auth: revision in header is old"), Verdict::SignIn),
+            (Status::invalid_argument("etcdserver: revision of auth store is old"), Verdict::SignIn),
         ];
         for (status, verdict) in cases {
             assert_eq!(judge(&status), verdict, "{status}");
