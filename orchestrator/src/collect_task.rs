@@ -86,7 +86,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     let mut result = CollectResult { store: store.clone(), sources: Vec::with_capacity(sources.len()), removed: None };
     let mut away = None;
     for (index, source) in sources.iter().enumerate() {
-        if context.cancel.is_cancelled() {
+        if !context.holds() {
             return Err(Failure::cancelled());
         }
         (context.progress)(progress(source, index, sources.len()));
@@ -145,7 +145,7 @@ impl Collection<'_> {
         let collector =
             Collector::new(&self.store.objects, self.source, &live, self.with.ages, &self.with.node, &self.with.env);
         let fence = RunFence { context: self.context };
-        let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
+        let claim = RunClaim { token: self.context.token, context: self.context.clone() };
         collector.give_up(&claim).boxed().await?;
         result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
         result.freed += self.logged(Some(collector.free_staged().boxed().await?).into());
@@ -182,7 +182,7 @@ impl Fence for RunFence<'_> {
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>> {
         async {
             let token = self.context.checkpoints.later_token().await?;
-            let claim = RunClaim { token, cancel: self.context.cancel.clone() };
+            let claim = RunClaim { token, context: self.context.clone() };
             Ok(Arc::new(claim) as Arc<dyn Claim>)
         }
         .boxed()

@@ -4,6 +4,7 @@
 //! here: stores and sources name where their credentials are.
 
 mod changing;
+mod cluster;
 mod collection;
 mod in_flight;
 mod known;
@@ -23,10 +24,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tidemark_web::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Collect,
-        ComingRun, GcPreview, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview, Problem,
-        Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
-        VersionSize,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Cluster,
+        Collect, ComingRun, GcPreview, List, Object, Operation, Order, Page, Policy, PolicyDetail, PolicyPreview,
+        Problem, Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version,
+        VersionDetail, VersionSize,
     },
     control::{ControlApi, IfMatch, Tagged, VersionChange, Versions},
 };
@@ -158,6 +159,10 @@ impl Api {
 
 #[async_trait]
 impl ControlApi for Api {
+    async fn cluster(&self) -> Result<Cluster, Problem> {
+        cluster::show(self).await
+    }
+
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem> {
         stores::add(self, request).await
     }

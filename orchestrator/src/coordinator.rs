@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use lease::{Lease, LeaseId};
+pub use lease::{Hold, Lease, LeaseId};
 pub use watch::{Event, EventKind, Watch, WatchEvent};
 
 /// Most operations of one transaction, compares not counted.
@@ -170,6 +170,20 @@ pub trait Coordinator: Send + Sync + 'static {
     /// it ([`crate::generation`]). The state of one node, which anybody can copy, draws it at each opening; that of a cluster would
     /// keep it until its data is lost or rolled back.
     fn opening(&self) -> &str;
+
+    /// The cluster of daemons that shares this state; `None` where one daemon alone has it.
+    fn cluster(&self) -> Option<&str> {
+        None
+    }
+
+    /// Says that this state is older than what was done under it, as a store shows. A shared one gets another opening then, and nothing
+    /// is done any more by whoever opened it before. One of a single daemon is taken for another one at each opening anyway.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn rolled_back(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Raises the generation, durably, where `to` is higher.
     ///

@@ -6,10 +6,12 @@
 
 mod config;
 mod control_socket;
+mod state;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use futures::future::OptionFuture;
+use futures::{FutureExt as _, future::OptionFuture};
+use jiff::Timestamp;
 use tidemark_gateway::Env;
 use tidemark_listener_core::{assignment::CaptureLimits, socket};
 use tidemark_web::token::{self, ApiToken};
@@ -20,10 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     collect_task::periodic,
     control_api::Api,
-    coordinator::{
-        Coordinator,
-        embedded::{Embedded, OpenError},
-    },
+    coordinator::{embedded, etcd},
     executors::Executors,
     kinds::Kinds,
     limits,
@@ -32,21 +31,29 @@ use crate::{
         launch::{Launcher, Processes},
     },
     metrics::Metrics,
+    nodes::{self, NodeRecord},
     registrations::Registrations,
     scheduler::Scheduler,
     sources::Drivers,
     stores::Stores,
     tasks::{self, Runner, RunnerConfig, Tasks},
 };
-pub use config::{Config, ConfigError, RawAllow, RawConfig};
+pub use config::{Config, ConfigError, RawAllow, RawConfig, Roles};
 use control_socket::ControlSocket;
+use state::State;
 
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state directory.
     #[error(transparent)]
-    State(#[from] OpenError),
+    State(#[from] embedded::OpenError),
+    /// The state of the cluster.
+    #[error(transparent)]
+    Cluster(#[from] etcd::OpenError),
+    /// The state of the cluster is another one by now.
+    #[error("the cluster's state was lost or rolled back: this daemon has to be started anew, and takes what is left")]
+    StateEnded,
     /// The token file.
     #[error(transparent)]
     Token(#[from] token::Error),
@@ -109,7 +116,9 @@ impl Parts {
 
 /// A daemon that listens and has not begun to serve.
 pub struct Daemon {
-    coordinator: Embedded,
+    state: State,
+    roles: Roles,
+    started: Timestamp,
     api_socket: TcpListener,
     api_token: ApiToken,
     control_socket: ControlSocket,
@@ -140,7 +149,8 @@ pub async fn run(
 
 impl Daemon {
     async fn open(config: Config, env: Env, parts: Parts) -> Result<Self, Error> {
-        let coordinator = Embedded::open(&config.state, env.clone())?;
+        let state = State::open(&config, &env).await?;
+        let (coordinator, started) = (Arc::clone(&state.coordinator), env.now());
         let api_token = ApiToken::read_or_create(&config.token_file, &env)?;
         let api_socket = bind(config.listen).await?;
         let control_socket = control_socket::bind(&config.state)?;
@@ -151,14 +161,14 @@ impl Daemon {
         let registry = Arc::new(Registry::default());
         let launcher = (parts.launcher)(control_socket.url.clone());
         let listeners = Listeners::new(Arc::clone(&registry), launcher, config.listeners, env.clone());
-        let registrations = Registrations::new(Arc::new(coordinator.clone()));
+        let registrations = Registrations::new(Arc::clone(&coordinator));
         let executors = Executors {
             stores: Stores::new(registrations.clone(), env.clone()).with_first_look(config.first_look),
             registrations,
             drivers: parts.drivers,
             allow: config.allow,
             listeners,
-            tasks: Tasks::new(Arc::new(coordinator.clone()), env.clone()),
+            tasks: Tasks::new(coordinator, env.clone()),
             capture_limits: CaptureLimits::default(),
             consolidate_limits: config.consolidate_limits,
             consolidations: config.consolidations,
@@ -169,7 +179,9 @@ impl Daemon {
         let address = local_address(&api_socket, config.listen)?;
         let runner = config.runner;
         Ok(Self {
-            coordinator,
+            state,
+            roles: config.roles,
+            started,
             api_socket,
             api_token,
             control_socket,
@@ -184,46 +196,88 @@ impl Daemon {
     }
 
     fn api(&self) -> Api {
-        let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
-        Api::new(self.executors.clone(), coordinator, Arc::clone(&self.metrics))
+        Api::new(self.executors.clone(), Arc::clone(&self.state.coordinator), Arc::clone(&self.metrics))
     }
 
     fn scheduler(&self) -> Scheduler {
         let Executors { registrations, env, node, .. } = &self.executors;
-        let coordinator: Arc<dyn Coordinator> = Arc::new(self.coordinator.clone());
+        let coordinator = Arc::clone(&self.state.coordinator);
         let policies = Arc::new(registrations.clone());
         Scheduler::new(policies, coordinator, env.clone(), Arc::clone(&self.metrics), node.clone())
+    }
+
+    fn record(&self) -> NodeRecord {
+        let roles = [("control", self.roles.control), ("worker", self.roles.worker)];
+        NodeRecord {
+            name: self.executors.node.clone(),
+            address: self.address.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            roles: roles.into_iter().filter(|(_, does)| *does).map(|(role, _)| role.to_owned()).collect(),
+            started: self.started,
+        }
     }
 
     /// Serves until `shutdown`, or until a part fails: then the others are stopped too. Control goes last, because runs that
     /// are interrupted still stop their listeners.
     async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let api = Arc::new(self.api());
-        let tasks = self.executors.tasks.clone();
-        let scheduler = self.scheduler();
-        let collections = periodic::run(self.executors.clone(), self.collect_every, shutdown.child_token());
-        let limits = limits::periodic::run(self.executors.stores.clone(), shutdown.child_token());
-        let (stop, control_stop) = (shutdown.child_token(), CancellationToken::new());
+        let (api, tasks, scheduler) = (Arc::new(self.api()), self.executors.tasks.clone(), self.scheduler());
+        let (stop, control_stop, joined) = (shutdown.child_token(), CancellationToken::new(), CancellationToken::new());
+        let env = self.executors.env.clone();
+        let coordinator = Arc::clone(&self.state.coordinator);
+        let member = nodes::keep(coordinator, self.record(), joined.clone(), stop.clone(), env).boxed();
+        let collections = periodic::run(self.executors.clone(), self.collect_every, stop.clone());
+        let limits = limits::periodic::run(self.executors.stores.clone(), stop.clone());
         let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
         let runner = Runner::new(tasks, Arc::new(Kinds(self.executors)), self.runner).observed_by(self.metrics);
-        let runner = runner.run(stop.clone());
+        let (roles, state) = (self.roles, self.state);
         let work = async {
             let api = async { stopping(&stop, api.await.map_err(Error::Api)) };
-            let runner = async { stopping(&stop, runner.await.map_err(Error::Tasks)) };
-            let collections = async {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    ((), ()) = async { tokio::join!(collections, limits) } => {}
-                }
-            };
-            let (api, runner, (), ()) = tokio::join!(api, runner, scheduler.run(stop.clone()), collections);
-            stopping(&control_stop, api.and(runner))
+            let runner = once(roles.worker, &joined, &stop, runner.run(stop.clone()).boxed());
+            let runner = async { stopping(&stop, runner.await.unwrap_or(Ok(())).map_err(Error::Tasks)) };
+            let scheduler = once(roles.control, &joined, &stop, scheduler.run(stop.clone()).boxed());
+            let collections = once(roles.control, &joined, &stop, collections.boxed());
+            let watch = async { stopping(&stop, watch_state(&state, &stop).await) };
+            let (api, runner, _, _, (), watch, ()) =
+                tokio::join!(api, runner, scheduler, collections, member, watch, limits);
+            stopping(&control_stop, watch.and(api).and(runner))
         };
         let control = async { stopping(&stop, control.await.map_err(Error::Control)) };
         let (work, control) = tokio::join!(work, control);
         work.and(control)
     }
+}
+
+/// Time between two notes of how far the state was seen.
+const REMEMBER: Duration = Duration::from_secs(3);
+
+/// Writes down how far the state was seen, until `stop`; fails where the state is another one by now.
+async fn watch_state(state: &State, stop: &CancellationToken) -> Result<(), Error> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = state.ended.cancelled() => return Err(Error::StateEnded),
+            () = tokio::time::sleep(REMEMBER) => state.remember(),
+        }
+    }
+}
+
+/// Does what a role does once this daemon has joined, until `stop`; what it does not do is waited for.
+async fn once<T>(
+    does: bool,
+    joined: &CancellationToken,
+    stop: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        () = stop.cancelled() => return None,
+        () = joined.cancelled() => {}
+    }
+    if does {
+        return Some(work.await);
+    }
+    stop.cancelled().await;
+    None
 }
 
 /// Serves control at the socket, and at the port where there is one.

@@ -13,6 +13,9 @@
 //! rise, which all other stores would be given, and which cannot be taken back (`require_reachable`).
 //!
 //! What was taken is remembered under `generation/<repository>`. A crash in between leaves a number that nobody uses.
+//!
+//! The state of a cluster keeps its opening, and so what it took, until it is known to be lost or rolled back. A store shows it: a
+//! generation, a version or a running task's root whose token is above all that the state has given ([`require_newest`]).
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -44,6 +47,16 @@ pub enum Error {
     /// The coordinator failed.
     #[error("record the generation")]
     Coordinator(#[source] coordinator::Error),
+    /// The coordinator's state is older than what was done under it.
+    #[error(
+        "the store shows token {shown}, and the coordinator is at {now}: its state was rolled back, and is opened anew"
+    )]
+    RolledBack {
+        /// The highest token in the store.
+        shown: FencingToken,
+        /// The coordinator's generation and revision, read after it.
+        now: FencingToken,
+    },
     /// A store cannot be listed.
     #[error("list generations")]
     List(#[source] object_store::Error),
@@ -87,7 +100,7 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Coordinator(_) | Self::ListingLags { .. } => true,
+            Self::Coordinator(_) | Self::RolledBack { .. } | Self::ListingLags { .. } => true,
             Self::TooHigh { .. } => false,
             Self::List(source) => retry::is_transient(source),
             Self::Find(source) => source.is_retryable(),
@@ -158,6 +171,46 @@ pub async fn renew(
 ) -> Result<u64, Error> {
     let lowest = lowest_new(store).await?.max(coordinator.generation() + 1);
     take(coordinator, repository, store, lowest, Keep::Nothing, env).await
+}
+
+/// Refuses to go on with a shared state that is older than what a store shows, and says so to all that opened it. Of a state that took
+/// no generation there a store shows nothing.
+///
+/// # Errors
+/// [`Error::RolledBack`]; as [`attach`].
+pub async fn require_newest(
+    coordinator: &dyn Coordinator,
+    repository: &str,
+    store: &Arc<dyn ObjectStore>,
+) -> Result<(), Error> {
+    if coordinator.cluster().is_none() || taken(coordinator, repository).await?.is_empty() {
+        return Ok(());
+    }
+    let shown = shown(store).await?;
+    // Others go on meanwhile: what the coordinator says is read after what the store does.
+    let (_, revision) = coordinator.list("generation/", 1, None).await.map_err(Error::Coordinator)?;
+    let highest = taken(coordinator, repository).await?.last().copied().unwrap_or(0);
+    let now = FencingToken { generation: coordinator.generation().max(highest), revision };
+    if shown <= now {
+        return Ok(());
+    }
+    coordinator.rolled_back().await.map_err(Error::Coordinator)?;
+    Err(Error::RolledBack { shown, now })
+}
+
+/// The highest token of what a store holds: generations, newest manifests, roots of tasks.
+async fn shown(store: &Arc<dyn ObjectStore>) -> Result<FencingToken, Error> {
+    let mut highest = FencingToken { generation: newest(store).await?, revision: 0 };
+    for source in find::sources(store).await? {
+        for set in find::sets(store, &source).await? {
+            let roots = store.list_with_delimiter(Some(&layout::work(&source, &set))).await.map_err(Error::List)?;
+            let tokens = roots.common_prefixes.iter().filter_map(|root| root.filename()?.parse().ok());
+            let chain = VersionSet::new(Arc::clone(store), source.clone(), set);
+            let newest = chain.newest_readable().await?.map(|manifest| manifest.token);
+            highest = tokens.chain(newest).fold(highest, FencingToken::max);
+        }
+    }
+    Ok(highest)
 }
 
 /// True where this opening has taken a generation in a repository: what is claimed under it may write there.

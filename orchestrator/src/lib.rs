@@ -16,6 +16,7 @@ pub mod kinds;
 pub mod limits;
 pub mod listeners;
 pub mod metrics;
+pub mod nodes;
 pub mod protect;
 mod reading;
 pub mod registrations;

@@ -9,7 +9,7 @@ mod limits;
 pub(crate) use identity::generations_failed;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -235,6 +235,8 @@ pub struct Stores {
     bounds: Bounds,
     /// Held while limits are taken from what is registered: the newest is taken last.
     renewing: Arc<tokio::sync::Mutex<()>>,
+    /// Repositories that showed nothing newer than the coordinator's state, since this process opened it.
+    compared: Arc<Mutex<HashSet<String>>>,
 }
 
 /// What makes two registrations the same client: name, whose limits it is under, URL, reference to credentials, what checksums
@@ -246,8 +248,8 @@ impl Stores {
     pub fn new(registrations: Registrations, env: Env) -> Self {
         let known = Known::new(Arc::clone(registrations.coordinator()));
         let bounds = Bounds::new(env.clone());
-        let (opened, renewing) = (Arc::default(), Arc::default());
-        Self { registrations, known, env, first_look: ONE_OF_MANY, opened, bounds, renewing }
+        let (opened, renewing, compared) = (Arc::default(), Arc::default(), Arc::default());
+        Self { registrations, known, env, first_look: ONE_OF_MANY, opened, bounds, renewing, compared }
     }
 
     /// The same with another bound of [`Stores::look`].
@@ -307,6 +309,10 @@ impl Stores {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StoreRecordKey, Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compared(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A registered store, which is still what was registered ([`Stores::identify`]), and says so soon ([`Stores::look`]).

@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC, sizes are bytes, 64-bit numbers that are not counts (tokens, write times) are strings.
 
+mod cluster;
 mod collection;
 mod limits;
 mod list;
@@ -14,6 +15,7 @@ mod stores;
 mod versions;
 mod words;
 
+pub use cluster::{Cluster, ClusterNode};
 pub use collection::{
     ChangeVersion, Collect, GcItem, GcPreview, ObjectUsage, SourceUsage, StoreUsage, Stored, VersionSize,
 };

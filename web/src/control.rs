@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use crate::api::{
-    AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Collect,
-    ComingRun, GcPreview, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem, Protect,
-    RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
+    AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Cluster,
+    Collect, ComingRun, GcPreview, List, Object, Operation, Page, Policy, PolicyDetail, PolicyPreview, Problem,
+    Protect, RemovedPolicy, RepairedSet, Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
+    VersionSize,
 };
 
 /// What becomes of a version.
@@ -59,6 +60,8 @@ impl IfMatch {
 /// request is still being answered one with status 409.
 #[async_trait]
 pub trait ControlApi: Send + Sync + 'static {
+    /// The daemons that share this one's state.
+    async fn cluster(&self) -> Result<Cluster, Problem>;
     /// Registers a store after its preflight; a store with a repository in it is taken as it is, with its sources,
     /// policies and versions.
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem>;

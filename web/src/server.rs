@@ -4,6 +4,7 @@
 //! refused before its body is read. Bodies are at most 1 MiB. Answers are JSON, errors are problems.
 
 mod auth;
+mod cluster;
 mod collection;
 mod extract;
 mod operations;
@@ -103,6 +104,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(restores::plan))
         .routes(routes!(restores::count))
         .routes(routes!(restores::run))
+        .routes(routes!(cluster::show))
         .routes(routes!(operations::list))
         .routes(routes!(operations::show))
         .routes(routes!(operations::cancel))

@@ -17,7 +17,7 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 44] = [
+const COMMANDS: [&str; 45] = [
     "store add",
     "store edit",
     "store list",
@@ -61,6 +61,7 @@ const COMMANDS: [&str; 44] = [
     "op resume",
     "gc preview",
     "gc run",
+    "cluster status",
     "explain",
 ];
 

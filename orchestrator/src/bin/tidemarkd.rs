@@ -66,6 +66,28 @@ struct Settings {
     /// Name of this node, as versions record it [default: tidemarkd].
     #[arg(long, env = "TIDEMARK_NODE", value_name = "NAME")]
     node: Option<String>,
+    /// Members of the etcd of a cluster of daemons, with commas; without it this is one daemon, with its state in the state directory.
+    #[arg(long, env = "TIDEMARK_COORDINATOR", value_name = "URL", value_delimiter = ',')]
+    coordinator: Option<Vec<String>>,
+    /// Authority of etcd's certificates, PEM.
+    #[arg(long, env = "TIDEMARK_COORDINATOR_CA", value_name = "FILE")]
+    coordinator_ca: Option<PathBuf>,
+    /// Certificate of this daemon for etcd, PEM.
+    #[arg(long, env = "TIDEMARK_COORDINATOR_CERT", value_name = "FILE")]
+    coordinator_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, env = "TIDEMARK_COORDINATOR_KEY", value_name = "FILE")]
+    coordinator_key: Option<PathBuf>,
+    /// File with name:password of an etcd user.
+    #[arg(long, env = "TIDEMARK_COORDINATOR_USER_FILE", value_name = "FILE")]
+    coordinator_user_file: Option<PathBuf>,
+    /// Name of the cluster of daemons [default: default].
+    #[arg(long, env = "TIDEMARK_CLUSTER", value_name = "NAME")]
+    cluster: Option<String>,
+    /// What this daemon does besides answering the API: control (turns policies into operations), worker (runs them)
+    /// [default: control,worker].
+    #[arg(long, env = "TIDEMARK_ROLES", value_name = "ROLE", value_delimiter = ',')]
+    roles: Option<Vec<String>>,
     /// Objects consolidated at a time within a task [default: 1].
     #[arg(long, env = "TIDEMARK_CONSOLIDATIONS", value_name = "N")]
     consolidations: Option<usize>,
@@ -107,6 +129,13 @@ impl Settings {
             token_file: self.token_file.unwrap_or(file.token_file),
             control_listen: self.control_listen.or(file.control_listen),
             node: self.node.unwrap_or(file.node),
+            coordinator: self.coordinator.unwrap_or(file.coordinator),
+            coordinator_ca: self.coordinator_ca.or(file.coordinator_ca),
+            coordinator_cert: self.coordinator_cert.or(file.coordinator_cert),
+            coordinator_key: self.coordinator_key.or(file.coordinator_key),
+            coordinator_user_file: self.coordinator_user_file.or(file.coordinator_user_file),
+            cluster: self.cluster.unwrap_or(file.cluster),
+            roles: self.roles.unwrap_or(file.roles),
             consolidations: self.consolidations.unwrap_or(file.consolidations),
             consolidation_memory_bytes: self.consolidation_memory_bytes.unwrap_or(file.consolidation_memory_bytes),
             longest_absence_seconds: self.longest_absence_seconds.unwrap_or(file.longest_absence_seconds),

@@ -78,7 +78,7 @@ impl Collection<'_> {
             if decision.keep {
                 continue;
             }
-            if self.context.cancel.is_cancelled() {
+            if !self.context.holds() {
                 return Err(Failure::cancelled());
             }
             let reason = expiry::words(&decision.reasons);

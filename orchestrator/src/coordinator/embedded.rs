@@ -11,7 +11,7 @@ mod codec;
 mod database;
 mod file;
 mod leases;
-mod lock;
+pub(crate) mod lock;
 mod watcher;
 
 use std::{

@@ -30,6 +30,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tidemark_gateway::Env;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -63,7 +64,8 @@ pub struct Config {
 }
 
 /// What a daemon or a store remembers of a state: an etcd that knows less was put back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Witness {
     /// The state, see [`Coordinator::opening`].
     pub opening: String,
@@ -101,6 +103,7 @@ pub struct Etcd {
 struct Inner {
     pool: Pool,
     keys: Keys,
+    cluster: String,
     opening: String,
     generation: AtomicU64,
     /// The highest revision that was seen: no later answer has a lower one.
@@ -129,6 +132,7 @@ impl Etcd {
         let inner = Inner {
             pool,
             keys,
+            cluster: config.cluster.clone(),
             opening: found.opening,
             generation: AtomicU64::new(found.generation),
             seen: AtomicU64::new(found.revision),
@@ -148,20 +152,6 @@ impl Etcd {
     /// What this process saw of the state.
     pub fn witness(&self) -> Witness {
         Witness { opening: self.inner.opening.clone(), revision: self.inner.seen.load(Ordering::SeqCst) }
-    }
-
-    /// Says that the state was rolled back, as somebody else knows: another opening is put in its place, and this coordinator ends.
-    ///
-    /// # Errors
-    /// [`Error::Backend`].
-    pub async fn rolled_back(&self) -> Result<(), Error> {
-        let Inner { pool, keys, env, .. } = &*self.inner;
-        let found = first_look(pool, keys, env).await?;
-        if found.opening == self.inner.opening {
-            replace_opening(pool, keys, &found, env).await?;
-        }
-        self.inner.ended.cancel();
-        Ok(())
     }
 }
 
@@ -296,6 +286,20 @@ impl Coordinator for Etcd {
 
     fn opening(&self) -> &str {
         &self.inner.opening
+    }
+
+    fn cluster(&self) -> Option<&str> {
+        Some(&self.inner.cluster)
+    }
+
+    async fn rolled_back(&self) -> Result<(), Error> {
+        let Inner { pool, keys, env, .. } = &*self.inner;
+        let found = first_look(pool, keys, env).await?;
+        if found.opening == self.inner.opening {
+            replace_opening(pool, keys, &found, env).await?;
+        }
+        self.inner.ended.cancel();
+        Ok(())
     }
 
     async fn raise_generation(&self, to: u64) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Settings of the daemon: a file, and flags that override it.
 
+mod cluster;
 mod file;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -10,10 +11,14 @@ use tidemark_listener_core::records::ConsolidateLimits;
 
 use crate::{
     allow::{Allow, Lists},
+    coordinator::etcd,
     listeners::ListenerConfig,
     stores::ONE_OF_MANY,
     tasks::RunnerConfig,
 };
+
+/// Name of a node where none is given.
+const NODE: &str = "tidemarkd";
 
 /// The version of the configuration file that is read.
 const VERSION: u32 = 1;
@@ -34,6 +39,20 @@ pub struct RawConfig {
     pub control_listen: Option<String>,
     /// Name of this node.
     pub node: String,
+    /// Members of the etcd of a cluster of daemons, `https://host:port`; none: one daemon, with its state in the state directory.
+    pub coordinator: Vec<String>,
+    /// PEM file of the authority of etcd's certificates.
+    pub coordinator_ca: Option<PathBuf>,
+    /// PEM file of this daemon's certificate for etcd.
+    pub coordinator_cert: Option<PathBuf>,
+    /// PEM file of its key.
+    pub coordinator_key: Option<PathBuf>,
+    /// File with `name:password` of an etcd user.
+    pub coordinator_user_file: Option<PathBuf>,
+    /// Name of the cluster of daemons; several may share an etcd.
+    pub cluster: String,
+    /// What this daemon does: `control`, `worker`.
+    pub roles: Vec<String>,
     /// Objects consolidated at a time within a task.
     pub consolidations: usize,
     /// Bytes of buffers of one consolidation.
@@ -62,7 +81,14 @@ impl Default for RawConfig {
             listen: "127.0.0.1:8480".to_owned(),
             token_file: PathBuf::new(),
             control_listen: None,
-            node: "tidemarkd".to_owned(),
+            node: NODE.to_owned(),
+            coordinator: Vec::new(),
+            coordinator_ca: None,
+            coordinator_cert: None,
+            coordinator_key: None,
+            coordinator_user_file: None,
+            cluster: "default".to_owned(),
+            roles: vec!["control".to_owned(), "worker".to_owned()],
             consolidations: 1,
             consolidation_memory_bytes: 256 << 20,
             longest_absence_seconds: 4 * 3600,
@@ -104,6 +130,17 @@ pub struct Config {
     pub(super) ages: Ages,
     pub(super) collect_every: Duration,
     pub(super) allow: Allow,
+    pub(super) etcd: Option<etcd::Config>,
+    pub(super) roles: Roles,
+}
+
+/// What a daemon does besides answering the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// It turns policies into operations, whenever it leads.
+    pub control: bool,
+    /// It runs operations.
+    pub worker: bool,
 }
 
 /// What is wrong with the settings. Settings are named as in the file.
@@ -177,6 +214,16 @@ pub enum ConfigError {
         /// Its value.
         value: SocketAddr,
     },
+    /// A name, a list of words or an address that is none.
+    #[error("{name} has {value:?}, which is not {wanted}")]
+    Text {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
     /// A number out of its range.
     #[error("{name} is {value}, it must be from {least} to {most}")]
     Range {
@@ -200,6 +247,7 @@ impl ConfigError {
             | Self::Relative { name, .. }
             | Self::Address { name, .. }
             | Self::Remote { name, .. }
+            | Self::Text { name, .. }
             | Self::Range { name, .. } => Some(name),
             Self::Read { .. } | Self::Parse { .. } | Self::At { .. } => None,
         }
@@ -213,6 +261,7 @@ impl RawConfig {
     /// [`ConfigError`] naming the setting.
     pub fn validate(self) -> Result<Config, ConfigError> {
         let (listen, control_listen) = self.check()?;
+        let (etcd, roles) = (self.etcd(), self.roles());
         let given = |name, path: PathBuf| match path.as_os_str().is_empty() {
             true => Err(ConfigError::Missing { name }),
             false => Ok(path),
@@ -225,6 +274,7 @@ impl RawConfig {
             ..RunnerConfig::default()
         };
         let memory_bytes = self.consolidation_memory_bytes;
+        let (etcd, roles) = (etcd?, roles?);
         let lists = |RawAllow { programs, credentials, data }| Allow::only(Lists { programs, credentials, data });
         Ok(Config {
             state: given("state", self.state)?,
@@ -243,6 +293,8 @@ impl RawConfig {
             },
             collect_every: seconds(self.collect_every_seconds),
             allow: self.allow.map_or_else(Allow::default, lists),
+            etcd,
+            roles,
         })
     }
 
@@ -253,6 +305,7 @@ impl RawConfig {
         }
         let listen = loopback("listen", &self.listen)?;
         let control_listen = self.control_listen.as_deref().map(|text| loopback("control_listen", text)).transpose()?;
+        self.check_cluster()?;
         range("consolidations", self.consolidations, 1, 64)?;
         range("consolidation_memory_bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
         range("longest_absence_seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;

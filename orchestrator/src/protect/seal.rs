@@ -13,18 +13,17 @@ use tidemark_catalog::{
     marks::Marked,
     pages,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{Job, capture};
-use crate::failure::Failure;
+use crate::{failure::Failure, tasks::TaskContext};
 
 /// Part of the checkpoint that holds the version, once it is committed.
 pub(super) const COMMITTED: &str = "committed";
 
-/// The claim of this run, as the catalog asks for it. Runs are cancelled a margin before their lease ends.
+/// The claim of this run, as the catalog asks for it.
 pub(crate) struct RunClaim {
     pub(crate) token: FencingToken,
-    pub(crate) cancel: CancellationToken,
+    pub(crate) context: TaskContext,
 }
 
 impl Claim for RunClaim {
@@ -33,7 +32,7 @@ impl Claim for RunClaim {
     }
 
     fn holds(&self) -> bool {
-        !self.cancel.is_cancelled()
+        self.context.holds()
     }
 }
 
@@ -52,7 +51,7 @@ impl Job<'_> {
         self.require_kept(&lines, marked).await?;
         let draft = ManifestDraft { in_order: resumed, ..self.draft(lines.clone()).await? };
         let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
-        let claim = RunClaim { token: self.context.token, cancel: self.context.cancel.clone() };
+        let claim = RunClaim { token: self.context.token, context: self.context.clone() };
         let (manifest, stored) = set.commit(draft, &claim, &self.with.env).await?;
         let head = Head { number: manifest.number, digest: stored.digest };
         self.with.stores.committed(&self.store, &self.source_id, &self.set, head).await?;

@@ -15,6 +15,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
+use futures::FutureExt as _;
 use tidemark_catalog::{
     chain::{self, Head, VersionSet},
     find,
@@ -167,6 +168,10 @@ impl Stores {
     pub async fn reach(&self, store: &OpenStore, token: FencingToken) -> Result<(), Error> {
         let (coordinator, repository) = (self.known.coordinator(), &store.record.repository);
         let failed = |source| generations_failed(store, source);
+        if !self.compared().contains(repository) {
+            generation::require_newest(coordinator, repository, &store.objects).boxed().await.map_err(failed)?;
+            self.compared().insert(repository.clone());
+        }
         if generation::holds(coordinator, repository, token.generation).await.map_err(failed)? {
             return Ok(());
         }

@@ -13,6 +13,8 @@ pub(super) const CANCEL: &str = "cancel/";
 pub(super) const IDEMPOTENCY: &str = "idempotency/";
 /// Put to take a token that is later than a run's claim.
 pub(super) const LATER: &str = "later-token";
+/// Claims.
+pub(super) const CLAIMS: &str = "claim/";
 /// Checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoint/";
 
@@ -31,7 +33,7 @@ pub(super) fn parse_queue(key: &str) -> Option<(u64, TaskId)> {
 }
 
 pub(super) fn claim(id: &TaskId) -> String {
-    format!("claim/{id}")
+    format!("{CLAIMS}{id}")
 }
 
 pub(super) fn exclusive(scope: &str) -> String {

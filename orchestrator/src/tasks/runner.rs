@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Checkpoints, Error, Failure, State, TaskRecord, Tasks, claim::Claim, keys, prune};
-use crate::coordinator::{Lease, Watch, WatchEvent, list_all};
+use crate::coordinator::{Event, EventKind, Hold, Lease, Watch, WatchEvent, list_all};
 use run::Run;
 
 /// Does what tasks say.
@@ -65,11 +65,19 @@ pub struct TaskContext {
     pub over: CancellationToken,
     /// Where it stood, and where it stands.
     pub checkpoints: Checkpoints,
+    /// Its claim's lease.
+    pub hold: Hold,
     /// Runs that only wait, this one among them or not.
     waiting: Arc<AtomicUsize>,
 }
 
 impl TaskContext {
+    /// True while what cannot be taken back may be begun: commits, deletions, claims. Nothing of that is begun once the run is told to
+    /// stop or its lease is about to end, whichever is known first.
+    pub fn holds(&self) -> bool {
+        !self.cancel.is_cancelled() && self.hold.lasts()
+    }
+
     /// Until the guard is dropped this run only waits for another task, which may have its place: to be called before that
     /// task is submitted. Without it, tasks that wait could take all places of those that they wait for.
     #[must_use]
@@ -180,6 +188,7 @@ struct Session {
     lease: Lease,
     queue: Watch,
     wishes: Watch,
+    claims: Watch,
     running: HashMap<TaskId, Stop>,
     runs: JoinSet<TaskId>,
     /// True while passes fail: the first failure is logged.
@@ -258,28 +267,29 @@ impl Runner {
     async fn begin(&self) -> Result<Session, Error> {
         let lease = self.tasks.coordinator.lease(self.config.lease_ttl).await;
         let lease = lease.map_err(Error::coordinator("lease"))?;
-        let (queue, wishes) = self.watches().await?;
+        let (queue, wishes, claims) = self.watches().await?;
         let (running, runs, named) = (HashMap::new(), JoinSet::new(), HashSet::new());
-        Ok(Session { lease, queue, wishes, running, runs, failing: false, named })
+        Ok(Session { lease, queue, wishes, claims, running, runs, failing: false, named })
     }
 
-    async fn watches(&self) -> Result<(Watch, Watch), Error> {
+    async fn watches(&self) -> Result<(Watch, Watch, Watch), Error> {
         let coordinator = &self.tasks.coordinator;
         let (_, now) = coordinator.list(keys::QUEUE, 1, None).await.map_err(Error::coordinator("read the revision"))?;
         let queue = coordinator.watch(keys::QUEUE, now + 1).await.map_err(Error::coordinator("watch the queue"))?;
         let wishes = coordinator.watch(keys::CANCEL, now + 1).await.map_err(Error::coordinator("watch wishes"))?;
-        Ok((queue, wishes))
+        let claims = coordinator.watch(keys::CLAIMS, now + 1).await.map_err(Error::coordinator("watch claims"))?;
+        Ok((queue, wishes, claims))
     }
 
     async fn drive(&self, session: &mut Session, shutdown: &CancellationToken) {
         loop {
-            let pass = self.reconcile(session).await;
+            let Some(pass) = self.pass(session).await else { return };
             let pause = session.judge(pass);
             match self.step(session, shutdown, pause).await {
                 Step::Stop | Step::LeaseEnds => return,
                 Step::Ended(id) => drop(session.running.remove(&id)),
                 Step::WatchAgain => match self.watches().await {
-                    Ok((queue, wishes)) => (session.queue, session.wishes) = (queue, wishes),
+                    Ok(watches) => (session.queue, session.wishes, session.claims) = watches,
                     Err(error) => {
                         session.failed(&error);
                         self.pause(shutdown).await;
@@ -290,8 +300,18 @@ impl Runner {
         }
     }
 
+    /// One pass; `None` where the lease ended during it: a coordinator that does not answer must not keep runs going.
+    async fn pass(&self, session: &mut Session) -> Option<Result<Duration, Error>> {
+        let hold = session.lease.hold(self.config.lease_margin, self.tasks.env.clone());
+        tokio::select! {
+            biased;
+            () = hold.ended() => None,
+            pass = self.reconcile(session) => Some(pass),
+        }
+    }
+
     async fn step(&self, session: &mut Session, shutdown: &CancellationToken, pause: Duration) -> Step {
-        let Session { lease, queue, wishes, runs, .. } = session;
+        let Session { lease, queue, wishes, claims, runs, .. } = session;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Step::Stop,
@@ -299,6 +319,7 @@ impl Runner {
             Some(ended) = runs.join_next() => ended.map_or(Step::LeaseEnds, Step::Ended),
             event = queue.next() => Self::look(event.as_ref()),
             event = wishes.next() => Self::look(event.as_ref()),
+            event = freed(claims) => Self::look(event.as_ref()),
             () = tokio::time::sleep(pause) => Step::Look,
         }
     }
@@ -312,18 +333,7 @@ impl Runner {
 
     /// Ends when the lease is lost or nothing new may be started under it.
     async fn lease_ends(&self, lease: &Lease) {
-        let lost = lease.lost();
-        loop {
-            let left = lease.deadline().saturating_sub(self.config.lease_margin + self.tasks.env.monotonic());
-            if left.is_zero() {
-                tracing::warn!("the lease is about to end, all runs are interrupted");
-                return;
-            }
-            tokio::select! {
-                () = lost.cancelled() => return,
-                () = tokio::time::sleep(left) => {}
-            }
-        }
+        lease.hold(self.config.lease_margin, self.tasks.env.clone()).ended().await;
     }
 
     /// Passes wishes on and claims what is due while there are places; returns how long nothing will be due.
@@ -380,8 +390,9 @@ impl Runner {
         let stop = Stop { token: CancellationToken::new(), by_person: CancellationToken::new() };
         session.running.insert(id.clone(), stop.clone());
         let (execute, config) = (Arc::clone(&self.execute), Arc::clone(&self.config));
-        let run =
-            Run { claim, stop, execute, config, waiting: Arc::clone(&self.waiting), observer: self.observer.clone() };
+        let hold = session.lease.hold(self.config.lease_margin, self.tasks.env.clone());
+        let (waiting, observer) = (Arc::clone(&self.waiting), self.observer.clone());
+        let run = Run { claim, stop, hold, execute, config, waiting, observer };
         let id = id.clone();
         session.runs.spawn(async move {
             run.run(task).await;
@@ -410,6 +421,16 @@ impl Runner {
             last = Some(id);
         }
         Ok(())
+    }
+}
+
+/// The next claim that is gone: of a task that ended, or whose daemon did. One that is taken opens nothing.
+async fn freed(claims: &mut Watch) -> Option<WatchEvent> {
+    loop {
+        match claims.next().await {
+            Some(WatchEvent::Changed(Event { kind: EventKind::Put, .. })) => {}
+            other => return other,
+        }
     }
 }
 

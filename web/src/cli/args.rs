@@ -68,6 +68,9 @@ pub(super) enum Command {
     /// Collection: space that nothing needs any more.
     #[command(subcommand)]
     Gc(GcCommand),
+    /// The daemons that work together.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Explain an error code: what happened, what is safe, what to do.
     Explain {
         /// The code, such as TM-STORE-0102.
@@ -460,6 +463,13 @@ pub(super) struct ReasonArguments {
     /// Why, for people.
     #[arg(long, default_value = "")]
     pub(super) reason: String,
+}
+
+/// Commands on the cluster.
+#[derive(Debug, Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Show which daemons are there, which one leads, and what each runs.
+    Status,
 }
 
 /// Commands on collection.

@@ -12,8 +12,8 @@ use tidemark_gateway::Env;
 use super::{
     Error,
     args::{
-        Arguments, Command, Format, GcCommand, ObjectCommand, OpCommand, ProtectArguments, ReasonArguments,
-        RestoreCommand, SourceCommand, StoreCommand, VersionCommand, WaitArguments,
+        Arguments, ClusterCommand, Command, Format, GcCommand, ObjectCommand, OpCommand, ProtectArguments,
+        ReasonArguments, RestoreCommand, SourceCommand, StoreCommand, VersionCommand, WaitArguments,
     },
     exit,
     output::{self, Explanation},
@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, CheckStatus, Checklist, Collect, GcPreview,
-        List, Object, Operation, Protect, RepairedSet, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail,
-        VersionSize,
+        AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, CheckStatus, Checklist, Cluster, Collect,
+        GcPreview, List, Object, Operation, Protect, RepairedSet, RestorePlan, Source, Store, StoreUsage, Version,
+        VersionDetail, VersionSize,
     },
     client::Client,
     control::Tagged,
@@ -55,6 +55,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, env: &Env) -> Re
         Command::Restore(command) => call.restore(command).await,
         Command::Op(command) => call.operation(command).await,
         Command::Gc(command) => call.collection(command).await,
+        Command::Cluster(ClusterCommand::Status) => call.show::<Cluster>("/api/v1/cluster").await,
         Command::Explain { code } => explain(code, arguments.output),
     }
 }

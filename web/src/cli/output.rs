@@ -1,5 +1,6 @@
 //! Printing: JSON as the API answers it, or tables and words for people.
 
+mod cluster;
 mod collection;
 mod limits;
 mod policies;

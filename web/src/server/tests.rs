@@ -8,8 +8,8 @@ use tidemark_gateway::Env;
 use super::*;
 use crate::{
     api::{
-        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Collect,
-        ComingRun, CommitMode, GcPreview, Limits, List, Object, Operation, OperationKind, OperationProgress,
+        AcceptStore, AcceptedStore, AddSource, AddStore, ChangeStore, ChangeVersion, ChangedPolicy, Checklist, Cluster,
+        Collect, ComingRun, CommitMode, GcPreview, Limits, List, Object, Operation, OperationKind, OperationProgress,
         OperationState, Page, Policy, PolicyDetail, PolicyPreview, PolicyStatus, Protect, RemovedPolicy, RepairedSet,
         Restore, RestorePlan, Source, Store, StoreUsage, Version, VersionDetail, VersionSize,
     },
@@ -71,6 +71,9 @@ fn detail(name: &str, paused: bool) -> PolicyDetail {
 
 #[async_trait]
 impl ControlApi for Echo {
+    async fn cluster(&self) -> Result<Cluster, Problem> {
+        Ok(Cluster { name: None, generation: "1".to_owned(), nodes: vec![] })
+    }
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem> {
         Ok(Store { url: request.url, ..store(&request.name) })
     }

@@ -88,7 +88,7 @@ pub(super) fn grant(inner: &Arc<Inner>, ttl: Duration) -> Lease {
     let dropped = CancellationToken::new();
     let handle = Handle { id, inner: Arc::clone(inner), lost: lost.clone(), dropped: dropped.clone() };
     tokio::spawn(keep(Arc::downgrade(inner), id, ttl, dropped, lost));
-    Lease::new(id, Box::new(handle))
+    Lease::new(id, handle)
 }
 
 struct Handle {

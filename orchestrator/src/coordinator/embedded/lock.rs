@@ -9,13 +9,13 @@ use std::{
 use super::OpenError;
 
 /// Held while the directory is open; the operating system lets go of it when the process ends, however it ends.
-pub(super) struct StateLock {
+pub(crate) struct StateLock {
     _file: File,
 }
 
 impl StateLock {
     /// Makes the directory where there is none and takes its lock.
-    pub(super) fn acquire(directory: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn acquire(directory: &Path) -> Result<Self, OpenError> {
         let refuse = |source| OpenError::Directory { path: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(refuse)?;
         let mut file = OpenOptions::new()

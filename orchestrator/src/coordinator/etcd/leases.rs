@@ -62,7 +62,7 @@ pub(super) async fn grant(inner: &Arc<Inner>, ttl: Duration) -> Result<Lease, Er
     };
     let held = Arc::new(held);
     tokio::spawn(keep(Arc::downgrade(inner), Arc::clone(&held), ttl));
-    Ok(Lease::new(LeaseId(id), Box::new(Handle { inner: Arc::clone(inner), held })))
+    Ok(Lease::new(LeaseId(id), Handle { inner: Arc::clone(inner), held }))
 }
 
 /// etcd counts in seconds.

@@ -23,6 +23,7 @@ use super::{
     },
     Completion, Execute, Observe, RunnerConfig, Stop, TaskContext,
 };
+use crate::coordinator::Hold;
 
 /// Longest time for keeping a large result in the store.
 const LONGEST_KEEP: Duration = Duration::from_secs(60);
@@ -31,6 +32,7 @@ const LONGEST_KEEP: Duration = Duration::from_secs(60);
 pub(super) struct Run {
     pub(super) claim: Claim,
     pub(super) stop: Stop,
+    pub(super) hold: Hold,
     pub(super) execute: Arc<dyn Execute>,
     pub(super) config: Arc<RunnerConfig>,
     pub(super) waiting: Arc<AtomicUsize>,
@@ -79,6 +81,7 @@ impl Run {
             cancel: self.stop.token.clone(),
             over: self.stop.by_person.clone(),
             checkpoints: checkpoints.clone(),
+            hold: self.hold.clone(),
             waiting: Arc::clone(&self.waiting),
         };
         let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
