@@ -50,6 +50,7 @@ use crate::{
 mod classify;
 mod clock;
 mod error;
+mod generation;
 mod leftovers;
 mod mark;
 mod name;
@@ -65,6 +66,7 @@ mod sweep;
 
 pub use clock::store_now;
 pub use error::Error;
+pub use generation::require_newest;
 pub use leftovers::{Leftover, leftovers, remove};
 pub use needs::{EntryNeeds, of_entry};
 pub use survey::{Sum, Survey};

@@ -69,6 +69,11 @@ pub fn generations() -> Path {
     Path::from("gen")
 }
 
+/// The number in the last part of a [`generation`]'s name; `None` for a foreign name, such as a number that no token can have.
+pub fn generation_number(name: &str) -> Option<u64> {
+    digits(name, 20).filter(|number| *number <= FencingToken::GREATEST_GENERATION)
+}
+
 /// Where everything of a source lives.
 pub fn source(source: &SourceId) -> Path {
     Path::from(format!("sources/{source}"))

@@ -18,7 +18,7 @@ use crate::{
     commit::{self, Claim, ManifestDraft},
     ids::VersionNumber,
     manifest::{Barrier, Holds},
-    states::{By, Change, VersionStates},
+    states::{self, By, Change, Refusal, VersionStates},
 };
 
 /// Who seals, as the barrier says it.
@@ -74,6 +74,7 @@ impl VersionSet {
             }
             let error = damage(end)?.unwrap_or(error);
             if let Some(number) = changed {
+                self.refuse_fenced(claim, changed).await?;
                 self.hide(number, &error, claim, env).await?;
             }
             match self.seal(sealer, &error, changed, claim, env).await? {
@@ -83,7 +84,8 @@ impl VersionSet {
         }
     }
 
-    /// Expires a version, so that nothing counts it; one that is held is let be.
+    /// Expires a version, so that nothing counts it. One that is held stays as it is, and unsealed: once it is sealed collection goes by
+    /// what it names, which may be less than what was committed.
     async fn hide(
         &self,
         number: VersionNumber,
@@ -94,8 +96,10 @@ impl VersionSet {
         let states = VersionStates::new(self.store.clone(), self.source.clone(), self.set.clone());
         let by = By { token: claim.token(), who: "version repair", env };
         match states.change(number, &Change::Expire { reason: causes::joined(error) }, by).await {
-            Err(error) if !error.is_refusal() => Err(commit::Error::Hide { number, source: error }),
-            _ => Ok(()),
+            // It was given up before.
+            Err(states::Error::Refused { refusal: Refusal::Collected, .. }) => Ok(()),
+            Err(source) => Err(commit::Error::Hide { number, source }),
+            Ok(_) => Ok(()),
         }
     }
 

@@ -64,6 +64,11 @@ impl Guarded {
         self
     }
 
+    /// The same under no limit.
+    pub(crate) fn without_limits(self) -> Self {
+        Self { limits: Vec::new(), ..self }
+    }
+
     /// Waits until so many bytes are within all limits.
     async fn take(&self, bytes: u64) {
         for limits in self.limits.iter().rev() {

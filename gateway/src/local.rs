@@ -3,12 +3,12 @@
 //! Reading and listing are the library's; writing is our own, because the kernel reports a failed write to the disk once and
 //! may have dropped the bytes by then: a sync that is asked again, or reading the bytes back from memory, proves nothing.
 //!
-//! A write makes the directories that lack (`directories`), writes the bytes to `name#n` beside the name, syncs them
-//! through the handle that wrote them, links the file to its name, which fails where that is taken, and syncs the directory.
-//! Where a sync fails the write has failed, with an error that says so, and its file is thrown away. A name is given only to
-//! bytes that were synced; a crash after that leaves a whole object whose name a power cut may still take. Nobody was told
-//! that it is stored, and nobody in the process is shown it before its name was synced, be it by writing it anew ([`names`]). Whoever writes the same bytes again finds the name taken, and puts what it has written and synced itself
-//! in its place before it says so. A crash before leaves `name#n`, which no listing shows ([`crate::unfinished`]).
+//! A write makes the directories that are missing (`directories`), writes the bytes to `name#n` and syncs them through the same
+//! handle, links the file to its name (which fails where that is taken), and syncs the directory. A failed sync fails the write,
+//! and the file is thrown away. So a name is given only to synced bytes; what a power cut may still take is the name. Until its
+//! sync has succeeded nobody in the process is shown it: a reader waits, or writes it anew ([`names`]). Whoever writes the same
+//! bytes again finds the name taken and replaces it by its own synced file. A crash before the link leaves `name#n`, which no
+//! listing shows ([`crate::unfinished`]).
 //!
 //! Processes that were killed may have named what the disk does not have yet, and a later one would take it for stored. So the whole
 //! file system is synced once before the first answer about what is there ([`settled`]).

@@ -126,6 +126,12 @@ impl Opened {
         Self { objects: Arc::new(guarded.clone()), unfinished, guarded }
     }
 
+    /// The same objects, by the same client, past all limits: for the few small requests that tell whether the store is there, which must
+    /// not be taken for silent while they wait for bytes of others to be paid for.
+    pub fn aside(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.guarded.clone().without_limits())
+    }
+
     /// The same objects, by the same client, for work that is under limits of its own too: a request waits for these and for
     /// those that the store was opened with.
     pub fn under(&self, limits: Limits) -> Arc<dyn ObjectStore> {

@@ -2,7 +2,8 @@
 //!
 //! In a build with debug assertions, of the processes that are started with `TIDEMARK_PAUSE_AT=name=/path/file` the first that
 //! reaches the point `name` creates that file with its own id in it, and is held for as long as the file holds that. Whoever
-//! finds the file there goes on. In a release the calls compile to nothing.
+//! finds the file there goes on. Only the work that reached the point is held: what else the process does, such as answering and
+//! keeping its leases, goes on. In a release the calls compile to nothing.
 
 /// Holds the calling thread if the environment asks for it at `name`; else does nothing.
 ///
@@ -13,8 +14,20 @@
 pub fn point(name: &str) {
     let Ok(asked) = std::env::var("TIDEMARK_PAUSE_AT") else { return };
     match asked.split_once('=') {
-        Some((at, file)) if at == name => hold(name, std::path::Path::new(file)),
+        Some((at, file)) if at == name => aside(|| hold(name, std::path::Path::new(file))),
         _ => {}
+    }
+}
+
+/// Runs what blocks where other work of the runtime does not wait for this thread: a worker that is blocked may be the only one that
+/// hears of connections.
+#[cfg(debug_assertions)]
+fn aside(blocks: impl FnOnce()) {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(blocks),
+        _ => blocks(),
     }
 }
 

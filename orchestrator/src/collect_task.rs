@@ -29,7 +29,6 @@ use tidemark_listener_core::progress::Progress;
 use crate::{
     executors::{Executors, spec},
     failure::{self, Failure},
-    generation,
     protect::seal::RunClaim,
     registrations::{POLICIES, PolicyRecord},
     stores::OpenStore,
@@ -105,7 +104,7 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
             Err(failure) => away = away.or(Some(failure)),
         }
     }
-    let removed = leftovers::remove(with, &open).boxed().await?;
+    let removed = leftovers::remove(with, &open, context.token).boxed().await?;
     if let Some(failure) = away {
         return Err(failure);
     }
@@ -139,7 +138,7 @@ impl Collection<'_> {
     }
 
     async fn collect(&self, result: &mut SourceResult) -> Result<(), Failure> {
-        self.refuse_old_generation().boxed().await?;
+        collect::require_newest(&self.store.objects, self.context.token).boxed().await?;
         self.expire(result).boxed().await?;
         let live = live::of(self.with, self.store, self.source, &self.policies).boxed().await?;
         let collector =
@@ -151,16 +150,6 @@ impl Collection<'_> {
         result.freed += self.logged(Some(collector.free_staged().boxed().await?).into());
         result.marked = collector.mark(&claim).boxed().await?.map(Marked::from);
         result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
-        Ok(())
-    }
-
-    /// What an older daemon believes of policies and tasks counts for nothing once another one has taken the store over.
-    async fn refuse_old_generation(&self) -> Result<(), Failure> {
-        let newest = generation::newest(&self.store.objects).await;
-        let newest = newest.map_err(|error| failure::catalog::store("TM-STORE-0104", &error, true))?;
-        if newest > self.context.token.generation {
-            return Err(collect::Error::OldGeneration { mine: self.context.token.generation, newest }.into());
-        }
         Ok(())
     }
 

@@ -249,8 +249,8 @@ impl ControlApi for Api {
         policies::pause(self, name, paused).await
     }
 
-    async fn confirm_policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
-        policies::confirm(self, name).await
+    async fn confirm_policy(&self, name: &str, consent: Option<&str>) -> Result<Tagged<PolicyDetail>, Problem> {
+        policies::confirm(self, name, consent).await
     }
 
     async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem> {

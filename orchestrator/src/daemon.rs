@@ -255,8 +255,14 @@ const REMEMBER: Duration = Duration::from_secs(3);
 async fn watch_state(state: &State, stop: &CancellationToken) -> Result<(), Error> {
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = state.ended.cancelled() => return Err(Error::StateEnded),
+            () = stop.cancelled() => {
+                state.remember();
+                return Ok(());
+            }
+            () = state.ended.cancelled() => {
+                state.remember();
+                return Err(Error::StateEnded);
+            }
             () = tokio::time::sleep(REMEMBER) => state.remember(),
         }
     }

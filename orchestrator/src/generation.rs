@@ -328,14 +328,9 @@ pub(crate) async fn newest(store: &Arc<dyn ObjectStore>) -> Result<u64, Error> {
 /// [`Error::List`].
 pub(crate) async fn listed(store: &Arc<dyn ObjectStore>) -> Result<BTreeSet<u64>, Error> {
     let listed = store.list(Some(&Path::from("gen")));
-    let numbers = listed.try_filter_map(|object| async move { Ok(object.location.filename().and_then(number)) });
+    let numbers = listed
+        .try_filter_map(|object| async move { Ok(object.location.filename().and_then(layout::generation_number)) });
     numbers.try_collect().await.map_err(Error::List)
-}
-
-/// The generation that a name is; `None` for a foreign one. A token has 10 digits for it.
-fn number(name: &str) -> Option<u64> {
-    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| name.parse().ok()).flatten().filter(|number| *number <= FencingToken::GREATEST_GENERATION)
 }
 
 /// BLAKE3 of what is stored of a generation.

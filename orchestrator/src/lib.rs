@@ -20,6 +20,7 @@ pub mod nodes;
 pub mod protect;
 mod reading;
 pub mod registrations;
+mod resting;
 pub mod restore_task;
 pub mod schedule;
 pub mod scheduler;

@@ -215,11 +215,15 @@ pub struct OpenStore {
     pub objects: Arc<dyn ObjectStore>,
     /// Its uploads that were begun and not ended.
     pub unfinished: Unfinished,
+    /// Its objects past all limits: only to look whether it is there.
+    pub(crate) aside: Arc<dyn ObjectStore>,
 }
 
 impl OpenStore {
-    fn of(record: StoreRecord, Opened { objects, unfinished, .. }: Opened) -> Self {
-        Self { record, objects, unfinished }
+    fn of(record: StoreRecord, opened: Opened) -> Self {
+        let aside = opened.aside();
+        let Opened { objects, unfinished, .. } = opened;
+        Self { record, objects, unfinished, aside }
     }
 }
 

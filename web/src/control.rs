@@ -112,7 +112,7 @@ pub trait ControlApi: Send + Sync + 'static {
     /// Lets a policy's schedule rest, or go on.
     async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem>;
     /// Takes a policy that came from a store's mirror for the operator's own.
-    async fn confirm_policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem>;
+    async fn confirm_policy(&self, name: &str, consent: Option<&str>) -> Result<Tagged<PolicyDetail>, Problem>;
     /// The coming runs of a policy, at most so many.
     async fn coming_runs(&self, name: &str, count: usize) -> Result<List<ComingRun>, Problem>;
     /// What a policy's retention makes of its versions.

@@ -142,6 +142,9 @@ mod tests {
                 let proven = set.proven(|_| false, |number| number.0 == given_up).await;
                 assert_eq!(proven.is_ok(), sound, "{given_up} {gone}: {proven:?}");
                 assert!(!sound || proven.unwrap().len() == 3);
+                // The newest is proven by the one before it, and that needs a seal.
+                store.delete(&set.path(VersionNumber(4))).await.unwrap();
+                assert!(set.proven(|_| false, |number| number.0 == given_up).await.is_err());
             }
         }
     }

@@ -8,7 +8,9 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
-use super::{Collector, Error, Fence, Swept, name::Kind, needs::Needs, reading::manifests, rules::Rule};
+use super::{
+    Collector, Error, Fence, Swept, name::Kind, needs::Needs, reading::manifests, require_newest, rules::Rule,
+};
 use crate::{
     chain::VersionSet,
     commit::{self, Claim, ManifestDraft},
@@ -58,24 +60,7 @@ impl Collector<'_> {
 
     /// Another daemon that has taken the repository over knows more of what is kept: what an older one believes counts for nothing.
     pub(super) async fn refuse_old_generation(&self, claim: FencingToken) -> Result<(), Error> {
-        let newest = self.newest_generation().await?;
-        if newest > claim.generation && self.keeps(Rule::NewestGeneration) {
-            return Err(Error::OldGeneration { mine: claim.generation, newest });
-        }
-        Ok(())
-    }
-
-    /// The highest generation that the store holds; 0 where it holds none. Higher numbers than tokens can have are foreign.
-    async fn newest_generation(&self) -> Result<u64, Error> {
-        let prefix = layout::generations();
-        let failed = |source| Error::List { prefix: prefix.clone(), source };
-        let mut listing = self.store.list(Some(&prefix));
-        let mut newest = 0;
-        while let Some(meta) = listing.try_next().await.map_err(failed)? {
-            let number = meta.location.filename().and_then(|name| layout::digits(name, 20));
-            newest = newest.max(number.filter(|number| *number <= FencingToken::GREATEST_GENERATION).unwrap_or(0));
-        }
-        Ok(newest)
+        if self.keeps(Rule::NewestGeneration) { require_newest(self.store, claim).await } else { Ok(()) }
     }
 
     /// Makes claims below `claim` unable to commit to `set`.

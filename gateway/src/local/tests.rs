@@ -298,7 +298,7 @@ async fn nobody_in_the_process_is_shown_a_name_whose_sync_failed_until_it_was_wr
 }
 
 #[tokio::test]
-async fn the_same_of_a_name_that_was_replaced_copied_or_uploaded_in_parts() {
+async fn a_replaced_copied_or_uploaded_name_that_was_not_synced_is_not_listed_until_it_is() {
     for write in 0..4 {
         let case = Case::new();
         case.create("c", "old").await.unwrap();

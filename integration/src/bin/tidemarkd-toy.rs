@@ -24,17 +24,24 @@ struct Arguments {
     /// File of the API's token.
     #[arg(long)]
     token_file: PathBuf,
+    /// Members of the etcd of a cluster.
+    #[arg(long, env = "TIDEMARK_COORDINATOR", value_delimiter = ',')]
+    coordinator: Vec<String>,
+    /// Name in the cluster.
+    #[arg(long, env = "TIDEMARK_NODE", default_value = "tidemarkd-toy")]
+    node: String,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let Arguments { state, listen, token_file } = Arguments::parse();
+    let Arguments { state, listen, token_file, coordinator, node } = Arguments::parse();
     let config = RawConfig {
         state,
         listen,
         token_file,
-        node: "tidemarkd-toy".to_owned(),
+        node,
+        coordinator,
         consolidation_memory_bytes: 64 << 20,
         longest_absence_seconds: 600,
         longest_pause_seconds: 5,

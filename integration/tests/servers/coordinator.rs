@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod hole;
+
 use std::{
     sync::{
         Arc,
@@ -122,6 +124,46 @@ async fn a_killed_leader_is_a_pause_in_which_nothing_fails_is_lost_or_done_twice
         }
     }
     assert!(coordinators.iter().all(|c| !c.ended().is_cancelled()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_answer_is_lost_is_done_once_and_told_so() {
+    if !paths::etcd_or_skip("coordinator") {
+        return;
+    }
+    let (etcd, armed) = (EtcdCluster::start(176).await.unwrap(), hole::Armed::default());
+    let proxy = async |n: usize| {
+        let target = etcd.endpoint(n).replace("http://", "");
+        hole::proxy(&format!("127.0.176.{}:2379", 11 + n), target, Arc::clone(&armed)).await
+    };
+    let endpoints = vec![proxy(0).await, proxy(1).await, proxy(2).await];
+    let c = open(&Config { endpoints, ..etcd.config("answers", "a") }).await;
+    let absent = |key: &str| vec![Cmp::CreateRevision(key.to_owned(), 0)];
+    for n in 0..4 {
+        let key = format!("created/{n}");
+        armed.store(true, Ordering::SeqCst);
+        let then = vec![Op::put(&key, "mine")];
+        let made = c.txn(absent(&key), then, vec![Op::Get(key.clone())]).await.unwrap();
+        assert!(!armed.load(Ordering::SeqCst), "no answer was lost");
+        assert!(made.succeeded, "its own first attempt is taken for somebody else's");
+        let kv = c.get(&key).await.unwrap().unwrap();
+        assert_eq!((kv.create_revision, kv.mod_revision), (made.revision, made.revision), "it was done twice");
+    }
+    // One that does not hold and changes nothing says so, whatever was lost.
+    armed.store(true, Ordering::SeqCst);
+    let refused =
+        c.txn(absent("created/0"), vec![Op::put("x", "")], vec![Op::Get("created/0".to_owned())]).await.unwrap();
+    assert!(!refused.succeeded && refused.gets[0].as_ref().unwrap().value == b"mine");
+    // What was read in one that changed something is lost with its answer: that is not made up.
+    armed.store(true, Ordering::SeqCst);
+    let error = c.txn(vec![], vec![Op::put("y", "1"), Op::Get("y".to_owned())], vec![]).await.unwrap_err();
+    assert_eq!(error.applied(), Applied::Unknown);
+    assert_eq!(c.get("y").await.unwrap().unwrap().value, b"1");
+    // Leases: granted once, though asked for twice.
+    armed.store(true, Ordering::SeqCst);
+    let lease = c.lease(Duration::from_secs(10)).await.unwrap();
+    c.txn(vec![], vec![Op::put_leased("l", "", lease.id())], vec![]).await.unwrap();
+    assert_eq!(etcd.ctl(0, &["lease", "list"]).unwrap().lines().count(), 2, "one lease and a line above it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 mod absence;
 mod access;
+mod cluster;
 mod completeness;
 mod coordinator;
 mod counters;

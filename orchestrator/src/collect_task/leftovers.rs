@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use tidemark_catalog::collect::{self, Leftover};
+use tidemark_catalog::{
+    collect::{self, Leftover},
+    ids::FencingToken,
+};
 use tidemark_gateway::causes;
 
 use super::result::Removed;
@@ -48,7 +51,14 @@ fn age(unclaimed: Duration, now: Timestamp, open: impl Iterator<Item = Timestamp
 
 /// Removes what is nobody's. A store that gives no list, or ends no upload, is said in the result: it keeps nothing else
 /// from being collected.
-pub(super) async fn remove(with: &Executors, store: &OpenStore) -> Result<Removed, Failure> {
+pub(super) async fn remove(with: &Executors, store: &OpenStore, claim: FencingToken) -> Result<Removed, Failure> {
+    match collect::require_newest(&store.objects, claim).await {
+        // Whose they are only the daemon knows that uses the store now.
+        Err(error @ collect::Error::OldGeneration { .. }) => {
+            return Ok(Removed { problem: Some(causes::joined(&error)), ..Removed::default() });
+        }
+        other => other?,
+    }
     let nobodys = Nobodys::of(with, store).await?;
     let mut removed = Removed::default();
     if let Err(error) = remove_each(store, &nobodys, &mut removed).await {

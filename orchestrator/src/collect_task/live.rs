@@ -13,6 +13,7 @@ use crate::{
     executors::Executors,
     failure::Failure,
     registrations::{self, PolicyRecord},
+    resting,
     stores::OpenStore,
     tasks::{State, TaskRecord},
 };
@@ -38,18 +39,21 @@ pub(super) async fn of(
     let as_of = collect::store_now(&store.objects, &with.env).await?;
     let tasks = with.tasks.list().await?;
     let mirrored = mirrored(store, source).await;
-    // What nobody has confirmed lets nothing go.
-    let of = |keeps: bool| {
-        let said = policies.iter().filter(move |policy| policy.keep_staged == keeps);
-        said.filter(move |policy| keeps || policy.is_confirmed()).map(|policy| policy.name.clone())
-    };
+    // By what rests nothing goes.
+    let mut free_staged = BTreeSet::new();
+    for policy in policies.iter().filter(|policy| !policy.keep_staged) {
+        if resting::why(&with.registrations, &store.objects, policy).await?.is_none() {
+            free_staged.insert(policy.name.clone());
+        }
+    }
+    let keep_staged = policies.iter().filter(|policy| policy.keep_staged).map(|policy| policy.name.clone());
     Ok(Live {
         as_of,
         tasks: tasks.iter().filter(|task| !task.state.is_done()).map(|task| task.id.clone()).collect(),
         done: tasks.iter().filter(|task| is_over(task)).map(|task| task.id.clone()).collect(),
         sets: policies.iter().map(|policy| policy.name.clone()).chain(mirrored).collect(),
-        keep_staged: of(true).collect(),
-        free_staged: of(false).collect(),
+        keep_staged: keep_staged.collect(),
+        free_staged,
     })
 }
 

@@ -49,14 +49,20 @@ pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Res
             return instead_of(api, &known, policy).await;
         }
         Some(known) if !same(&driver, &known.value, &policy) => return Err(other_settings(name)),
-        Some(known) => return mirror(api, &known.value).await.map(|()| known.value),
+        Some(known) => {
+            consent::require(api, Some(&known.value), &policy, consent).await?;
+            return mirror(api, &known.value).await.map(|()| known.value);
+        }
         None => {
             consent::require(api, None, &policy, consent).await?;
             mirror(api, &policy).await?;
         }
     }
     match api.registrations().create(POLICIES, name, &policy).await.map_err(answer)? {
-        Some(other) if other != policy => Err(other_settings(name)),
+        Some(other) if other != policy => {
+            change::overtaken(api, name).await;
+            Err(other_settings(name))
+        }
         _ => Ok(policy),
     }
 }
@@ -70,7 +76,8 @@ pub(super) async fn try_add(api: &Api, policy: Policy) -> Result<ChangedPolicy, 
     if known.as_ref().is_some_and(|known| !same(&driver, known, &policy)) {
         return Err(other_settings(policy.name.as_str()));
     }
-    let preview = Some(preview::of(api, known.as_ref(), &policy).await?);
+    let counts = consent::counting(api, known.as_ref(), &policy).await?;
+    let preview = Some(preview::of(api, counts, &policy).await?);
     Ok(ChangedPolicy { policy: policy.into(), preview })
 }
 
@@ -83,7 +90,7 @@ async fn instead_of(
     mirror(api, &policy).await?;
     let name = policy.name.as_str();
     let replaced = api.registrations().replace_at(POLICIES, name, imported, &policy).await.map_err(answer)?;
-    if replaced { Ok(policy) } else { Err(being_changed(name)) }
+    if replaced { Ok(policy) } else { Err(change::overtaken(api, name).await) }
 }
 
 /// Policies that are confirmed with a source that is not yet: what the mirror said from which it came, of it. Those of builds that did
@@ -96,17 +103,48 @@ pub(super) async fn that_come_with(api: &Api, source: &SourceRecord) -> Result<V
     Ok(policies)
 }
 
-/// Confirms policies as they were shown; gives those that are confirmed now. One that was changed meanwhile is not.
-pub(super) async fn confirm_as_shown(api: &Api, shown: Vec<PolicyRecord>) -> Result<Vec<PolicyRecord>, Problem> {
-    let mut all = Vec::with_capacity(shown.len());
+/// Confirms policies as they were shown with a source that came from `store`, but not those by which versions would go, or of which
+/// that cannot be said: these are confirmed one by one. Gives those that are confirmed now, and those that wait.
+pub(super) async fn confirm_as_shown(
+    api: &Api,
+    store: &str,
+    shown: Vec<PolicyRecord>,
+) -> Result<(Vec<PolicyRecord>, Vec<PolicyRecord>), Problem> {
+    let (mut confirmed, mut waiting) = (Vec::new(), Vec::new());
     for policy in shown {
-        let confirmed = PolicyRecord { imported_from: None, ..policy.clone() };
-        let name = policy.name.as_str();
-        let is_now = policy.is_confirmed()
-            || api.registrations().replace(POLICIES, name, &policy, &confirmed).await.map_err(answer)?;
-        all.extend(is_now.then_some(confirmed));
+        let own = PolicyRecord { imported_from: None, ..policy.clone() };
+        let alone = consent::require(api, None, &own, None).await.is_err();
+        let imported_from = alone.then(|| store.to_owned());
+        let next = PolicyRecord { imported_from, ..own };
+        let replaced = policy == next
+            || api.registrations().replace(POLICIES, policy.name.as_str(), &policy, &next).await.map_err(answer)?;
+        // One that was changed meanwhile is neither.
+        match alone {
+            _ if !replaced => {}
+            true => waiting.push(next),
+            false => confirmed.push(next),
+        }
     }
-    Ok(all)
+    Ok((confirmed, waiting))
+}
+
+/// Mirrors the policies of a store that was accepted as it is: it may know older ones, or none. Those by which versions would go rest
+/// until somebody saves them; gives words on each.
+pub(super) async fn mirror_again(api: &Api, store: &str) -> Result<Vec<String>, Problem> {
+    let policies: Vec<PolicyRecord> = api.registrations().list(POLICIES).await.map_err(answer)?;
+    let mut warnings = Vec::new();
+    for policy in policies.into_iter().filter(|policy| policy.store.as_str() == store && policy.is_confirmed()) {
+        let mirrored = match consent::require(api, None, &policy, None).await {
+            Ok(()) => mirror(api, &policy).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(Problem { code, detail, .. }) = mirrored {
+            let name = &policy.name;
+            warnings
+                .push(format!("{code}: policy {name} rests until it is saved (tidemark policy edit {name}): {detail}"));
+        }
+    }
+    Ok(warnings)
 }
 
 /// Refuses to run or change what nobody has confirmed.

@@ -60,11 +60,13 @@ pub(super) async fn confirm(api: &Api, name: &str) -> Result<Source, Problem> {
     let shown = policies::that_come_with(api, &record).await?;
     let confirmed = SourceRecord { imported_from: None, ..record.clone() };
     replace(api, &record, &confirmed).await?;
-    let policies = policies::confirm_as_shown(api, shown).await?;
-    let names: Vec<_> = policies.iter().map(|policy| policy.name.as_str()).collect();
-    tracing::info!(source_id = name, policies = names.join(", "), "policies confirmed");
-    let confirmed_policies = policies.into_iter().map(Policy::from).collect();
-    Ok(Source { confirmed_policies, ..show(api, confirmed).await })
+    let store = record.imported_from.unwrap_or_default();
+    let (policies, waiting) = policies::confirm_as_shown(api, &store, shown).await?;
+    let names = |of: &[PolicyRecord]| of.iter().map(|policy| policy.name.to_string()).collect::<Vec<_>>().join(", ");
+    tracing::info!(source_id = name, policies = names(&policies), waiting = names(&waiting), "policies confirmed");
+    let [confirmed_policies, waiting_policies] =
+        [policies, waiting].map(|policies| policies.into_iter().map(Policy::from).collect());
+    Ok(Source { confirmed_policies, waiting_policies, ..show(api, confirmed).await })
 }
 
 pub(super) async fn list(api: &Api) -> Result<Vec<Source>, Problem> {
@@ -87,7 +89,16 @@ async fn show(api: &Api, record: SourceRecord) -> Source {
     let policies = policies::that_come_with(api, &record).await.unwrap_or_default();
     let SourceRecord { name, kind, spec, imported_from } = record;
     let unconfirmed = imported_from.map(|store| show_unconfirmed(store, uses, policies));
-    Source { name, kind, spec, listeners, unconfirmed, refused, confirmed_policies: Vec::new() }
+    Source {
+        name,
+        kind,
+        spec,
+        listeners,
+        unconfirmed,
+        refused,
+        confirmed_policies: Vec::new(),
+        waiting_policies: Vec::new(),
+    }
 }
 
 fn show_unconfirmed(store: String, uses: Uses, policies: Vec<PolicyRecord>) -> Unconfirmed {

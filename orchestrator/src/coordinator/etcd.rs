@@ -213,7 +213,7 @@ enum Guarded {
 impl Inner {
     /// Nothing is asked of a state that is another one by now.
     fn require_state(&self, operation: &'static str) -> Result<(), Error> {
-        if self.ended.is_cancelled() { Err(superseded(operation)) } else { Ok(()) }
+        if self.ended.is_cancelled() { Err(superseded(operation, Applied::Not)) } else { Ok(()) }
     }
 
     /// Runs operations where the state is still the one that was opened, and the slot still as given.
@@ -223,7 +223,6 @@ impl Inner {
         slot: Option<(Vec<u8>, Revision)>,
         body: Vec<RequestOp>,
     ) -> Result<Guarded, Error> {
-        self.require_state(operation)?;
         let opening = self.keys.full(OPENING);
         let ours = TargetUnion::Value(self.opening.clone().into_bytes());
         let mut compare = vec![equal(opening.clone(), CompareTarget::Value, ours)];
@@ -234,31 +233,61 @@ impl Inner {
             compare.push(equal(key, CompareTarget::Mod, TargetUnion::ModRevision(revision.cast_signed())));
         }
         let guarded = TxnRequest { compare, success: body, failure };
-        let answer = self.pool.call(CALL, |wire| {
-            let (guarded, before) = (guarded.clone(), self.seen.load(Ordering::SeqCst));
-            async move { Ok::<_, Status>((wire.kv().txn(wire.request(guarded)).await?.into_inner(), before)) }
-        });
-        let ((answer, before), maybe) = answer.await.map_err(|broken| match changes {
-            true => failed(operation, &broken),
-            false => failed(operation, &Failed { maybe: false, ..broken }),
-        })?;
-        let revision = revision_of(&answer);
-        if revision < before {
-            tracing::error!(revision, seen = before, "etcd was rolled back");
-            self.ended.cancel();
-            return Err(superseded(operation));
-        }
-        if answer.succeeded {
+        loop {
+            self.require_state(operation)?;
+            let answer = self.pool.call(CALL, |wire| {
+                let (guarded, before) = (guarded.clone(), self.seen.load(Ordering::SeqCst));
+                async move { Ok::<_, Status>((wire.kv().txn(wire.request(guarded)).await?.into_inner(), before)) }
+            });
+            let ((answer, before), maybe) = answer.await.map_err(|broken| match changes {
+                true => failed(operation, &broken),
+                false => failed(operation, &Failed { maybe: false, ..broken }),
+            })?;
+            let revision = revision_of(&answer);
+            // Of one that changes something at least this attempt or an earlier one may have been carried out, on whatever state.
+            let applied = if changes && (maybe || answer.succeeded) { Applied::Unknown } else { Applied::Not };
+            if revision < before {
+                self.require_not_rolled_back(operation, before, applied).await?;
+                // A member answered from behind: of what reads only it is asked again.
+                if changes {
+                    let source = Box::new(Status::aborted("a member answered from behind what was seen"));
+                    return Err(Error::Backend { operation, applied: Applied::Unknown, source });
+                }
+                continue;
+            }
+            if answer.succeeded {
+                self.seen.fetch_max(revision, Ordering::SeqCst);
+                return Ok(Guarded::Ran(answer.responses, revision));
+            }
+            let mut found = answer.responses.iter().filter_map(found_keys).map(<[_]>::first);
+            if found.next().flatten().is_none_or(|kv| kv.value != self.opening.as_bytes()) {
+                self.ended.cancel();
+                return Err(superseded(operation, applied));
+            }
             self.seen.fetch_max(revision, Ordering::SeqCst);
-            return Ok(Guarded::Ran(answer.responses, revision));
+            return Ok(Guarded::SlotMoved { slot: found.next().flatten().cloned(), maybe });
         }
-        let mut found = answer.responses.iter().filter_map(found_keys).map(<[_]>::first);
-        if found.next().flatten().is_none_or(|kv| kv.value != self.opening.as_bytes()) {
-            self.ended.cancel();
-            return Err(superseded(operation));
+    }
+
+    /// Looks, after an answer from below what was seen, whether the state was rolled back: etcd before 3.4.42 may read from behind while
+    /// its leader changes, and what is asked here goes through its log. One that was gets another opening, so that nobody goes on with
+    /// it unnoticed, whoever is started next.
+    async fn require_not_rolled_back(
+        &self,
+        operation: &'static str,
+        seen: Revision,
+        applied: Applied,
+    ) -> Result<(), Error> {
+        let found = first_look(&self.pool, &self.keys, &self.env).await?;
+        if found.opening == self.opening && found.revision >= seen {
+            return Ok(());
         }
-        self.seen.fetch_max(revision, Ordering::SeqCst);
-        Ok(Guarded::SlotMoved { slot: found.next().flatten().cloned(), maybe })
+        tracing::error!(revision = found.revision, seen, "etcd was rolled back");
+        if found.opening == self.opening {
+            replace_opening(&self.pool, &self.keys, &found, &self.env).await?;
+        }
+        self.ended.cancel();
+        Err(superseded(operation, applied))
     }
 
     /// Reads a range where the state is still the one that was opened.
@@ -381,8 +410,8 @@ fn failed(operation: &'static str, broken: &Failed) -> Error {
     Error::Backend { operation, applied, source: Box::new(broken.status.clone()) }
 }
 
-fn superseded(operation: &'static str) -> Error {
-    Error::Backend { operation, applied: Applied::Not, source: Box::new(Superseded) }
+fn superseded(operation: &'static str, applied: Applied) -> Error {
+    Error::Backend { operation, applied, source: Box::new(Superseded) }
 }
 
 /// etcd's answer, or what is stored, is not what this program asks for and writes.

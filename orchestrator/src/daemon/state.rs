@@ -4,7 +4,8 @@
 //! opened again was rolled back, although no other daemon may be left to tell.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -76,6 +77,8 @@ fn remembered(file: &Path) -> Option<Witness> {
 
 fn write(file: &Path, witness: &Witness) -> io::Result<()> {
     let next = file.with_extension("json.next");
-    fs::write(&next, serde_json::to_vec(witness)?)?;
+    let mut written = fs::File::create(&next)?;
+    written.write_all(&serde_json::to_vec(witness)?)?;
+    written.sync_all()?;
     fs::rename(next, file)
 }

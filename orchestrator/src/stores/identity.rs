@@ -92,7 +92,7 @@ impl Stores {
     /// # Errors
     /// [`Error::Emptied`], [`Error::Swapped`]; [`Error::Identity`] where it cannot be read.
     pub async fn same_repository(&self, store: &OpenStore) -> Result<(), Error> {
-        let found = repository::open(&store.objects).await;
+        let found = repository::open(&store.aside).await;
         let (name, url) = (store.record.name.clone(), store.record.url.clone());
         let found = found.map_err(|source| Error::Identity { name: name.clone(), source })?;
         match found.map(|found| found.id.to_string()) {
@@ -102,8 +102,9 @@ impl Stores {
         }
     }
 
-    /// As [`Stores::same_repository`], within a bound ([`ONE_OF_MANY`](super::ONE_OF_MANY)): the first look at a store. One that is down is then waited for by who has
-    /// time for that, and nobody else: requests are tried again for a quarter of an hour, in which a run would hold its place and scope.
+    /// As [`Stores::same_repository`], within a bound ([`ONE_OF_MANY`](super::ONE_OF_MANY)): the first look at a store. One that is
+    /// down is then waited for by who has time for that, and nobody else: requests are tried again for a quarter of an hour, in which a
+    /// run would hold its place and scope. No limit counts for it: what waits for its turn is not silent.
     ///
     /// # Errors
     /// As [`Stores::same_repository`]; [`Error::Silent`].

@@ -288,13 +288,25 @@ impl Runner {
             match self.step(session, shutdown, pause).await {
                 Step::Stop | Step::LeaseEnds => return,
                 Step::Ended(id) => drop(session.running.remove(&id)),
-                Step::WatchAgain => match self.watches().await {
-                    Ok(watches) => (session.queue, session.wishes, session.claims) = watches,
-                    Err(error) => {
-                        session.failed(&error);
-                        self.pause(shutdown).await;
+                Step::WatchAgain => {
+                    let hold = session.lease.hold(self.config.lease_margin, self.tasks.env.clone());
+                    let watches = tokio::select! {
+                        biased;
+                        () = hold.ended() => return,
+                        watches = self.watches() => watches,
+                    };
+                    match watches {
+                        Ok(watches) => (session.queue, session.wishes, session.claims) = watches,
+                        Err(error) => {
+                            session.failed(&error);
+                            tokio::select! {
+                                biased;
+                                () = hold.ended() => return,
+                                () = self.pause(shutdown) => {}
+                            }
+                        }
                     }
-                },
+                }
                 Step::Look => {}
             }
         }

@@ -5,11 +5,7 @@ use std::collections::HashMap;
 use tidemark_catalog::ids::TaskId;
 use tidemark_gateway::Digest;
 
-use super::{
-    Error, Kind, Submit, TaskRecord, Tasks, keys,
-    queue::{decode, encode},
-    submit::beside,
-};
+use super::{Error, Kind, Submit, TaskRecord, Tasks, keys, queue::decode, submit::beside};
 use crate::coordinator::{Cmp, Op, list_all};
 
 /// The id of a slot's task: a UUID of version 7 whose time is the slot's and whose other bits are a digest of what names the slot,
@@ -37,7 +33,7 @@ impl Tasks {
         let (task, spec) = beside(TaskRecord { id: id.clone(), ..self.new_record(submit) })?;
         then.extend(spec);
         when.push(Cmp::CreateRevision(keys::task(id), 0));
-        then.push(Op::put(keys::task(id), encode(&task)));
+        then.push(Op::put(keys::task(id), task.encode()));
         then.push(Op::put(keys::queue(task.due_millis, id), ""));
         let succeeded = self.txn(when, then, vec![], "submit the task of a slot").await?.succeeded;
         Ok(succeeded.then_some(task))

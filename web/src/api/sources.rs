@@ -38,6 +38,9 @@ pub struct Source {
     /// Policies that this request confirmed with it: their schedules and rules count from now on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed_policies: Vec<Policy>,
+    /// Policies that came with it and wait: versions would go by them, so that each is confirmed by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_policies: Vec<Policy>,
 }
 
 /// A source that came from a store's mirror.

@@ -199,9 +199,13 @@ fn sources(sources: &[Source]) -> String {
 
 /// Why a source is not used, with what it would run and read.
 fn unused(source: &Source) -> String {
-    let Source { name, unconfirmed, refused, confirmed_policies, .. } = source;
+    let Source { name, unconfirmed, refused, confirmed_policies, waiting_policies, .. } = source;
     let mut text = String::new();
     text.extend(confirmed_policies.iter().map(|policy| format!("confirmed policy {}\n", policies::would(policy))));
+    text.extend(waiting_policies.iter().map(|policy| {
+        let (name, would) = (&policy.name, policies::would(policy));
+        format!("not confirmed    {would}\n  versions would go by it: tidemark policy confirm {name}\n")
+    }));
     if let Some(Unconfirmed { store, runs, reads, connects, policies }) = unconfirmed {
         text += &format!("{name} came from store {store} and is not confirmed: tidemark source confirm {name}\n");
         text.extend(runs.iter().map(|line| format!("  would run   {line}\n")));

@@ -119,11 +119,16 @@ pub(super) async fn resume(State(shared): State<Shared>, Path(name): Path<String
     Ok(tagged(shared.api.pause_policy(&name, false).await?))
 }
 
-/// Confirms a policy that came from a store's mirror: from then on it is as good as any other.
-#[utoipa::path(post, path = "/api/v1/policies/{name}/confirm", tag = "policies", params(("name" = String, Path)),
+/// Confirms a policy that came from a store's mirror: from then on it is as good as any other. The consent is that of a dry run of
+/// registering it.
+#[utoipa::path(post, path = "/api/v1/policies/{name}/confirm", tag = "policies", params(("name" = String, Path), Agreed),
     responses((status = 200, body = PolicyDetail, headers(("ETag" = String))), (status = "4XX", body = Problem)))]
-pub(super) async fn confirm(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
-    Ok(tagged(shared.api.confirm_policy(&name).await?))
+pub(super) async fn confirm(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Params(Agreed { consent }): Params<Agreed>,
+) -> Result<Response, Problem> {
+    Ok(tagged(shared.api.confirm_policy(&name, consent.as_deref()).await?))
 }
 
 /// Runs where none are asked for.

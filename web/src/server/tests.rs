@@ -146,7 +146,7 @@ impl ControlApi for Echo {
     async fn pause_policy(&self, name: &str, paused: bool) -> Result<Tagged<PolicyDetail>, Problem> {
         Ok(Tagged { value: detail(name, paused), etag: "\"3\"".to_owned() })
     }
-    async fn confirm_policy(&self, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+    async fn confirm_policy(&self, name: &str, _: Option<&str>) -> Result<Tagged<PolicyDetail>, Problem> {
         self.note(format!("confirm {name}"));
         Ok(Tagged { value: detail(name, false), etag: "\"4\"".to_owned() })
     }

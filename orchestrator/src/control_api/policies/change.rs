@@ -61,7 +61,7 @@ fn require(policy: &PolicyRecord, state: &IfMatch) -> Result<(), Problem> {
 }
 
 /// Another daemon was first: what it registered is what the mirror has to say.
-async fn overtaken(api: &Api, name: &str) -> Problem {
+pub(super) async fn overtaken(api: &Api, name: &str) -> Problem {
     match registered(api, name).await {
         Ok(other) => mirror(api, &other.value).await.err().unwrap_or_else(|| being_changed(name)),
         Err(problem) => problem,
@@ -79,7 +79,8 @@ pub(in super::super) async fn try_change(
     let known = registered(api, name).await?.value;
     require(&known, state)?;
     allow(api, &known, &policy).await?;
-    let preview = Some(preview::of(api, Some(&known), &policy).await?);
+    let counts = consent::counting(api, Some(&known), &policy).await?;
+    let preview = Some(preview::of(api, counts, &policy).await?);
     Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview }, etag: etag(&known) })
 }
 
@@ -129,18 +130,26 @@ pub(in super::super) async fn pause(api: &Api, name: &str, paused: bool) -> Resu
     let held = Held::take(api, name).await?;
     require_confirmed(&held.read.value)?;
     if held.read.value.paused != paused {
-        held.turn_into(api, &PolicyRecord { paused, ..held.read.value.clone() }).await?;
+        let policy = PolicyRecord { paused, ..held.read.value.clone() };
+        // Saved, a rule that rested counts again.
+        consent::require(api, Some(&held.read.value), &policy, None).await?;
+        held.turn_into(api, &policy).await?;
     }
     drop(held);
     detail(api, name).await
 }
 
-/// Takes a policy that came from a store's mirror for the operator's own.
-pub(in super::super) async fn confirm(api: &Api, name: &str) -> Result<Tagged<PolicyDetail>, Problem> {
+/// Takes a policy that came from a store's mirror for the operator's own; where versions go by it, that takes their `consent`.
+pub(in super::super) async fn confirm(
+    api: &Api,
+    name: &str,
+    consent: Option<&str>,
+) -> Result<Tagged<PolicyDetail>, Problem> {
     let held = Held::take(api, name).await?;
     if let Some(store) = &held.read.value.imported_from {
         let confirmed = PolicyRecord { imported_from: None, ..held.read.value.clone() };
         check(api, &confirmed).await?;
+        consent::require(api, None, &confirmed, consent).await?;
         held.turn_into(api, &confirmed).await?;
         tracing::info!(policy = name, store, "policy confirmed");
     }

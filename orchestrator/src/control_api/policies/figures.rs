@@ -55,7 +55,7 @@ impl Around {
     /// The coming runs of a policy with this schedule: what the scheduler will do, not what the schedule says alone.
     pub(super) fn coming(&self, policy: &PolicyRecord, schedule: &Schedule, now: Timestamp, count: usize) -> Vec<Run> {
         let name = policy.name.as_str();
-        if self.unconfirmed.contains(policy.source.as_str()) {
+        if scheduler::why_not_confirmed(policy, self.unconfirmed.contains(policy.source.as_str())).is_some() {
             return Vec::new();
         }
         match self.slots.get(name) {

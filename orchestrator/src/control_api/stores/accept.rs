@@ -21,7 +21,7 @@ use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
 use super::{learn, show, unsafe_store, with_repository};
 use crate::{
-    control_api::{Api, problems::answer},
+    control_api::{Api, policies, problems::answer},
     generation,
     registrations::{STORES, StoreRecord},
     stores::{self, OpenStore, identity::Damaged},
@@ -60,11 +60,12 @@ pub(in crate::control_api) async fn accept(
     let store = OpenStore { record, ..known.clone() };
     let generation = renew(api, &store).await?;
     let lost = fill(api, &known.record, &store, generation).await?;
-    let warnings = learn(api, &store).await?;
+    let mut warnings = learn(api, &store).await?;
     let replaced = api.registrations().replace(STORES, name, &known.record, &store.record).await.map_err(answer)?;
     if !replaced {
         return Err(Problem::conflict("TM-STORE-0409", format!("store {name} was changed meanwhile")));
     }
+    warnings.extend(policies::mirror_again(api, name).await?);
     tracing::warn!(store = name, generation, ?lost, "store accepted as it is");
     Ok(AcceptedStore { store: Store { warnings, ..show(api, store.record) }, generation, lost })
 }

@@ -132,9 +132,16 @@ enum Verdict {
     Another(bool),
 }
 
+/// A member.
+struct Member {
+    endpoint: Endpoint,
+    /// The connection that calls take, and how many were before it.
+    channel: Mutex<(u64, Channel)>,
+}
+
 /// The members; shared by all that talk to them.
 pub(super) struct Pool {
-    members: Vec<Channel>,
+    members: Vec<Member>,
     /// The member in use.
     current: watch::Sender<usize>,
     user: Option<(String, String)>,
@@ -149,7 +156,7 @@ impl Pool {
     /// [`AccessError`].
     pub(super) fn new(endpoints: &[String], access: &Access, env: Env) -> Result<Self, AccessError> {
         let tls = access.tls()?;
-        let connect = |endpoint: &String| channel(endpoint, tls.clone());
+        let connect = |address: &String| endpoint(address, tls.clone()).map(Member::new);
         let members = endpoints.iter().map(connect).collect::<Result<Vec<_>, _>>()?;
         // Daemons of a cluster begin with different members.
         let first = usize::try_from(env.noise() % members.len().max(1) as u64).unwrap_or(0);
@@ -201,13 +208,16 @@ impl Pool {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let Some(channel) = self.members.get(at) else { return Err(Status::unavailable("no member is known")) };
+        let Some(member) = self.members.get(at) else { return Err(Status::unavailable("no member is known")) };
+        let (number, channel) = member.channel().clone();
         let made = async {
-            let token = self.sign_in(channel).await?;
+            let token = self.sign_in(&channel).await?;
             attempt(Wire { channel: channel.clone(), token }).await
         };
-        let late = || Status::deadline_exceeded("the member did not answer in time");
-        tokio::time::timeout(ATTEMPT, made).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(ATTEMPT, made).await.unwrap_or_else(|_| {
+            member.connect_again(number);
+            Err(Status::deadline_exceeded("the member did not answer in time"))
+        })
     }
 
     /// Has another member used, unless one is already.
@@ -241,13 +251,32 @@ impl Pool {
     }
 }
 
-fn channel(endpoint: &str, tls: ClientTlsConfig) -> Result<Channel, AccessError> {
-    let failed = |source| AccessError::Endpoint { endpoint: endpoint.to_owned(), source };
-    let built = Endpoint::from_shared(endpoint.to_owned()).map_err(failed)?;
-    let built = if endpoint.starts_with("https://") { built.tls_config(tls).map_err(failed)? } else { built };
+impl Member {
+    /// Nothing is connected yet.
+    fn new(endpoint: Endpoint) -> Self {
+        let channel = Mutex::new((0, endpoint.connect_lazy()));
+        Self { endpoint, channel }
+    }
+
+    fn channel(&self) -> MutexGuard<'_, (u64, Channel)> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the next call make another connection than this one, on which answers may get lost; unless another call has done so.
+    fn connect_again(&self, number: u64) {
+        let mut channel = self.channel();
+        if channel.0 == number {
+            *channel = (number + 1, self.endpoint.connect_lazy());
+        }
+    }
+}
+
+fn endpoint(address: &str, tls: ClientTlsConfig) -> Result<Endpoint, AccessError> {
+    let failed = |source| AccessError::Endpoint { endpoint: address.to_owned(), source };
+    let built = Endpoint::from_shared(address.to_owned()).map_err(failed)?;
+    let built = if address.starts_with("https://") { built.tls_config(tls).map_err(failed)? } else { built };
     let built = built.connect_timeout(CONNECT).tcp_nodelay(true);
-    let built = built.http2_keep_alive_interval(ALIVE).keep_alive_timeout(ATTEMPT * 3);
-    Ok(built.connect_lazy())
+    Ok(built.http2_keep_alive_interval(ALIVE).keep_alive_timeout(ATTEMPT * 3))
 }
 
 impl Access {

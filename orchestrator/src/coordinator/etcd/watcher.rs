@@ -1,7 +1,7 @@
 //! A watch over streams of one member after the other: what a stream did not deliver the next one does, from the revision after the
 //! last that came. Only what etcd has forgotten meanwhile ends it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use tokio::sync::watch::Receiver;
@@ -14,6 +14,9 @@ use super::{
     proto::{WatchCreateRequest, WatchRequest, WatchResponse, event::EventType, watch_request::RequestUnion},
 };
 
+/// Pause before a stream is opened again that did not open, or ended at once.
+const REOPEN: Duration = Duration::from_millis(100);
+
 struct State {
     inner: Arc<Inner>,
     key: Vec<u8>,
@@ -22,6 +25,8 @@ struct State {
     next: Revision,
     ready: VecDeque<Event>,
     stream: Option<Stream>,
+    /// A stream began by saying that changes were missed.
+    missed: bool,
     ended: bool,
 }
 
@@ -49,6 +54,7 @@ pub(super) async fn watch(inner: &Arc<Inner>, prefix: &str, from: Revision) -> R
         next: from.max(1),
         ready: VecDeque::new(),
         stream: None,
+        missed: false,
         ended: false,
     };
     state.open().await.map_err(|broken| failed("watch", &broken))?;
@@ -62,6 +68,10 @@ async fn step(mut state: State) -> Option<(WatchEvent, State)> {
         }
         if state.ended {
             return None;
+        }
+        if state.missed {
+            state.ended = true;
+            return Some((WatchEvent::Resync, state));
         }
         let next = match &mut state.stream {
             Some(stream) => stream.next(&state.inner).await,
@@ -113,9 +123,7 @@ impl State {
         let mut member = self.inner.pool.in_use();
         member.borrow_and_update();
         self.stream = Some(Stream { responses, member });
-        if self.take(&first) {
-            self.stream = None;
-        }
+        self.missed = self.take(&first);
         Ok(())
     }
 
@@ -128,7 +136,12 @@ impl State {
         match opened {
             // The cluster refuses it: whoever watches asks anew, and is told why.
             Err(Failed { answered: true, .. }) => Next::Ended,
-            Ok(()) | Err(_) => Next::Response(Box::default()),
+            Ok(()) if self.stream.is_some() || self.missed => Next::Response(Box::default()),
+            // A member that ends streams as it opens them is not asked without a pause.
+            Ok(()) | Err(_) => {
+                tokio::time::sleep(REOPEN).await;
+                Next::Response(Box::default())
+            }
         }
     }
 

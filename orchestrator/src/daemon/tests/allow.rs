@@ -152,9 +152,9 @@ async fn a_policy_of_a_mirror_does_nothing_for_a_source_that_the_operator_knows_
         let objects = api.objects("src", false, &Page::first()).await.unwrap().items;
         assert!(objects.len() > 1 && objects.iter().all(|object| object.policies.is_empty()), "{objects:?}");
         assert_eq!(api.operations(&Page::first()).await.unwrap().items, []);
-        let confirmed = api.confirm_policy("daily").await.unwrap().value;
+        let confirmed = api.confirm_policy("daily", None).await.unwrap().value;
         assert_eq!((confirmed.unconfirmed, confirmed.policy), (None, policy()));
-        assert_eq!(api.confirm_policy("none").await.unwrap_err().status, 404);
+        assert_eq!(api.confirm_policy("none", None).await.unwrap_err().status, 404);
         let run = api.run_policy("daily", "2").await.unwrap();
         assert_eq!(done(&api, run).await.result.unwrap()["version"], "src.daily.2");
     })
@@ -171,7 +171,7 @@ async fn a_policy_of_a_mirror_without_its_source_does_nothing_once_that_is_added
     fs::remove_dir_all(hostile.path("store/config/sources")).unwrap();
     with_daemon(state.path(), fake::World::default(), async |api| {
         add_store(&api, &hostile.path("store")).await;
-        assert_eq!(api.confirm_policy("daily").await.unwrap_err().code, "TM-SRC-0404");
+        assert_eq!(api.confirm_policy("daily", None).await.unwrap_err().code, "TM-SRC-0404");
         api.add_source(hostile.source()).await.unwrap();
         assert_eq!(api.run_policy("daily", "1").await.unwrap_err().code, "TM-POL-0010");
         // What the operator says takes its place.
@@ -201,7 +201,7 @@ async fn a_source_is_confirmed_with_the_policies_that_are_shown_with_it_and_no_o
         add_as(&api, "s", first.path()).await;
         add_as(&api, "t", second.path()).await;
         assert_eq!(api.source("src").await.unwrap().unconfirmed.unwrap().policies, [policy()]);
-        assert_eq!(api.confirm_policy("daily").await.unwrap_err().code, "TM-SRC-0010", "the source comes first");
+        assert_eq!(api.confirm_policy("daily", None).await.unwrap_err().code, "TM-SRC-0010", "the source comes first");
         let confirmed = api.confirm_source("src").await.unwrap();
         assert_eq!((confirmed.unconfirmed, confirmed.confirmed_policies), (None, vec![policy()]));
         let seen = api.policies(&Page::first()).await.unwrap().items;

@@ -152,6 +152,15 @@ async fn resting(api: &Api, key: &str) -> Vec<String> {
     serde_json::from_value(resting).unwrap()
 }
 
+/// Confirms the policy with the consent to what goes by it, without which it is refused.
+async fn confirm_seen(api: &Api) {
+    let refused = api.confirm_policy("daily", None).await.unwrap_err();
+    assert_eq!(refused.code, "TM-POL-0422");
+    let seen = api.policy("daily").await.unwrap().value.policy;
+    let consent = api.try_policy(seen).await.unwrap().preview.unwrap().consent;
+    api.confirm_policy("daily", consent.as_deref()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_policy_that_nobody_has_confirmed_lets_no_version_go() {
     let (state, next, bucket) =
@@ -161,8 +170,14 @@ async fn a_policy_that_nobody_has_confirmed_lets_no_version_go() {
         add_store(&api, bucket.path()).await;
         assert_eq!(resting(&api, "c").await, ["daily: source src is not confirmed"]);
         assert_eq!(versions(&api).await.len(), 3);
-        api.confirm_source("src").await.unwrap();
-        assert_eq!(resting(&api, "d").await, [""; 0]);
+        // Confirming the source is no word about the versions.
+        let confirmed = api.confirm_source("src").await.unwrap();
+        let waiting: Vec<_> = confirmed.waiting_policies.iter().map(|policy| policy.name.as_str()).collect();
+        assert_eq!((confirmed.confirmed_policies, waiting), (vec![], vec!["daily"]));
+        assert_eq!(resting(&api, "d").await, ["daily: it came from the mirror of store s and is not confirmed"]);
+        assert_eq!(versions(&api).await.len(), 3);
+        confirm_seen(&api).await;
+        assert_eq!(resting(&api, "e").await, [""; 0]);
         assert_eq!(ids(&versions(&api).await), ["src.daily.3"]);
     })
     .await;
@@ -177,7 +192,7 @@ async fn a_policy_of_a_mirror_lets_no_version_go_of_a_source_that_an_operator_sa
         set_up(&api, bucket.path()).await;
         assert_eq!(resting(&api, "c").await, ["daily: it came from the mirror of store s and is not confirmed"]);
         assert_eq!(versions(&api).await.len(), 3);
-        api.confirm_policy("daily").await.unwrap();
+        confirm_seen(&api).await;
         assert_eq!(resting(&api, "d").await, [""; 0]);
         assert_eq!(ids(&versions(&api).await), ["src.daily.3"]);
     })
@@ -203,7 +218,7 @@ async fn a_policy_of_a_mirror_lets_nothing_go_that_a_version_keeps_staged() {
         let kept = staged();
         collect(&api, "c").await;
         assert!(kept > 0 && staged() == kept, "{kept}");
-        api.confirm_policy("daily").await.unwrap();
+        api.confirm_policy("daily", None).await.unwrap();
         collect(&api, "d").await;
         assert_eq!(staged(), 0);
     })
@@ -222,6 +237,25 @@ async fn a_policy_that_is_not_the_newest_of_the_mirror_lets_no_version_go() {
     with_config(config(older.path()).with_ages(at_once()), fake::World::default(), async |api| {
         assert!(resting(&api, "c").await[0].contains("mirror"), "the copy knows an older rule");
         assert_eq!(versions(&api).await.len(), 3);
+        // Saving it in whatever way would make the older rule count again.
+        let old = api.policy("daily").await.unwrap();
+        let seen = IfMatch(old.etag);
+        for saved in [
+            api.pause_policy("daily", true).await.map(drop),
+            api.add_policy(old.value.policy.clone(), None).await.map(drop),
+            api.change_policy("daily", old.value.policy.clone(), &seen, None).await.map(drop),
+            api.change_policy(
+                "daily",
+                Policy { keep: serde_json::from_value(json!({"last": 2})).unwrap(), ..policy() },
+                &seen,
+                None,
+            )
+            .await
+            .map(drop),
+        ] {
+            assert_eq!(saved.unwrap_err().code, "TM-POL-0422");
+        }
+        assert!(resting(&api, "e").await[0].contains("mirror"));
         keep_last(&api, 2).await;
         assert_eq!(resting(&api, "d").await, [""; 0]);
         assert_eq!(ids(&versions(&api).await), ["src.daily.2", "src.daily.3"]);

@@ -37,7 +37,11 @@ impl Call<'_> {
             PolicyCommand::Edit { name, says, clear, yes } => self.edit(name, says, clear, *yes).await,
             PolicyCommand::Pause { name } => self.say(&path(name, "/pause")).await,
             PolicyCommand::Resume { name } => self.say(&path(name, "/resume")).await,
-            PolicyCommand::Confirm { name } => self.say(&path(name, "/confirm")).await,
+            PolicyCommand::Confirm { name, yes } => {
+                let seen: PolicyDetail = self.client.get(&path(name, "")).await?;
+                let agreed = self.agreed(&path(name, "/confirm"), &seen.policy, *yes).await?;
+                self.say(&agreed).await
+            }
             PolicyCommand::Delete { name } => {
                 let seen: Tagged<PolicyDetail> = self.client.get_tagged(&path(name, "")).await?;
                 let removed: RemovedPolicy = self.client.delete(&path(name, ""), &seen.etag).await?;
@@ -64,8 +68,9 @@ impl Call<'_> {
         let path = path(name, "");
         let seen: Tagged<PolicyDetail> = self.client.get_tagged(&path).await?;
         let policy = edited(&seen.value.policy, says, clear)?;
-        let (known, mut consent) = (&seen.value.policy, String::new());
-        if (&policy.keep, &policy.zone) != (&known.keep, &known.zone) {
+        let mut consent = String::new();
+        // The rule may have rested although it is the same.
+        if policy.keep.is_some() {
             let tried: ChangedPolicy = self.client.put(&trying(&path), &policy, &seen.etag).await?;
             consent = self.consent(tried, yes).await?;
         }
