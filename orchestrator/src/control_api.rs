@@ -325,8 +325,10 @@ impl ControlApi for Api {
         self.metrics.text()
     }
 
-    async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem> {
-        let tasks = self.tasks().list().await.map_err(answer)?;
+    async fn operations(&self, of: Option<&str>, page: &Page) -> Result<List<Operation>, Problem> {
+        let of = of.map(operations::parse_id).transpose()?;
+        let mut tasks = self.tasks().list().await.map_err(answer)?;
+        tasks.retain(|task| task.parent == of);
         let List { items, next_page_token } = page.cut(tasks, Order::Descending, |task| task.id.to_string());
         let mut operations = Vec::with_capacity(items.len());
         for task in items {

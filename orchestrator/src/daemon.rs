@@ -168,10 +168,12 @@ impl Daemon {
             drivers: parts.drivers,
             allow: config.allow,
             listeners,
-            tasks: Tasks::new(coordinator, env.clone()),
+            tasks: Tasks::new(Arc::clone(&coordinator), env.clone()),
             capture_limits: CaptureLimits::default(),
             consolidate_limits: config.consolidate_limits,
             consolidations: config.consolidations,
+            part_bytes: config.part_bytes,
+            coordinator,
             ages: config.ages,
             node: config.runner.node.clone(),
             env,
@@ -207,7 +209,7 @@ impl Daemon {
     }
 
     fn record(&self) -> NodeRecord {
-        let roles = [("control", self.roles.control), ("worker", self.roles.worker)];
+        let roles = [("control", self.roles.control), (nodes::WORKER, self.roles.worker)];
         NodeRecord {
             name: self.executors.node.clone(),
             address: self.address.to_string(),

@@ -19,12 +19,14 @@ use tidemark_listener_core::{assignment::CaptureLimits, records::ConsolidateLimi
 
 use crate::{
     allow::Allow,
+    coordinator::Coordinator,
     failure::{Failure, collection},
     listeners::Listeners,
+    nodes,
     registrations::{Registrations, SOURCES, SourceRecord},
     sources::{Driver, Drivers},
     stores::{OpenStore, Stores},
-    tasks::{TaskContext, Tasks},
+    tasks::{self, TaskContext, Tasks},
     version_name::{Pin, VersionName},
 };
 
@@ -47,8 +49,12 @@ pub struct Executors {
     pub capture_limits: CaptureLimits,
     /// Bounds of a consolidation.
     pub consolidate_limits: ConsolidateLimits,
-    /// Objects consolidated at a time within a task, from 1.
+    /// Ranges of keys that this process consolidates at a time within a task, from 1.
     pub consolidations: usize,
+    /// Staged bytes from which an object may be consolidated by another worker, and for each further part of it, from 1.
+    pub part_bytes: u64,
+    /// The state that daemons share.
+    pub coordinator: Arc<dyn Coordinator>,
     /// How long collection leaves things alone.
     pub ages: Ages,
     /// Name of this node, as it is written into manifests.
@@ -58,6 +64,13 @@ pub struct Executors {
 }
 
 impl Executors {
+    /// How many workers there are.
+    pub(crate) async fn workers(&self) -> Result<usize, Failure> {
+        let failed = |source| tasks::Error::Coordinator { subject: "list nodes".to_owned(), source };
+        let nodes = nodes::records(&*self.coordinator).await.map_err(failed)?;
+        Ok(nodes.iter().filter(|node| node.works()).count())
+    }
+
     /// A registered source with its driver, which may be used: it is confirmed, and what it names on this host is allowed.
     pub(crate) async fn source(&self, name: &str) -> Result<(SourceRecord, Driver), Failure> {
         let (record, driver) = self.registered(name).await?;

@@ -23,6 +23,7 @@ impl Execute for Kinds {
             Kind::Verify => verify_task::run(&self.0, context).await,
             Kind::Count => restore_task::count::run(&self.0, context).await,
             Kind::Collect => collect_task::run(&self.0, context).await,
+            Kind::Consolidate => protect::parts::run(&self.0, context).await,
         }
     }
 }

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use tidemark_gateway::{Env, causes};
 use tokio_util::sync::CancellationToken;
 
-use crate::coordinator::{self, Cmp, Coordinator, Kv, Lease, Op, list_all};
+use crate::coordinator::{self, Cmp, Coordinator, Lease, Op, list_all};
 
 /// What all keys of nodes start with.
 const NODES: &str = "node/";
+
+/// The role of a daemon that runs operations.
+pub(crate) const WORKER: &str = "worker";
 
 /// Time to live of a node's lease.
 const TTL: Duration = Duration::from_secs(10);
@@ -46,22 +49,38 @@ pub struct Node {
     pub tasks: Vec<String>,
 }
 
+impl NodeRecord {
+    /// True where it runs operations.
+    pub(crate) fn works(&self) -> bool {
+        self.roles.iter().any(|role| role == WORKER)
+    }
+}
+
+/// What all daemons that are there say of themselves, by name.
+///
+/// # Errors
+/// [`coordinator::Error`].
+pub(crate) async fn records(coordinator: &dyn Coordinator) -> Result<Vec<NodeRecord>, coordinator::Error> {
+    let (nodes, _) = list_all(coordinator, NODES).await?;
+    // What another release says may be of another form.
+    Ok(nodes.iter().filter_map(|kv| serde_json::from_slice(&kv.value).ok()).collect())
+}
+
 /// All daemons that are there, by name, with what each does.
 ///
 /// # Errors
 /// [`coordinator::Error`].
 pub async fn all(coordinator: &dyn Coordinator) -> Result<Vec<Node>, coordinator::Error> {
-    let (nodes, _) = list_all(coordinator, NODES).await?;
+    let nodes = records(coordinator).await?;
     let (claims, _) = list_all(coordinator, "claim/").await?;
     let leader = coordinator.get(crate::scheduler::leader::KEY).await?;
-    let record = |kv: &Kv| serde_json::from_slice::<NodeRecord>(&kv.value).ok();
     let node = |record: NodeRecord| {
         let leads = leader.as_ref().is_some_and(|kv| kv.value == record.name.as_bytes());
         let own = claims.iter().filter(|kv| kv.value == record.name.as_bytes());
         let tasks = own.filter_map(|kv| Some(kv.key.strip_prefix("claim/")?.to_owned())).collect();
         Node { record, leads, tasks }
     };
-    Ok(nodes.iter().filter_map(record).map(node).collect())
+    Ok(nodes.into_iter().map(node).collect())
 }
 
 /// Keeps a daemon's record where all can read it, until `shutdown`; `joined` is cancelled once it is there first.

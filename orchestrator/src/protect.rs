@@ -18,10 +18,12 @@
 //! that cannot be read of one object. An object of which no partition can be read is `missing`, with the reason; only where
 //! all are, the task fails (`outcome`).
 
+mod by;
 mod capture;
 mod consolidate;
 mod kept;
 mod outcome;
+pub(crate) mod parts;
 mod previous;
 pub mod result;
 pub(crate) mod seal;
@@ -32,7 +34,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::{
-    ids::{ObjectName, SetId, SourceId, VersionNumber},
+    chain::VersionSet,
+    ids::{ObjectName, SetId, SourceId, TaskId, VersionNumber},
     manifest::WorstQuality,
     marks::{self, Marked},
     names::Names,
@@ -105,6 +108,8 @@ pub(crate) fn scope(source: &SourceId) -> String {
 struct Job<'a> {
     with: &'a Executors,
     context: &'a TaskContext,
+    /// The task that makes the version.
+    task: TaskId,
     policy: PolicyRecord,
     source_id: SourceId,
     set: SetId,
@@ -118,7 +123,8 @@ struct Job<'a> {
 
 /// Makes a version. The steps are boxed: of the unboxed whole the compiler cannot tell that it is Send.
 pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Completion, Failure> {
-    let job = Job::new(with, &context).await?;
+    let ProtectSpec { policy } = spec(&context)?;
+    let job = Job::new(with, &context, policy, context.task.id.clone()).await?;
     let gone = job.gone().boxed().await?;
     let made = match job.committed().boxed().await? {
         Some(sealed) => {
@@ -159,14 +165,14 @@ impl Job<'_> {
         // After the root: see the catalog's collection.
         let marked = Arc::new(marks::read(&self.store.objects, &self.source_id).boxed().await?);
         let captured = self.captured().boxed().await?;
-        let slices = Arc::new(self.read_slices(&captured).boxed().await?);
+        let slices = Arc::new(self.read_slices(&captured.slices).boxed().await?);
         if captured.resumed {
             self.require_staged(&slices, &marked).boxed().await?;
         }
         let objects = self.objects(&slices)?;
         let previous = self.previous(&objects).boxed().await?;
         let inputs = Inputs { slices, absent: Arc::new(captured.absent.clone()), previous, marked };
-        let lines = self.consolidate_all(&objects, &inputs).boxed().await?;
+        let lines = self.consolidate_all(&objects, &inputs, &captured.slices).boxed().await?;
         outcome::require_some(&lines)?;
         let sealed = self.seal(lines, &inputs.marked, captured.resumed).boxed().await?;
         self.context.checkpoints.save(seal::COMMITTED, &sealed.id).await?;
@@ -185,8 +191,12 @@ async fn limits(with: &Executors, policy: &PolicyRecord) -> Result<Held, Failure
 }
 
 impl<'a> Job<'a> {
-    async fn new(with: &'a Executors, context: &'a TaskContext) -> Result<Self, Failure> {
-        let ProtectSpec { policy } = spec(context)?;
+    async fn new(
+        with: &'a Executors,
+        context: &'a TaskContext,
+        policy: PolicyRecord,
+        task: TaskId,
+    ) -> Result<Self, Failure> {
         let (source, driver) = with.source(policy.source.as_str()).await?;
         // What cannot be read now could not be read after the capture either.
         driver.validate_options(&policy.options)?;
@@ -195,14 +205,20 @@ impl<'a> Job<'a> {
         let (source_id, set) = (policy.source.clone(), policy.name.clone());
         let names = Arc::new(Names::new(source_id.clone(), context.token));
         context.checkpoints.keep_at(Shelf::new(&with.stores, &store, &source_id));
-        Ok(Self { with, context, policy, source_id, set, source, driver, store, names, bound })
+        Ok(Self { with, context, task, policy, source_id, set, source, driver, store, names, bound })
     }
 
-    /// Numbers of this set whose manifests somebody deleted, the store being proven the one that is known.
-    async fn gone(&self) -> Result<Vec<VersionNumber>, Failure> {
+    /// Proves that the store is the one that is known, and that no newer generation uses it; gives the set.
+    async fn reach(&self) -> Result<VersionSet, Failure> {
         self.with.stores.look(&self.store).await?;
         let set = self.with.stores.prove(&self.store, &self.source_id, &self.set).await?;
         self.with.stores.reach(&self.store, self.context.token).await?;
+        Ok(set)
+    }
+
+    /// Numbers of this set whose manifests somebody deleted.
+    async fn gone(&self) -> Result<Vec<VersionNumber>, Failure> {
+        let set = self.reach().await?;
         let gone = stores::identity::gone(&set).await?;
         if !gone.is_empty() {
             tracing::error!(source_id = %self.source_id, set = %self.set, ?gone, "manifests of versions were deleted");
@@ -212,14 +228,14 @@ impl<'a> Job<'a> {
 
     /// The folder below which all lies that this task's listeners stage.
     fn folder(&self) -> own::Folder<'_> {
-        own::Folder { source: &self.source_id, task: &self.context.task.id }
+        own::Folder { source: &self.source_id, task: &self.task }
     }
 
-    async fn read_slices(&self, captured: &Captured) -> Result<Vec<SliceManifest>, Failure> {
-        let mut slices = Vec::with_capacity(captured.slices.len());
-        for reference in &captured.slices {
+    async fn read_slices(&self, captured: &[StoredRef]) -> Result<Vec<SliceManifest>, Failure> {
+        let mut slices = Vec::with_capacity(captured.len());
+        for reference in captured {
             let slice: SliceManifest = read_document(&self.store.objects, reference).await?;
-            let own = slice.source == self.source_id && slice.task == self.context.task.id;
+            let own = slice.source == self.source_id && slice.task == self.task;
             if !own || self.folder().partition(&reference.key) != Some(slice.partition.as_str()) {
                 let SliceManifest { source, task, partition, .. } = slice;
                 let words = format!("{} says source {source}, task {task}, partition {partition}", reference.key);

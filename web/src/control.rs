@@ -147,8 +147,8 @@ pub trait ControlApi: Send + Sync + 'static {
     async fn restore(&self, request: Restore, key: &str) -> Result<Operation, Problem>;
     /// What Prometheus is told, in its text format 0.0.4.
     fn metrics(&self) -> String;
-    /// Operations, newest first.
-    async fn operations(&self, page: &Page) -> Result<List<Operation>, Problem>;
+    /// Operations, newest first: those that are parts of `of`, or without it those that are no parts.
+    async fn operations(&self, of: Option<&str>, page: &Page) -> Result<List<Operation>, Problem>;
     /// One operation; where `wait_seconds` is above 0, answers when it is done or that long has passed.
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem>;
     /// Asks an operation to stop.

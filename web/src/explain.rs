@@ -94,6 +94,8 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-PROT-0007",
     "TM-PROT-0008",
     "TM-PROT-0009",
+    "TM-PROT-0010",
+    "TM-PROT-0011",
     "TM-REC-0001",
     "TM-REC-0002",
     "TM-REC-0003",

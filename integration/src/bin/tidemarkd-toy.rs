@@ -27,6 +27,12 @@ struct Arguments {
     /// Members of the etcd of a cluster.
     #[arg(long, env = "TIDEMARK_COORDINATOR", value_delimiter = ',')]
     coordinator: Vec<String>,
+    /// Staged bytes from which any daemon of the cluster may consolidate an object.
+    #[arg(long, env = "TIDEMARK_CONSOLIDATION_PART_BYTES", default_value_t = RawConfig::default().consolidation_part_bytes)]
+    consolidation_part_bytes: usize,
+    /// Seconds in which an expiry can be undone, and for which marks lie.
+    #[arg(long, env = "TIDEMARK_GRACE_SECONDS", default_value_t = RawConfig::default().marks_grace_seconds)]
+    grace_seconds: usize,
     /// Name in the cluster.
     #[arg(long, env = "TIDEMARK_NODE", default_value = "tidemarkd-toy")]
     node: String,
@@ -35,13 +41,17 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let Arguments { state, listen, token_file, coordinator, node } = Arguments::parse();
+    let Arguments { state, listen, token_file, coordinator, consolidation_part_bytes, grace_seconds, node } =
+        Arguments::parse();
     let config = RawConfig {
         state,
         listen,
         token_file,
         node,
         coordinator,
+        consolidation_part_bytes,
+        expiry_grace_seconds: grace_seconds,
+        marks_grace_seconds: grace_seconds,
         consolidation_memory_bytes: 64 << 20,
         longest_absence_seconds: 600,
         longest_pause_seconds: 5,

@@ -37,6 +37,13 @@ pub trait RecordSource: Send + Sync {
     /// be read is no error but [`Consolidated::Unreadable`].
     async fn consolidate(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure>;
 
+    /// All keys in at most `most` ranges of about the same work, ascending, each key in one. They are collapsed at the same time,
+    /// perhaps by several processes. One range of all keys where nothing is gained by more, which is the default.
+    fn split(&self, job: &ConsolidateJob, most: usize) -> Vec<KeyRange> {
+        let _ = (job, most);
+        vec![KeyRange::all()]
+    }
+
     /// Reads every object that the entry names and proves it: digests, order, counts. Gives the number of stored records read.
     ///
     /// # Errors
@@ -75,6 +82,15 @@ pub struct ConsolidateJob {
     pub progress: ProgressSink,
     /// Stops the work.
     pub cancel: CancellationToken,
+}
+
+impl ConsolidateJob {
+    /// Stored bytes of all that partitions staged of the object.
+    pub fn staged_bytes(&self) -> u64 {
+        let objects = self.slices.iter().flat_map(|slice| &slice.objects);
+        let own = objects.filter(|object| object.object == self.object).flat_map(|object| &object.files);
+        own.fold(0, |sum, file| sum.saturating_add(file.stored.size))
+    }
 }
 
 /// What a consolidation of a key range came to.

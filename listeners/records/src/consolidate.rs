@@ -16,6 +16,8 @@ mod join;
 mod tests;
 pub mod watch;
 
+use async_trait::async_trait;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use tidemark_catalog::{
     door,
     entry::{Cut, ObjectLine},
@@ -30,19 +32,53 @@ use tidemark_listener_core::{
 use error::Error;
 pub use failed::{Failed, failure};
 
+/// Who collapses the ranges of an object's keys.
+#[async_trait]
+pub trait Collapse: Send + Sync {
+    /// What [`RecordSource::consolidate`] gives for the range. A call that is dropped leaves garbage at most.
+    ///
+    /// # Errors
+    /// As there.
+    async fn collapse(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure>;
+}
+
+/// Collapses them in this process.
+struct Here<'a>(&'a dyn RecordSource);
+
+#[async_trait]
+impl Collapse for Here<'_> {
+    async fn collapse(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure> {
+        self.0.consolidate(job, range).await
+    }
+}
+
+/// As [`object_by`], range after range in this process.
+///
+/// # Errors
+/// As there.
+pub async fn object(
+    source: &dyn RecordSource,
+    kind: &str,
+    job: ConsolidateJob,
+    ranges: &[KeyRange],
+) -> Result<ObjectLine, Failure> {
+    object_by(&Here(source), kind, job, ranges, 1).await
+}
+
 /// Collapses the captured slices of the job's object into one state and stores its pages and entry. `ranges` ascend, and hold
-/// every key once.
+/// every key once; so many of them are collapsed `at_a_time`, from 1.
 ///
 /// Where nothing of the object can be read, the line has no entry, and its quality says why.
 ///
 /// # Errors
 /// `TM-REC-0001` where a page or the entry cannot be stored, `TM-REC-0002` where a partition cannot be read and the store does not
 /// show what it said about itself, `TM-REC-0003` where the parts are not of one object; else the source's own.
-pub async fn object(
-    source: &dyn RecordSource,
+pub async fn object_by(
+    by: &dyn Collapse,
     kind: &str,
     mut job: ConsolidateJob,
     ranges: &[KeyRange],
+    at_a_time: usize,
 ) -> Result<ObjectLine, Failure> {
     if !hold_every_key_once(ranges) {
         return Err(
@@ -50,7 +86,7 @@ pub async fn object(
         );
     }
     loop {
-        let (partition, reason) = match parts(source, &job, ranges).await? {
+        let (partition, reason) = match parts(by, &job, ranges, at_a_time).await? {
             Outcome::Parts(parts) => return Ok(join::line(&job, kind, parts).await?),
             Outcome::Missing(reason) => return Ok(missing(&job, reason)),
             Outcome::Unreadable(partition, reason) => (partition, reason),
@@ -78,19 +114,30 @@ enum Outcome {
     Missing(String),
 }
 
-async fn parts(source: &dyn RecordSource, job: &ConsolidateJob, ranges: &[KeyRange]) -> Result<Outcome, Failure> {
-    let mut parts = Vec::with_capacity(ranges.len());
+async fn parts(
+    by: &dyn Collapse,
+    job: &ConsolidateJob,
+    ranges: &[KeyRange],
+    at_a_time: usize,
+) -> Result<Outcome, Failure> {
+    let mut calls = Vec::with_capacity(ranges.len());
     for range in ranges {
-        if job.cancel.is_cancelled() {
-            return Err(Failure::cancelled());
-        }
-        match source.consolidate(job, range).await? {
+        calls.push(collapse(by, job, range).boxed());
+    }
+    let mut collapsed = stream::iter(calls).buffered(at_a_time.max(1));
+    let mut parts = Vec::with_capacity(ranges.len());
+    while let Some(collapsed) = collapsed.next().await {
+        match collapsed? {
             Consolidated::Part(part) => parts.push(*part),
             Consolidated::Unreadable { partition, reason } => return Ok(Outcome::Unreadable(partition, reason)),
             Consolidated::Missing { reason } => return Ok(Outcome::Missing(reason)),
         }
     }
     if job.cancel.is_cancelled() { Err(Failure::cancelled()) } else { Ok(Outcome::Parts(parts)) }
+}
+
+async fn collapse(by: &dyn Collapse, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure> {
+    if job.cancel.is_cancelled() { Err(Failure::cancelled()) } else { by.collapse(job, range).await }
 }
 
 /// Proves that the store still has what the partition said about itself: one that lost that too is away, and tells nothing about

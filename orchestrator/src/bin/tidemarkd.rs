@@ -91,6 +91,10 @@ struct Settings {
     /// Objects consolidated at a time within a task [default: 1].
     #[arg(long, env = "TIDEMARK_CONSOLIDATIONS", value_name = "N")]
     consolidations: Option<usize>,
+    /// Staged bytes from which an object is consolidated by whichever daemon of a cluster has a place, in as many parts
+    /// [default: 64 MiB].
+    #[arg(long, env = "TIDEMARK_CONSOLIDATION_PART_BYTES", value_name = "BYTES")]
+    consolidation_part_bytes: Option<usize>,
     /// Buffers of one consolidation, bytes [default: 256 MiB].
     #[arg(long, env = "TIDEMARK_CONSOLIDATION_MEMORY_BYTES", value_name = "BYTES")]
     consolidation_memory_bytes: Option<usize>,
@@ -137,6 +141,7 @@ impl Settings {
             cluster: self.cluster.unwrap_or(file.cluster),
             roles: self.roles.unwrap_or(file.roles),
             consolidations: self.consolidations.unwrap_or(file.consolidations),
+            consolidation_part_bytes: self.consolidation_part_bytes.unwrap_or(file.consolidation_part_bytes),
             consolidation_memory_bytes: self.consolidation_memory_bytes.unwrap_or(file.consolidation_memory_bytes),
             longest_absence_seconds: self.longest_absence_seconds.unwrap_or(file.longest_absence_seconds),
             longest_pause_seconds: self.longest_pause_seconds.unwrap_or(file.longest_pause_seconds),

@@ -21,6 +21,7 @@ pub(super) fn show(status: Status) -> Operation {
     Operation {
         id: task.id.to_string(),
         kind: show_kind(task.kind),
+        part_of: task.parent.as_ref().map(ToString::to_string),
         subject: task.subject,
         state: show_state(task.state),
         done: task.state.is_done(),
@@ -78,6 +79,7 @@ fn show_kind(kind: Kind) -> OperationKind {
         Kind::Verify => OperationKind::Verify,
         Kind::Count => OperationKind::Count,
         Kind::Collect => OperationKind::Collect,
+        Kind::Consolidate => OperationKind::Consolidate,
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
 
     #[test]
     fn kinds_and_states_are_shown_by_the_words_that_are_stored() {
-        for kind in [Kind::Protect, Kind::Restore, Kind::Verify, Kind::Count] {
+        for kind in [Kind::Protect, Kind::Restore, Kind::Verify, Kind::Count, Kind::Collect, Kind::Consolidate] {
             assert_eq!(show_kind(kind).as_str(), kind.as_str());
         }
         for state in OperationState::EVERY {

@@ -53,8 +53,10 @@ pub struct RawConfig {
     pub cluster: String,
     /// What this daemon does: `control`, `worker`.
     pub roles: Vec<String>,
-    /// Objects consolidated at a time within a task.
+    /// Objects, or ranges of one, that this daemon consolidates at a time within a task.
     pub consolidations: usize,
+    /// Staged bytes from which an object is consolidated by whichever daemon of a cluster has a place, in as many parts.
+    pub consolidation_part_bytes: usize,
     /// Bytes of buffers of one consolidation.
     pub consolidation_memory_bytes: usize,
     /// Seconds that a source, store or destination may be away before a task is given up.
@@ -90,6 +92,7 @@ impl Default for RawConfig {
             cluster: "default".to_owned(),
             roles: vec!["control".to_owned(), "worker".to_owned()],
             consolidations: 1,
+            consolidation_part_bytes: 64 << 20,
             consolidation_memory_bytes: 256 << 20,
             longest_absence_seconds: 4 * 3600,
             longest_pause_seconds: 60,
@@ -126,6 +129,7 @@ pub struct Config {
     pub(super) first_look: Duration,
     pub(super) listeners: ListenerConfig,
     pub(super) consolidations: usize,
+    pub(super) part_bytes: u64,
     pub(super) consolidate_limits: ConsolidateLimits,
     pub(super) ages: Ages,
     pub(super) collect_every: Duration,
@@ -285,6 +289,7 @@ impl RawConfig {
             first_look: ONE_OF_MANY,
             listeners: ListenerConfig::default(),
             consolidations: self.consolidations,
+            part_bytes: self.consolidation_part_bytes as u64,
             consolidate_limits: ConsolidateLimits { memory_bytes, ..ConsolidateLimits::default() },
             ages: Ages {
                 undo: seconds(self.expiry_grace_seconds),
@@ -307,6 +312,7 @@ impl RawConfig {
         let control_listen = self.control_listen.as_deref().map(|text| loopback("control_listen", text)).transpose()?;
         self.check_cluster()?;
         range("consolidations", self.consolidations, 1, 64)?;
+        range("consolidation_part_bytes", self.consolidation_part_bytes, 1, 1 << 40)?;
         range("consolidation_memory_bytes", self.consolidation_memory_bytes, 16 << 20, 1 << 40)?;
         range("longest_absence_seconds", self.longest_absence_seconds, 1, 30 * 24 * 3600)?;
         range("longest_pause_seconds", self.longest_pause_seconds, 1, 3600)?;

@@ -11,6 +11,7 @@ mod down;
 mod large;
 mod limits;
 mod lists;
+mod parts;
 mod policy;
 mod resume;
 mod store;
@@ -356,7 +357,7 @@ async fn a_plan_with_a_failed_check_is_refused_and_leaves_no_operation() {
         protect(&api, "one").await;
         let refused = api.restore(restore(json!({"rename": {"ks": "full"}})), "r").await.unwrap_err();
         assert_eq!((refused.status, refused.code.as_str()), (422, "TM-REST-0001"));
-        assert_eq!(api.operations(&Page::first()).await.unwrap().items.len(), 1);
+        assert_eq!(api.operations(None, &Page::first()).await.unwrap().items.len(), 1);
     })
     .await;
 }
@@ -369,7 +370,7 @@ async fn options_that_the_source_does_not_know_are_refused_before_anything_is_as
         protect(&api, "one").await;
         let refused = api.restore(restore(json!({"options": {"tll": "strip"}})), "r").await.unwrap_err();
         assert!(refused.code == "TM-FAKE-0007" && refused.detail.contains("tll"), "{refused:?}");
-        assert_eq!(api.operations(&Page::first()).await.unwrap().items.len(), 1);
+        assert_eq!(api.operations(None, &Page::first()).await.unwrap().items.len(), 1);
     })
     .await;
 }

@@ -7,16 +7,18 @@ use tidemark_catalog::{
     document,
     entry::{Entry, ObjectLine},
     ids::ObjectName,
-    keys::KeyRange,
     slice::{self, SliceManifest},
     stored::StoredRef,
     work::{self, WorkRoot},
 };
 use tidemark_gateway::pause;
 use tidemark_listener_core::{blocks::SealJob, records::ConsolidateJob, source::Family};
-use tidemark_records::consolidate;
 
-use super::{Inputs, Job};
+use super::{
+    Inputs, Job,
+    by::By,
+    parts::{OpenParts, Workers},
+};
 use crate::failure::{self, Away, Failure};
 
 /// The checkpoint that holds the reference of the newest work root.
@@ -28,15 +30,17 @@ impl Job<'_> {
         &self,
         objects: &[ObjectName],
         inputs: &Inputs,
+        slices: &[StoredRef],
     ) -> Result<Vec<ObjectLine>, Failure> {
-        let mut lines = Vec::with_capacity(objects.len());
-        for object in objects {
-            lines.push(self.line(object, inputs).boxed());
-        }
-        stream::iter(lines).buffered(self.with.consolidations.max(1)).try_collect().await
+        let (open, workers) = (OpenParts::default(), self.with.workers().await?);
+        let by = By::new(Workers { job: self, inputs, slices, open: &open }, workers);
+        let lines: Vec<_> = objects.iter().map(|object| self.line(object, inputs, &by).boxed()).collect();
+        let lines = stream::iter(lines).buffered(by.at_a_time()).try_collect().await;
+        open.end(self).boxed().await;
+        lines
     }
 
-    async fn line(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
+    async fn line(&self, object: &ObjectName, inputs: &Inputs, by: &By<'_>) -> Result<ObjectLine, Failure> {
         let part = format!("object/{object}");
         let before = self.context.checkpoints.load::<ObjectLine>(&part).await?;
         if let Some(line) = &before
@@ -47,7 +51,7 @@ impl Job<'_> {
         if self.context.cancel.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        let line = self.consolidate(object, inputs).await?;
+        let line = self.consolidate(object, inputs, by).await?;
         match before {
             None => self.context.checkpoints.save(&part, &line).await?,
             // What has to be made once more is no progress, or a store that loses it would be written to for ever.
@@ -58,7 +62,7 @@ impl Job<'_> {
     }
 
     /// The line of an object; one that is damaged for good is missing, with the reason.
-    async fn consolidate(&self, object: &ObjectName, inputs: &Inputs) -> Result<ObjectLine, Failure> {
+    async fn consolidate(&self, object: &ObjectName, inputs: &Inputs, by: &By<'_>) -> Result<ObjectLine, Failure> {
         let previous = match inputs.previous.get(object) {
             Some(entry) => self.previous_entry(entry).await?,
             None => None,
@@ -66,12 +70,14 @@ impl Job<'_> {
         let made = match self.driver.family() {
             Family::Records(records) => {
                 let job = self.consolidate_job(object, inputs, previous);
-                consolidate::object(records, self.driver.kind(), job, &[KeyRange::all()]).await
+                by.consolidate(records, self.driver.kind(), job).await
             }
-            Family::Blocks(blocks) => blocks.seal(&self.seal_job(object, inputs, previous)).await,
+            Family::Blocks(blocks) => by.here(blocks.seal(&self.seal_job(object, inputs, previous))).await,
         };
         match made {
             Ok(line) => Ok(line),
+            // One of a task is none of the object.
+            Err(error) if error.code.starts_with("TM-TASK-") && !error.cancelled => Err(Failure::from(error)),
             Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of(Away::Store)),
             Err(error) => {
                 tracing::error!(source_id = %self.source_id, %object, code = %error.code, %error, "object is missing from the version");
@@ -80,7 +86,12 @@ impl Job<'_> {
         }
     }
 
-    fn consolidate_job(&self, object: &ObjectName, inputs: &Inputs, previous: Option<Arc<Entry>>) -> ConsolidateJob {
+    pub(super) fn consolidate_job(
+        &self,
+        object: &ObjectName,
+        inputs: &Inputs,
+        previous: Option<Arc<Entry>>,
+    ) -> ConsolidateJob {
         ConsolidateJob {
             source: self.source_id.clone(),
             object: object.clone(),
@@ -116,7 +127,7 @@ impl Job<'_> {
 
     /// Writes the work root of this run: what is stored under its token, or under that of an earlier run, is still needed.
     pub(super) async fn write_root(&self) -> Result<(), Failure> {
-        let (store, task) = (&self.store.objects, &self.context.task.id);
+        let (store, task) = (&self.store.objects, &self.task);
         let mut tokens = match self.context.checkpoints.load::<StoredRef>(ROOT).await? {
             Some(root) => work::tokens(store, &root, task).boxed().await.map_err(root_failed)?,
             None => Vec::new(),

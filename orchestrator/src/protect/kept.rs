@@ -88,7 +88,7 @@ impl Job<'_> {
         Ok(marked.first(needs.all()).map(|marked| format!("{} is marked by collection", marked.key)))
     }
 
-    async fn first_absent(&self, stored: &[StoredRef]) -> Result<Option<String>, Failure> {
+    pub(super) async fn first_absent(&self, stored: &[StoredRef]) -> Result<Option<String>, Failure> {
         let looks: Vec<_> = stored.iter().map(|stored| self.absent(stored).boxed()).collect();
         let found: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_A_TIME).try_collect().await?;
         Ok(found.into_iter().flatten().next())

@@ -64,6 +64,16 @@ impl Checkpoints {
         self.shelf.get_or_init(|| shelf);
     }
 
+    /// The claim of the run.
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// The task as it was claimed, but for what went wrong before.
+    pub(super) fn task(&self) -> &TaskRecord {
+        &self.progress
+    }
+
     /// True once something new was saved by this run.
     pub(super) fn progressed(&self) -> bool {
         self.progressed.load(Ordering::SeqCst)

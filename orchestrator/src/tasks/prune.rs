@@ -1,7 +1,7 @@
 //! What is kept of tasks that are done, and for how long.
 //!
 //! A task that is done goes 30 days after its end, or when 1,000 tasks have ended since; never within the first day, in which
-//! the key that made it still answers with it. Keys go after 24 hours. What a crash leaves goes the next time.
+//! the key that made it still answers with it. One that did a part of another goes after a day. Keys go after 24 hours. What a crash leaves goes the next time.
 
 use std::time::Duration;
 
@@ -45,8 +45,9 @@ fn plan(mut tasks: Vec<TaskRecord>, now_millis: u64) -> Vec<TaskId> {
     let mut newer = 0;
     let goes = |task: &TaskRecord| {
         let Some(at) = ended(task) else { return false };
-        newer += 1;
-        is_over(at, now_millis, KEY_AGE) && (newer > TASKS || is_over(at, now_millis, TASK_AGE))
+        newer += usize::from(task.parent.is_none());
+        is_over(at, now_millis, KEY_AGE)
+            && (task.parent.is_some() || newer > TASKS || is_over(at, now_millis, TASK_AGE))
     };
     tasks.into_iter().filter(goes).map(|task| task.id).collect()
 }
@@ -114,6 +115,7 @@ mod tests {
         TaskRecord {
             id: format!("t{n}").parse().unwrap(),
             kind: Kind::Protect,
+            parent: None,
             subject: String::new(),
             spec: json!(null),
             spec_beside: false,
@@ -154,6 +156,14 @@ mod tests {
         assert!(planned(tasks.clone()).is_empty());
         tasks.push(task(7777, State::Succeeded, 25));
         assert_eq!(planned(tasks), ["t7777"]);
+    }
+
+    #[test]
+    fn tasks_that_did_a_part_of_another_go_after_a_day_and_take_no_place() {
+        let part = |n, ago| TaskRecord { parent: Some("t0".parse().unwrap()), ..task(n, State::Succeeded, ago) };
+        let mut tasks: Vec<_> = (10..1500).map(|n| part(n, 24)).collect();
+        tasks.extend([part(1, 25), part(2, 24 * 365), task(3, State::Succeeded, 24 * 29)]);
+        assert_eq!(planned(tasks), ["t1", "t2"]);
     }
 
     #[test]

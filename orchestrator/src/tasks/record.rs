@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::ids::TaskId;
 
-use super::{Kept, queue, summary};
-use crate::failure::{Away, Failure};
+use super::{Kept, keys, queue, summary};
+use crate::{
+    coordinator::Op,
+    failure::{Away, Failure},
+};
 
 /// Longest specification in a record, bytes of JSON; a larger one is beside it.
 pub(super) const SPEC_BYTES: usize = 16 << 10;
@@ -30,6 +33,9 @@ pub struct TaskRecord {
     pub id: TaskId,
     /// What it does.
     pub kind: Kind,
+    /// The task that it does a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TaskId>,
     /// What it works on, for people.
     pub subject: String,
     /// All it needs to know; the kind's own shape. `null` where it is beside the record; what runs is given the whole.
@@ -86,6 +92,11 @@ impl TaskRecord {
         Self { lost_runs: 0, failures: 0, waiting: None, ..self }
     }
 
+    /// What records it and queues it.
+    pub(super) fn queued(&self) -> Vec<Op> {
+        vec![Op::put(keys::task(&self.id), self.encode()), Op::put(keys::queue(self.due_millis, &self.id), "")]
+    }
+
     /// Its bytes in the coordinator, never more than a value has there: what is too long ends early.
     pub(super) fn encode(&self) -> Vec<u8> {
         queue::encode(&self.clone().bounded())
@@ -136,6 +147,8 @@ pub enum Kind {
     Count,
     /// Frees space in a store.
     Collect,
+    /// Collapses a range of an object's keys, for the task that makes the version.
+    Consolidate,
 }
 
 impl Kind {
@@ -147,6 +160,7 @@ impl Kind {
             Self::Verify => "verify",
             Self::Count => "count",
             Self::Collect => "collect",
+            Self::Consolidate => "consolidate",
         }
     }
 }
@@ -199,6 +213,7 @@ mod tests {
         TaskRecord {
             id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
             kind: Kind::Protect,
+            parent: Some("a".repeat(63).parse().unwrap()),
             subject: text.to_owned(),
             spec,
             spec_beside: false,

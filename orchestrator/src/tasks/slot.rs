@@ -33,8 +33,7 @@ impl Tasks {
         let (task, spec) = beside(TaskRecord { id: id.clone(), ..self.new_record(submit) })?;
         then.extend(spec);
         when.push(Cmp::CreateRevision(keys::task(id), 0));
-        then.push(Op::put(keys::task(id), task.encode()));
-        then.push(Op::put(keys::queue(task.due_millis, id), ""));
+        then.extend(task.queued());
         let succeeded = self.txn(when, then, vec![], "submit the task of a slot").await?.succeeded;
         Ok(succeeded.then_some(task))
     }

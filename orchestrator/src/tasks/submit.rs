@@ -54,12 +54,7 @@ impl Tasks {
             }
             let (task, spec) = beside(self.new_record(&submit))?;
             let key_use = KeyUse { task: task.id.clone(), body: digest(&submit.body), at_millis: task.due_millis };
-            let put = [
-                Op::put(&key_name, encode(&key_use)),
-                Op::put(keys::task(&task.id), task.encode()),
-                Op::put(keys::queue(task.due_millis, &task.id), ""),
-            ];
-            let put = put.into_iter().chain(spec).collect();
+            let put = [Op::put(&key_name, encode(&key_use))].into_iter().chain(task.queued()).chain(spec).collect();
             // Another call may have taken the key meanwhile: then its task is the answer.
             let when = vec![Cmp::ModRevision(key_name.clone(), known.map_or(0, |kv| kv.mod_revision))];
             if self.txn(when, put, vec![], "submit a task").await?.succeeded {
@@ -94,6 +89,7 @@ impl Tasks {
         TaskRecord {
             id: id.parse().expect("hexadecimal digits are a name"),
             kind: submit.kind,
+            parent: None,
             subject: submit.subject.clone(),
             spec: submit.spec.clone(),
             spec_beside: false,

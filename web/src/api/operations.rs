@@ -11,9 +11,12 @@ use super::{OperationKind, OperationState, Problem};
 pub struct Operation {
     /// Id.
     pub id: String,
-    /// `protect`, `restore` or `verify`.
+    /// What it does, for example `protect`.
     #[schema(value_type = String)]
     pub kind: OperationKind,
+    /// The operation that it does a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
     /// What it works on, for people.
     pub subject: String,
     /// `queued`, `running`, `succeeded`, `warnings`, `failed` or `cancelled`.

@@ -46,6 +46,8 @@ words! {
         Count = "count",
         /// Frees space in a store.
         Collect = "collect",
+        /// Makes a part of a version, for the operation that makes it.
+        Consolidate = "consolidate",
     }
 }
 

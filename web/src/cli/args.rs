@@ -248,7 +248,11 @@ pub(super) enum GcCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum OpCommand {
     /// List operations, newest first.
-    List,
+    List {
+        /// Id of an operation: list those that do parts of it, on whichever daemon.
+        #[arg(long)]
+        of: Option<String>,
+    },
     /// Show one operation.
     Show {
         /// Id of the operation.

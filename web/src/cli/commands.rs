@@ -212,7 +212,10 @@ impl Call<'_> {
     async fn operation(&self, command: &OpCommand) -> Result<u8, Error> {
         let path = |id: &str| format!("/api/v1/operations/{}", segment(id));
         match command {
-            OpCommand::List => self.list::<Operation>("/api/v1/operations").await,
+            OpCommand::List { of } => {
+                let of = of.as_ref().map(|of| format!("?of={}", segment(of))).unwrap_or_default();
+                self.list::<Operation>(&format!("/api/v1/operations{of}")).await
+            }
             OpCommand::Show { id } => self.show::<Operation>(&path(id)).await,
             OpCommand::Watch { id } => {
                 let operation: Operation = self.client.get(&path(id)).await?;

@@ -71,6 +71,7 @@ mod tests {
         of_operation(&Operation {
             id: "1".to_owned(),
             kind,
+            part_of: None,
             subject: String::new(),
             state,
             done: state != OperationState::Running,

@@ -327,6 +327,7 @@ impl Printed for RestorePlan {
 impl Printed for Operation {
     fn text(&self) -> String {
         let mut text = format!("operation  {}\nkind       {} {}\n", self.id, self.kind, self.subject);
+        text += &self.part_of.as_ref().map(|whole| format!("part of    {whole}\n")).unwrap_or_default();
         text += &format!("state      {}\n", self.state);
         if !self.done {
             let progress = &self.progress;
@@ -340,7 +341,7 @@ impl Printed for Operation {
                 OperationKind::Count => results::counted(result),
                 OperationKind::Restore => results::restored(result),
                 OperationKind::Collect => collection::collected(result),
-                OperationKind::Protect | OperationKind::Verify => result_text(result),
+                OperationKind::Protect | OperationKind::Verify | OperationKind::Consolidate => result_text(result),
             };
         }
         text += &self.result_cut.as_ref().map(|cut| format!("cut short  {cut}\n")).unwrap_or_default();

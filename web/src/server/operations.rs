@@ -5,20 +5,37 @@ use axum::{
     extract::{Path, State},
 };
 
+use serde::Deserialize;
+use utoipa::IntoParams;
+
 use super::{
     Shared,
-    extract::{Paging, Params, PreferWait},
+    extract::{Params, PreferWait, page},
 };
 use crate::api::{List, Operation, Problem};
 
+/// Which operations to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// Those that do parts of this operation; without it, those that do no part of another.
+    of: Option<String>,
+    /// Most items of the page; 100 by default, at most 1000.
+    page_size: Option<u32>,
+    /// `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
 /// Lists operations, newest first.
-#[utoipa::path(get, path = "/api/v1/operations", tag = "operations", params(Paging),
+#[utoipa::path(get, path = "/api/v1/operations", tag = "operations", params(Filter),
     responses((status = 200, body = List<Operation>), (status = "4XX", body = Problem)))]
 pub(super) async fn list(
     State(shared): State<Shared>,
-    Params(paging): Params<Paging>,
+    Params(Filter { of, page_size, page_token }): Params<Filter>,
 ) -> Result<Json<List<Operation>>, Problem> {
-    Ok(Json(shared.api.operations(&paging.page()?).await?))
+    let page = page(page_size, page_token.as_deref())?;
+    Ok(Json(shared.api.operations(of.as_deref(), &page).await?))
 }
 
 /// Shows one operation; with `Prefer: wait=N` answers when it is done or N seconds (at most 60) have passed.

@@ -37,6 +37,7 @@ fn operation(id: &str) -> Operation {
     Operation {
         id: id.to_owned(),
         kind: OperationKind::Protect,
+        part_of: None,
         subject: "test".to_owned(),
         state: OperationState::Queued,
         done: false,
@@ -207,7 +208,7 @@ impl ControlApi for Echo {
     fn metrics(&self) -> String {
         "tidemark_leader 1\n".to_owned()
     }
-    async fn operations(&self, _page: &Page) -> Result<List<Operation>, Problem> {
+    async fn operations(&self, _of: Option<&str>, _page: &Page) -> Result<List<Operation>, Problem> {
         Ok(List::whole(Vec::new()))
     }
     async fn operation(&self, id: &str, wait_seconds: u64) -> Result<Operation, Problem> {

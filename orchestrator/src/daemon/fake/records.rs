@@ -68,6 +68,12 @@ impl RecordSource for Driver {
         })))
     }
 
+    fn split(&self, _: &ConsolidateJob, most: usize) -> Vec<KeyRange> {
+        let most = u8::try_from(most.min(128)).unwrap_or(1).max(1);
+        let end = |n: u8| (n > 0 && n < most).then(|| Opaque::new(vec![n * (u8::MAX / most)]));
+        (0..most).map(|n| KeyRange { from: end(n), until: end(n + 1), text: format!("{n} of {most}") }).collect()
+    }
+
     async fn verify(&self, store: &Arc<dyn ObjectStore>, entry: &Entry, _: ProgressSink) -> Result<u64, Failure> {
         // Whoever calls drops this when it is cancelled.
         self.hang.here("verify", &CancellationToken::new()).await;

@@ -71,7 +71,7 @@ async fn nothing_is_used(api: &Api, code: &str) {
         assert!(refused.code == code && refused.hint.is_some(), "{refused:?}");
     }
     assert!(api.source("src").await.unwrap().listeners.is_empty());
-    assert_eq!(api.operations(&Page::first()).await.unwrap().items.len(), 0);
+    assert_eq!(api.operations(None, &Page::first()).await.unwrap().items.len(), 0);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_policy_of_a_mirror_does_nothing_for_a_source_that_the_operator_knows_
         }
         let objects = api.objects("src", false, &Page::first()).await.unwrap().items;
         assert!(objects.len() > 1 && objects.iter().all(|object| object.policies.is_empty()), "{objects:?}");
-        assert_eq!(api.operations(&Page::first()).await.unwrap().items, []);
+        assert_eq!(api.operations(None, &Page::first()).await.unwrap().items, []);
         let confirmed = api.confirm_policy("daily", None).await.unwrap().value;
         assert_eq!((confirmed.unconfirmed, confirmed.policy), (None, policy()));
         assert_eq!(api.confirm_policy("none", None).await.unwrap_err().status, 404);

@@ -446,7 +446,7 @@ async fn a_slot_makes_one_collection_of_each_store() {
     for _ in 0..3 {
         periodic::look(&with, hours).await.unwrap();
     }
-    let made = api.operations(&Page::first()).await.unwrap().items;
+    let made = api.operations(None, &Page::first()).await.unwrap().items;
     assert_eq!(made.iter().map(|o| (o.kind.as_str(), o.subject.as_str())).collect::<Vec<_>>(), [("collect", "s")]);
 }
 
@@ -459,7 +459,7 @@ async fn a_long_slot_makes_one_collection_although_its_task_and_keys_are_forgott
     let coordinator = with.registrations.coordinator();
     add_store(&api, bucket.path()).await;
     let long = NonZeroU64::new(1000 * 3_600_000).unwrap();
-    let made = async || api.operations(&Page::first()).await.unwrap().items.len();
+    let made = async || api.operations(None, &Page::first()).await.unwrap().items.len();
     periodic::look(&with, long).await.unwrap();
     assert_eq!(made().await, 1);
     // A day later what is done may be gone, and keys of requests are.
@@ -486,7 +486,7 @@ async fn a_task_that_cannot_be_read_stops_no_collection() {
     let damaged = vec![Op::put("queue/00000000000000000001/damaged", ""), Op::put("task/damaged", "{")];
     with.registrations.coordinator().txn(vec![], damaged, vec![]).await.unwrap();
     periodic::look(&with, NonZeroU64::new(1000 * 3_600_000).unwrap()).await.unwrap();
-    assert_eq!(api.operations(&Page::first()).await.unwrap().items.len(), 1);
+    assert_eq!(api.operations(None, &Page::first()).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]

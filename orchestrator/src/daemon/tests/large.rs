@@ -14,7 +14,7 @@ fn all() -> Policy {
 
 /// What the list of operations says of one: its result there and what that lacks.
 async fn listed(api: &Api, id: &str) -> (Value, Option<String>) {
-    let page = api.operations(&Page::first()).await.unwrap();
+    let page = api.operations(None, &Page::first()).await.unwrap();
     let operation = page.items.into_iter().find(|operation| operation.id == id).unwrap();
     (operation.result.unwrap(), operation.result_cut)
 }

@@ -76,8 +76,8 @@ async fn versions_objects_and_operations_come_in_pages() {
         let rest = api.objects("src", false, &next(&page, &first)).await.unwrap();
         let names = first.items.iter().chain(&rest.items).map(|o| o.object.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["ks/a", "ks/b", "other/c"]);
-        let first = api.operations(&page).await.unwrap();
-        let rest = api.operations(&next(&page, &first)).await.unwrap();
+        let first = api.operations(None, &page).await.unwrap();
+        let rest = api.operations(None, &next(&page, &first)).await.unwrap();
         let newest_first: Vec<_> = first.items.iter().chain(&rest.items).map(|o| o.id.clone()).collect();
         ids.reverse();
         assert_eq!(newest_first, ids);

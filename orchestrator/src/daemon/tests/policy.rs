@@ -54,7 +54,7 @@ async fn a_policy_with_a_schedule_makes_versions_by_itself_and_a_slot_makes_one(
         let made = tokio::time::timeout(Duration::from_secs(60), async {
             let mut made: Vec<Operation> = Vec::new();
             while made.len() < 2 {
-                let listed = api.operations(&Page::first()).await.unwrap().items;
+                let listed = api.operations(None, &Page::first()).await.unwrap().items;
                 match listed.into_iter().find(|operation| made.iter().all(|known| known.id != operation.id)) {
                     Some(operation) => made.push(done(&api, operation).await),
                     None => tokio::task::yield_now().await,

@@ -1,0 +1,100 @@
+//! Who collapses an object's keys: this process alone, or all workers of the cluster.
+
+use async_trait::async_trait;
+use tidemark_catalog::{entry::ObjectLine, keys::KeyRange};
+use tidemark_listener_core::{
+    failure::Failure,
+    records::{ConsolidateJob, Consolidated, RecordSource},
+};
+use tidemark_records::consolidate::{self, Collapse};
+use tokio::sync::Semaphore;
+
+use super::parts::Workers;
+use crate::tasks::Waits;
+
+/// Parts that are asked for at a time, for each worker of the cluster.
+const PARTS_PER_WORKER: usize = 4;
+
+/// Code of parts that do not fit together: workers of two releases may have made them.
+const MISFITS: &str = "TM-REC-0003";
+
+/// Who consolidates the objects of one version.
+pub(super) struct By<'a> {
+    workers: Workers<'a>,
+    /// A permit for each range that this process may collapse at a time.
+    permits: Semaphore,
+    /// Where there are other workers.
+    spread: Option<Spread>,
+    part_bytes: u64,
+}
+
+/// Parts may be done elsewhere.
+struct Spread {
+    /// How many at a time.
+    at_a_time: usize,
+    /// This run mostly waits: another one may have its place.
+    _waits: Waits,
+}
+
+impl<'a> By<'a> {
+    /// So many workers are there, this process among them or not.
+    pub(super) fn new(workers: Workers<'a>, count: usize) -> Self {
+        let job = workers.job;
+        let spread = || Spread { at_a_time: count * PARTS_PER_WORKER, _waits: job.context.waits() };
+        let (permits, spread) = (Semaphore::new(job.with.consolidations), (count > 1).then(spread));
+        Self { part_bytes: job.with.part_bytes, workers, permits, spread }
+    }
+
+    /// Objects that are consolidated at a time, from 1.
+    pub(super) fn at_a_time(&self) -> usize {
+        let here = self.workers.job.with.consolidations;
+        self.spread.as_ref().map_or(here, |spread| spread.at_a_time.max(here))
+    }
+
+    /// Work of this process, when there is a place for it.
+    pub(super) async fn here<T>(&self, work: impl Future<Output = T>) -> T {
+        let _permit = self.permits.acquire().await;
+        work.await
+    }
+
+    /// The line of an object. A small one, and one whose parts do not fit together, is made here.
+    pub(super) async fn consolidate(
+        &self,
+        source: &dyn RecordSource,
+        kind: &str,
+        job: ConsolidateJob,
+    ) -> Result<ObjectLine, Failure> {
+        if let Some(spread) = self.spread.as_ref().filter(|_| job.staged_bytes() >= self.part_bytes) {
+            let ranges = source.split(&job, self.parts(&job, spread.at_a_time));
+            let made = consolidate::object_by(&self.workers, kind, job.clone(), &ranges, spread.at_a_time).await;
+            match made {
+                Err(error) if error.code == MISFITS => {
+                    tracing::warn!(object = %job.object, %error, "the object is consolidated here");
+                }
+                made => return made,
+            }
+        }
+        let here = self.workers.job.with.consolidations;
+        let ranges = source.split(&job, self.parts(&job, here));
+        consolidate::object_by(&Here { by: self, source }, kind, job, &ranges, here).await
+    }
+
+    /// Into how many parts an object may be cut.
+    fn parts(&self, job: &ConsolidateJob, most: usize) -> usize {
+        let parts = job.staged_bytes() / self.part_bytes.max(1);
+        usize::try_from(parts).unwrap_or(usize::MAX).clamp(1, most)
+    }
+}
+
+/// Collapses ranges in this process.
+struct Here<'a> {
+    by: &'a By<'a>,
+    source: &'a dyn RecordSource,
+}
+
+#[async_trait]
+impl Collapse for Here<'_> {
+    async fn collapse(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure> {
+        self.by.here(self.source.consolidate(job, range)).await
+    }
+}
