@@ -2,10 +2,20 @@
 //!
 //! The token opens everything, so it goes to the server that is named and nowhere else: not through a proxy that the environment
 //! names, not after a redirect, and over a network only encrypted.
+//!
+//! Several servers may be named that are daemons of one cluster: the next one is asked where one cannot be reached. A call that may have
+//! reached one is sent to another only where it may be made twice: it reads, or has an idempotency key.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use reqwest::{Method, RequestBuilder, Response, Url, header, redirect};
+use reqwest::{Method, Response, Url, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -14,10 +24,15 @@ use crate::{
     token::ApiToken,
 };
 
-/// Talks to one server.
+/// The header of a call that may be made twice.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Talks to a server, or to one of several.
 #[derive(Clone, Debug)]
 pub struct Client {
-    base: String,
+    bases: Vec<String>,
+    /// The one that is asked first.
+    first: Arc<AtomicUsize>,
     token: ApiToken,
     http: reqwest::Client,
 }
@@ -33,6 +48,9 @@ pub enum Error {
         /// Why.
         source: reqwest::Error,
     },
+    /// No server is named.
+    #[error("no server is named")]
+    Nowhere,
     /// The token would cross a network as it is.
     #[error("http://{host} is not on this host: anybody on the way could read the token")]
     Plain {
@@ -55,12 +73,12 @@ pub enum Error {
 }
 
 impl Client {
-    /// A client of the server at `base` (`https://host:port`, or `http://` and an address of this host).
+    /// A client of the server at `base` (`https://host:port`, or `http://` and an address of this host), or of several, with commas.
     ///
     /// # Errors
-    /// [`Error::Plain`] of another host's address with `http://`; [`Error::Unreachable`] where the HTTP client cannot be made.
+    /// [`Error::Plain`] of another host's address with `http://`; [`Error::Nowhere`]; [`Error::Unreachable`] where the HTTP client cannot be made.
     pub fn new(base: &str, token: ApiToken) -> Result<Self, Error> {
-        match plain_host(base) {
+        match bases(base).find_map(plain_host) {
             Some(host) => Err(Error::Plain { host }),
             None => Self::unencrypted(base, token),
         }
@@ -69,19 +87,22 @@ impl Client {
     /// The same, also for `http://` and another host's address: for a network that is trusted with the token.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] where the HTTP client cannot be made.
+    /// [`Error::Nowhere`]; [`Error::Unreachable`] where the HTTP client cannot be made.
     pub fn unencrypted(base: &str, token: ApiToken) -> Result<Self, Error> {
         // Fails only if a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let base = base.trim_end_matches('/').to_owned();
+        let bases: Vec<_> = bases(base).map(|base| base.trim_end_matches('/').to_owned()).collect();
+        if bases.is_empty() {
+            return Err(Error::Nowhere);
+        }
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(120))
             .no_proxy()
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(|source| Error::Unreachable { url: base.clone(), source })?;
-        Ok(Self { base, token, http })
+            .map_err(|source| Error::Unreachable { url: base.to_owned(), source })?;
+        Ok(Self { bases, first: Arc::default(), token, http })
     }
 
     /// GET of `path`.
@@ -89,7 +110,7 @@ impl Client {
     /// # Errors
     /// All of [`Error`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.send(self.request(Method::GET, path)).await
+        self.send(call(Method::GET, path)).await
     }
 
     /// GET of all pages of the list at `path`, joined.
@@ -118,7 +139,7 @@ impl Client {
     /// # Errors
     /// All of [`Error`].
     pub async fn get_waiting<T: DeserializeOwned>(&self, path: &str, seconds: u64) -> Result<T, Error> {
-        self.send(self.request(Method::GET, path).header("prefer", format!("wait={seconds}"))).await
+        self.send(call(Method::GET, path).header("prefer", format!("wait={seconds}"))).await
     }
 
     /// POST of `body` to `path`, with an idempotency key where the call starts work.
@@ -131,11 +152,8 @@ impl Client {
         body: &B,
         key: Option<&str>,
     ) -> Result<T, Error> {
-        let mut request = self.request(Method::POST, path).json(body);
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
-        self.send(request).await
+        let asked = call(Method::POST, path).json(body);
+        self.send(key.iter().fold(asked, |asked, key| asked.header(IDEMPOTENCY_KEY, *key))).await
     }
 
     /// GET of `path`, with the ETag of its state.
@@ -143,7 +161,7 @@ impl Client {
     /// # Errors
     /// All of [`Error`]; [`Error::Shape`] where there is no ETag.
     pub async fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<Tagged<T>, Error> {
-        let (value, etag) = self.exchange(self.request(Method::GET, path)).await?;
+        let (value, etag) = self.exchange(call(Method::GET, path)).await?;
         let no_tag = || Error::Shape { url: path.to_owned(), status: 200, reason: "it has no ETag".to_owned() };
         Ok(Tagged { value, etag: etag.ok_or_else(no_tag)? })
     }
@@ -153,7 +171,7 @@ impl Client {
     /// # Errors
     /// All of [`Error`].
     pub async fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B, etag: &str) -> Result<T, Error> {
-        self.send(self.request(Method::PUT, path).json(body).header(header::IF_MATCH, etag)).await
+        self.send(call(Method::PUT, path).json(body).header("if-match", etag)).await
     }
 
     /// DELETE of `path`, where that is still in the state of this ETag.
@@ -161,24 +179,51 @@ impl Client {
     /// # Errors
     /// All of [`Error`].
     pub async fn delete<T: DeserializeOwned>(&self, path: &str, etag: &str) -> Result<T, Error> {
-        self.send(self.request(Method::DELETE, path).header(header::IF_MATCH, etag)).await
+        self.send(call(Method::DELETE, path).header("if-match", etag)).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    async fn send<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
+        Ok(self.exchange(call).await?.0)
+    }
+
+    /// The answer of the first server that gives one.
+    async fn reach(&self, call: &Call<'_>) -> Result<Response, reqwest::Error> {
+        let first = self.first.load(Ordering::Relaxed);
+        let mut at = first;
+        loop {
+            match self.ask(&self.bases[at], call).await {
+                Ok(response) => {
+                    self.first.store(at, Ordering::Relaxed);
+                    return Ok(response);
+                }
+                Err(error) => {
+                    at = (at + 1) % self.bases.len();
+                    if at == first || !(error.is_connect() || call.is_repeatable()) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, base: &str, call: &Call<'_>) -> Result<Response, reqwest::Error> {
         let authorization = format!("Bearer {}", self.token.expose());
-        self.http.request(method, format!("{}{path}", self.base)).header(header::AUTHORIZATION, authorization)
-    }
-
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
-        Ok(self.exchange(request).await?.0)
+        let request = self.http.request(call.method.clone(), format!("{base}{}", call.path));
+        let mut request = request.header(header::AUTHORIZATION, authorization);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(body) = &call.body {
+            request = request.body(body.clone());
+        }
+        request.send().await
     }
 
     /// The answer, and its ETag where it has one.
-    async fn exchange<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(T, Option<String>), Error> {
-        let response = request
-            .send()
-            .await
-            .map_err(|source| Error::Unreachable { url: self.base.clone(), source: source.without_url() })?;
+    async fn exchange<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<(T, Option<String>), Error> {
+        let unreachable =
+            |source: reqwest::Error| Error::Unreachable { url: self.bases.join(","), source: source.without_url() };
+        let response = self.reach(&call).await.map_err(unreachable)?;
         let (url, status) = (response.url().path().to_owned(), response.status());
         let etag = response.headers().get(header::ETAG).and_then(|tag| Some(tag.to_str().ok()?.to_owned()));
         let bytes = read_body(&url, response).await?;
@@ -193,6 +238,41 @@ impl Client {
         let answer = parsed.map_err(|error| Error::Shape { url, status: status.as_u16(), reason: error.to_string() });
         answer.map(|answer| (answer, etag))
     }
+}
+
+/// What is asked, of whichever server.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    headers: Vec<(&'static str, String)>,
+    /// JSON.
+    body: Option<Vec<u8>>,
+}
+
+impl Call<'_> {
+    fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn json(mut self, body: &impl Serialize) -> Self {
+        self.body = Some(serde_json::to_vec(body).expect("bodies are plain data with text keys"));
+        self.header("content-type", "application/json")
+    }
+
+    /// Whether it does no more when it is made twice.
+    fn is_repeatable(&self) -> bool {
+        self.method == Method::GET || self.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY)
+    }
+}
+
+fn call(method: Method, path: &str) -> Call<'_> {
+    Call { method, path, headers: Vec::new(), body: None }
+}
+
+/// The addresses that a text names.
+fn bases(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|base| !base.is_empty())
 }
 
 /// The host of a URL to which requests would go over a network in plain text.

@@ -76,7 +76,7 @@ impl Error {
             }
             Self::Read { .. } => ("TM-CLI-0003", None),
             Self::Usage(_) => ("TM-CLI-0004", Some("tidemark COMMAND --help shows what a command takes")),
-            Self::Call(client::Error::Unreachable { .. }) => {
+            Self::Call(client::Error::Unreachable { .. } | client::Error::Nowhere) => {
                 ("TM-CLI-0005", Some("see that tidemarkd runs, and that --server or TIDEMARK_SERVER names its address"))
             }
             Self::Call(client::Error::Plain { .. }) => (
@@ -100,7 +100,9 @@ impl Error {
             Self::Call(client::Error::Problem(problem)) => exit::of_status(problem.status),
             Self::Call(client::Error::Shape { .. }) | Self::Output(_) => exit::FAILED,
             Self::NoToken | Self::TokenShape | Self::Token(_) => exit::UNAUTHORISED,
-            Self::Read { .. } | Self::Usage(_) | Self::Call(client::Error::Plain { .. }) => exit::USAGE,
+            Self::Read { .. } | Self::Usage(_) | Self::Call(client::Error::Plain { .. } | client::Error::Nowhere) => {
+                exit::USAGE
+            }
             Self::UnknownCode(_) => exit::NOT_FOUND,
             Self::Unconfirmed(_) => exit::CONFLICT,
         }
