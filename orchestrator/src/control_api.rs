@@ -159,6 +159,10 @@ impl Api {
 
 #[async_trait]
 impl ControlApi for Api {
+    async fn drain_node(&self, name: &str, drains: bool) -> Result<Cluster, Problem> {
+        cluster::drain(self, name, drains).await
+    }
+
     async fn cluster(&self) -> Result<Cluster, Problem> {
         cluster::show(self).await
     }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tidemark_gateway::Env;
 use tidemark_listener_core::{assignment::CaptureLimits, socket};
 use tidemark_web::token::{self, ApiToken};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 
@@ -231,22 +231,51 @@ impl Daemon {
         let limits = limits::periodic::run(self.executors.stores.clone(), stop.clone());
         let control = control(self.control_socket, self.control_port, self.registry, control_stop.clone());
         let api = tidemark_web::server::serve(self.api_socket, api, self.api_token, stop.clone());
+        let (drains, draining) = watch::channel(true);
+        let follow = nodes::drain::follow(
+            Arc::clone(&self.state.coordinator),
+            self.executors.node.clone(),
+            drains,
+            stop.clone(),
+        );
         let runner = Runner::new(tasks, Arc::new(Kinds(self.executors)), self.runner).observed_by(self.metrics);
+        let runner = runner.draining(draining.clone());
         let (roles, state) = (self.roles, self.state);
         let work = async {
             let api = async { stopping(&stop, api.await.map_err(Error::Api)) };
             let runner = once(roles.worker, &joined, &stop, runner.run(stop.clone()).boxed());
             let runner = async { stopping(&stop, runner.await.unwrap_or(Ok(())).map_err(Error::Tasks)) };
-            let scheduler = once(roles.control, &joined, &stop, scheduler.run(stop.clone()).boxed());
+            let scheduler = once(roles.control, &joined, &stop, lead(&scheduler, draining, &stop).boxed());
             let collections = once(roles.control, &joined, &stop, collections.boxed());
             let watch = async { stopping(&stop, watch_state(&state, &stop).await) };
-            let (api, runner, _, _, (), watch, ()) =
-                tokio::join!(api, runner, scheduler, collections, member, watch, limits);
+            let (api, runner, _, _, (), watch, (), ()) =
+                tokio::join!(api, runner, scheduler, collections, member, watch, limits, follow);
             stopping(&control_stop, watch.and(api).and(runner))
         };
         let control = async { stopping(&stop, control.await.map_err(Error::Control)) };
         let (work, control) = tokio::join!(work, control);
         work.and(control)
+    }
+}
+
+/// Turns policies into tasks until `stop`, but not while this daemon drains.
+async fn lead(scheduler: &Scheduler, mut draining: watch::Receiver<bool>, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = draining.wait_for(|drains| !drains) => {}
+        }
+        let rest = stop.child_token();
+        let drained = async {
+            let _ = draining.wait_for(|drains| *drains).await;
+            rest.cancel();
+        };
+        tokio::join!(scheduler.run(rest.clone()), async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = drained => {}
+            }
+        });
     }
 }
 

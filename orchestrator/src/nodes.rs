@@ -2,6 +2,8 @@
 //!
 //! No two daemons have one name at a time: the second waits until the first one's lease has ended, and does nothing until then.
 
+pub(crate) mod drain;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -45,6 +47,8 @@ pub struct Node {
     pub record: NodeRecord,
     /// True where it turns policies into operations.
     pub leads: bool,
+    /// True where it takes no new work.
+    pub drains: bool,
     /// Operations that it runs.
     pub tasks: Vec<String>,
 }
@@ -74,11 +78,13 @@ pub async fn all(coordinator: &dyn Coordinator) -> Result<Vec<Node>, coordinator
     let nodes = records(coordinator).await?;
     let (claims, _) = list_all(coordinator, "claim/").await?;
     let leader = coordinator.get(crate::scheduler::leader::KEY).await?;
+    let draining = drain::all(coordinator).await?;
     let node = |record: NodeRecord| {
         let leads = leader.as_ref().is_some_and(|kv| kv.value == record.name.as_bytes());
         let own = claims.iter().filter(|kv| kv.value == record.name.as_bytes());
         let tasks = own.filter_map(|kv| Some(kv.key.strip_prefix("claim/")?.to_owned())).collect();
-        Node { record, leads, tasks }
+        let drains = draining.contains(&record.name);
+        Node { record, leads, drains, tasks }
     };
     Ok(nodes.into_iter().map(node).collect())
 }

@@ -162,7 +162,7 @@ impl Scheduler {
     }
 
     /// Leads whenever nobody else does, until `shutdown`. Failures are logged once and tried again.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let led = self.lead(&shutdown).await;
             self.metrics.follow();

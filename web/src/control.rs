@@ -62,6 +62,8 @@ impl IfMatch {
 pub trait ControlApi: Send + Sync + 'static {
     /// The daemons that share this one's state.
     async fn cluster(&self) -> Result<Cluster, Problem>;
+    /// Says whether a daemon takes new work; the cluster as it is then.
+    async fn drain_node(&self, name: &str, drains: bool) -> Result<Cluster, Problem>;
     /// Registers a store after its preflight; a store with a repository in it is taken as it is, with its sources,
     /// policies and versions.
     async fn add_store(&self, request: AddStore) -> Result<Store, Problem>;

@@ -105,6 +105,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(restores::count))
         .routes(routes!(restores::run))
         .routes(routes!(cluster::show))
+        .routes(routes!(cluster::drain))
+        .routes(routes!(cluster::undrain))
         .routes(routes!(operations::list))
         .routes(routes!(operations::show))
         .routes(routes!(operations::cancel))

@@ -17,7 +17,7 @@ use tokio::process::Command;
 const GROUP: u8 = 95;
 
 /// Every command that a backup is run with.
-const COMMANDS: [&str; 45] = [
+const COMMANDS: [&str; 47] = [
     "store add",
     "store edit",
     "store list",
@@ -61,7 +61,9 @@ const COMMANDS: [&str; 45] = [
     "op resume",
     "gc preview",
     "gc run",
+    "cluster drain",
     "cluster status",
+    "cluster undrain",
     "explain",
 ];
 

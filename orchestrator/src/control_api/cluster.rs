@@ -20,7 +20,20 @@ pub(super) async fn show(api: &Api) -> Result<Cluster, Problem> {
     })
 }
 
-fn node(Node { record, leads, tasks }: Node) -> ClusterNode {
+/// Says whether a daemon of the cluster is to take new work.
+pub(super) async fn drain(api: &Api, name: &str, drains: bool) -> Result<Cluster, Problem> {
+    let known = show(api).await?;
+    // One that is gone can be taken back, too.
+    if drains && !known.nodes.iter().any(|node| node.name == name) {
+        return Err(Problem::not_found("TM-NODE-0404", format!("there is no daemon {name} in the cluster"))
+            .with_hint("tidemark cluster status shows the daemons that are there"));
+    }
+    let failed = |source| answer(tasks::Error::Coordinator { subject: "drain a daemon".to_owned(), source });
+    nodes::drain::set(&*api.coordinator, name, drains).await.map_err(failed)?;
+    show(api).await
+}
+
+fn node(Node { record, leads, drains, tasks }: Node) -> ClusterNode {
     let NodeRecord { name, address, version, roles, started } = record;
-    ClusterNode { name, address, version, roles, leads, started, operations: tasks }
+    ClusterNode { name, address, version, roles, leads, drains, started, operations: tasks }
 }

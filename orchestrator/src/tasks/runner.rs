@@ -26,7 +26,7 @@ use serde_json::Value;
 use tidemark_catalog::ids::{FencingToken, TaskId};
 use tidemark_gateway::causes;
 use tidemark_listener_core::progress::ProgressSink;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Checkpoints, Error, Failure, State, TaskRecord, Tasks, claim::Claim, keys, prune};
@@ -158,6 +158,8 @@ pub struct Runner {
     /// Runs that only wait for another task.
     waiting: Arc<AtomicUsize>,
     observer: Option<Arc<dyn Observe>>,
+    /// While it is true nothing new is claimed.
+    drains: watch::Receiver<bool>,
 }
 
 /// Longest time between two passes.
@@ -191,6 +193,8 @@ struct Session {
     claims: Watch,
     running: HashMap<TaskId, Stop>,
     runs: JoinSet<TaskId>,
+    /// While it is true nothing is claimed.
+    drains: watch::Receiver<bool>,
     /// True while passes fail: the first failure is logged.
     failing: bool,
     /// Keys that were named because they cannot be read.
@@ -200,7 +204,15 @@ struct Session {
 impl Runner {
     /// A runner of these tasks.
     pub fn new(tasks: Tasks, execute: Arc<dyn Execute>, config: RunnerConfig) -> Self {
-        Self { tasks, execute, config: Arc::new(config), waiting: Arc::default(), observer: None }
+        // Without a sender it stays as it is.
+        let (_, drains) = watch::channel(false);
+        Self { tasks, execute, config: Arc::new(config), waiting: Arc::default(), observer: None, drains }
+    }
+
+    /// The same, and while this is true it claims nothing; what it runs goes on.
+    #[must_use]
+    pub fn draining(self, drains: watch::Receiver<bool>) -> Self {
+        Self { drains, ..self }
     }
 
     /// The same, and this hears of tasks that are done.
@@ -269,7 +281,8 @@ impl Runner {
         let lease = lease.map_err(Error::coordinator("lease"))?;
         let (queue, wishes, claims) = self.watches().await?;
         let (running, runs, named) = (HashMap::new(), JoinSet::new(), HashSet::new());
-        Ok(Session { lease, queue, wishes, claims, running, runs, failing: false, named })
+        let drains = self.drains.clone();
+        Ok(Session { lease, queue, wishes, claims, running, runs, drains, failing: false, named })
     }
 
     async fn watches(&self) -> Result<(Watch, Watch, Watch), Error> {
@@ -323,7 +336,7 @@ impl Runner {
     }
 
     async fn step(&self, session: &mut Session, shutdown: &CancellationToken, pause: Duration) -> Step {
-        let Session { lease, queue, wishes, claims, runs, .. } = session;
+        let Session { lease, queue, wishes, claims, runs, drains, .. } = session;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Step::Stop,
@@ -332,6 +345,7 @@ impl Runner {
             event = queue.next() => Self::look(event.as_ref()),
             event = wishes.next() => Self::look(event.as_ref()),
             event = freed(claims) => Self::look(event.as_ref()),
+            Ok(()) = drains.changed() => Step::Look,
             () = tokio::time::sleep(pause) => Step::Look,
         }
     }
@@ -359,7 +373,7 @@ impl Runner {
         for key in queued.iter().filter(|key| keys::parse_queue(key).is_none()) {
             session.name(key, "it is no entry of the queue");
         }
-        if session.running.len() >= self.places() {
+        if session.running.len() >= self.places() || *session.drains.borrow_and_update() {
             return Ok(pause);
         }
         due.retain(|(_, id)| !session.running.contains_key(id));

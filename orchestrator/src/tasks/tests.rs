@@ -1,6 +1,7 @@
 mod attempts;
 mod claims;
 mod disk;
+mod draining;
 mod large;
 mod unreadable;
 

@@ -28,6 +28,9 @@ pub struct ClusterNode {
     pub roles: Vec<String>,
     /// True for the one that turns policies into operations.
     pub leads: bool,
+    /// True where it takes no new work; what it runs goes on.
+    #[serde(default)]
+    pub drains: bool,
     /// When it was started.
     #[schema(value_type = String, format = DateTime)]
     pub started: Timestamp,

@@ -16,7 +16,8 @@ pub(super) use store::{ClearLimit, LimitsSaid, StoreCommand};
 #[derive(Debug, Parser)]
 #[command(name = "tidemark", version, propagate_version = false, arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Server to talk to: `https://HOST:PORT`, or `http://` and an address of this host. No proxy is used.
+    /// Server to talk to: `https://HOST:PORT`, or `http://` and an address of this host; several daemons of a cluster with commas, of
+    /// which one that can be reached is asked. No proxy is used.
     #[arg(long, global = true, env = "TIDEMARK_SERVER", default_value = "http://127.0.0.1:8480")]
     pub(super) server: String,
     /// Send the token in plain text to a server on another host.
@@ -215,6 +216,16 @@ pub(super) struct ReasonArguments {
 pub(super) enum ClusterCommand {
     /// Show which daemons are there, which one leads, and what each runs.
     Status,
+    /// Have a daemon take no new work, for example before it is stopped: it ends what it runs, and leads no more.
+    Drain {
+        /// Name of the daemon.
+        node: String,
+    },
+    /// Have it take new work again.
+    Undrain {
+        /// Name of the daemon.
+        node: String,
+    },
 }
 
 /// Commands on collection.

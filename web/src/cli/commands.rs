@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, env: &Env) -> Re
         Command::Restore(command) => call.restore(command).await,
         Command::Op(command) => call.operation(command).await,
         Command::Gc(command) => call.collection(command).await,
-        Command::Cluster(ClusterCommand::Status) => call.show::<Cluster>("/api/v1/cluster").await,
+        Command::Cluster(command) => call.cluster(command).await,
         Command::Explain { code } => explain(code, arguments.output),
     }
 }
@@ -206,6 +206,19 @@ impl Call<'_> {
                 let operation = self.start("/api/v1/restores", &restore(what)?, wait).await?;
                 self.finish(operation, wait).await
             }
+        }
+    }
+
+    async fn cluster(&self, command: &ClusterCommand) -> Result<u8, Error> {
+        let change = async |node: &str, verb: &str| {
+            let path = format!("/api/v1/cluster/nodes/{}/{verb}", segment(node));
+            let cluster: Cluster = self.client.post(&path, &json!({}), None).await?;
+            self.print(&cluster)
+        };
+        match command {
+            ClusterCommand::Status => self.show::<Cluster>("/api/v1/cluster").await,
+            ClusterCommand::Drain { node } => change(node, "drain").await,
+            ClusterCommand::Undrain { node } => change(node, "undrain").await,
         }
     }
 

@@ -72,6 +72,10 @@ fn detail(name: &str, paused: bool) -> PolicyDetail {
 
 #[async_trait]
 impl ControlApi for Echo {
+    async fn drain_node(&self, name: &str, drains: bool) -> Result<Cluster, Problem> {
+        self.note(format!("drain {name} {drains}"));
+        self.cluster().await
+    }
     async fn cluster(&self) -> Result<Cluster, Problem> {
         Ok(Cluster { name: None, generation: "1".to_owned(), nodes: vec![] })
     }
@@ -408,4 +412,48 @@ fn the_document_is_the_checked_in_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
     let stored = std::fs::read_to_string(path).unwrap();
     assert!(stored == openapi(), "docs/openapi.json is not what the code emits: see web/examples/openapi.rs");
+}
+
+#[tokio::test]
+async fn of_several_servers_the_next_is_asked_where_one_cannot_be_reached() {
+    let server = start().await;
+    // Nobody listens on the one, and the other hangs up on everybody.
+    let (nobody, silent) = (unused().await, hangs_up().await);
+    for first in [&nobody, &silent] {
+        let both = format!("{first}, {}/", server.address);
+        let client = Client::new(&both, server.token.clone()).unwrap();
+        let cluster: Cluster = client.get("/api/v1/cluster").await.unwrap();
+        assert_eq!(cluster.generation, "1");
+        let client = Client::new(&both, server.token.clone()).unwrap();
+        let path = "/api/v1/policies/daily/run";
+        client.post::<_, Operation>(path, &serde_json::json!({}), Some("k1")).await.unwrap();
+        // What may have reached one is not asked of another, where it must not be made twice.
+        let client = Client::new(&both, server.token.clone()).unwrap();
+        let once = client.post::<_, Cluster>("/api/v1/cluster/nodes/a/drain", &serde_json::json!({}), None).await;
+        assert_eq!(once.is_ok(), *first == nobody, "{first}");
+    }
+    let neither = Client::new(&format!("{nobody},{silent}"), server.token.clone()).unwrap();
+    let error = neither.get::<Cluster>("/api/v1/cluster").await.unwrap_err();
+    assert!(matches!(&error, client::Error::Unreachable { url, .. } if url.contains(&nobody) && url.contains(&silent)));
+    assert!(matches!(Client::new(" , ", server.token.clone()), Err(client::Error::Nowhere)));
+}
+
+/// The address of a server that is not there.
+async fn unused() -> String {
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", socket.local_addr().unwrap())
+}
+
+/// The address of a server that reads what is asked and answers nothing.
+async fn hangs_up() -> String {
+    use tokio::io::AsyncReadExt as _;
+
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = socket.accept().await {
+            let _ = caller.read(&mut [0; 1024]).await;
+        }
+    });
+    address
 }

@@ -138,7 +138,8 @@ async fn whatever_the_clock_and_the_daemons_do_no_slot_comes_twice_and_none_is_u
 async fn the_loop_leads_runs_what_is_due_and_gives_the_key_back() {
     let bench = bench([every("daily", "1s")]);
     let shutdown = CancellationToken::new();
-    let running = bench.scheduler().run(shutdown.clone());
+    let scheduler = bench.scheduler();
+    let running = scheduler.run(shutdown.clone());
     let tasks = Tasks::new(Arc::new(bench.coordinator.clone()), Env::system());
     let mut made = bench.coordinator.watch("task/", 1).await.unwrap();
     let waiting = async {
