@@ -71,6 +71,24 @@ impl Daemon {
         self.ready().await
     }
 
+    /// Asks the daemon to stop and waits until it has; kills it where it takes long.
+    ///
+    /// # Errors
+    /// Where a signal cannot be sent, or it does not stop.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        let status = Command::new("kill").args(["-TERM", &pid.to_string()]).status().context("kill")?;
+        anyhow::ensure!(status.success(), "kill of process {pid}: {status}");
+        let ended = wait::until("the daemon's end", READY, async || {
+            let child = self.child.as_mut().context("it runs")?;
+            Ok(Look::when(child.try_wait()?.is_some(), || "it has not ended".to_owned()))
+        })
+        .await;
+        // Of its group, listeners may be left.
+        self.kill().ok();
+        ended
+    }
+
     /// Kills the daemon and its listeners at once, as the machine's crash would.
     ///
     /// # Errors
@@ -90,7 +108,12 @@ impl Daemon {
     /// # Errors
     /// Where it was not built.
     pub fn cli(&self) -> Result<Cli> {
-        Cli::new(&format!("http://{}", self.spec.listen), &self.token_file())
+        Cli::new(&self.address(), &self.token_file())
+    }
+
+    /// Address of its API.
+    fn address(&self) -> String {
+        format!("http://{}", self.spec.listen)
     }
 
     /// File with the API token.

@@ -24,6 +24,7 @@ use tidemark_catalog::{
     find,
     ids::{SourceId, StoreId},
 };
+use tidemark_gateway::pause;
 use tidemark_listener_core::progress::Progress;
 
 use crate::{
@@ -146,9 +147,11 @@ impl Collection<'_> {
         let fence = RunFence { context: self.context };
         let claim = RunClaim { token: self.context.token, context: self.context.clone() };
         collector.give_up(&claim).boxed().await?;
+        pause::point("mid-collection");
         result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
         result.freed += self.logged(Some(collector.free_staged().boxed().await?).into());
         result.marked = collector.mark(&claim).boxed().await?.map(Marked::from);
+        pause::point("marked");
         result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
         Ok(())
     }

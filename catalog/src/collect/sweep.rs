@@ -7,6 +7,7 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
+use tidemark_gateway::pause;
 
 use super::{
     Collector, Error, Fence, Swept, name::Kind, needs::Needs, reading::manifests, require_newest, rules::Rule,
@@ -46,6 +47,7 @@ impl Collector<'_> {
             Some(early) => early,
             None => self.named(&sets, &round.head.gone).await?,
         };
+        pause::point("mid-sweep");
         let swept = self.delete_round(&round, claim.token(), &named).await?;
         self.finish(&round, claim.token(), swept).await?;
         Ok(Some(swept))

@@ -10,6 +10,7 @@ use tidemark_orchestrator::{
     daemon::{self, Parts, RawConfig},
     sources::Drivers,
 };
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// What tests say of a daemon.
@@ -60,5 +61,11 @@ async fn main() -> anyhow::Result<()> {
     let env = Env::system();
     let parts = Parts { drivers: Drivers::of([Arc::new(Toy) as Arc<dyn Source>]), ..Parts::real(&env) };
     let ready = |address| println!("ready on http://{address}");
-    Ok(daemon::run(config.validate()?, env, parts, ready, CancellationToken::new()).await?)
+    let (shutdown, mut terminate) = (CancellationToken::new(), signal(SignalKind::terminate())?);
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        terminate.recv().await;
+        stop.cancel();
+    });
+    Ok(daemon::run(config.validate()?, env, parts, ready, shutdown).await?)
 }

@@ -1,5 +1,5 @@
-//! Three daemons on three members of etcd, with the toy kind of source and no database: daemons killed in each phase of a version, etcd's
-//! leader killed under one, and a daemon that was frozen until long after another one took its work.
+//! Three daemons on three members of etcd, with the toy kind of source and no database: daemons killed in each phase of a version, of a
+//! restore and of a collection, etcd's leader killed under one, and a daemon that was frozen until long after another one took its work.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemark_gateway::Env;
@@ -48,9 +48,22 @@ struct World {
 struct Held {
     /// The daemon.
     node: String,
+    /// What was asked for.
+    asked: String,
+    /// What the daemon runs of it: the operation itself, or a part.
     operation: String,
     file: PathBuf,
 }
+
+/// Keys of each object.
+const KEYS: usize = 40;
+
+/// The objects of the source.
+const OBJECTS: [&str; 2] = ["orders", "users"];
+
+/// What makes a version.
+const PROTECT: [&str; 10] =
+    ["protect", "source", "--object", "*", "--to", "main", "--policy", "hourly", "--option", "complete=true"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_goes_on_elsewhere_and_nothing_is_done_twice() {
@@ -71,14 +84,29 @@ async fn work_goes_on_elsewhere_and_nothing_is_done_twice() {
 async fn story(world: &mut World) -> Result<()> {
     world.register().await?;
     let mut versions = 0;
-    for point in ["mid-upload", "mid-consolidation", "before-manifest", "after-manifest"] {
-        let held = world.hold_at(point).await?;
-        let took = world.kill_and_see(&held).await?;
-        println!("killed {point}: another daemon had the work after {took:?}");
-        ensure!(took <= TAKEOVER, "{point}: taken over after {took:?}");
+    for point in
+        ["mid-upload", "mid-part", "mid-consolidation", "before-manifest", "after-manifest", "committed", "before-end"]
+    {
+        let held = world.killed_at(point, &PROTECT).await?;
         versions += 1;
-        world.succeeds(&held.operation, versions).await?;
+        world.succeeds(&held.asked, versions).await?;
     }
+    for (point, to) in [("before-verify", "first"), ("before-end", "second")] {
+        let target = world.destination(to).await?;
+        let restore = ["restore", "run", "--version", "source.hourly.2", "--to", to];
+        let held = world.killed_at(point, &restore).await?;
+        world.succeeds(&held.asked, versions).await?;
+        world.holds_all(&target)?;
+    }
+    for (point, version) in
+        [("mid-collection", "source.hourly.1"), ("mid-sweep", "source.hourly.3"), ("marked", "source.hourly.4")]
+    {
+        world.living()?.json::<Value>(&["version", "expire", version, "--reason", "test"]).await?;
+        let held = world.killed_at(point, &["gc", "run", "main"]).await?;
+        versions -= 1;
+        world.succeeds(&held.asked, versions).await?;
+    }
+    world.all_verify(versions).await?;
     world.etcd_leader_is_killed().await?;
     versions += 1;
     world.frozen(versions + 1).await?;
@@ -101,6 +129,8 @@ impl World {
                 environment: vec![
                     ("TIDEMARK_COORDINATOR".to_owned(), endpoints.join(",")),
                     ("TIDEMARK_NODE".to_owned(), node.to_owned()),
+                    ("TIDEMARK_CONSOLIDATION_PART_BYTES".to_owned(), "1".to_owned()),
+                    ("TIDEMARK_GRACE_SECONDS".to_owned(), "0".to_owned()),
                 ],
                 keep: false,
             };
@@ -130,17 +160,58 @@ impl World {
         let store = format!("file://{}", self.store().display());
         self.cli("one").json::<Value>(&["store", "add", "main", &store]).await?;
         let replica = self.home.path().join("replica");
-        fs::create_dir_all(replica.join("orders"))?;
-        for key in 0..40 {
-            let document = json!({"key": format!("key {key}"), "time": 1, "value": key});
-            fs::write(replica.join(format!("orders/{key}.json")), document.to_string())?;
+        for object in OBJECTS {
+            fs::create_dir_all(replica.join(object))?;
+            for key in 0..KEYS {
+                let document = json!({"key": format!("key {key}"), "time": 1, "value": key});
+                fs::write(replica.join(format!("{object}/{key}.json")), document.to_string())?;
+            }
         }
-        let file = self.home.path().join("source.json");
-        fs::write(&file, json!({"replicas": [{"id": "a", "directory": replica}]}).to_string())?;
-        let add = ["source", "add", "source", "--kind", toy::KIND, "--spec", text(&file)?];
-        self.cli("two").json::<Value>(&add).await?;
+        self.add_source("two", "source", &replica).await?;
         let seen: Cluster = self.joined(&NODES).await?;
         ensure!(seen.name.as_deref() == Some("default") && seen.nodes.iter().filter(|node| node.leads).count() <= 1);
+        Ok(())
+    }
+
+    async fn add_source(&self, node: &str, name: &str, directory: &Path) -> Result<()> {
+        let file = self.home.path().join(format!("{name}.json"));
+        fs::write(&file, json!({"replicas": [{"id": "a", "directory": directory}]}).to_string())?;
+        let add = ["source", "add", name, "--kind", toy::KIND, "--spec", text(&file)?];
+        self.cli(node).json::<Value>(&add).await.map(drop)
+    }
+
+    /// An empty source, and its directory.
+    async fn destination(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.home.path().join(name);
+        fs::create_dir_all(&directory)?;
+        let node = self.living_node()?;
+        self.add_source(node, name, &directory).await?;
+        Ok(directory)
+    }
+
+    /// Every document of the source is there, once.
+    fn holds_all(&self, target: &Path) -> Result<()> {
+        for object in OBJECTS {
+            let mut seen = BTreeMap::new();
+            for entry in fs::read_dir(target.join(object))? {
+                let document: Value = serde_json::from_slice(&fs::read(entry?.path())?)?;
+                let key = document["key"].as_str().context("key")?.to_owned();
+                ensure!(seen.insert(key, document["value"].clone()).is_none(), "{document} is there twice");
+            }
+            let expected = (0..KEYS).map(|key| (format!("key {key}"), json!(key))).collect();
+            ensure!(seen == expected, "{object}: {seen:?}");
+        }
+        Ok(())
+    }
+
+    /// Every version that is listed is proven.
+    async fn all_verify(&self, versions: usize) -> Result<()> {
+        let cli = self.living()?;
+        let seen: List<Version> = cli.json(&["version", "list"]).await?;
+        ensure!(seen.items.len() == versions, "{} versions instead of {versions}", seen.items.len());
+        for version in &seen.items {
+            let _: Operation = cli.json(&["version", "verify", &version.id, "--wait"]).await?;
+        }
         Ok(())
     }
 
@@ -157,24 +228,47 @@ impl World {
         .await
     }
 
-    /// Starts all daemons such that one is held at this point, has them run the policy, and waits until one is.
-    async fn hold_at(&mut self, point: &str) -> Result<Held> {
+    /// Starts all daemons such that one is held at this point, asks for the work, and waits until one is.
+    async fn hold_at(&mut self, point: &str, ask: &[&str]) -> Result<Held> {
         let file = self.home.path().join(format!("held-{}-{point}", self.daemons["one"].0.runs()));
         let pause = [("TIDEMARK_PAUSE_AT", format!("{point}={}", file.display()))];
         for (daemon, _) in self.daemons.values_mut() {
+            daemon.stop().await?;
             daemon.restart(&pause).await?;
         }
         self.joined(&NODES).await?;
-        let protect = ["protect", "source", "--object", "*", "--to", "main", "--policy", "hourly"];
-        let more = ["--option", "complete=true"];
-        let operation: Operation = self.cli("three").json(&[protect.as_slice(), &more].concat()).await?;
-        wait::until(point, BOUND, async || {
-            let held = fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'));
-            Ok(Look::when(held, || "nobody is held".to_owned()))
+        let asked: Operation = self.cli("three").json(ask).await?;
+        let pid: u32 = wait::until(point, BOUND, async || {
+            let held = fs::read_to_string(&file).ok().filter(|text| text.ends_with('\n'));
+            let pid = held.and_then(|text| text.trim().parse().ok());
+            Ok(pid.map_or_else(|| Look::Not("nobody is held".to_owned()), Look::Ready))
         })
         .await?;
-        let node = self.runner(self.cli("one"), &operation.id).await?.context("nobody runs what is held")?;
-        Ok(Held { node, operation: operation.id, file })
+        let (node, operation) = self.held_by(pid, &asked.id).await?;
+        Ok(Held { node, asked: asked.id, operation, file })
+    }
+
+    /// The daemon whose process is held, or whose listener is, and what it runs of the operation.
+    async fn held_by(&self, pid: u32, asked: &str) -> Result<(String, String)> {
+        let seen: Cluster = self.cli("one").json(&["cluster", "status"]).await?;
+        let parts: List<Operation> = self.cli("one").json(&["op", "list", "--of", asked]).await?;
+        let own = self.daemons.iter().find(|(_, (daemon, _))| daemon.pid() == Some(pid)).map(|(name, _)| name);
+        let held = seen.nodes.iter().filter(|node| own.is_none_or(|own| *own == node.name));
+        let runs = held.flat_map(|node| node.operations.iter().map(|id| (node.name.clone(), id.clone())));
+        let part = |id: &String| parts.items.iter().any(|part| part.id == *id);
+        let mut runs: Vec<_> = runs.filter(|(_, id)| id == asked || part(id)).collect();
+        // Who is held in a part may wait for it, too.
+        runs.sort_by_key(|(_, id)| !part(id));
+        runs.into_iter().next().context("nobody runs what is held")
+    }
+
+    /// Has a daemon killed at this point of the work that is asked for: another one has it soon.
+    async fn killed_at(&mut self, point: &str, ask: &[&str]) -> Result<Held> {
+        let held = self.hold_at(point, ask).await?;
+        let took = self.kill_and_see(&held).await?;
+        println!("killed {point}: another daemon had the work after {took:?}");
+        ensure!(took <= TAKEOVER, "{point}: taken over after {took:?}");
+        Ok(held)
     }
 
     /// The daemon that runs an operation, as a daemon says.
@@ -206,7 +300,7 @@ impl World {
 
     /// The operation ends well, and there are so many versions.
     async fn succeeds(&self, operation: &str, versions: usize) -> Result<()> {
-        let cli = self.living().await?;
+        let cli = self.living()?;
         let ended: Operation = wait::until("the end of the operation", BOUND, async || {
             let seen: Operation = cli.json(&["op", "show", operation]).await?;
             Ok(if seen.done { Look::Ready(seen) } else { Look::Not(format!("{:?}", seen.state)) })
@@ -218,25 +312,25 @@ impl World {
         Ok(())
     }
 
-    async fn living(&self) -> Result<&Cli> {
-        for (daemon, cli) in self.daemons.values() {
-            if daemon.pid().is_some() {
-                return Ok(cli);
-            }
-        }
-        bail!("no daemon runs")
+    fn living(&self) -> Result<&Cli> {
+        Ok(self.cli(self.living_node()?))
+    }
+
+    fn living_node(&self) -> Result<&str> {
+        let living = self.daemons.iter().find(|(_, (daemon, _))| daemon.pid().is_some());
+        living.map(|(name, _)| name.as_str()).context("no daemon runs")
     }
 
     /// A daemon goes on with its work over the kill of etcd's leader: nobody takes it, and it is not begun again.
     async fn etcd_leader_is_killed(&mut self) -> Result<()> {
-        let held = self.hold_at("mid-consolidation").await?;
+        let held = self.hold_at("mid-consolidation", &PROTECT).await?;
         let before: Operation = self.cli("one").json(&["op", "show", &held.operation]).await?;
         let leader = self.etcd.leader()?.context("no leader")?;
         self.etcd.kill(leader)?;
         let began = self.env.monotonic();
         fs::write(&held.file, "go on")?;
         let versions: List<Version> = self.cli("one").json(&["version", "list"]).await?;
-        self.succeeds(&held.operation, versions.items.len() + 1).await?;
+        self.succeeds(&held.asked, versions.items.len() + 1).await?;
         println!("etcd's leader killed: the operation was done {:?} later", self.env.monotonic() - began);
         let after: Operation = self.cli("one").json(&["op", "show", &held.operation]).await?;
         ensure!(after.attempt == before.attempt, "begun again: {before:?} {after:?}");
@@ -245,7 +339,7 @@ impl World {
 
     /// A daemon that was frozen before its manifest for three lease times wakes when its work was done by another: nothing changes.
     async fn frozen(&mut self, versions: usize) -> Result<()> {
-        let held = self.hold_at("before-manifest").await?;
+        let held = self.hold_at("before-manifest", &PROTECT).await?;
         let (daemon, _) = &self.daemons[&held.node];
         let group = daemon.pid().context("it runs")?;
         signal("-STOP", group)?;

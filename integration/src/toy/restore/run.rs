@@ -1,6 +1,7 @@
 //! Runs a plan from its checkpoint on: each object is written, then read back.
 
 use tidemark_catalog::{content::SegmentRef, ids::ObjectName};
+use tidemark_gateway::pause;
 use tidemark_listener_core::{
     failure::Failure,
     restorer::{Action, PlannedObject, RestoreControl, RestoreJob, RestorePlan, RestoreReport},
@@ -70,6 +71,7 @@ async fn object(
             (format!("restore {}", planned.target), |piece: pieces::Piece| target.clone().write(piece.records));
         pipeline.segments(&segments, Step { phase: &phase, guarded: false }, read, write).await?;
         pipeline.turn(Stage::Verify, 0).await?;
+        pause::point("before-verify");
     }
     let (phase, compare) =
         (format!("compare {}", planned.target), |piece: pieces::Piece| target.clone().compare(piece.records));

@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use tidemark_catalog::ids::TaskId;
 use tidemark_gateway::{
     backoff::{self, Jitter},
-    causes,
+    causes, pause,
 };
 
 use super::{
@@ -52,6 +52,7 @@ impl Run {
         }
         let leave = self.settle(&mut task, outcome);
         self.cut(&mut task, &checkpoints).await;
+        pause::point("before-end");
         if let Err(error) = self.leave_surely(&task, due_before, leave).await {
             tracing::warn!(task = %id, fencing_token = %token, error = %causes::joined(&error), "the end of a run was not recorded");
             return;
