@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-policies soak-collection soak-wide demo bench-segments bench-decode setup-readers setup-prometheus setup-etcd alerts clean-cache
+.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-policies soak-collection soak-wide demo demo-cluster bench-segments bench-decode setup-readers setup-prometheus setup-etcd alerts clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -140,6 +140,12 @@ demo: ## protect, break, restore and compare a real cluster
 	$(CARGO) build $(LOCKED) --workspace --bins
 	wait $$installing
 	exec "$(CARGO_TARGET_DIR)/debug/demo"
+
+demo-cluster: ## three daemons, three members of etcd, three Cassandra nodes: one of each is killed in turn
+	@$(MAKE) setup-cassandra setup-etcd & installing=$$!
+	$(CARGO) build $(LOCKED) --workspace --bins
+	wait $$installing
+	exec "$(CARGO_TARGET_DIR)/debug/demo-cluster"
 
 bench-decode: ## how fast SSTables are decoded: name, MB of content per second of a core, goal
 	@$(CARGO) run $(LOCKED) --quiet --release -p tidemark-cassandra-format --example bench_decode

@@ -22,6 +22,7 @@ pub mod cql;
 pub mod daemon;
 pub mod damage;
 pub mod demo;
+pub mod demo_cluster;
 pub mod environment;
 pub mod etcd;
 pub mod generate;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tidemark_web::api::Operation;
 use tokio::process::Command;
 
+use super::Daemon;
 use crate::paths;
 
 /// The command line with a server and a token.
@@ -46,6 +47,16 @@ impl Cli {
     pub(super) fn new(server: &str, token_file: &Path) -> Result<Self> {
         let program = paths::binary("tidemark")?;
         Ok(Self { program, server: server.to_owned(), token_file: token_file.to_owned() })
+    }
+
+    /// A command line that talks to whichever of these daemons is there; they have one token.
+    ///
+    /// # Errors
+    /// Where it was not built, or there are no daemons.
+    pub fn of_any(daemons: &[Daemon]) -> Result<Self> {
+        let addresses: Vec<_> = daemons.iter().map(Daemon::address).collect();
+        let first = daemons.first().context("no daemon")?;
+        Self::new(&addresses.join(","), &first.token_file())
     }
 
     /// The words of a command line that an operator would type, without the command itself.
