@@ -19,7 +19,7 @@ use scylla::{client::session::Session, statement::Consistency};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_gateway::Env;
-use tidemark_web::api::{Cluster as Daemons, List, Operation, OperationKind, OperationState, PolicyDetail, Version};
+use tidemark_web::api::{Cluster as Daemons, List, Operation, OperationKind, OperationState, Version};
 use tokio::task::JoinHandle;
 
 pub use self::report::{Report, Seen};
@@ -123,7 +123,7 @@ impl Demo {
         let policy =
             ["policy", "create", POLICY, "prod", "--object", "shop/*", "--to", system::STORE, "--every", &every];
         let more = ["--keep", "last=20", "--write-level", "quorum", "--repaired"];
-        self.cli.json::<PolicyDetail>(&[&policy[..], &more].concat()).await.map(drop)
+        self.cli.json::<Value>(&[&policy[..], &more].concat()).await.map(drop)
     }
 
     async fn story(mut self) -> Result<Report> {
@@ -232,8 +232,10 @@ impl Demo {
 
     /// Restores the orders of a version into a keyspace of this name; gives the rows that are there then.
     async fn restored(&self, version: &Version, into: &str) -> Result<u64> {
+        // A replica may be down.
+        let more = ["--write-level", "quorum"];
         let restore =
-            Restore { version: &version.id, to: "prod", from: "shop", into, replication_factor: 3, more: &[] };
+            Restore { version: &version.id, to: "prod", from: "shop", into, replication_factor: 3, more: &more };
         let arguments = restore.arguments();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let ended: Operation = self.cli.json(&arguments).await?;

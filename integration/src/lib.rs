@@ -27,6 +27,7 @@ pub mod environment;
 pub mod etcd;
 pub mod generate;
 pub mod journal;
+pub mod link;
 pub mod opinions;
 pub mod parts;
 pub mod paths;

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use tidemark_gateway::Env;
 use tidemark_integration::{
     daemon::{Cli, Daemon, DaemonSpec},
-    etcd::EtcdCluster,
+    etcd::{EtcdCluster, MEMBERS},
+    link::Link,
     paths, toy,
     wait::{self, Look},
 };
@@ -40,6 +41,8 @@ const NODES: [&str; 3] = ["one", "two", "three"];
 struct World {
     etcd: EtcdCluster,
     daemons: BTreeMap<String, (Daemon, Cli)>,
+    /// The network between each daemon and etcd.
+    links: BTreeMap<String, Link>,
     home: TempDir,
     env: Env,
 }
@@ -110,6 +113,11 @@ async fn story(world: &mut World) -> Result<()> {
     world.etcd_leader_is_killed().await?;
     versions += 1;
     world.frozen(versions + 1).await?;
+    versions += 1;
+    for (requests, answers) in [(false, false), (true, false)] {
+        versions += 1;
+        world.cut_off(requests, answers, versions).await?;
+    }
     // The state keeps its opening: starts of daemons and deaths of members take no generation.
     let generations = fs::read_dir(world.store().join("gen"))?.count();
     ensure!(generations == 1, "{generations} generations were taken");
@@ -119,9 +127,18 @@ async fn story(world: &mut World) -> Result<()> {
 impl World {
     async fn start() -> Result<Self> {
         let (etcd, home) = (EtcdCluster::start(GROUP).await?, tempfile::tempdir()?);
-        let mut world = Self { etcd, daemons: BTreeMap::new(), home, env: Env::system() };
+        let (daemons, links) = (BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { etcd, daemons, links, home, env: Env::system() };
         for (at, node) in NODES.into_iter().enumerate() {
-            let endpoints: Vec<_> = (0..NODES.len()).map(|n| world.etcd.endpoint(n)).collect();
+            let (link, mut endpoints) = (Link::default(), Vec::new());
+            for n in 0..MEMBERS {
+                let address = format!("127.0.{GROUP}.{}:2379", 111 + 10 * at + n);
+                let member = world.etcd.endpoint(n);
+                let member = member.strip_prefix("http://").context("a member without TLS")?;
+                link.serve(&address, member.to_owned()).await?;
+                endpoints.push(format!("http://{address}"));
+            }
+            world.links.insert(node.to_owned(), link);
             let spec = DaemonSpec {
                 program: toy::DAEMON,
                 dir: world.home.path().join(node),
@@ -300,7 +317,11 @@ impl World {
 
     /// The operation ends well, and there are so many versions.
     async fn succeeds(&self, operation: &str, versions: usize) -> Result<()> {
-        let cli = self.living()?;
+        self.ends_well(self.living()?, operation, versions).await
+    }
+
+    /// The same, as a daemon tells it.
+    async fn ends_well(&self, cli: &Cli, operation: &str, versions: usize) -> Result<()> {
         let ended: Operation = wait::until("the end of the operation", BOUND, async || {
             let seen: Operation = cli.json(&["op", "show", operation]).await?;
             Ok(if seen.done { Look::Ready(seen) } else { Look::Not(format!("{:?}", seen.state)) })
@@ -365,6 +386,31 @@ impl World {
         .await?;
         let after: List<Version> = other.json(&["version", "list"]).await?;
         ensure!(before == after && stored == manifests(&self.store())?, "{before:?} {after:?}");
+        Ok(())
+    }
+}
+
+impl World {
+    /// A daemon is cut off from etcd, or hears nothing of it, in the middle of its work: another one does it, and what the first still does
+    /// adds nothing. When it hears again it is one of them as before.
+    async fn cut_off(&mut self, requests: bool, answers: bool, versions: usize) -> Result<()> {
+        let held = self.hold_at("mid-consolidation", &PROTECT).await?;
+        let link = self.links[&held.node].clone();
+        let began = self.env.monotonic();
+        link.set(requests, answers);
+        fs::write(&held.file, "go on")?;
+        self.taken_from(&held).await?;
+        let took = self.env.monotonic() - began;
+        println!("cut off (requests arrive: {requests}): another daemon had the work after {took:?}");
+        ensure!(took <= TAKEOVER, "taken over after {took:?}");
+        let others: Vec<_> = NODES.into_iter().filter(|node| *node != held.node).collect();
+        self.joined(&others).await?;
+        self.ends_well(self.other(&held.node), &held.asked, versions).await?;
+        let stored = manifests(&self.store())?;
+        link.set(true, true);
+        self.joined(&NODES).await?;
+        self.ends_well(self.cli(&held.node), &held.asked, versions).await?;
+        ensure!(stored == manifests(&self.store())?, "a manifest came or changed");
         Ok(())
     }
 }
