@@ -10,7 +10,7 @@
 //! 2. [`sweep`](Collector::sweep), after a grace,
 //!    - reads the marks, takes a new token F, and stops unless F is of the store's newest generation;
 //!    - lists the sets and commits a *barrier* under F to each whose newest manifest has a lower token;
-//!    - reads again the manifests of all versions that are not gone;
+//!    - reads again the manifests of all versions that are not gone, or needs blocks that tell of them (`collect/blocks.rs`);
 //!    - deletes what is marked and named by none of them, and records that the round is swept. Only then may the next be marked.
 //!
 //! **Why nothing is deleted that a version needs.** A manifest that names a marked object is one of these:
@@ -43,10 +43,11 @@ use tidemark_gateway::Env;
 use crate::{
     commit::Claim,
     ids::{SetId, SourceId, TaskId, VersionId},
-    manifest::{Manifest, Version},
+    manifest::Manifest,
     marks::Round,
 };
 
+mod blocks;
 mod classify;
 mod clock;
 mod error;
@@ -60,6 +61,8 @@ mod race;
 mod reading;
 mod roots;
 mod rules;
+mod served;
+mod set;
 mod staged;
 mod survey;
 mod sweep;
@@ -110,9 +113,8 @@ impl Default for Ages {
 }
 
 impl Live {
-    /// Whether what was staged for a version stays with it.
-    fn keeps_staged(&self, set: &SetId, version: Option<&Version>) -> bool {
-        let says = version.is_some_and(|version| version.keeps_staged);
+    /// Whether what was staged for a version of `set` stays with it; `says` is what its manifest says.
+    fn keeps_staged(&self, set: &SetId, says: bool) -> bool {
         self.keep_staged.contains(set) || says && !self.free_staged.contains(set)
     }
 }
@@ -243,6 +245,8 @@ pub struct Collector<'a> {
     ages: Ages,
     node: &'a str,
     env: &'a Env,
+    /// Numbers of a needs block of level 0, and blocks of one that is higher.
+    numbers: u64,
     /// A rule that is not kept.
     #[cfg(test)]
     broken: Option<rules::Rule>,
@@ -265,6 +269,7 @@ impl<'a> Collector<'a> {
             ages,
             node,
             env,
+            numbers: blocks::NUMBERS,
             #[cfg(test)]
             broken: None,
         }
@@ -319,7 +324,7 @@ impl<'a> Collector<'a> {
     /// Deletes what the round that is not swept yet has marked, if it has lain long enough ([`Ages::marks`]), and nothing needs it
     /// still. `None` where there is no such round, or it has lain less than that. Run again after a crash it goes on.
     ///
-    /// Holds about 60 bytes for each object that versions need, and the names of one page.
+    /// Holds about 100 bytes for each object that versions need, and the names of one page.
     ///
     /// # Errors
     /// [`Error`] by variant; nothing is deleted before all sets are fenced and all versions that are needed have been read.

@@ -2,6 +2,8 @@
 
 use object_store::path::Path;
 
+use tidemark_gateway::Digest;
+
 use crate::ids::{FencingToken, SetId, SourceId, TaskId, VersionNumber};
 
 /// The repository's identity, created once.
@@ -87,6 +89,33 @@ pub fn states(source: &SourceId, set: &SetId) -> Path {
 /// The `revision`-th state of a version, from 1, create-only.
 pub fn state(source: &SourceId, set: &SetId, number: VersionNumber, revision: u64) -> Path {
     Path::from(format!("sources/{source}/sets/{set}/states/{:020}/{revision:010}", number.0))
+}
+
+/// Where the needs blocks of a version set live.
+pub fn needs(source: &SourceId, set: &SetId) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/needs"))
+}
+
+/// A needs block: its level, the last number that it tells of, the claim that wrote it, and the digest of its stored bytes.
+pub fn needs_block(
+    source: &SourceId,
+    set: &SetId,
+    level: u8,
+    last: VersionNumber,
+    token: FencingToken,
+    digest: Digest,
+) -> Path {
+    Path::from(format!("sources/{source}/sets/{set}/needs/{level:02}-{:020}-{token}-{digest}", last.0))
+}
+
+/// Level, last number and digest in the last part of a [`needs_block`]'s name, with its token; `None` for a foreign name.
+pub(crate) fn needs_parts(name: &str) -> Option<(u8, VersionNumber, FencingToken, Digest)> {
+    let (level, rest) = name.split_once('-')?;
+    let (last, rest) = rest.split_once('-')?;
+    let (token, digest) = rest.rsplit_once('-')?;
+    let (level, last) = (u8::try_from(digits(level, 2)?).ok()?, VersionNumber(digits(last, 20)?));
+    let known: Digest = digest.parse().ok()?;
+    (known.to_string() == digest).then_some((level, last, whole_token(token)?, known))
 }
 
 /// Where the rounds of marks of a source live.
@@ -196,6 +225,19 @@ mod tests {
         let foreign = ["orders/1-7/a", "orders/a/b", "orders2/a/b", "orders/nb-1-big"];
         for name in foreign.map(|name| Path::from(format!("{staged}/{name}"))) {
             assert_eq!(staged_parts(&folder, &name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_needs_block_says_in_its_name_what_it_is() {
+        let (source, set, digest) = ("s".parse().unwrap(), "daily".parse().unwrap(), Digest::of(b"block"));
+        let path = needs_block(&source, &set, 1, VersionNumber(4096), token(7), digest);
+        let name = path.filename().unwrap();
+        assert_eq!(name, format!("01-00000000000000004096-{}-{digest}", token(7)));
+        assert_eq!(needs_parts(name), Some((1, VersionNumber(4096), token(7), digest)));
+        let upper = name.to_uppercase();
+        for foreign in ["", "readme", &name[1..], &name[..name.len() - 1], &upper] {
+            assert_eq!(needs_parts(foreign), None, "{foreign}");
         }
     }
 }

@@ -7,26 +7,28 @@ use super::{Error, Loaded, READS_AT_A_TIME, VersionSet};
 use crate::{ids::VersionNumber, manifest::Manifest};
 
 impl VersionSet {
-    /// The manifests of all numbers but those that are `skipped`, oldest first. Each is proven by its own link and by that of the
-    /// one after it; a link to a skipped one is looked at only where the newest has it. Numbers that are `given_up` are left out where
-    /// nothing can be read there: nothing is asked of them.
+    /// The manifests of all numbers through the last that is `present` but those that are `skipped` or `told`, oldest first. Each is
+    /// proven by its own link and by that of the one after it; a link to a skipped one is looked at only where the newest has it. Numbers
+    /// that are `given_up` are left out where nothing can be read there: nothing is asked of them. What is `told` is known from elsewhere:
+    /// it has to be there, and is not read.
     ///
     /// # Errors
-    /// [`Error::List`]; [`Error::Hole`] where a number is not there that is neither skipped nor given up; [`Error::Read`],
-    /// [`Error::Decode`], [`Error::Identity`], [`Error::Link`], [`Error::Successor`].
+    /// [`Error::Hole`] where a number is not there that is neither skipped nor given up; [`Error::Read`], [`Error::Decode`],
+    /// [`Error::Identity`], [`Error::Link`], [`Error::Successor`].
     pub(crate) async fn proven(
         &self,
+        present: &[VersionNumber],
         skipped: impl Fn(VersionNumber) -> bool,
+        told: impl Fn(VersionNumber) -> bool,
         given_up: impl Fn(VersionNumber) -> bool,
     ) -> Result<Vec<Manifest>, Error> {
-        let present = self.list().await?;
         let newest = present.last().copied().unwrap_or(VersionNumber(0));
         let is_there = |number: &VersionNumber| present.binary_search(number).is_ok();
         let needed = (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number));
         let needed: Vec<_> = needed.filter(|number| is_there(number) || !given_up(*number)).collect();
-        self.refuse_holes(&present, &needed)?;
-        let mut reads = Vec::with_capacity(needed.len());
-        for number in needed {
+        self.refuse_holes(present, &needed)?;
+        let mut reads = Vec::new();
+        for number in needed.into_iter().filter(|number| !told(*number)) {
             let given_up = given_up(number);
             reads.push(async move {
                 match self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) {
@@ -51,6 +53,22 @@ impl VersionSet {
             self.prove_on(&before).await?;
         }
         Ok(proven)
+    }
+
+    /// The digest that the chain has for the manifest before `number`: by the link of `number`, or where that cannot be read, by
+    /// what is stored before it; `None` for the first.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where neither can be read, and where the store does not answer.
+    pub(crate) async fn link_of(&self, number: VersionNumber) -> Result<Option<Digest>, Error> {
+        if number.0 <= 1 {
+            return Ok(None);
+        }
+        match self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) {
+            Ok(loaded) => Ok(loaded.manifest.previous),
+            Err(error) if error.is_damage() => Ok(Some(Digest::of(&self.bytes(VersionNumber(number.0 - 1)).await?))),
+            Err(error) => Err(error),
+        }
     }
 
     fn refuse_holes(&self, present: &[VersionNumber], needed: &[VersionNumber]) -> Result<(), Error> {
@@ -100,6 +118,14 @@ mod tests {
     use super::*;
     use crate::testing::{commit_tasks, set_in};
 
+    async fn proven(
+        set: &VersionSet,
+        skipped: impl Fn(VersionNumber) -> bool,
+        given_up: impl Fn(VersionNumber) -> bool,
+    ) -> Result<Vec<Manifest>, Error> {
+        set.proven(&set.list().await?, skipped, |_| false, given_up).await
+    }
+
     #[tokio::test]
     async fn what_is_needed_is_proven_and_damage_beside_it_passed_over() {
         // Numbers that are skipped, the one that is damaged, and whether the others are proven.
@@ -118,10 +144,10 @@ mod tests {
             if damaged > 0 {
                 store.put(&set.path(VersionNumber(damaged)), "damaged".into()).await.unwrap();
             }
-            let proven = set.proven(|number| skipped.contains(&number.0), |_| false).await;
-            assert_eq!(proven.is_ok(), sound, "{skipped:?} {damaged}: {proven:?}");
-            if let Ok(proven) = proven {
-                let numbers: Vec<_> = proven.iter().map(|manifest| manifest.number.0).collect();
+            let found = proven(&set, |number| skipped.contains(&number.0), |_| false).await;
+            assert_eq!(found.is_ok(), sound, "{skipped:?} {damaged}: {found:?}");
+            if let Ok(found) = found {
+                let numbers: Vec<_> = found.iter().map(|manifest| manifest.number.0).collect();
                 assert_eq!(numbers, (1..=5).filter(|number| !skipped.contains(number)).collect::<Vec<_>>());
             }
         }
@@ -139,12 +165,12 @@ mod tests {
                 if gone {
                     store.delete(&path).await.unwrap();
                 }
-                let proven = set.proven(|_| false, |number| number.0 == given_up).await;
-                assert_eq!(proven.is_ok(), sound, "{given_up} {gone}: {proven:?}");
-                assert!(!sound || proven.unwrap().len() == 3);
+                let found = proven(&set, |_| false, |number| number.0 == given_up).await;
+                assert_eq!(found.is_ok(), sound, "{given_up} {gone}: {found:?}");
+                assert!(!sound || found.unwrap().len() == 3);
                 // The newest is proven by the one before it, and that needs a seal.
                 store.delete(&set.path(VersionNumber(4))).await.unwrap();
-                assert!(set.proven(|_| false, |number| number.0 == given_up).await.is_err());
+                assert!(proven(&set, |_| false, |number| number.0 == given_up).await.is_err());
             }
         }
     }
@@ -158,11 +184,41 @@ mod tests {
         commit_tasks(&set_in(&other, "east", "daily"), 4).await;
         let replaced = other.get(&set.path(VersionNumber(2))).await.unwrap().bytes().await.unwrap();
         store.put(&set.path(VersionNumber(2)), replaced.into()).await.unwrap();
-        assert!(matches!(set.proven(|_| false, |_| false).await, Err(Error::Link { .. })));
-        let error = set.proven(|number| number.0 != 2, |_| false).await.unwrap_err();
+        assert!(matches!(proven(&set, |_| false, |_| false).await, Err(Error::Link { .. })));
+        let error = proven(&set, |number| number.0 != 2, |_| false).await.unwrap_err();
         assert!(matches!(error, Error::Successor { .. }), "{error}");
         store.delete(&set.path(VersionNumber(2))).await.unwrap();
-        assert!(matches!(set.proven(|_| false, |_| false).await, Err(Error::Hole { missing: VersionNumber(2), .. })));
-        assert_eq!(set.proven(|number| number.0 == 2, |_| false).await.unwrap().len(), 3);
+        assert!(matches!(proven(&set, |_| false, |_| false).await, Err(Error::Hole { missing: VersionNumber(2), .. })));
+        assert_eq!(proven(&set, |number| number.0 == 2, |_| false).await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_not_read_but_has_to_be_there() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let set = set_in(&store, "east", "daily");
+        commit_tasks(&set, 5).await;
+        let beside = async || set.proven(&set.list().await?, |_| false, |number| number.0 <= 3, |_| false).await;
+        store.put(&set.path(VersionNumber(2)), "damaged".into()).await.unwrap();
+        let numbers: Vec<_> = beside().await.unwrap().iter().map(|manifest| manifest.number.0).collect();
+        assert_eq!(numbers, [4, 5]);
+        store.delete(&set.path(VersionNumber(2))).await.unwrap();
+        assert!(matches!(beside().await, Err(Error::Hole { missing: VersionNumber(2), .. })));
+    }
+
+    #[tokio::test]
+    async fn the_link_of_a_number_is_its_own_word_or_else_what_is_stored_before_it() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let set = set_in(&store, "east", "daily");
+        commit_tasks(&set, 3).await;
+        let of = |manifest: &str| Some(Digest::of(manifest.as_bytes()));
+        let second = set.read_head(VersionNumber(2)).await.unwrap().1.digest;
+        assert_eq!(set.link_of(VersionNumber(1)).await.unwrap(), None);
+        assert_eq!(set.link_of(VersionNumber(3)).await.unwrap(), Some(second));
+        store.put(&set.path(VersionNumber(2)), "damaged".into()).await.unwrap();
+        assert_eq!(set.link_of(VersionNumber(3)).await.unwrap(), Some(second), "the chain knows what was there");
+        store.put(&set.path(VersionNumber(3)), "damaged too".into()).await.unwrap();
+        assert_eq!(set.link_of(VersionNumber(3)).await.unwrap(), of("damaged"));
+        store.delete(&set.path(VersionNumber(2))).await.unwrap();
+        assert!(set.link_of(VersionNumber(3)).await.unwrap_err().is_damage());
     }
 }

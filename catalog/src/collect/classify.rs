@@ -8,11 +8,12 @@ use object_store::{ObjectMeta, path::Path};
 use super::{
     Class, Collector, Why,
     name::Kind,
-    reading::{Fate, Reading, Served},
+    reading::{Fate, Reading},
+    served::Served,
 };
 use crate::{
     ids::{FencingToken, TaskId, VersionId},
-    marks::{Key, Marked},
+    marks::Marked,
     states::{after, store_time},
 };
 
@@ -20,7 +21,7 @@ impl Collector<'_> {
     /// What `meta` is, after one reading. `marked` is what the round that is not swept has marked.
     pub(super) fn classify(&self, reading: &Reading<'_>, marked: &Marked, meta: &ObjectMeta) -> (Kind, Class) {
         let kind = Kind::of(self.source, &meta.location);
-        let served = reading.served.get(&Key::of(meta.location.as_ref()));
+        let served = reading.served(&meta.location);
         let class = match (served.and_then(|served| needed(reading, served)), &kind) {
             (Some(class), _) => class,
             (None, Kind::Lasting) => Class::Lasting,

@@ -45,7 +45,7 @@ impl Collector<'_> {
             Some(early) => early,
             None => Roots::read(self.store, self.source, &sets).await?,
         };
-        let reading = self.read(before.as_ref(), &sets, &states, roots, &BTreeSet::new()).await?;
+        let mut reading = self.read(before.as_ref(), &sets, &states, roots, &BTreeSet::new()).await?;
         let mut writer = Writer::new(self.store, self.source, next, claim.token());
         for prefix in self.folders(&sets) {
             self.mark_folder(&reading, &prefix, &mut writer).await?;
@@ -53,11 +53,10 @@ impl Collector<'_> {
         if !claim.holds() {
             return Err(Error::ClaimLost { token: claim.token() });
         }
-        if !writer.finish(reading.gone, self.env).await? {
-            // Nothing to mark; or another collector was first, and its round is as good.
-            return Ok(marks::newest(self.store, self.source).await?.filter(|round| !round.swept));
-        }
-        Ok(marks::newest(self.store, self.source).await?)
+        // Where none is made there is nothing to mark, or another collector was first, and its round is as good.
+        let is_made = writer.finish(reading.gone.clone(), self.env).await?;
+        self.write_blocks(&mut reading, claim).await;
+        Ok(marks::newest(self.store, self.source).await?.filter(|round| is_made || !round.swept))
     }
 
     /// Makes versions collected whose expiry is over.

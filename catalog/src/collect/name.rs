@@ -57,6 +57,7 @@ impl Kind {
                 layout::digits(number, 20)?;
                 layout::digits(revision, 10).map(|_| Self::Lasting)
             }
+            ["needs", name] => layout::needs_parts(name).map(|_| Self::Lasting),
             ["work", token, sequence] => {
                 layout::digits(sequence, 10)?;
                 layout::whole_token(token).map(|_| Self::Root)
@@ -72,6 +73,8 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
+    use tidemark_gateway::Digest;
+
     use super::*;
     use crate::{ids::VersionNumber, testing::token};
 
@@ -88,6 +91,7 @@ mod tests {
         for lasting in [
             layout::manifest(&source, &set, VersionNumber(1)),
             layout::state(&source, &set, VersionNumber(1), 1),
+            layout::needs_block(&source, &set, 0, VersionNumber(64), token(1), Digest::of(b"block")),
             layout::staged_check(&source),
             layout::marks_head(&source, 1),
             layout::marks_swept(&source, 1),
@@ -103,6 +107,7 @@ mod tests {
             "sources/s/staged/T/p/x",
             "sources/s/sets/daily/work/1-7/0000000001",
             "sources/s/sets/daily/versions/1",
+            "sources/s/sets/daily/needs/0-64",
             "sources/s/sets/X/versions/00000000000000000001",
             "sources/s/marks/1/head",
             "sources/s2/pages/0000000001-00000000000000000007-0000000001",

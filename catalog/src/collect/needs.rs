@@ -63,25 +63,45 @@ fn beside_baseline(records: &Records) -> Vec<StoredRef> {
     segments.chain(records.merged.iter().map(|page| page.stored.clone())).collect()
 }
 
-/// What versions need, each entry read once however many versions share it.
+/// What versions need, each entry read once however many versions share it. Names and objects are numbered as they come.
 pub(super) struct Needs<'a> {
     store: &'a Arc<dyn ObjectStore>,
     objects: Vec<ObjectName>,
     numbers: HashMap<ObjectName, u32>,
-    pages: HashMap<Key, Arc<[Line]>>,
-    entries: HashMap<Key, Arc<[Key]>>,
+    keys: Vec<Key>,
+    names: HashMap<Key, u32>,
+    pages: HashMap<u32, Arc<[Line]>>,
+    entries: HashMap<u32, Arc<[u32]>>,
 }
 
 /// A line of an object page: the object's number, and its entry.
 type Line = (u32, Option<StoredRef>);
 
-/// A name that a version needs, with the number of the object it is of; none of what objects share.
-pub(super) type Named = (Key, Option<u32>);
+/// The number of a name that a version needs, with that of the object it is of; none of what objects share.
+pub(super) type Named = (u32, Option<u32>);
 
 impl<'a> Needs<'a> {
     pub(super) fn new(store: &'a Arc<dyn ObjectStore>) -> Self {
-        let (pages, entries) = (HashMap::new(), HashMap::new());
-        Self { store, objects: Vec::new(), numbers: HashMap::new(), pages, entries }
+        let (names, pages, entries) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { store, objects: Vec::new(), numbers: HashMap::new(), keys: Vec::new(), names, pages, entries }
+    }
+
+    /// The number of a name.
+    pub(super) fn name(&mut self, key: Key) -> u32 {
+        *self.names.entry(key).or_insert_with(|| {
+            self.keys.push(key);
+            u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// The number of a name that any version or block has.
+    pub(super) fn known(&self, key: Key) -> Option<u32> {
+        self.names.get(&key).copied()
+    }
+
+    /// The name of a number that was given.
+    pub(super) fn key(&self, name: u32) -> Key {
+        self.keys[name as usize]
     }
 
     /// The object of a number that was given.
@@ -89,7 +109,7 @@ impl<'a> Needs<'a> {
         self.objects.get(number as usize)
     }
 
-    /// All that a version needs besides its manifest; a name may come more than once.
+    /// All that a version needs besides its manifest, each name once; asked again about a version it reads nothing.
     ///
     /// # Errors
     /// [`Error::Pages`], [`Error::Entry`].
@@ -97,7 +117,7 @@ impl<'a> Needs<'a> {
         let Some(version) = manifest.version() else { return Ok(Vec::new()) };
         let (mut named, mut lines) = (Vec::new(), Vec::new());
         for page in &version.pages {
-            named.push((Key::of(page.path().as_ref()), None));
+            named.push((self.name(Key::of(page.path().as_ref())), None));
             let page = self.page(page).await;
             lines.extend(page.map_err(|error| pages_failed(manifest, error.into()))?.iter().cloned());
         }
@@ -107,24 +127,28 @@ impl<'a> Needs<'a> {
         self.load_entries(manifest, &lines).await?;
         for (object, entry) in &lines {
             let Some(entry) = entry else { continue };
-            let keys = self.entries.get(&Key::of(entry.path().as_ref()));
-            named.extend(keys.iter().flat_map(|keys| keys.iter()).map(|key| (*key, Some(*object))));
+            let entry = self.name(Key::of(entry.path().as_ref()));
+            let names = self.entries.get(&entry);
+            named.extend(names.iter().flat_map(|names| names.iter()).map(|name| (*name, Some(*object))));
         }
+        named.sort_by_key(|(name, _)| *name);
+        named.dedup_by_key(|(name, _)| *name);
         Ok(named)
     }
 
     async fn page(&mut self, page: &StoredRef) -> Result<Arc<[Line]>, document::Error> {
-        let key = Key::of(page.path().as_ref());
-        if let Some(lines) = self.pages.get(&key) {
+        let name = self.name(Key::of(page.path().as_ref()));
+        if let Some(lines) = self.pages.get(&name) {
             return Ok(lines.clone());
         }
         let (_, read) = pages::read_page(self.store, page).await?;
         let lines: Arc<[Line]> = read.into_iter().map(|line| (self.number(line.object), line.entry)).collect();
-        self.pages.insert(key, lines.clone());
+        self.pages.insert(name, lines.clone());
         Ok(lines)
     }
 
-    fn number(&mut self, object: ObjectName) -> u32 {
+    /// The number of an object.
+    pub(super) fn number(&mut self, object: ObjectName) -> u32 {
         if let Some(number) = self.numbers.get(&object) {
             return *number;
         }
@@ -139,20 +163,21 @@ impl<'a> Needs<'a> {
         let mut reads = Vec::new();
         for (object, entry) in lines {
             let Some(entry) = entry else { continue };
-            let (key, store) = (Key::of(entry.path().as_ref()), self.store);
-            if !self.entries.contains_key(&key) {
-                reads.push(async move { (of_entry(store, entry).await, key, *object) }.boxed());
+            let (name, store) = (self.name(Key::of(entry.path().as_ref())), self.store);
+            if !self.entries.contains_key(&name) {
+                reads.push(async move { (of_entry(store, entry).await, name, *object) }.boxed());
             }
         }
         let mut reads = stream::iter(reads).buffer_unordered(READS_AT_A_TIME);
-        while let Some((read, key, object)) = reads.next().await {
+        while let Some((read, name, object)) = reads.next().await {
             let failed = |source| Error::Entry {
                 version: version_id(manifest),
                 object: self.objects.get(object as usize).map(ToString::to_string).unwrap_or_default(),
                 source,
             };
             let needs = read.map_err(failed)?;
-            self.entries.insert(key, needs.all().map(|stored| Key::of(stored.path().as_ref())).collect());
+            let names = needs.all().map(|stored| self.name(Key::of(stored.path().as_ref()))).collect();
+            self.entries.insert(name, names);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 mod checks;
 mod narrow;
 mod others;
+mod spoil;
 pub(super) mod stage;
 pub(super) mod world;
 pub(super) mod writer;
@@ -15,7 +16,7 @@ use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::
 
 use self::{
     others::Other,
-    world::{AGES, Off, World},
+    world::{Off, World},
     writer::Writer,
 };
 use super::rules::Rule;
@@ -49,7 +50,7 @@ struct Race {
 
 impl Race {
     fn new(inner: Arc<dyn ObjectStore>, off: Off, seed: u64) -> Self {
-        Self { world: World::new(inner, off, seed), actors: Vec::new(), made: 0 }
+        Self { world: World::new(inner, off, seed, 2 + seed / 8 % 3), actors: Vec::new(), made: 0 }
     }
 
     fn enter(&mut self, reader: Option<TaskId>, collects: bool, course: impl FnOnce(Other) -> Course) {
@@ -69,6 +70,9 @@ impl Race {
     /// A new actor of a kind that is drawn.
     fn enter_any(&mut self) {
         let world = self.world.clone();
+        if world.chance(30) {
+            return self.enter(None, false, |other| Box::pin(other.spoil()));
+        }
         match world.roll(10) {
             0..2 => {
                 let set: SetId = ["daily", "kept"][world.roll(2) as usize].parse().unwrap();
@@ -282,6 +286,7 @@ async fn race_all(place: impl Fn() -> (Arc<dyn ObjectStore>, Option<tempfile::Te
         let (inner, _directory) = place();
         let (ended, world) = race(inner, Off::Nothing, seed, How::of(seed)).await;
         assert!(ended.is_ok(), "seed {seed}: {}", ended.unwrap_err());
+        world.shared.count_blocks(|what, count| *counts.entry(what).or_insert(0) += count);
         for (what, count) in &world.state.lock().unwrap().counts {
             *counts.entry(*what).or_insert(0) += count;
         }
@@ -301,6 +306,10 @@ async fn race_all(place: impl Fn() -> (Arc<dyn ObjectStore>, Option<tempfile::Te
         "a round was swept",
         "a change was refused",
         "an actor was killed",
+        "a needs block was read",
+        "a needs block was written",
+        "a needs block was damaged",
+        "a foreign needs block was put",
     ] {
         assert!(counts.get(what).is_some_and(|count| *count > rounds() / 20), "{what}: {counts:#?}");
     }
@@ -345,6 +354,8 @@ rules! {
     data_is_lost_without_a_second_reading: Off::Collector(Rule::SecondReading), Sharing;
     data_is_lost_where_an_old_generation_goes_on: Off::Collector(Rule::NewestGeneration), Sharing;
     data_is_lost_where_roots_are_read_before_versions_are_collected: Off::Collector(Rule::RootsAfterRecords), Reader;
+    data_is_lost_where_needs_blocks_of_another_chain_are_used: Off::Collector(Rule::BlockLink), Sharing;
+    data_is_lost_where_damaged_needs_blocks_say_that_nothing_is_needed: Off::Collector(Rule::BlockRead), Sharing;
     data_is_lost_where_the_fence_is_older_than_the_marks: Off::FenceAfterMarks, Sharing;
     data_is_lost_where_writers_do_not_read_the_marks: Off::MarksRead, Sharing;
     data_is_lost_where_resumed_writers_do_not_check_their_checkpoint: Off::CheckpointHeld, Resumed;

@@ -3,23 +3,22 @@
 //! The order is fixed: states, then roots, then manifests. A version whose state says `collected` and that no root read after it pins
 //! is read by nobody.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
-use object_store::ObjectStore;
+use object_store::path::Path;
 
 use super::{
-    Collector, Error,
-    needs::{Named, Needs, version_id},
+    Collector, Error, Live,
+    blocks::Group,
+    needs::Needs,
     roots::Roots,
+    served::{Lot, Served},
+    set::{By, Known, OfSet},
 };
 use crate::{
-    chain::VersionSet,
     find,
-    ids::{SetId, SourceId, TaskId, VersionId, VersionNumber},
+    ids::{SetId, TaskId, VersionId, VersionNumber},
     manifest::Manifest,
     marks::{Gone, Key, Round},
     states::{VersionState, VersionStates, after},
@@ -41,34 +40,16 @@ pub(super) enum Fate {
     Gone,
 }
 
-/// Which versions need an object. Versions are by their place in [`Reading::versions`].
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Served {
-    /// The object it is of, by its number.
-    pub(super) object: Option<u32>,
-    /// How many plain versions need it, and the first of them.
-    pub(super) plain: u32,
-    pub(super) first: u32,
-    /// The expired version that can be collected last.
-    pub(super) expired: Option<u32>,
-    /// A pinned version.
-    pub(super) pinned: Option<u32>,
-    /// The first version that is gone.
-    pub(super) gone: Option<u32>,
-    /// How many versions need it that are not gone, and one of them.
-    pub(super) holders: u32,
-    pub(super) holder: u32,
-    /// A version needs it that is not among those of which is asked what deleting them frees.
-    pub(super) outside: bool,
-}
-
 /// What is known of a source after one reading.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     pub(super) now: Timestamp,
     pub(super) gone: Gone,
+    /// The sets, in order.
+    pub(super) sets: Vec<OfSet>,
     pub(super) versions: Vec<(VersionId, Fate)>,
-    pub(super) served: HashMap<Key, Served>,
+    /// By the number of the name.
+    served: Vec<Served>,
     pub(super) needs: Needs<'a>,
     pub(super) roots: Roots,
     /// The version that each task has committed, as far as it is not gone for long.
@@ -112,37 +93,37 @@ impl<'a> Collector<'a> {
     ) -> Result<Reading<'a>, Error> {
         let gone = round.map(|round| round.head.gone.clone()).unwrap_or_default();
         let mut reading = Reading::new(Needs::new(self.store), self.live.as_of, gone, roots);
-        let (mut chains, mut places) = (Vec::new(), 0);
         for set in sets {
-            let manifests = manifests(self.store, self.source, set, &reading.gone, states).await?;
-            let keeping = manifests.iter().filter(|manifest| self.live.keeps_staged(set, manifest.version()));
-            reading.keeping.extend(keeping.map(|manifest| manifest.task.clone()));
-            reading.note_tasks(&manifests, places);
-            places += manifests.len();
-            chains.push((set, manifests));
+            let of = self.of_set(set, &reading.gone, states, &mut reading.needs).await?;
+            reading.note_tasks(&of, self.live);
+            reading.sets.push(of);
         }
         reading.alive = self.alive(&reading);
         let pins = reading.pins();
-        for (set, manifests) in chains {
+        let sets = std::mem::take(&mut reading.sets);
+        for of in &sets {
             let none = BTreeMap::new();
-            let states = states.get(set).unwrap_or(&none);
-            reading.give_up(set, states, &manifests);
-            for manifest in manifests {
-                let state = states.get(&manifest.number).cloned().unwrap_or_default();
-                let fate = self.fate(&manifest, &state, &pins);
-                reading.add(&manifest, fate, without).await?;
+            let states = states.get(&of.set).unwrap_or(&none);
+            reading.give_up(of, states);
+            let mut fates = Vec::with_capacity(of.known.len());
+            for known in &of.known {
+                let (id, state) = (of.id(self, known.number), states.get(&known.number).cloned().unwrap_or_default());
+                let (fate, outside) = (self.fate(known, &id, &state, &pins), !without.contains(&id));
+                fates.push((id, fate, outside));
             }
+            reading.add(of, fates).await?;
         }
+        reading.sets = sets;
         Ok(reading)
     }
 
-    fn fate(&self, manifest: &Manifest, state: &VersionState, pins: &BTreeSet<VersionId>) -> Fate {
-        match manifest.version() {
-            None => Fate::Gone,
-            Some(_) if state.collected && pins.contains(&version_id(manifest)) => Fate::Pinned,
-            Some(_) if state.collected => Fate::Gone,
-            Some(_) if state.expired.is_some() => Fate::Expired(state.collectable(self.ages.undo)),
-            Some(_) => Fate::Plain,
+    fn fate(&self, known: &Known, id: &VersionId, state: &VersionState, pins: &BTreeSet<VersionId>) -> Fate {
+        match state {
+            _ if known.is_barrier => Fate::Gone,
+            state if state.collected && pins.contains(id) => Fate::Pinned,
+            state if state.collected => Fate::Gone,
+            state if state.expired.is_some() => Fate::Expired(state.collectable(self.ages.undo)),
+            _ => Fate::Plain,
         }
     }
 
@@ -159,43 +140,29 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Manifests that are not gone, proven; those of versions that were collected only where they can be read.
-pub(super) async fn manifests(
-    store: &Arc<dyn ObjectStore>,
-    source: &SourceId,
-    set: &SetId,
-    gone: &Gone,
-    states: &States,
-) -> Result<Vec<Manifest>, Error> {
-    let chain = VersionSet::new(store.clone(), source.clone(), set.clone());
-    let collected = |number| is_collected(states, set, number);
-    let proven = chain.proven(|number| gone.contains(set, number), collected).await;
-    proven.map_err(|source| Error::Chain { set: set.clone(), source })
-}
-
-fn is_collected(states: &States, set: &SetId, number: VersionNumber) -> bool {
-    states.get(set).and_then(|of| of.get(&number)).is_some_and(|state| state.collected)
-}
-
 impl<'a> Reading<'a> {
     fn new(needs: Needs<'a>, now: Timestamp, gone: Gone, roots: Roots) -> Self {
-        let (versions, served, committed) = (Vec::new(), HashMap::new(), HashMap::new());
+        let (sets, versions, served, committed) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
         let (keeping, alive) = (HashSet::new(), BTreeSet::new());
-        Self { now, gone, versions, served, needs, roots, committed, keeping, alive }
+        Self { now, gone, sets, versions, served, needs, roots, committed, keeping, alive }
     }
 
     /// Notes which task committed what; the places are those that [`add`](Self::add) will give.
-    fn note_tasks(&mut self, manifests: &[Manifest], first: usize) {
-        for (place, manifest) in (first..).zip(manifests) {
-            self.committed.insert(manifest.task.clone(), u32::try_from(place).unwrap_or(u32::MAX));
+    fn note_tasks(&mut self, of: &OfSet, live: &Live) {
+        let first: usize = self.sets.iter().map(|of| of.known.len()).sum();
+        for (place, known) in (first..).zip(&of.known) {
+            self.committed.insert(known.task.clone(), u32::try_from(place).unwrap_or(u32::MAX));
+            if live.keeps_staged(&of.set, known.keeps_staged) {
+                self.keeping.insert(known.task.clone());
+            }
         }
     }
 
     /// What was collected and cannot be read any more is gone: nobody can say what it needed.
-    fn give_up(&mut self, set: &SetId, states: &BTreeMap<VersionNumber, VersionState>, read: &[Manifest]) {
-        let read: BTreeSet<_> = read.iter().map(|manifest| manifest.number).collect();
+    fn give_up(&mut self, of: &OfSet, states: &BTreeMap<VersionNumber, VersionState>) {
+        let known: BTreeSet<_> = of.known.iter().map(|known| known.number).collect();
         let collected = states.iter().filter(|(_, state)| state.collected).map(|(number, _)| *number);
-        collected.filter(|number| !read.contains(number)).for_each(|number| self.gone.insert(set, number));
+        collected.filter(|number| !known.contains(number)).for_each(|number| self.gone.insert(&of.set, number));
     }
 
     fn pins(&self) -> BTreeSet<VersionId> {
@@ -203,52 +170,59 @@ impl<'a> Reading<'a> {
         alive.flat_map(|of| of.pins.iter().cloned()).collect()
     }
 
-    async fn add(&mut self, manifest: &Manifest, fate: Fate, without: &BTreeSet<VersionId>) -> Result<(), Error> {
-        let id = version_id(manifest);
-        if fate == Fate::Gone {
-            self.gone.insert(&id.set, id.number);
+    /// Adds the versions of a set with what they need; the fates are in the order of what is known.
+    async fn add(&mut self, of: &OfSet, fates: Vec<(VersionId, Fate, bool)>) -> Result<(), Error> {
+        let mut lots = of.blocks.used.iter().map(|block| vec![None; block.versions.len()]).collect::<Vec<_>>();
+        for (known, (id, fate, outside)) in of.known.iter().zip(fates) {
+            let place = u32::try_from(self.versions.len()).unwrap_or(u32::MAX);
+            self.versions.push((id, fate));
+            if fate == Fate::Gone {
+                self.gone.insert(&of.set, known.number);
+            }
+            let lot = Lot { place, fate, outside };
+            match known.by {
+                By::Block(block, at) => lots[block][at as usize] = Some(lot),
+                By::Manifest(at) => self.serve_version(&of.manifests[at], lot).await?,
+            }
         }
-        let place = u32::try_from(self.versions.len()).unwrap_or(u32::MAX);
-        let outside = !without.contains(&id);
-        self.versions.push((id, fate));
-        let named = match self.needs.of_version(manifest).await {
-            Ok(named) => named,
-            // It only says why something is garbage.
-            Err(error) if fate == Fate::Gone && !error.is_retryable() => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        self.serve(place, fate, outside, named);
+        for (block, lots) in of.blocks.used.iter().zip(&lots) {
+            block.groups.iter().for_each(|group| self.serve_group(group, lots));
+        }
         Ok(())
     }
 
-    fn serve(&mut self, place: u32, fate: Fate, outside: bool, mut named: Vec<Named>) {
-        named.sort_unstable_by_key(|(key, _)| *key);
-        named.dedup_by_key(|(key, _)| *key);
-        for (key, object) in named {
-            let mut served = self.served.get(&key).copied().unwrap_or_default();
-            served.object = served.object.or(object);
-            match fate {
-                Fate::Plain if served.plain == 0 => (served.plain, served.first) = (1, place),
-                Fate::Plain => served.plain += 1,
-                Fate::Expired(_) => served.expired = Some(self.later(served.expired, place)),
-                Fate::Pinned => served.pinned = served.pinned.or(Some(place)),
-                Fate::Gone => served.gone = served.gone.or(Some(place)),
-            }
-            if fate != Fate::Gone {
-                served.holders += 1;
-                served.holder = place;
-                served.outside |= outside;
-            }
-            self.served.insert(key, served);
+    async fn serve_version(&mut self, manifest: &Manifest, lot: Lot) -> Result<(), Error> {
+        let named = match self.needs.of_version(manifest).await {
+            Ok(named) => named,
+            // It only says why something is garbage.
+            Err(error) if lot.fate == Fate::Gone && !error.is_retryable() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for (name, object) in named {
+            self.serve(name, Served { object, ..lot.into() });
+        }
+        Ok(())
+    }
+
+    fn serve_group(&mut self, group: &Group, lots: &[Option<Lot>]) {
+        let lots = group.places().filter_map(|place| lots.get(place as usize).copied().flatten());
+        let joined = lots.map(Served::from).reduce(|a, b| a.join(b, &self.versions));
+        let Some(joined) = joined else { return };
+        for name in &group.names {
+            self.serve(*name, Served { object: group.object, ..joined });
         }
     }
 
-    /// Of two expired versions the one that can be collected last.
-    fn later(&self, known: Option<u32>, place: u32) -> u32 {
-        let when = |place: u32| match self.versions.get(place as usize) {
-            Some((_, Fate::Expired(Some(after)))) => *after,
-            _ => Timestamp::MAX,
-        };
-        known.filter(|known| when(*known) >= when(place)).unwrap_or(place)
+    fn serve(&mut self, name: u32, more: Served) {
+        let name = name as usize;
+        if self.served.len() <= name {
+            self.served.resize(name + 1, Served::default());
+        }
+        self.served[name] = self.served[name].join(more, &self.versions);
+    }
+
+    /// Which versions need the object of this name; `None` where none is known to.
+    pub(super) fn served(&self, path: &Path) -> Option<&Served> {
+        self.served.get(self.needs.known(Key::of(path.as_ref()))? as usize)
     }
 }

@@ -11,6 +11,12 @@ pub(super) enum Rule {
     NewestGeneration,
     /// Roots are read after the records of collected versions are written.
     RootsAfterRecords,
+    /// A needs block is used only where the chain links to it.
+    BlockLink,
+    /// A needs block that cannot be read tells nothing.
+    BlockRead,
+    /// Needs blocks are used and written. No data rests on it.
+    Blocks,
 }
 
 impl super::Collector<'_> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 
-use super::{Collector, Error, Swept, name::Kind, reading::manifests};
+use super::{Collector, Error, Swept, name::Kind, needs::Needs};
 use crate::{ids::TaskId, layout, marks};
 
 impl Collector<'_> {
@@ -39,16 +39,17 @@ impl Collector<'_> {
         let gone = marks::newest(self.store, self.source).await?.map(|round| round.head.gone).unwrap_or_default();
         let sets = self.sets().await?;
         let states = self.states(&sets, &gone).await?;
+        let mut needs = Needs::new(self.store);
         for set in &sets {
             let of_set = states.get(set).into_iter().flatten();
             let collected: HashSet<_> =
                 of_set.filter(|(_, state)| state.collected).map(|(number, _)| *number).collect();
-            for manifest in manifests(self.store, self.source, set, &gone, &states).await? {
-                let stays = self.live.keeps_staged(set, manifest.version()) && !collected.contains(&manifest.number);
+            for known in self.of_set(set, &gone, &states, &mut needs).await?.known {
+                let stays = self.live.keeps_staged(set, known.keeps_staged) && !collected.contains(&known.number);
                 if stays {
-                    kept.insert(manifest.task)
+                    kept.insert(known.task)
                 } else {
-                    freed.insert(manifest.task)
+                    freed.insert(known.task)
                 };
             }
         }

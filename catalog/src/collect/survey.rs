@@ -7,13 +7,13 @@ use futures::TryStreamExt;
 use super::{
     Class, Collector, Error, Line,
     name::Kind,
-    reading::{Reading, Served, States},
+    reading::{Reading, States},
     roots::Roots,
+    served::Served,
 };
 use crate::{
     ids::{ObjectName, VersionId, VersionNumber},
-    layout,
-    marks::{self, Key},
+    layout, marks,
 };
 
 /// Objects and their stored bytes.
@@ -112,7 +112,7 @@ impl Collector<'_> {
         let mut listing = self.store.list(Some(&prefix));
         while let Some(meta) = listing.try_next().await.map_err(failed)? {
             let (kind, class) = self.classify(&reading, &marked, &meta);
-            let served = reading.served.get(&Key::of(meta.location.as_ref()));
+            let served = reading.served(&meta.location);
             survey.add(&kind, &class, meta.size);
             survey.add_served(&reading, served, meta.size);
             each(Line { path: meta.location, bytes: meta.size, class });

@@ -9,9 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use tidemark_gateway::pause;
 
-use super::{
-    Collector, Error, Fence, Swept, name::Kind, needs::Needs, reading::manifests, require_newest, rules::Rule,
-};
+use super::{Collector, Error, Fence, Swept, blocks, name::Kind, needs::Needs, require_newest, rules::Rule};
 use crate::{
     chain::VersionSet,
     commit::{self, Claim, ManifestDraft},
@@ -43,13 +41,13 @@ impl Collector<'_> {
         for set in &sets {
             self.fence(set, &round, &claim).await?;
         }
-        let named = match early {
+        let (named, over) = match early {
             Some(early) => early,
             None => self.named(&sets, &round.head.gone).await?,
         };
         pause::point("mid-sweep");
         let swept = self.delete_round(&round, claim.token(), &named).await?;
-        self.finish(&round, claim.token(), swept).await?;
+        self.finish(&round, claim.token(), swept, over).await?;
         Ok(Some(swept))
     }
 
@@ -92,16 +90,23 @@ impl Collector<'_> {
 
     /// All that versions need which are not gone. Of those that were collected since, one that cannot be read needs nothing: when the
     /// marks were made it was there, and what it named is not among them.
-    async fn named(&self, sets: &BTreeSet<SetId>, gone: &Gone) -> Result<HashSet<Key>, Error> {
+    /// And the needs blocks that are over.
+    async fn named(&self, sets: &BTreeSet<SetId>, gone: &Gone) -> Result<(HashSet<Key>, Vec<Path>), Error> {
         let mut needs = Needs::new(self.store);
-        let mut named = HashSet::new();
+        let (mut named, mut over) = (HashSet::new(), Vec::new());
         let states = self.states(sets, gone).await?;
         for set in sets {
-            for manifest in manifests(self.store, self.source, set, gone, &states).await? {
-                named.extend(needs.of_version(&manifest).await?.into_iter().map(|(key, _)| key));
+            let of = self.of_set(set, gone, &states, &mut needs).await?;
+            for manifest in &of.manifests {
+                let names = needs.of_version(manifest).await?;
+                named.extend(names.into_iter().map(|(name, _)| needs.key(name)));
             }
+            for group in of.blocks.used.iter().flat_map(|block| &block.groups) {
+                named.extend(group.names.iter().map(|name| needs.key(*name)));
+            }
+            over.extend(blocks::over(&of.blocks, set, gone));
         }
-        Ok(named)
+        Ok((named, over))
     }
 
     async fn delete_round(&self, round: &Round, fence: FencingToken, named: &HashSet<Key>) -> Result<Swept, Error> {
@@ -140,8 +145,8 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Says that the round was swept, then deletes its pages and all that is left of rounds before it.
-    async fn finish(&self, round: &Round, token: FencingToken, swept: Swept) -> Result<(), Error> {
+    /// Says that the round was swept, then deletes its pages, all that is left of rounds before it, and what else is `over`.
+    async fn finish(&self, round: &Round, token: FencingToken, swept: Swept, mut over: Vec<Path>) -> Result<(), Error> {
         let record = SweptRecord { round: round.number, token, objects: swept.objects, bytes: swept.bytes };
         match document::write(self.store, &layout::marks_swept(self.source, round.number), &record).await {
             Ok(_) => {}
@@ -151,7 +156,6 @@ impl Collector<'_> {
         let prefix = layout::marks(self.source);
         let failed = |source| Error::List { prefix: prefix.clone(), source };
         let mut listing = self.store.list(Some(&prefix));
-        let mut over = Vec::new();
         while let Some(meta) = listing.try_next().await.map_err(failed)? {
             match marks::parse(&prefix, &meta.location) {
                 Some((number, _)) if number < round.number => over.push(meta.location),

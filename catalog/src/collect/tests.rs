@@ -1,96 +1,22 @@
+mod bench;
+
+pub(super) use bench::Bench;
+
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt;
-use object_store::{ObjectStoreExt, memory::InMemory};
+use object_store::ObjectStoreExt;
 
 use super::{
-    race::{
-        world::{AGES, Claims, Held, Off, World},
-        writer::Writer,
-    },
+    race::world::{AGES, Held},
     *,
 };
 use crate::{
     ids::{FencingToken, VersionNumber},
     layout,
-    states::{By, Change, VersionState, VersionStates},
+    manifest::Version,
+    states::Change,
     testing::{self, token},
 };
-
-/// A source with a clock that only the test moves.
-struct Bench {
-    world: Arc<World>,
-    store: Arc<dyn ObjectStore>,
-    env: Env,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let world = World::new(Arc::new(InMemory::new()), Off::Nothing, 1);
-        Self { store: world.store(None), env: world.env(), world }
-    }
-
-    async fn commit(&self, set: &str, task: &str) {
-        let (world, store, env) = (self.world.clone(), self.store.clone(), self.world.env());
-        let (set, task): (SetId, TaskId) = (set.parse().unwrap(), task.parse().unwrap());
-        world.with_task(&task, |task| task.set = Some(set.clone()));
-        Writer { world, store, env, task, set, shares: false }.run().await;
-    }
-
-    async fn change(&self, version: &str, change: Change) -> VersionState {
-        let id: VersionId = version.parse().unwrap();
-        let states = VersionStates::new(self.store.clone(), id.source, id.set);
-        let by = By { token: token(1), who: "ops", env: &self.env };
-        states.change(id.number, &change, by).await.unwrap()
-    }
-
-    async fn expire(&self, version: &str) {
-        self.change(version, Change::Expire { reason: "test".to_owned() }).await;
-    }
-
-    fn live(&self) -> Live {
-        self.world.live(self.world.shared.now(), false)
-    }
-
-    async fn with<T>(&self, of: impl AsyncFnOnce(&Collector<'_>) -> T) -> T {
-        let live = self.live();
-        of(&Collector::new(&self.store, &self.world.source, &live, AGES, "n", &self.env)).await
-    }
-
-    async fn mark(&self) -> Result<Option<Round>, Error> {
-        let claim = Held(self.world.claim_of(1));
-        self.with(async |collector| collector.mark(&claim).await).await
-    }
-
-    async fn sweep(&self) -> Result<Option<Swept>, Error> {
-        let claims = Claims { world: &self.world, generation: 1 };
-        self.with(async |collector| collector.sweep(&claims).await).await
-    }
-
-    /// Frees, marks, waits and sweeps until nothing is marked any more; what was deleted of pages and segments.
-    async fn collect(&self) -> u64 {
-        let mut bytes = 0;
-        self.with(async |collector| collector.free_staged().await).await.unwrap();
-        while self.mark().await.unwrap().is_some() {
-            self.world.shared.advance(12);
-            bytes += self.sweep().await.unwrap().unwrap().bytes;
-        }
-        bytes
-    }
-
-    async fn survey(&self, without: &[&str]) -> (Survey, BTreeMap<String, Class>) {
-        let without = without.iter().map(|id| id.parse().unwrap()).collect();
-        let mut lines = BTreeMap::new();
-        let mut note = |line: Line| drop(lines.insert(line.path.to_string(), line.class));
-        let survey = self.with(async |collector| collector.survey(&without, &mut note).await).await.unwrap();
-        (survey, lines)
-    }
-
-    async fn names(&self) -> Vec<String> {
-        let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
-        listed.into_iter().map(|meta| meta.location.to_string()).collect()
-    }
-}
 
 #[tokio::test]
 async fn what_a_survey_says_that_deleting_frees_is_what_collecting_frees() {
@@ -190,7 +116,7 @@ async fn staged_files_go_with_the_commit_unless_their_task_runs_or_their_set_kee
         bench.commit(set, task).await;
     }
     bench.world.with_task(&"two".parse().unwrap(), |task| task.done = false);
-    let freed = bench.with(async |collector| collector.free_staged().await).await.unwrap();
+    let freed = bench.free().await.unwrap();
     assert_eq!(freed.objects, 1);
     let staged: Vec<_> = bench.names().await.into_iter().filter(|name| name.contains("/staged/")).collect();
     assert!(staged.len() == 2 && !staged.iter().any(|name| name.contains("/one/")), "{staged:?}");
@@ -263,7 +189,7 @@ async fn a_damaged_version_that_is_given_up_stands_in_nobodys_way() {
     assert!(round.head.gone.contains(&"daily".parse().unwrap(), VersionNumber(1)));
     bench.world.shared.advance(12);
     assert!(bench.sweep().await.unwrap().unwrap().objects > 0);
-    bench.with(async |collector| collector.free_staged().await).await.unwrap();
+    bench.free().await.unwrap();
     let (survey, _) = bench.survey(&[]).await;
     assert!(survey.versions.objects > 0);
 }

@@ -11,4 +11,13 @@ impl Key {
         first.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..16]);
         Self(u128::from_le_bytes(first))
     }
+
+    /// The bytes that it is made of.
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
-    super::{Collector, Survey, needs},
-    AGES, Race,
+    super::{Survey, needs},
+    Race,
 };
 use crate::{
     chain::VersionSet,
@@ -89,7 +89,7 @@ impl Race {
     async fn survey(&self) -> Survey {
         let (store, env) = (self.world.store(None), self.world.env());
         let live = self.world.live(self.world.shared.now(), false);
-        let collector = Collector::new(&store, &self.world.source, &live, AGES, "n", &env);
+        let collector = self.world.collector(&store, &live, &env);
         collector.survey(&BTreeSet::new(), &mut |_| {}).await.unwrap()
     }
 }

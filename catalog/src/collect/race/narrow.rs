@@ -19,6 +19,13 @@ impl Race {
             }
         }
         self.actors.clear();
+        if world.chance(3) {
+            // What expires next is in needs blocks already.
+            self.other().collect(1, true).await;
+        }
+        for _ in 0..world.roll(3) {
+            self.other().spoil().await;
+        }
         self.other().keep_last(1).await.map_err(|error| error.to_string())?;
         world.shared.advance(12 + 45 * world.roll(2));
         if world.chance(4) {

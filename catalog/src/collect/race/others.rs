@@ -6,8 +6,8 @@ use object_store::ObjectStore;
 use tidemark_gateway::{Env, fetch};
 
 use super::{
-    super::{Collector, needs::of_entry, store_now},
-    world::{AGES, Claims, Held, Off, World},
+    super::{needs::of_entry, store_now},
+    world::{Claims, Held, Off, World},
 };
 use crate::{
     chain::VersionSet,
@@ -183,10 +183,7 @@ impl Other {
             _ => store_now(&self.store, &self.env).await?,
         };
         let live = world.live(as_of, forgetful);
-        let mut collector = Collector::new(&self.store, &world.source, &live, AGES, "n", &self.env);
-        if let Off::Collector(rule) = world.off {
-            collector.broken = Some(rule);
-        }
+        let collector = world.collector(&self.store, &live, &self.env);
         let swept = collector.sweep(&Claims { world, generation }).await?;
         if swept.is_some_and(|swept| swept.objects > 0) {
             world.count("a round was swept");

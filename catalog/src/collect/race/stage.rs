@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Poll, Waker},
     time::{Duration, SystemTime},
 };
@@ -23,6 +26,10 @@ pub(in crate::collect) struct Shared {
     /// Seconds since 1970.
     now: Mutex<u64>,
     written: Mutex<HashMap<Path, u64>>,
+    /// Objects that were read.
+    reads: AtomicU64,
+    /// Needs blocks that were read.
+    blocks_read: AtomicU64,
     /// By actor.
     turns: Mutex<HashMap<usize, Turn>>,
 }
@@ -36,6 +43,18 @@ struct Turn {
 impl Shared {
     pub(in crate::collect) fn now(&self) -> Timestamp {
         Timestamp::from_second(*self.now.lock().unwrap() as i64).unwrap()
+    }
+
+    /// How many objects were read.
+    pub(in crate::collect) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// How many needs blocks were read, and are written.
+    pub(in crate::collect) fn count_blocks(&self, mut count: impl FnMut(&'static str, u64)) {
+        let written = self.written.lock().unwrap();
+        count("a needs block was read", self.blocks_read.load(Ordering::SeqCst));
+        count("a needs block was written", written.keys().filter(|path| is_block(path)).count() as u64);
     }
 
     pub(in crate::collect) fn advance(&self, seconds: u64) {
@@ -74,6 +93,10 @@ impl Shared {
         meta.last_modified = (SystemTime::UNIX_EPOCH + Duration::from_secs(at)).into();
         meta
     }
+}
+
+fn is_block(path: &Path) -> bool {
+    path.as_ref().contains("/needs/")
 }
 
 /// The store as one actor sees it.
@@ -120,6 +143,8 @@ impl ObjectStore for Stage {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.turn().await;
+        self.shared.reads.fetch_add(1, Ordering::SeqCst);
+        self.shared.blocks_read.fetch_add(u64::from(is_block(path)), Ordering::SeqCst);
         let mut got = self.inner.get_opts(path, options).await?;
         got.meta = self.shared.stamp(got.meta);
         Ok(got)

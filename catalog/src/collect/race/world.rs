@@ -11,7 +11,7 @@ use object_store::ObjectStore;
 use tidemark_gateway::Env;
 
 use super::{
-    super::{Ages, Fence, FenceError, Live, rules::Rule},
+    super::{Ages, Collector, Fence, FenceError, Live, rules::Rule},
     stage::{Shared, Stage},
 };
 use crate::{
@@ -80,18 +80,21 @@ pub(in crate::collect) struct World {
     pub(in crate::collect) shared: Arc<Shared>,
     pub(in crate::collect) source: SourceId,
     pub(in crate::collect) off: Off,
+    /// Numbers of a needs block.
+    pub(in crate::collect) numbers: u64,
     pub(in crate::collect) state: Mutex<State>,
     dice: Env,
 }
 
 impl World {
-    pub(in crate::collect) fn new(inner: Arc<dyn ObjectStore>, off: Off, seed: u64) -> Arc<Self> {
+    pub(in crate::collect) fn new(inner: Arc<dyn ObjectStore>, off: Off, seed: u64, numbers: u64) -> Arc<Self> {
         let state = State { generation: 1, ..State::default() };
         Arc::new(Self {
             inner,
             shared: Arc::default(),
             source: "east".parse().unwrap(),
             off,
+            numbers,
             state: Mutex::new(state),
             dice: Env::seeded(seed, Timestamp::UNIX_EPOCH),
         })
@@ -125,6 +128,21 @@ impl World {
 
     pub(in crate::collect) fn generation(&self) -> u64 {
         self.state.lock().unwrap().generation
+    }
+
+    /// A collector of the source.
+    pub(in crate::collect) fn collector<'a>(
+        &'a self,
+        store: &'a Arc<dyn ObjectStore>,
+        live: &'a Live,
+        env: &'a Env,
+    ) -> Collector<'a> {
+        let mut collector = Collector::new(store, &self.source, live, AGES, "n", env);
+        collector.numbers = self.numbers;
+        if let Off::Collector(rule) = self.off {
+            collector.broken = Some(rule);
+        }
+        collector
     }
 
     pub(in crate::collect) fn count(&self, what: &'static str) {
