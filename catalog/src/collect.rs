@@ -136,6 +136,11 @@ pub trait Fence: Send + Sync {
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>>;
 }
 
+/// Nothing rests on it: who goes on without its claim deletes what the next one would. But it does so beside that one.
+fn require_held(claim: &dyn Claim) -> Result<(), Error> {
+    if claim.holds() { Ok(()) } else { Err(Error::ClaimLost { token: claim.token() }) }
+}
+
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -296,8 +301,8 @@ impl<'a> Collector<'a> {
     ///
     /// # Errors
     /// [`Error`] by variant; nothing is deleted where a version cannot be read.
-    pub async fn free_staged(&self) -> Result<Swept, Error> {
-        self.free().await
+    pub async fn free_staged(&self, claim: &dyn Claim) -> Result<Swept, Error> {
+        self.free(claim).await
     }
 
     /// Makes collected what was expired for long enough, whether or not a round waits to be swept. What is collected and cannot be read

@@ -149,7 +149,7 @@ impl Collection<'_> {
         collector.give_up(&claim).boxed().await?;
         pause::point("mid-collection");
         result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());
-        result.freed += self.logged(Some(collector.free_staged().boxed().await?).into());
+        result.freed += self.logged(Some(collector.free_staged(&claim).boxed().await?).into());
         result.marked = collector.mark(&claim).boxed().await?.map(Marked::from);
         pause::point("marked");
         result.freed += self.logged(collector.sweep(&fence).boxed().await?.into());

@@ -50,9 +50,7 @@ impl Collector<'_> {
         for prefix in self.folders(&sets) {
             self.mark_folder(&reading, &prefix, &mut writer).await?;
         }
-        if !claim.holds() {
-            return Err(Error::ClaimLost { token: claim.token() });
-        }
+        super::require_held(claim)?;
         // Where none is made there is nothing to mark, or another collector was first, and its round is as good.
         let is_made = writer.finish(reading.gone.clone(), self.env).await?;
         self.write_blocks(&mut reading, claim).await;

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use futures::TryStreamExt;
 
 use super::{Collector, Error, Swept, name::Kind, needs::Needs};
-use crate::{ids::TaskId, layout, marks};
+use crate::{commit::Claim, ids::TaskId, layout, marks};
 
 impl Collector<'_> {
     /// See [`Collector::free_staged`].
-    pub(super) async fn free(&self) -> Result<Swept, Error> {
+    pub(super) async fn free(&self, claim: &dyn Claim) -> Result<Swept, Error> {
         let mut tasks = self.staged_tasks().await?;
         tasks.retain(|task| !self.live.tasks.contains(task));
         let mut swept = Swept::default();
@@ -20,7 +20,7 @@ impl Collector<'_> {
         tasks.retain(|task| !kept.contains(task.as_str()));
         tasks.retain(|task| freed.contains(task.as_str()) || self.live.done.contains(task));
         for task in tasks {
-            self.free_task(&task, &mut swept).await?;
+            self.free_task(&task, claim, &mut swept).await?;
         }
         Ok(swept)
     }
@@ -56,7 +56,8 @@ impl Collector<'_> {
         Ok((freed, kept))
     }
 
-    async fn free_task(&self, task: &TaskId, swept: &mut Swept) -> Result<(), Error> {
+    async fn free_task(&self, task: &TaskId, claim: &dyn Claim, swept: &mut Swept) -> Result<(), Error> {
+        super::require_held(claim)?;
         let prefix = layout::staged_root(self.source).join(task.as_str());
         let failed = |source| Error::List { prefix: prefix.clone(), source };
         let mut listing = self.store.list(Some(&prefix));

@@ -46,7 +46,7 @@ impl Collector<'_> {
             None => self.named(&sets, &round.head.gone).await?,
         };
         pause::point("mid-sweep");
-        let swept = self.delete_round(&round, claim.token(), &named).await?;
+        let swept = self.delete_round(&round, claim.as_ref(), &named).await?;
         self.finish(&round, claim.token(), swept, over).await?;
         Ok(Some(swept))
     }
@@ -109,9 +109,10 @@ impl Collector<'_> {
         Ok((named, over))
     }
 
-    async fn delete_round(&self, round: &Round, fence: FencingToken, named: &HashSet<Key>) -> Result<Swept, Error> {
-        let mut swept = Swept::default();
+    async fn delete_round(&self, round: &Round, claim: &dyn Claim, named: &HashSet<Key>) -> Result<Swept, Error> {
+        let (mut swept, fence) = (Swept::default(), claim.token());
         for page in &round.head.pages {
+            super::require_held(claim)?;
             let page: Page = document::read(self.store, page).await.map_err(marks::Error::from)?;
             let goes = |name: &MarkedName| self.may_go(fence, name) && !named.contains(&Key::of(&name.key));
             let going: Vec<_> = page.names.into_iter().filter(goes).collect();

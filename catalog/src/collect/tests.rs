@@ -214,7 +214,7 @@ async fn what_a_version_keeps_staged_stays_where_no_policy_says_otherwise() {
         let mut note = |line: Line| class = (line.path == staged).then_some(line.class).or(class.take());
         collector.survey(&BTreeSet::new(), &mut note).await.unwrap();
         assert_eq!(matches!(class, Some(Class::Staged { .. })), stays, "{class:?}");
-        collector.free_staged().await.unwrap();
+        collector.free_staged(&Held(bench.world.claim_of(1))).await.unwrap();
         assert_eq!(bench.store.head(&staged).await.is_ok(), stays);
     }
 }

@@ -188,8 +188,8 @@ impl Other {
         if swept.is_some_and(|swept| swept.objects > 0) {
             world.count("a round was swept");
         }
-        collector.free_staged().await?;
         let claim = Held(world.claim_of(generation));
+        collector.free_staged(&claim).await?;
         let early = world.claim_of(generation);
         let marked = collector.mark(&claim).await?;
         if marked.as_ref().is_some_and(|round| round.token == claim.0) {

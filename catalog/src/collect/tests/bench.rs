@@ -74,7 +74,8 @@ impl Bench {
     }
 
     pub(in crate::collect) async fn free(&self) -> Result<Swept, Error> {
-        self.with(async |collector| collector.free_staged().await).await
+        let claim = Held(self.world.claim_of(1));
+        self.with(async |collector| collector.free_staged(&claim).await).await
     }
 
     pub(in crate::collect) async fn mark(&self) -> Result<Option<Round>, Error> {

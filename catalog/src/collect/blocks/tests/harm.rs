@@ -1,13 +1,20 @@
 //! Blocks that are damaged, foreign, of a format to come, or half written.
 
-use futures::FutureExt;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use futures::future::{BoxFuture, FutureExt, ready};
 use object_store::{ObjectStoreExt, path::Path};
 use tidemark_gateway::fetch;
 
 use super::*;
 use crate::{
-    collect::{Collector, Survey},
+    collect::{Collector, Error, Fence, FenceError, Survey},
+    commit::Claim,
     ids::FencingToken,
+    testing::token,
 };
 
 /// Four versions of which two blocks of two numbers tell, and one more.
@@ -210,4 +217,46 @@ async fn a_collector_that_dies_at_any_call_of_a_mark_leaves_what_the_next_one_ma
         calls += 1;
     }
     assert!(calls > 40, "{calls}");
+}
+
+/// Claims that end after they were asked so many times.
+struct Lapsing(FencingToken, Arc<AtomicU64>);
+
+impl Claim for Lapsing {
+    fn token(&self) -> FencingToken {
+        self.0
+    }
+
+    fn holds(&self) -> bool {
+        self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl Fence for Lapsing {
+    fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>> {
+        ready(Ok(Arc::new(Lapsing(self.0, self.1.clone())) as Arc<dyn Claim>)).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_whose_claim_has_ended_deletes_nothing() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    bench.commit("daily", "one").await;
+    bench.mark().await.unwrap().unwrap();
+    bench.world.shared.advance(12);
+    let work = async || bench.names().await.into_iter().filter(|name| name.contains("/work/")).count();
+    let before = work().await;
+    assert!(before > 0);
+    let (mut fenced, mut asked) = (false, 0);
+    loop {
+        let claim = Lapsing(token(1_000 + asked), Arc::new(AtomicU64::new(asked)));
+        let swept = bench.with(async |collector| collector.sweep(&claim).await).await;
+        if swept.is_ok() {
+            break;
+        }
+        fenced |= matches!(swept, Err(Error::ClaimLost { .. }));
+        assert_eq!(work().await, before, "{asked}");
+        asked += 1;
+    }
+    assert!(fenced && work().await == 0, "the claim ended between the barrier and the deletion too");
 }
