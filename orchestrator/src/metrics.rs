@@ -68,7 +68,7 @@ pub struct PolicyFigures {
     pub policy: SetId,
     /// Longest time between two versions about now.
     pub expected_interval: Option<Duration>,
-    /// Since when it is looked at.
+    /// Since when its runs are awaited.
     pub since: Option<Timestamp>,
     /// Its newest version.
     pub success: Option<Success>,
@@ -145,7 +145,7 @@ impl Metrics {
         );
         policy(
             "policy_scheduled_since_timestamp_seconds",
-            "When the schedule of a policy was looked at first",
+            "Since when runs of a policy are awaited: it was made, resumed or confirmed then, or its schedule changed",
             &self.since,
         );
         policy(

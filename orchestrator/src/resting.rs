@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidemark_catalog::config_mirror;
 use tidemark_gateway::causes::joined;
 
@@ -49,5 +49,5 @@ pub(crate) async fn why(
 /// Whether the mirror says what is registered; stores may be called otherwise where it was written.
 fn says_the_same(mirrored: &Value, policy: &PolicyRecord) -> bool {
     let read = serde_json::from_value::<PolicyRecord>(mirrored.clone());
-    read.is_ok_and(|read| json!(PolicyRecord { store: policy.store.clone(), ..read }) == json!(policy))
+    read.is_ok_and(|read| PolicyRecord { store: policy.store.clone(), ..read }.timeless() == policy.timeless())
 }

@@ -36,7 +36,7 @@ use leader::Leader;
 pub(crate) use registered::why_not_confirmed;
 pub use slots::{Dealt, Of, Place, SlotRecord, Success, task_id};
 use slots::{Slots, Stored};
-pub(crate) use slots::{is_ahead, why_stopped};
+pub(crate) use slots::{awaited_since, is_ahead, why_stopped};
 
 /// Longest time between two looks: a clock that jumps ahead is noticed within it.
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
@@ -53,6 +53,8 @@ pub struct Planned {
     pub source: SourceId,
     /// Its store.
     pub store: StoreId,
+    /// Since when its runs are awaited, as its registration has it.
+    pub active_since: Option<Timestamp>,
     /// When it runs; `None`: only when somebody asks.
     pub schedule: Option<Schedule>,
     /// True where its slots are let pass.
@@ -344,7 +346,7 @@ impl Look<'_> {
             source: policy.source.clone(),
             policy: policy.name.clone(),
             expected_interval: schedule.expected_interval(self.now),
-            since: record.as_ref().map(|record| record.since),
+            since: awaited_since(policy.active_since, record.as_ref(), self.now),
             success: record.and_then(|record| record.success),
         }))
     }

@@ -38,7 +38,7 @@ const LOOKS_AT_A_TIME: usize = 16;
 /// back. Where the same policy is registered, in whatever words, it stays as it is. What came from a mirror and was never confirmed
 /// gives way. Where there are versions that its retention lets go, that takes their `consent`.
 pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Result<PolicyRecord, Problem> {
-    let policy = PolicyRecord::try_from(policy)?;
+    let policy = PolicyRecord::try_from(policy)?.after(None, api.with.env.now());
     let driver = check(api, &policy).await?;
     let name = policy.name.as_str();
     let _entered = api.changing.enter(name).ok_or_else(|| being_changed(name))?;
@@ -59,7 +59,7 @@ pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Res
         }
     }
     match api.registrations().create(POLICIES, name, &policy).await.map_err(answer)? {
-        Some(other) if other != policy => {
+        Some(other) if other.timeless() != policy.timeless() => {
             change::overtaken(api, name).await;
             Err(other_settings(name))
         }
@@ -112,10 +112,9 @@ pub(super) async fn confirm_as_shown(
 ) -> Result<(Vec<PolicyRecord>, Vec<PolicyRecord>), Problem> {
     let (mut confirmed, mut waiting) = (Vec::new(), Vec::new());
     for policy in shown {
-        let own = PolicyRecord { imported_from: None, ..policy.clone() };
+        let own = PolicyRecord { imported_from: None, ..policy.clone() }.after(Some(&policy), api.with.env.now());
         let alone = consent::require(api, None, &own, None).await.is_err();
-        let imported_from = alone.then(|| store.to_owned());
-        let next = PolicyRecord { imported_from, ..own };
+        let next = if alone { PolicyRecord { imported_from: Some(store.to_owned()), ..policy.clone() } } else { own };
         let replaced = policy == next
             || api.registrations().replace(POLICIES, policy.name.as_str(), &policy, &next).await.map_err(answer)?;
         // One that was changed meanwhile is neither.
@@ -159,7 +158,7 @@ pub(super) fn require_confirmed(policy: &PolicyRecord) -> Result<(), Problem> {
 /// True where two policies say the same, whether they name what holds anyway or not.
 fn same(driver: &Driver, one: &PolicyRecord, other: &PolicyRecord) -> bool {
     let plain =
-        |policy: &PolicyRecord| PolicyRecord { options: driver.normal_options(&policy.options), ..policy.clone() };
+        |policy: &PolicyRecord| PolicyRecord { options: driver.normal_options(&policy.options), ..policy.timeless() };
     plain(one) == plain(other)
 }
 
@@ -185,7 +184,7 @@ fn being_changed(name: &str) -> Problem {
 async fn mirror(api: &Api, policy: &PolicyRecord) -> Result<(), Problem> {
     let (source, _) = api.with.source(policy.source.as_str()).await.map_err(answer)?;
     let store = api.with.stores.get(policy.store.as_str()).await.map_err(answer)?;
-    let said = PolicyRecord { imported_from: None, ..policy.clone() };
+    let said = PolicyRecord { imported_from: None, ..policy.timeless() };
     let items = [("sources", source.name.as_str(), json!(source)), ("policies", policy.name.as_str(), json!(said))];
     for (kind, id, value) in items {
         let put = config_mirror::put(&store.objects, kind, id, &value).await;
@@ -228,7 +227,7 @@ pub(super) async fn detail(api: &Api, name: &str) -> Result<Tagged<PolicyDetail>
 
 /// The tag of a policy's state: the same for the same policy.
 fn etag(policy: &PolicyRecord) -> String {
-    format!("\"{}\"", &Digest::of(json!(policy).to_string().as_bytes()).to_string()[..32])
+    format!("\"{}\"", &Digest::of(json!(policy.timeless()).to_string().as_bytes()).to_string()[..32])
 }
 
 /// The coming runs.

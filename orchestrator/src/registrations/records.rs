@@ -1,6 +1,6 @@
 //! The records of registrations, as the coordinator and the mirrors in the stores hold them. None holds a secret.
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidemark_catalog::{
@@ -130,9 +130,26 @@ pub struct PolicyRecord {
     /// The store whose mirror it came from, until an operator confirms it. Never mirrored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<String>,
+    /// When it was made, resumed or confirmed, or got its first schedule: from then on runs are awaited. Absent where an older build
+    /// wrote it. Never mirrored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_since: Option<Timestamp>,
 }
 
 impl PolicyRecord {
+    /// The same in the place of `known`: where that one did not run by itself, runs are awaited from `now` on.
+    #[must_use]
+    pub fn after(self, known: Option<&Self>, now: Timestamp) -> Self {
+        let ran = known.filter(|known| !known.paused && known.is_confirmed() && known.schedule.is_some());
+        Self { active_since: ran.map_or(Some(now), |known| known.active_since), ..self }
+    }
+
+    /// The same without when it became active: what tells one policy from another.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        Self { active_since: None, ..self.clone() }
+    }
+
     /// True where an operator has said it, or has confirmed what a store's mirror said. Without that it does not run, protects
     /// nothing, and lets nothing go.
     pub fn is_confirmed(&self) -> bool {
@@ -155,6 +172,7 @@ impl PolicyRecord {
             keep_staged: false,
             limits: LimitsSpec::default(),
             imported_from: None,
+            active_since: None,
         }
     }
 
@@ -218,6 +236,7 @@ struct StoredPolicy {
     #[serde(default)]
     limits: LimitsSpec,
     imported_from: Option<String>,
+    active_since: Option<Timestamp>,
     write_level: Option<Value>,
     repaired: Option<Value>,
 }
@@ -237,6 +256,7 @@ impl From<StoredPolicy> for PolicyRecord {
             keep_staged: stored.keep_staged,
             limits: stored.limits,
             imported_from: stored.imported_from,
+            active_since: stored.active_since,
             ..Self::new(name, source, objects, store)
         }
     }
@@ -269,7 +289,7 @@ mod tests {
             "keep": {"last": 3, "within": "36h", "daily": 7}, "zone": "Europe/Vienna",
             "options": {}, "paused": true, "keep_staged": true,
             "limits": {"bytes_per_second": 65536, "hours": [{"when": "sat,sun 00:00-24:00", "requests": 4}]},
-            "imported_from": "s",
+            "imported_from": "s", "active_since": "2026-11-29T12:00:00Z",
         });
         let record: PolicyRecord = serde_json::from_value(full.clone()).unwrap();
         assert!(record.paused && record.keep_staged && record.excludes == ["ks/tmp_*"]);
@@ -281,6 +301,27 @@ mod tests {
         first["repaired"] = json!(true);
         let read: PolicyRecord = serde_json::from_value(first).unwrap();
         assert_eq!(read.options, json!({"write_level": "quorum", "repaired": true}), "what stood beside the rest");
+    }
+
+    #[test]
+    fn a_policy_is_awaited_since_it_was_made_or_resumed_whatever_is_changed_of_it() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (made, later) = (at("2026-11-29T12:00:00Z"), at("2026-11-30T12:00:00Z"));
+        let hourly = policy("schedule", json!({"every": "1h"})).unwrap().after(None, made);
+        assert_eq!(hourly.active_since, Some(made));
+        let since = |known: &PolicyRecord| hourly.timeless().after(Some(known), later).active_since;
+        assert_eq!(since(&hourly), Some(made), "it ran all the time");
+        let other =
+            PolicyRecord { schedule: serde_json::from_value(json!({"every": "2h"})).unwrap(), ..hourly.clone() };
+        assert_eq!(since(&other), Some(made), "a backup that is late is not on time because its schedule was edited");
+        for rested in [
+            PolicyRecord { paused: true, ..hourly.clone() },
+            PolicyRecord { imported_from: Some("s".to_owned()), ..hourly.clone() },
+            PolicyRecord { schedule: None, ..hourly.clone() },
+        ] {
+            assert_eq!(since(&rested), Some(later), "{rested:?}");
+        }
+        assert_eq!(since(&hourly.timeless()), None, "of one that an older build wrote nobody knows");
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn planned(kv: &Kv, inert: &BTreeSet<String>) -> Result<Planned, Unreadable> {
         name: record.name.clone(),
         source: record.source.clone(),
         store: record.store.clone(),
+        active_since: record.active_since,
         schedule,
         paused: record.paused || is_inert || !record.is_confirmed(),
         stopped: (!record.paused).then(|| why_not_confirmed(&record, is_inert)).flatten(),

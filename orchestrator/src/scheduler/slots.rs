@@ -250,6 +250,16 @@ impl SlotRecord {
     }
 }
 
+/// Since when runs of a policy are awaited: since it was made or resumed, and its slots count. A time that is ahead says nothing.
+pub(crate) fn awaited_since(
+    active_since: Option<Timestamp>,
+    record: Option<&SlotRecord>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let counted_since = record.map(|record| record.since);
+    active_since.filter(|since| !is_ahead(*since, now)).max(counted_since)
+}
+
 /// Why a policy with a schedule that does not rest does not run by itself now, for people; `None` where it does.
 pub(crate) fn why_stopped(
     schedule: &Schedule,

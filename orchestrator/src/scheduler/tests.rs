@@ -42,6 +42,7 @@ fn policy(name: &str, schedule: serde_json::Value) -> Planned {
         name: name.parse().unwrap(),
         source: "shop".parse().unwrap(),
         store: "main".parse().unwrap(),
+        active_since: None,
         schedule: Some(spec.try_into().unwrap()),
         paused: false,
         stopped: None,
@@ -208,6 +209,26 @@ async fn a_new_policy_runs_at_its_next_slot() {
     assert_eq!(names(&looked), [("paced", "2026-11-30T00:00:00Z".to_owned())]);
     let looked = scheduler.look(&leader, at("2026-11-30T03:00:00Z")).await.unwrap();
     assert_eq!(names(&looked), [("timed", "2026-11-30T03:00:00Z".to_owned())]);
+}
+
+#[tokio::test]
+async fn runs_are_awaited_since_a_policy_was_resumed_and_also_where_none_of_its_slots_was_recorded() {
+    let since = |bench: &Bench| {
+        let told = bench.metrics.text();
+        let series = told.lines().find(|line| line.starts_with("tidemark_policy_scheduled_since_timestamp_seconds{"));
+        series.unwrap().rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    let bench = bench([every("daily", "1h")]);
+    let (scheduler, leader) = (bench.scheduler(), bench.led("2026-11-29T12:00:05Z").await);
+    let seen = at("2026-11-29T12:00:05Z").as_second() as f64;
+    assert_eq!(since(&bench), seen);
+    let resumed = at("2026-11-29T12:30:00Z");
+    bench.policies.set([Planned { active_since: Some(resumed), ..every("daily", "1h") }]);
+    scheduler.look(&leader, at("2026-11-29T12:40:00Z")).await.unwrap();
+    assert_eq!(since(&bench), resumed.as_second() as f64);
+    bench.policies.set([Planned { active_since: Some(at("2036-11-29T12:30:00Z")), ..every("daily", "1h") }]);
+    scheduler.look(&leader, at("2026-11-29T12:41:00Z")).await.unwrap();
+    assert_eq!(since(&bench), seen, "a clock that was ahead puts no alarm off");
 }
 
 #[tokio::test]

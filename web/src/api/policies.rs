@@ -120,8 +120,8 @@ pub struct PolicyStatus {
     /// Longest time between two versions by its schedule, now, s; absent without a schedule.
     pub expected_interval_seconds: Option<u64>,
     /// True where the newest version is older than 1.5 times the expected interval, there is none, or it is from a time that is
-    /// still to come. A policy without a
-    /// schedule, and one that is paused, is never late.
+    /// still to come; a policy that was made, resumed or confirmed is late from 1.5 times the interval after that on, whether it could
+    /// run or not. One without a schedule, and one that is paused, is never late.
     pub late: bool,
     /// When it runs next; absent without a schedule, and while it is paused or its source is not confirmed.
     #[schema(value_type = Option<String>)]

@@ -97,6 +97,7 @@ pub(in super::super) async fn change(
     require(&held.read.value, state)?;
     allow(api, &held.read.value, &policy).await?;
     consent::require(api, Some(&held.read.value), &policy, consent).await?;
+    let policy = policy.after(Some(&held.read.value), api.with.env.now());
     held.turn_into(api, &policy).await?;
     let etag = etag(&policy);
     Ok(Tagged { value: ChangedPolicy { policy: policy.into(), preview: None }, etag })
@@ -130,9 +131,10 @@ pub(in super::super) async fn pause(api: &Api, name: &str, paused: bool) -> Resu
     let held = Held::take(api, name).await?;
     require_confirmed(&held.read.value)?;
     if held.read.value.paused != paused {
-        let policy = PolicyRecord { paused, ..held.read.value.clone() };
+        let known = &held.read.value;
+        let policy = PolicyRecord { paused, ..known.clone() }.after(Some(known), api.with.env.now());
         // Saved, a rule that rested counts again.
-        consent::require(api, Some(&held.read.value), &policy, None).await?;
+        consent::require(api, Some(known), &policy, None).await?;
         held.turn_into(api, &policy).await?;
     }
     drop(held);
@@ -147,7 +149,9 @@ pub(in super::super) async fn confirm(
 ) -> Result<Tagged<PolicyDetail>, Problem> {
     let held = Held::take(api, name).await?;
     if let Some(store) = &held.read.value.imported_from {
-        let confirmed = PolicyRecord { imported_from: None, ..held.read.value.clone() };
+        let imported = &held.read.value;
+        let confirmed =
+            PolicyRecord { imported_from: None, ..imported.clone() }.after(Some(imported), api.with.env.now());
         check(api, &confirmed).await?;
         consent::require(api, None, &confirmed, consent).await?;
         held.turn_into(api, &confirmed).await?;

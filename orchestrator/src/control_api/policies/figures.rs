@@ -64,9 +64,9 @@ impl Around {
         }
     }
 
-    /// Since when its schedule holds.
-    fn since(&self, policy: &str) -> Option<Timestamp> {
-        self.slots.get(policy).map(|record| record.since)
+    /// Since when its runs are awaited.
+    fn since(&self, policy: &PolicyRecord, now: Timestamp) -> Option<Timestamp> {
+        scheduler::awaited_since(policy.active_since, self.slots.get(policy.name.as_str()), now)
     }
 
     /// Why it does not run by itself although it should.
@@ -149,12 +149,14 @@ impl<'a> OfPolicy<'a> {
         self.schedule.as_ref()?.expected_interval(now)
     }
 
-    /// True where the newest version, committed then, is older than 1.5 times what is expected; there should be one. Of a version from
-    /// a time that is still to come nobody knows how old it is: it is late.
+    /// True where the newest version, committed then, is older than 1.5 times what is expected, or there is none, and the policy was
+    /// made or resumed before that time too: its first run may come an interval later and takes a while. Of what is from a time that is
+    /// still to come nobody knows how old it is: it is late.
     pub(in super::super) fn is_late(&self, newest: Option<Timestamp>, now: Timestamp) -> bool {
         let Some(expected) = self.expected_interval(now) else { return false };
         let bound = SignedDuration::try_from(expected * 3 / 2).unwrap_or(SignedDuration::MAX);
-        newest.is_none_or(|newest| is_ahead(newest, now) || now.duration_since(newest) > bound)
+        let is_past = |at| is_ahead(at, now) || now.duration_since(at) > bound;
+        newest.is_none_or(is_past) && self.policy.active_since.is_none_or(is_past)
     }
 
     fn status(&self, newest: Option<Timestamp>, around: &Around, now: Timestamp) -> PolicyStatus {
@@ -169,7 +171,7 @@ impl<'a> OfPolicy<'a> {
             expected_interval_seconds: self.expected_interval(now).map(|expected| expected.as_secs()),
             late: self.is_late(newest, now),
             next_run: runs.first().map(|run| run.at),
-            missed_slots: self.missed(newest, around.since(name.as_str()), running.is_some(), now),
+            missed_slots: self.missed(newest, around.since(self.policy, now), running.is_some(), now),
             running,
             stopped: around.why_stopped(self.policy, now),
             limit_now: limits::now(&self.policy.limits(), now),
@@ -213,6 +215,32 @@ mod tests {
         for never in [paused, by_hand] {
             assert!(!OfPolicy::new(&never).0.is_late(None, now));
         }
+    }
+
+    #[test]
+    fn a_policy_that_was_just_made_or_resumed_is_late_only_when_a_run_should_have_come() {
+        let (hourly, now) = (policy(json!({"every": "1h"})), at("2026-05-05T12:10:00Z"));
+        let late = |since: &str, newest: Option<&str>, now| {
+            let policy = PolicyRecord { active_since: Some(at(since)), ..hourly.clone() };
+            OfPolicy::new(&policy).0.is_late(newest.map(at), now)
+        };
+        assert!(!late("2026-05-05T12:10:00Z", None, now), "the very second");
+        assert!(!late("2026-05-05T11:10:00Z", None, now), "its first run may have begun just now");
+        assert!(!late("2026-05-05T10:40:00Z", None, now));
+        assert!(late("2026-05-05T10:39:59Z", None, now), "no scheduler, or a run that fails: it never ran");
+        let before_the_pause = Some("2026-05-01T00:00:00Z");
+        assert!(!late("2026-05-05T12:10:00Z", before_the_pause, now));
+        assert!(late("2026-05-05T10:39:59Z", before_the_pause, now));
+        assert!(!late("2026-05-01T00:00:00Z", Some("2026-05-05T12:01:00Z"), now));
+        assert!(late("2026-06-01T00:00:00Z", None, now), "a clock that was ahead hides nothing");
+    }
+
+    #[test]
+    fn what_passed_while_a_policy_rested_was_not_missed() {
+        let (hourly, now) = (policy(json!({"every": "1h"})), at("2026-05-05T12:10:00Z"));
+        let resumed = PolicyRecord { active_since: Some(at("2026-05-05T10:30:00Z")), ..hourly };
+        let status = OfPolicy::new(&resumed).0.status(Some(at("2026-05-01T00:00:00Z")), &Around::default(), now);
+        assert_eq!(status.missed_slots, 2);
     }
 
     #[test]

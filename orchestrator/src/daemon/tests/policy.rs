@@ -198,7 +198,7 @@ async fn a_policy_that_rests_has_no_coming_runs_and_can_be_run() {
         assert_eq!(runs.len(), 3);
         assert_eq!(runs[2].at.duration_since(runs[0].at).as_hours(), 48);
         let status = api.policy("daily").await.unwrap().value.status;
-        assert_eq!((status.next_run, status.late), (Some(runs[0].at), true), "there is no version yet");
+        assert_eq!((status.next_run, status.late), (Some(runs[0].at), false), "its first run is still to come");
         let paused = api.pause_policy("daily", true).await.unwrap();
         assert!(paused.value.policy.paused && mirrored(bucket.path()).await.unwrap()["paused"] == true);
         assert_eq!((paused.value.status.next_run, paused.value.status.late), (None, false));
@@ -232,8 +232,14 @@ async fn a_policy_that_cannot_be_read_is_listed_and_runs_that_are_used_up_are_no
         "last": last.as_millisecond(), "dealt": "began", "missed": 0, "missed_in_all": 0, "skipped_in_all": 0,
         "since": now, "steady_from": now.as_millisecond(),
     });
-    let puts = vec![Op::put("policy/aaa", "{"), Op::put("slot/daily", record.to_string())];
     let coordinator = Embedded::open(state.path(), Env::system()).unwrap();
+    // It was made more than one and a half days ago and never ran.
+    let stored = coordinator.get("policy/daily").await.unwrap().unwrap();
+    let mut policy: Value = serde_json::from_slice(&stored.value).unwrap();
+    assert!(policy["active_since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() <= now, "{policy}");
+    policy["active_since"] = json!(now.checked_sub(hours(37)).unwrap());
+    let policy = Op::put("policy/daily", policy.to_string());
+    let puts = vec![Op::put("policy/aaa", "{"), Op::put("slot/daily", record.to_string()), policy];
     coordinator.txn(vec![], puts, vec![]).await.unwrap();
     drop(coordinator);
     with_daemon(state.path(), fake::World::default(), async |api| {
@@ -243,6 +249,7 @@ async fn a_policy_that_cannot_be_read_is_listed_and_runs_that_are_used_up_are_no
         assert!(why.contains("policy/aaa") && listed[0].status.note.is_some(), "{why}");
         let status = &listed[1].status;
         assert!(status.stopped.as_ref().is_some_and(|why| why.contains("ahead")), "{status:?}");
+        assert!(status.late, "a policy that cannot run is late too");
         let runs = api.coming_runs("daily", 2).await.unwrap().items;
         assert!(runs[0].at > last && status.next_run == Some(runs[0].at), "{runs:?}");
     })
