@@ -23,8 +23,8 @@ pub use limits::{LimitHours, LimitNow, Limits};
 pub use list::{List, Order, Page};
 pub use operations::{Operation, OperationProgress};
 pub use policies::{
-    ChangedPolicy, ComingRun, Keep, Policy, PolicyDetail, PolicyPreview, PolicyStatus, PreviewVersion, Protect,
-    RemovedPolicy, Schedule,
+    ChangedPolicy, ComingRun, FailedRun, Keep, Policy, PolicyDetail, PolicyPreview, PolicyStatus, PreviewVersion,
+    Protect, RemovedPolicy, Schedule,
 };
 pub use problem::Problem;
 pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};

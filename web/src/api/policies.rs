@@ -128,6 +128,9 @@ pub struct PolicyStatus {
     pub next_run: Option<Timestamp>,
     /// Its operation that runs, or else waits.
     pub running: Option<String>,
+    /// Its run that failed last, whatever came after it; absent where none did of those operations that are still kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<FailedRun>,
     /// Times of its schedule that have passed since its newest version without another one, the one that runs now and what was
     /// before this schedule held aside; 0 while there is none yet.
     pub missed_slots: u64,
@@ -139,6 +142,20 @@ pub struct PolicyStatus {
     pub limit_now: Option<LimitNow>,
     /// Why something is not known.
     pub note: Option<String>,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailedRun {
+    /// Its operation, which says more.
+    pub operation: String,
+    /// When it ended.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Code of its error, `TM-…`.
+    pub code: String,
+    /// First line of its error.
+    pub message: String,
 }
 
 /// A coming run.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidemark_catalog::{ids::ObjectName, pattern::Patterns};
 use tidemark_gateway::causes::joined;
-use tidemark_web::api::{Policy, PolicyDetail, PolicyStatus, Problem};
+use tidemark_web::api::{FailedRun, Policy, PolicyDetail, PolicyStatus, Problem};
 
 use super::super::{
     Api, limits,
@@ -20,7 +20,7 @@ use crate::{
     registrations::{self, PolicyRecord, SOURCES, SourceRecord},
     schedule::{Run, Schedule, SlotId},
     scheduler::{self, SlotRecord, is_ahead},
-    tasks::{Kind, State},
+    tasks::{Kind, State, TaskRecord},
 };
 
 /// What the coordinator knows around policies.
@@ -28,6 +28,8 @@ use crate::{
 pub(super) struct Around {
     /// Operations that make versions and are not done, by subject: one that runs before one that waits.
     running: HashMap<String, String>,
+    /// The run that failed last, by subject.
+    failed: HashMap<String, FailedRun>,
     /// What their slots came to, by policy.
     slots: BTreeMap<String, SlotRecord>,
     /// Sources that nobody has confirmed.
@@ -37,12 +39,15 @@ pub(super) struct Around {
 impl Around {
     pub(super) async fn read(api: &Api) -> Result<Self, Problem> {
         let mut tasks = api.tasks().list().await.map_err(answer)?;
-        tasks.retain(|task| task.kind == Kind::Protect && !task.state.is_done());
+        tasks.retain(|task| task.kind == Kind::Protect);
+        let failed = last_failed(&tasks);
+        tasks.retain(|task| !task.state.is_done());
         tasks.sort_by_key(|task| task.state == State::Running);
         let slots = scheduler::records(&api.coordinator).await;
         let sources: Vec<SourceRecord> = api.registrations().list(SOURCES).await.map_err(answer)?;
         Ok(Self {
             running: tasks.into_iter().map(|task| (task.subject, task.id.to_string())).collect(),
+            failed,
             slots: slots.map_err(|error| refused(503, "TM-TASK-0002", &error))?,
             unconfirmed: sources
                 .into_iter()
@@ -81,6 +86,25 @@ impl Around {
         let name = policy.name.as_str();
         scheduler::why_stopped(&schedule, name, self.slots.get(name), now)
     }
+}
+
+/// Of each subject the run that failed last.
+fn last_failed(tasks: &[TaskRecord]) -> HashMap<String, FailedRun> {
+    let mut failed: HashMap<String, FailedRun> = HashMap::new();
+    for task in tasks.iter().filter(|task| task.state == State::Failed) {
+        let Some(run) = failed_run(task) else { continue };
+        let known = failed.entry(task.subject.clone()).or_insert_with(|| run.clone());
+        if known.at < run.at {
+            *known = run;
+        }
+    }
+    failed
+}
+
+fn failed_run(task: &TaskRecord) -> Option<FailedRun> {
+    let error = task.error.as_ref()?;
+    let message = error.message.lines().next().unwrap_or_default().to_owned();
+    Some(FailedRun { operation: task.id.to_string(), at: task.finished?, code: error.code.clone(), message })
 }
 
 /// A policy of which only the name is known.
@@ -163,7 +187,8 @@ impl<'a> OfPolicy<'a> {
         let PolicyRecord { name, source, .. } = self.policy;
         let runs = self.schedule.as_ref().map(|schedule| around.coming(self.policy, schedule, now, 1));
         let runs = runs.unwrap_or_default();
-        let running = around.running.get(&format!("{source}/{name}")).cloned();
+        let subject = format!("{source}/{name}");
+        let running = around.running.get(&subject).cloned();
         PolicyStatus {
             newest_version: None,
             last_success: newest,
@@ -173,6 +198,7 @@ impl<'a> OfPolicy<'a> {
             next_run: runs.first().map(|run| run.at),
             missed_slots: self.missed(newest, around.since(self.policy, now), running.is_some(), now),
             running,
+            last_failure: around.failed.get(&subject).cloned(),
             stopped: around.why_stopped(self.policy, now),
             limit_now: limits::now(&self.policy.limits(), now),
             note: None,
@@ -233,6 +259,30 @@ mod tests {
         assert!(late("2026-05-05T10:39:59Z", before_the_pause, now));
         assert!(!late("2026-05-01T00:00:00Z", Some("2026-05-05T12:01:00Z"), now));
         assert!(late("2026-06-01T00:00:00Z", None, now), "a clock that was ahead hides nothing");
+    }
+
+    #[test]
+    fn the_run_that_failed_last_is_told_by_its_first_line_also_when_others_came_after_it() {
+        let task = |id: &str, state: &str, finished: &str, error: serde_json::Value| -> TaskRecord {
+            let task = json!({
+                "id": id, "kind": "protect", "subject": "src/p", "spec": {}, "exclusive": null, "state": state, "attempt": 1,
+                "due_millis": 0, "created": "2026-05-05T00:00:00Z", "finished": finished, "error": error, "result": null,
+            });
+            serde_json::from_value(task).unwrap()
+        };
+        let error = |message: &str| json!({"code": "TM-SRC-0002", "message": message, "hint": null, "retryable": false, "cancelled": false});
+        let tasks = [
+            task("b", "failed", "2026-05-05T11:00:00Z", error("away\nwhere it was\n")),
+            task("a", "failed", "2026-05-05T10:00:00Z", error("earlier")),
+            task("c", "succeeded", "2026-05-05T12:00:00Z", error("an attempt before")),
+            task("d", "cancelled", "2026-05-05T12:00:00Z", error("somebody asked")),
+        ];
+        let around = Around { failed: last_failed(&tasks), ..Around::default() };
+        let policy = policy(json!({"every": "1h"}));
+        let status = OfPolicy::new(&policy).0.status(None, &around, at("2026-05-05T12:10:00Z"));
+        let run = status.last_failure.unwrap();
+        assert_eq!((run.operation.as_str(), run.at), ("b", at("2026-05-05T11:00:00Z")));
+        assert_eq!((run.code.as_str(), run.message.as_str()), ("TM-SRC-0002", "away"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Printed, limits, or_dash, size, table};
 use crate::api::{
-    ChangedPolicy, ComingRun, Keep, List, Policy, PolicyDetail, PolicyPreview, PolicyStatus, PreviewVersion,
+    ChangedPolicy, ComingRun, FailedRun, Keep, List, Policy, PolicyDetail, PolicyPreview, PolicyStatus, PreviewVersion,
     RemovedPolicy, Schedule,
 };
 
@@ -49,11 +49,17 @@ impl Printed for PolicyDetail {
         text += &expected.map(|seconds| format!("expected every  {seconds} s\n")).unwrap_or_default();
         text += &format!("next run      {}\n", or_dash(status.next_run));
         text += &status.running.as_ref().map(|id| format!("running       {id}\n")).unwrap_or_default();
+        text += &status.last_failure.as_ref().map(failure).unwrap_or_default();
         text += &line("limit now", status.limit_now.map(|now| limits::now(Some(now))));
         text += &status.note.as_ref().map(|note| format!("note          {note}\n")).unwrap_or_default();
         text += &format!("state         {}\n", state(status));
         text + &self.unconfirmed.as_ref().map(|store| unconfirmed(&self.policy.name, store)).unwrap_or_default()
     }
+}
+
+fn failure(run: &FailedRun) -> String {
+    let FailedRun { operation, at, code, message } = run;
+    format!("last failure  {at:.0} {code}: {message}\n              tidemark op show {operation}\n")
 }
 
 fn unconfirmed(name: &str, store: &str) -> String {
@@ -171,6 +177,17 @@ mod tests {
         let late = PolicyStatus { late: true, ..Default::default() };
         let list = List::whole(vec![PolicyDetail { policy: policy.clone(), status: late.clone(), unconfirmed: None }]);
         assert!(list.text().ends_with("LATE\n") && list.text().contains("shop/* !shop/tmp"), "{}", list.text());
+        let failed = FailedRun {
+            operation: "op1".to_owned(),
+            at: "2026-11-29T12:00:00.5Z".parse().unwrap(),
+            code: "TM-SRC-0002".to_owned(),
+            message: "the source is away".to_owned(),
+        };
+        let status = PolicyStatus { last_failure: Some(failed), ..late.clone() };
+        let detail = PolicyDetail { policy: policy.clone(), status, unconfirmed: None };
+        let told =
+            "last failure  2026-11-29T12:00:00Z TM-SRC-0002: the source is away\n              tidemark op show op1\n";
+        assert!(detail.text().contains(told), "{}", detail.text());
         let unconfirmed = Some("main".to_owned());
         let detail = PolicyDetail { policy, status: late, unconfirmed };
         assert!(detail.text().contains("from store main and is not confirmed: tidemark policy confirm daily"));
