@@ -31,7 +31,9 @@ pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
 pub use sources::{AddSource, ListenerState, Object, Source, Unconfirmed};
 pub use stores::{AcceptStore, AcceptedStore, AddStore, ChangeStore, CheckLine, Checklist, Store};
 pub use versions::{RepairedSet, Totals, Version, VersionDetail, VersionObject};
-pub use words::{Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality};
+pub use words::{
+    Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality, VersionState,
+};
 
 /// Options that say nothing.
 fn nothing() -> serde_json::Value {

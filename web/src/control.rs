@@ -31,6 +31,10 @@ pub struct Versions<'a> {
     pub policy: Option<&'a str>,
     /// Expired ones too.
     pub expired: bool,
+    /// Those too that were collected; nothing can be read of them but that they were there.
+    pub collected: bool,
+    /// Numbers too that collection took: they hold no version.
+    pub fences: bool,
 }
 
 /// Something with the tag of its state.

@@ -63,7 +63,7 @@ pub(super) async fn change(
         VersionChange::Release => Change::Release,
     };
     let state = states.change(id.number, &change, by).await.map_err(answer)?;
-    Ok(versions::with_state(line, &state))
+    Ok(versions::with_state(line, &state, api.with.ages.undo))
 }
 
 /// The store and the line of a version. One whose manifest cannot be read is a line too: it can be given up, so that the others are

@@ -87,10 +87,10 @@ struct Listing {
 
 /// A page of the versions in all stores, by source, set and number. One whose manifest does not verify is listed as `damaged`:
 /// hiding it would look as if it had never been. A store that cannot be looked into is listed as `unknown`, where others can.
-/// Collected ones are left out, expired ones unless they are asked for.
+/// Expired and collected ones, and fences, are left out unless they are asked for.
 pub(super) async fn list(api: &Api, which: Versions<'_>, page: &Page) -> Result<List<Version>, Problem> {
     let Listing { mut versions, refused } = unread(api, which.source, which.policy).await?;
-    versions.retain(|version| which.expired || version.state.is_visible());
+    versions.retain(|version| is_wanted(&version.state, which));
     let mut all: Vec<Row> =
         refused.into_iter().map(Row::Refused).chain(versions.into_iter().map(Row::Version)).collect();
     all.sort_by_cached_key(Row::key);
@@ -100,13 +100,21 @@ pub(super) async fn list(api: &Api, which: Versions<'_>, page: &Page) -> Result<
         reads.push(shown(api, row).boxed());
     }
     let mut items: Vec<Version> = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
-    items.retain(|version| which.expired || version.quality != Quality::Fence);
+    items.retain(|version| which.fences || version.quality != Quality::Fence);
     Ok(List { items, next_page_token: page.next_page_token })
+}
+
+fn is_wanted(state: &VersionState, which: Versions<'_>) -> bool {
+    match state {
+        VersionState { collected: true, .. } => which.collected,
+        VersionState { expired: Some(_), .. } => which.expired,
+        _ => true,
+    }
 }
 
 async fn shown(api: &Api, row: &Row) -> Result<Version, Problem> {
     match row {
-        Row::Version(version) => Ok(with_state(line(api, version).await?, &version.state)),
+        Row::Version(version) => Ok(with_state(line(api, version).await?, &version.state, api.with.ages.undo)),
         Row::Refused(line) => Ok(line.clone()),
     }
 }
@@ -160,9 +168,7 @@ async fn unread_in(
         let stamps = (listed.stamp.clone(), linked.map(|(_, last)| last.stamp));
         let seen = Seen { repository: store.record.repository.clone(), id: id.clone(), stamps };
         let state = states.get(&id).cloned().unwrap_or_default();
-        if !state.collected {
-            found.push(Unread { store: Arc::clone(&store), seen, state });
-        }
+        found.push(Unread { store: Arc::clone(&store), seen, state });
         before = Some((id, listed));
     }
     Ok(found)
@@ -310,6 +316,6 @@ pub(super) async fn one(api: &Api, id: &str) -> Result<VersionDetail, Problem> {
     let state = state.map_err(answer)?;
     collection::refuse_collected(&id, &state).map_err(answer)?;
     let lines = pages::read_lines(&store.objects, &manifest).await.map_err(answer)?;
-    let version = with_state(show(&store, &id, &manifest), &state);
+    let version = with_state(show(&store, &id, &manifest), &state, api.with.ages.undo);
     Ok(VersionDetail { version, contents: lines.into_iter().map(show_object).collect() })
 }

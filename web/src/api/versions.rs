@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::words::{Quality, time_or_empty};
+use super::words::{Quality, VersionState, time_or_empty};
 
 /// A version in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,7 +25,7 @@ pub struct Version {
     pub cut_through: Option<Timestamp>,
     /// Worst quality: `exact`, `cut`, `degraded` or `missing`; `damaged` where the manifest does not verify, then nothing else
     /// is known of the version; `lost` where the number holds no version, because the store was put back to before it; `fence`
-    /// where collection took the number so that older claims cannot commit: listed only with expired ones; `unknown`
+    /// where collection took the number so that older claims cannot commit: listed only where fences are asked for; `unknown`
     /// where the store cannot be looked into while others can: the line is about all that it may hold.
     #[schema(value_type = String)]
     pub quality: Quality,
@@ -36,6 +36,15 @@ pub struct Version {
     pub objects: u64,
     /// Figures.
     pub totals: Totals,
+    /// What becomes of it: `kept`, `held`, `expired`, `collected`; `fence` or `lost` where the number holds no version, `unknown` where
+    /// the line is about a store.
+    #[schema(value_type = String)]
+    pub state: VersionState,
+    /// Until when its expiry can be undone, by the store's clock: from then on collection may give it up. Absent where it is not
+    /// expired, or is held or collected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub undo_until: Option<Timestamp>,
     /// When it expired, by the clock of the node that recorded it: it is hidden from lists unless they are asked for it, and collected
     /// after a grace.
     #[schema(value_type = Option<String>)]

@@ -92,6 +92,26 @@ words! {
 }
 
 words! {
+    /// What becomes of a version.
+    VersionState {
+        /// It stays, as far as its policy's rules keep it.
+        Kept = "kept",
+        /// It stays whatever rules say.
+        Held = "held",
+        /// It is hidden, and collected after a grace unless that is undone or it is held.
+        Expired = "expired",
+        /// It is given up for good.
+        Collected = "collected",
+        /// The number holds none: collection took it.
+        Fence = "fence",
+        /// The number holds none: the store was put back to before it, or damage is sealed by it.
+        Lost = "lost",
+        /// Of lines in a list: the store cannot be looked into.
+        Unknown = "unknown",
+    }
+}
+
+words! {
     /// How a check came out, from best to worst.
     CheckStatus {
         /// As it should be.
@@ -175,6 +195,7 @@ mod tests {
         are_words(OperationKind::EVERY);
         are_words(OperationState::EVERY);
         are_words(Quality::EVERY);
+        are_words(VersionState::EVERY);
         are_words(CheckStatus::EVERY);
         are_words(Action::EVERY);
         are_words(ListenerStatus::EVERY);

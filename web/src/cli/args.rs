@@ -154,9 +154,15 @@ pub(super) enum VersionCommand {
         /// Of this policy only.
         #[arg(long)]
         policy: Option<String>,
-        /// Expired ones too.
+        /// Expired ones too, with the time until which `unexpire` brings them back.
         #[arg(long)]
         expired: bool,
+        /// Those too that were collected.
+        #[arg(long)]
+        collected: bool,
+        /// Numbers too that collection took so that older operations cannot commit: they hold no version.
+        #[arg(long)]
+        fences: bool,
     },
     /// Show one version with its objects.
     Show {

@@ -132,12 +132,13 @@ impl Call<'_> {
 
     async fn version(&self, command: &VersionCommand) -> Result<u8, Error> {
         match command {
-            VersionCommand::List { source, policy, expired } => {
+            VersionCommand::List { source, policy, expired, collected, fences } => {
                 let mut query: Vec<String> = [("source", source), ("policy", policy)]
                     .into_iter()
                     .filter_map(|(name, value)| Some(format!("{name}={}", segment(value.as_deref()?))))
                     .collect();
-                query.extend(expired.then(|| "expired=true".to_owned()));
+                let flags = [("expired", *expired), ("collected", *collected), ("fences", *fences)];
+                query.extend(flags.into_iter().filter(|(_, given)| *given).map(|(name, _)| format!("{name}=true")));
                 self.list::<Version>(&format!("/api/v1/versions?{}", query.join("&"))).await
             }
             VersionCommand::Show { id, store } => {

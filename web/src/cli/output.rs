@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{Error, args::Format};
 use crate::api::{
     AcceptedStore, CheckLine, Checklist, List, Object, Operation, OperationKind, Problem, Quality, RepairedSet,
-    RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail,
+    RestorePlan, Source, Store, Totals, Unconfirmed, Version, VersionDetail, VersionState,
 };
 
 /// Something the command line prints.
@@ -241,14 +241,17 @@ impl Printed for List<Version> {
         let row = |v: &Version| {
             if v.damage.is_some() {
                 let id = if v.id.is_empty() { "-" } else { v.id.as_str() };
-                return [id, "-", "-", v.quality.as_str(), "-", "-", "-", &v.store].map(str::to_owned).to_vec();
+                let row = [id, "-", "-", v.quality.as_str(), &becomes(v), "-", "-", "-", &v.store];
+                return row.map(str::to_owned).to_vec();
             }
             let mut row = vec![v.id.clone(), or_dash(v.committed), or_dash(v.cut_from), v.quality.to_string()];
+            row.push(becomes(v));
             row.extend([v.objects.to_string(), v.totals.rows.to_string(), size(v.totals.kept_bytes), v.store.clone()]);
             row
         };
-        let header = ["VERSION", "COMMITTED", "COMPLETE BEFORE", "QUALITY", "OBJECTS", "ROWS", "KEPT", "STORE"];
-        let notes = self.items.iter().filter_map(damage).chain(self.items.iter().filter_map(state));
+        let header =
+            ["VERSION", "COMMITTED", "COMPLETE BEFORE", "QUALITY", "STATE", "OBJECTS", "ROWS", "KEPT", "STORE"];
+        let notes = self.items.iter().filter_map(damage).chain(self.items.iter().filter_map(held_by));
         table(&header, self.items.iter().map(row)) + &notes.collect::<String>()
     }
 }
@@ -259,18 +262,26 @@ fn damage(version: &Version) -> Option<String> {
     let damage = damage.as_ref()?;
     Some(match version.quality {
         Quality::Unknown if id.is_empty() => format!("versions in store {store} are not known: {damage}\n"),
-        Quality::Unknown => format!("{id} is not known: {damage}\n"),
-        Quality::Lost | Quality::Fence => format!("{id} holds no version: {damage}\n"),
-        _ => format!("{id} is damaged: {damage}\n"),
+        Quality::Unknown => format!("{id} in store {store} is not known: {damage}\n"),
+        Quality::Lost | Quality::Fence => format!("{id} in store {store} holds no version: {damage}\n"),
+        _ => format!("{id} in store {store} is damaged: {damage}\n"),
     })
 }
 
-/// That a version is expired or held.
-fn state(version: &Version) -> Option<String> {
-    let expired = version.expired.map(|at| format!("is expired since {at:.0}"));
-    let held = version.held.as_ref().map(|held| format!("is held by {held}"));
-    let words: Vec<String> = expired.into_iter().chain(held).collect();
-    (!words.is_empty()).then(|| format!("{} {}\n", version.id, words.join(" and ")))
+/// What becomes of a version: of one that is expired until when that can be undone.
+fn becomes(version: &Version) -> String {
+    let state = version.state;
+    match (state, version.undo_until) {
+        (VersionState::Expired, Some(until)) => format!("expired until {until:.0}"),
+        (VersionState::Expired, None) if version.held.is_some() => "expired, held".to_owned(),
+        _ => state.to_string(),
+    }
+}
+
+/// Who holds a version, and why.
+fn held_by(version: &Version) -> Option<String> {
+    let Version { id, store, held, .. } = version;
+    held.as_ref().map(|held| format!("{id} in store {store} is held by {held}\n"))
 }
 
 impl Printed for VersionDetail {
@@ -280,7 +291,8 @@ impl Printed for VersionDetail {
         text += &format!("committed  {}\n", v.committed.map(|at| at.to_string()).unwrap_or_default());
         text += &format!("cut        {} .. {}\n", or_dash(v.cut_from), or_dash(v.cut_through));
         text += &format!("quality    {}\n", v.quality);
-        text += &v.expired.map(|at| format!("expired    {at:.0}\n")).unwrap_or_default();
+        text += &format!("state      {}\n", becomes(v));
+        text += &v.expired.map(|at| format!("expired    since {at:.0}\n")).unwrap_or_default();
         text += &v.held.as_ref().map(|held| format!("held       by {held}\n")).unwrap_or_default();
         text += &format!("{}\n", totals(&v.totals));
         let row = |o: &crate::api::VersionObject| {
@@ -450,11 +462,47 @@ mod tests {
             damage: Some("TM-STORE-0110: emptied".to_owned()),
             objects: 0,
             totals: Totals::default(),
+            state: VersionState::Unknown,
+            undo_until: None,
             expired: None,
             held: None,
         };
-        let text = List::whole(vec![line]).text();
+        let text = List::whole(vec![line.clone()]).text();
         assert!(text.ends_with("versions in store t are not known: TM-STORE-0110: emptied\n"), "{text}");
+        // Whatever a line is about, it names its store.
+        let fence = |quality, state| Version { id: "a.b.2".to_owned(), quality, state, ..line.clone() };
+        for (quality, state, note) in [
+            (Quality::Fence, VersionState::Fence, "a.b.2 in store t holds no version: TM"),
+            (Quality::Lost, VersionState::Lost, "a.b.2 in store t holds no version: TM"),
+            (Quality::Damaged, VersionState::Kept, "a.b.2 in store t is damaged: TM"),
+            (Quality::Unknown, VersionState::Kept, "a.b.2 in store t is not known: TM"),
+        ] {
+            let text = List::whole(vec![fence(quality, state)]).text();
+            let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+            assert_eq!(row, ["a.b.2", "-", "-", quality.as_str(), state.as_str(), "-", "-", "-", "t"]);
+            assert!(text.lines().nth(2).unwrap().starts_with(note), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_version_says_what_becomes_of_it_and_until_when_that_can_be_undone() {
+        let version = |state: &str, more: serde_json::Value| -> Version {
+            let mut version = serde_json::json!({
+                "id": "a.b.1", "store": "t", "committed": "2026-05-05T12:00:00Z", "cut_from": null, "cut_through": null,
+                "quality": "cut", "damage": null, "objects": 1, "totals": Totals::default(), "state": state, "expired": null,
+                "held": null,
+            });
+            version.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(version).unwrap()
+        };
+        let until = serde_json::json!({"undo_until": "2026-05-06T12:00:07.5Z"});
+        let held = serde_json::json!({"held": "operator: audit"});
+        assert_eq!(becomes(&version("kept", serde_json::json!({}))), "kept");
+        assert_eq!(becomes(&version("expired", until)), "expired until 2026-05-06T12:00:07Z");
+        assert_eq!(becomes(&version("expired", held.clone())), "expired, held");
+        assert_eq!(becomes(&version("collected", serde_json::json!({}))), "collected");
+        let text = List::whole(vec![version("held", held)]).text();
+        assert!(text.ends_with("a.b.1 in store t is held by operator: audit\n"), "{text}");
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub(super) struct Filter {
     /// Expired ones too.
     #[serde(default)]
     expired: bool,
+    /// Those too that were collected.
+    #[serde(default)]
+    collected: bool,
+    /// Numbers too that collection took, which hold no version.
+    #[serde(default)]
+    fences: bool,
     /// Most items of the page; 100 by default, at most 1000.
     page_size: Option<u32>,
     /// `next_page_token` of the page before.
@@ -43,8 +49,14 @@ pub(super) async fn list(
     Params(filter): Params<Filter>,
 ) -> Result<Json<List<Version>>, Problem> {
     let page = page(filter.page_size, filter.page_token.as_deref())?;
-    let Filter { source, policy, expired, .. } = &filter;
-    let which = Versions { source: source.as_deref(), policy: policy.as_deref(), expired: *expired };
+    let Filter { source, policy, .. } = &filter;
+    let which = Versions {
+        source: source.as_deref(),
+        policy: policy.as_deref(),
+        expired: filter.expired,
+        collected: filter.collected,
+        fences: filter.fences,
+    };
     Ok(Json(shared.api.versions(which, &page).await?))
 }
 

@@ -299,6 +299,28 @@ async fn a_version_that_cannot_be_read_can_be_given_up_and_the_others_are_collec
     .await;
 }
 
+/// What becomes of each.
+fn states(versions: &[Version]) -> Vec<&'static str> {
+    versions.iter().map(|version| version.state.as_str()).collect()
+}
+
+#[tokio::test]
+async fn what_was_collected_is_listed_only_where_it_is_asked_for() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        protect(&api, "one").await;
+        protect(&api, "two").await;
+        change(&api, "src.daily.1", VersionChange::Expire).await.unwrap();
+        collect(&api, "c").await;
+        let listed = async |which| api.versions(which, &Page::first()).await.unwrap().items;
+        assert_eq!(ids(&listed(Versions { expired: true, ..Versions::default() }).await), ["src.daily.2"]);
+        let all = listed(Versions { collected: true, ..Versions::default() }).await;
+        assert_eq!((ids(&all), states(&all)), (vec!["src.daily.1", "src.daily.2"], vec!["collected", "kept"]));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -330,9 +352,15 @@ async fn an_expiry_can_be_undone_until_it_is_collected_and_a_hold_outlasts_rules
         assert_eq!(ids(&versions(&api).await), ["src.daily.1", "src.daily.3"]);
         let all = Versions { expired: true, ..Versions::default() };
         let all = api.versions(all, &Page::first()).await.unwrap().items;
-        assert_eq!(ids(&all), ["src.daily.1", "src.daily.2", "src.daily.3", "src.daily.4"]);
-        assert_eq!(all[3].quality, Quality::Fence);
-        assert!(all[1].expired.is_some());
+        assert_eq!(ids(&all), ["src.daily.1", "src.daily.2", "src.daily.3"], "no fences");
+        assert_eq!(states(&all), ["held", "expired", "kept"]);
+        let expired = all[1].expired.unwrap();
+        let grace = all[1].undo_until.unwrap().duration_since(expired).as_secs();
+        assert!((3590..3610).contains(&grace), "by the store's clock: {:?}", all[1]);
+        let fences = Versions { fences: true, ..Versions::default() };
+        let fences = api.versions(fences, &Page::first()).await.unwrap().items;
+        assert_eq!(ids(&fences), ["src.daily.1", "src.daily.3", "src.daily.4"]);
+        assert_eq!((fences[2].quality, states(&fences[2..])), (Quality::Fence, vec!["fence"]));
         change(&api, "src.daily.2", VersionChange::Hold).await.unwrap();
         let back = api.change_version("src.daily.2", VersionChange::Unexpire, other).await.unwrap();
         assert_eq!(
