@@ -165,13 +165,7 @@ pub(super) enum VersionCommand {
         fences: bool,
     },
     /// Show one version with its objects.
-    Show {
-        /// Id of the version, `source.policy.number`.
-        id: String,
-        /// Store that it is in, where several hold one of this id.
-        #[arg(long)]
-        store: Option<String>,
-    },
+    Show(VersionArguments),
     /// Hide a version; it is collected after a grace, and until then `unexpire` brings it back.
     Expire(ReasonArguments),
     /// Take the expiry of a version back, and hold it.
@@ -181,17 +175,12 @@ pub(super) enum VersionCommand {
     /// End the hold of a version.
     Release(ReasonArguments),
     /// Say what deleting a version would free.
-    Size {
-        /// Id of the version.
-        id: String,
-    },
+    Size(VersionArguments),
     /// Read and prove everything that a version names.
     Verify {
-        /// Id of the version.
-        id: String,
-        /// Store that it is in, where several hold one of this id.
-        #[arg(long)]
-        store: Option<String>,
+        /// The version.
+        #[command(flatten)]
+        version: VersionArguments,
         /// Waiting.
         #[command(flatten)]
         wait: WaitArguments,
@@ -199,7 +188,7 @@ pub(super) enum VersionCommand {
     /// Seal the damaged newest versions of a policy, so that it can go on. They are given up: what is damaged must not be put
     /// back afterwards.
     Repair {
-        /// Version set, `source.policy`.
+        /// Version set, `source.policy`, or `STORE:source.policy`.
         set: String,
         /// Store that it is in, where several hold it.
         #[arg(long)]
@@ -207,11 +196,22 @@ pub(super) enum VersionCommand {
     },
 }
 
+/// A version.
+#[derive(Debug, Args)]
+pub(super) struct VersionArguments {
+    /// Id of the version, `source.policy.number`, or `STORE:source.policy.number`.
+    pub(super) id: String,
+    /// Store that it is in, where several hold one of this id.
+    #[arg(long)]
+    pub(super) store: Option<String>,
+}
+
 /// A version, and why something is done to it.
 #[derive(Debug, Args)]
 pub(super) struct ReasonArguments {
-    /// Id of the version.
-    pub(super) id: String,
+    /// The version.
+    #[command(flatten)]
+    pub(super) version: VersionArguments,
     /// Why, for people.
     #[arg(long, default_value = "")]
     pub(super) reason: String,

@@ -13,7 +13,7 @@ use super::{
     Error,
     args::{
         Arguments, ClusterCommand, Command, Format, GcCommand, ObjectCommand, OpCommand, ProtectArguments,
-        ReasonArguments, RestoreCommand, SourceCommand, StoreCommand, VersionCommand, WaitArguments,
+        ReasonArguments, RestoreCommand, SourceCommand, StoreCommand, VersionArguments, VersionCommand, WaitArguments,
     },
     exit,
     output::{self, Explanation},
@@ -141,26 +141,23 @@ impl Call<'_> {
                 query.extend(flags.into_iter().filter(|(_, given)| *given).map(|(name, _)| format!("{name}=true")));
                 self.list::<Version>(&format!("/api/v1/versions?{}", query.join("&"))).await
             }
-            VersionCommand::Show { id, store } => {
-                self.show::<VersionDetail>(&format!("/api/v1/versions/{}", segment(&within(store.as_deref(), id))))
-                    .await
-            }
+            VersionCommand::Show(what) => self.show::<VersionDetail>(&path_of(what)?).await,
             VersionCommand::Expire(what) => self.change("expire", what).await,
             VersionCommand::Unexpire(what) => self.change("unexpire", what).await,
             VersionCommand::Hold(what) => self.change("hold", what).await,
             VersionCommand::Release(what) => self.change("release", what).await,
-            VersionCommand::Size { id } => {
-                self.show::<VersionSize>(&format!("/api/v1/versions/{}/size", segment(id))).await
-            }
-            VersionCommand::Verify { id, store, wait } => {
-                let path = format!("/api/v1/versions/{}/verify", segment(&within(store.as_deref(), id)));
+            VersionCommand::Size(what) => self.show::<VersionSize>(&(path_of(what)? + "/size")).await,
+            VersionCommand::Verify { version, wait } => {
+                let path = path_of(version)? + "/verify";
                 let operation = self.start(&path, &json!({}), wait).await?;
                 self.finish(operation, wait).await
             }
             VersionCommand::Repair { set, store } => {
+                let named = within(store.as_deref(), set)?;
+                let (store, set) = named.split_once(':').map_or((None, named.as_str()), |(at, set)| (Some(at), set));
                 let (source, set) =
                     set.split_once('.').ok_or_else(|| Error::Usage(format!("{set:?} is not SOURCE.POLICY")))?;
-                let query = store.as_ref().map(|store| format!("?store={}", segment(store))).unwrap_or_default();
+                let query = store.map(|store| format!("?store={}", segment(store))).unwrap_or_default();
                 let path = format!("/api/v1/sets/{}/{}/repair{query}", segment(source), segment(set));
                 let repaired: RepairedSet = self.client.post(&path, &json!({}), None).await?;
                 self.print(&repaired)
@@ -169,8 +166,8 @@ impl Call<'_> {
     }
 
     async fn change(&self, what: &str, arguments: &ReasonArguments) -> Result<u8, Error> {
-        let ReasonArguments { id, reason } = arguments;
-        let path = format!("/api/v1/versions/{}/{what}", segment(id));
+        let ReasonArguments { version, reason } = arguments;
+        let path = format!("{}/{what}", path_of(version)?);
         let version: Version = self.client.post(&path, &ChangeVersion { reason: reason.clone() }, None).await?;
         self.print(&List { items: vec![version], next_page_token: None })
     }
@@ -294,6 +291,11 @@ impl Call<'_> {
     }
 }
 
+/// Where the API has a version.
+fn path_of(VersionArguments { id, store }: &VersionArguments) -> Result<String, Error> {
+    Ok(format!("/api/v1/versions/{}", segment(&within(store.as_deref(), id)?)))
+}
+
 /// A value as one path or query segment of a URL.
 fn segment(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
@@ -309,7 +311,35 @@ fn segment(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[test]
+    fn every_command_on_a_version_takes_its_store_in_either_form() {
+        let path = |words: &[&str]| {
+            let arguments = Arguments::try_parse_from(["tidemark", "version"].iter().chain(words)).unwrap();
+            let Command::Version(command) = arguments.command else { panic!("{words:?}") };
+            path_of(match &command {
+                VersionCommand::Show(version) | VersionCommand::Size(version) => version,
+                VersionCommand::Verify { version, .. } => version,
+                VersionCommand::Expire(what)
+                | VersionCommand::Unexpire(what)
+                | VersionCommand::Hold(what)
+                | VersionCommand::Release(what) => &what.version,
+                VersionCommand::List { .. } | VersionCommand::Repair { .. } => panic!("{words:?}"),
+            })
+        };
+        for command in ["show", "size", "verify", "expire", "unexpire", "hold", "release"] {
+            let at = "/api/v1/versions/main%3Aa.b.1";
+            assert_eq!(path(&[command, "a.b.1", "--store", "main"]).unwrap(), at);
+            assert_eq!(path(&[command, "main:a.b.1"]).unwrap(), at);
+            assert_eq!(path(&[command, "main:a.b.1", "--store", "main"]).unwrap(), at);
+            assert_eq!(path(&[command, "a.b.1"]).unwrap(), "/api/v1/versions/a.b.1");
+            let two = path(&[command, "main:a.b.1", "--store", "other"]).unwrap_err().to_string();
+            assert!(two.contains("main:a.b.1") && two.contains("--store other"), "{two}");
+        }
+    }
 
     #[test]
     fn names_cannot_leave_their_place_in_a_url() {

@@ -30,15 +30,20 @@ pub(super) fn options<const N: usize>(given: &[String], flags: [(&str, Option<Va
     Ok(Value::Object(all))
 }
 
-/// A version's id with the store that it is in, where that is named.
-pub(super) fn within(store: Option<&str>, id: &str) -> String {
-    store.map_or_else(|| id.to_owned(), |store| format!("{store}:{id}"))
+/// A version's id with the store that it is in, where that is named: in the id itself, beside it, or in both alike.
+pub(super) fn within(store: Option<&str>, id: &str) -> Result<String, Error> {
+    match (store, id.split_once(':')) {
+        (None, _) => Ok(id.to_owned()),
+        (Some(store), None) => Ok(format!("{store}:{id}")),
+        (Some(store), Some((named, _))) if store == named => Ok(id.to_owned()),
+        (Some(store), Some(_)) => Err(Error::Usage(format!("{id} and --store {store} name two stores"))),
+    }
 }
 
 pub(super) fn restore(what: &RestoreArguments) -> Result<Restore, Error> {
     let replication = what.replication.as_deref().map(parse_replication).transpose()?;
     Ok(Restore {
-        version: within(what.store.as_deref(), &what.version),
+        version: within(what.store.as_deref(), &what.version)?,
         pin: what.pin.clone(),
         objects: what.objects.clone(),
         to: what.to.clone(),
