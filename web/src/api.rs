@@ -29,7 +29,9 @@ pub use policies::{
 pub use problem::Problem;
 pub use restores::{IfExists, PlannedObject, Restore, RestorePlan};
 pub use sources::{AddSource, ListenerState, Object, Source, Unconfirmed};
-pub use stores::{AcceptStore, AcceptedStore, AddStore, ChangeStore, CheckLine, Checklist, Store};
+pub use stores::{
+    AcceptStore, AcceptedStore, AddStore, ChangeStore, CheckLine, Checklist, Store, TakenOver, TakenPolicy, TakenSet,
+};
 pub use versions::{RepairedSet, Totals, Version, VersionDetail, VersionObject};
 pub use words::{
     Action, CheckStatus, CommitMode, ListenerStatus, OperationKind, OperationState, Quality, VersionState,

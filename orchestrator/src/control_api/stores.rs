@@ -2,16 +2,16 @@
 
 mod accept;
 mod change;
+mod learn;
 
 pub(super) use accept::accept;
 pub(super) use change::change;
+use learn::{Learned, learn};
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use object_store::ObjectStore;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tidemark_catalog::{config_mirror, ids::StoreId, repository};
+use tidemark_catalog::{ids::StoreId, repository};
 use tidemark_gateway::{causes, preflight};
 use tidemark_listener_core::source::Uses;
 use tidemark_web::{
@@ -27,7 +27,7 @@ use crate::{
     failure::Failure,
     generation,
     limits::LimitsSpec,
-    registrations::{CommitMode, POLICIES, PolicyRecord, SOURCES, STORES, SourceRecord, StoreRecord},
+    registrations::{CommitMode, STORES, StoreRecord},
     stores::{self, OpenStore, identity::Damaged},
 };
 
@@ -51,10 +51,10 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let store = OpenStore { record: StoreRecord { checksums, ..record }, ..opened };
     api.with.stores.prove_again(&store).await.map_err(answer)?;
     attach(api, &store).await?;
-    let warnings = learn(api, &store).await?;
+    let Learned { taken_over, warnings } = learn(api, &store).await?;
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
         Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
-        _ => Ok(Store { warnings, ..show(api, store.record) }),
+        _ => Ok(Store { taken_over: Some(taken_over), warnings, ..show(api, store.record) }),
     }
 }
 
@@ -125,91 +125,6 @@ async fn attach(api: &Api, store: &OpenStore) -> Result<(), Problem> {
     let generation = taken.map_err(|error| answer(stores::generations_failed(store, error)))?;
     tracing::info!(store = store.record.name, generation, "store attached");
     Ok(())
-}
-
-/// Takes what the store holds for what is known of it, and brings back what its mirror has; gives what could not be read, which
-/// stops nothing else.
-async fn learn(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
-    let damaged = api.with.stores.learn(store).await.map_err(answer)?;
-    let mut warnings: Vec<String> = damaged.iter().map(|damaged| format!("{}: {damaged}", damaged.code())).collect();
-    warnings.extend(take_over(api, store).await?);
-    for warning in &warnings {
-        tracing::warn!(store = store.record.name, warning, "the store is used without this");
-    }
-    Ok(warnings)
-}
-
-/// Brings back sources and policies that the store's mirror holds and that are not registered here. Who can write to the store
-/// can write the mirror: they are marked, and before an operator confirms them nothing that a source names is used, and nothing that
-/// a policy says is done.
-async fn take_over(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
-    let mut warnings = Vec::new();
-    let mut sources = BTreeMap::new();
-    let imported_from = Some(store.record.name.clone());
-    for (id, source) in mirrored::<SourceRecord>(store, "sources", &mut warnings).await? {
-        let source = SourceRecord { imported_from: imported_from.clone(), ..source };
-        api.registrations().create(SOURCES, &id, &source).await.map_err(answer)?;
-        sources.insert(id, source);
-    }
-    let own: StoreId = check_name("store", &store.record.name)?;
-    for (id, policy) in mirrored::<PolicyRecord>(store, "policies", &mut warnings).await? {
-        if is_of_another_source(api, &policy, &sources).await? {
-            let source = &policy.source;
-            warnings.push(format!(
-                "TM-STORE-0106: mirrored policies {id} is not taken over: source {source} is another one here"
-            ));
-            continue;
-        }
-        // The mirror is in the policy's own store, by whatever name that was registered before.
-        let policy = PolicyRecord { store: own.clone(), imported_from: imported_from.clone(), ..policy };
-        api.registrations().create(POLICIES, policy.name.as_str(), &policy).await.map_err(answer)?;
-    }
-    Ok(warnings)
-}
-
-/// Whether a policy that is not registered here is of a source that the operator knows, and the mirror does not: it says nothing
-/// about that one.
-async fn is_of_another_source(
-    api: &Api,
-    policy: &PolicyRecord,
-    mirrored: &BTreeMap<String, SourceRecord>,
-) -> Result<bool, Problem> {
-    let registered: Option<PolicyRecord> =
-        api.registrations().get(POLICIES, policy.name.as_str()).await.map_err(answer)?;
-    let known: Option<SourceRecord> = api.registrations().get(SOURCES, policy.source.as_str()).await.map_err(answer)?;
-    let same = |known: &SourceRecord| mirrored.get(policy.source.as_str()).is_some_and(|source| source.says(known));
-    Ok(registered.is_none() && known.is_some_and(|known| known.is_confirmed() && !same(&known)))
-}
-
-/// The items of a kind in the mirror, by id. One that cannot be read is a warning.
-async fn mirrored<T: DeserializeOwned>(
-    store: &OpenStore,
-    kind: &str,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<(String, T)>, Problem> {
-    let found = config_mirror::latest(&store.objects, kind).await;
-    let found = found.map_err(|error| refused(503, "TM-STORE-0105", &error))?;
-    let mut unread = |id: &str, why: String| {
-        warnings.push(format!("TM-STORE-0106: mirrored {kind} {id} is not taken over: {why}"));
-    };
-    for (id, error) in &found.problems {
-        unread(id, causes::joined(error));
-    }
-    let mut items = Vec::new();
-    for (id, value) in found.items {
-        match named(&id, value) {
-            Ok(item) => items.push((id, item)),
-            Err(why) => unread(&id, why),
-        }
-    }
-    Ok(items)
-}
-
-/// An item that has the name it is stored under.
-fn named<T: DeserializeOwned>(id: &str, value: Value) -> Result<T, String> {
-    let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let item = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    if name == id { Ok(item) } else { Err(format!("it says it is {name:?}")) }
 }
 
 pub(super) async fn list(api: &Api) -> Result<Vec<Store>, Problem> {
@@ -310,5 +225,14 @@ fn show(api: &Api, record: StoreRecord) -> Store {
     let commit_mode = match commit_mode {
         CommitMode::AtomicCreate => api::CommitMode::AtomicCreate,
     };
-    Store { name, url, repository, commit_mode, limits: limits::show(limits), limit_now, warnings: Vec::new() }
+    Store {
+        name,
+        url,
+        repository,
+        commit_mode,
+        limits: limits::show(limits),
+        limit_now,
+        taken_over: None,
+        warnings: Vec::new(),
+    }
 }

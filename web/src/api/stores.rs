@@ -51,9 +51,47 @@ pub struct Store {
     /// What of that is in force now; absent where there are no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_now: Option<LimitNow>,
+    /// What was found in it when it was registered or accepted; else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_over: Option<TakenOver>,
     /// What in it could not be read or taken over when it was registered or accepted, each with a code; it is used without that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// What was found in a store when it was registered or accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TakenOver {
+    /// Sources that came from it and wait for confirmation, with the policies of theirs that came with them: until then nothing of them
+    /// is used. Sorted.
+    pub sources: Vec<String>,
+    /// Policies that came from it and wait for confirmation. Sorted.
+    pub policies: Vec<TakenPolicy>,
+    /// Version sets in it. Sorted.
+    pub sets: Vec<TakenSet>,
+}
+
+/// A policy that came from a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TakenPolicy {
+    /// Name.
+    pub policy: String,
+    /// Its source.
+    pub source: String,
+}
+
+/// A version set that was found in a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TakenSet {
+    /// Its source.
+    pub source: String,
+    /// The set: its policy's name.
+    pub set: String,
+    /// Numbers that were given in it, those that hold no version any more among them: no fewer than versions.
+    pub numbers: u64,
+    /// Its versions that are neither expired nor collected, damaged ones too; absent of a set with more than 1,000 numbers, and
+    /// where they cannot be read.
+    pub versions: Option<u64>,
 }
 
 /// A store to take as it is now, `POST /api/v1/stores/{name}/accept`.

@@ -5,6 +5,7 @@ mod collection;
 mod limits;
 mod policies;
 mod results;
+mod stores;
 
 use std::io::{self, Write as _};
 
@@ -98,7 +99,8 @@ fn or_dash(time: Option<Timestamp>) -> String {
 
 impl Printed for Store {
     fn text(&self) -> String {
-        stores(std::slice::from_ref(self)) + &limits::lines(self.limits.as_ref(), 12)
+        let taken = self.taken_over.as_ref().map(stores::taken_over).unwrap_or_default();
+        stores(std::slice::from_ref(self)) + &limits::lines(self.limits.as_ref(), 12) + &taken
     }
 }
 

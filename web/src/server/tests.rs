@@ -53,6 +53,7 @@ fn operation(id: &str) -> Operation {
 
 fn store(name: &str) -> Store {
     Store {
+        taken_over: None,
         name: name.to_owned(),
         url: "memory:".to_owned(),
         repository: "r".to_owned(),

@@ -19,7 +19,7 @@ use tidemark_catalog::{
 use tidemark_gateway::preflight;
 use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
-use super::{learn, show, unsafe_store, with_repository};
+use super::{Learned, learn, show, unsafe_store, with_repository};
 use crate::{
     control_api::{Api, policies, problems::answer},
     generation,
@@ -60,14 +60,15 @@ pub(in crate::control_api) async fn accept(
     let store = OpenStore { record, ..known.clone() };
     let generation = renew(api, &store).await?;
     let lost = fill(api, &known.record, &store, generation).await?;
-    let mut warnings = learn(api, &store).await?;
+    let Learned { taken_over, mut warnings } = learn(api, &store).await?;
     let replaced = api.registrations().replace(STORES, name, &known.record, &store.record).await.map_err(answer)?;
     if !replaced {
         return Err(Problem::conflict("TM-STORE-0409", format!("store {name} was changed meanwhile")));
     }
     warnings.extend(policies::mirror_again(api, name).await?);
     tracing::warn!(store = name, generation, ?lost, "store accepted as it is");
-    Ok(AcceptedStore { store: Store { warnings, ..show(api, store.record) }, generation, lost })
+    let store = Store { taken_over: Some(taken_over), warnings, ..show(api, store.record) };
+    Ok(AcceptedStore { store, generation, lost })
 }
 
 /// Whether the store is not what is known of it, or that cannot be read; a store that cannot be looked at is a problem.

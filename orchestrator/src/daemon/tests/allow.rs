@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use tidemark_web::control::IfMatch;
+use tidemark_web::{
+    api::{TakenOver, TakenPolicy, TakenSet},
+    control::IfMatch,
+};
 
 use super::*;
 use crate::daemon::RawAllow;
@@ -99,6 +102,27 @@ async fn a_source_of_a_mirror_is_inert_until_it_is_confirmed_and_its_versions_ar
     .await;
     with_daemon(state.path(), fake::World::default(), async |api| {
         assert_eq!(api.source("src").await.unwrap().unconfirmed, None, "a word that was given is kept");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_says_what_it_brings_and_what_of_it_waits_for_a_word() {
+    let (hostile, empty, state) = (Hostile::new().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        let add = async |name: &str, bucket: &Path| {
+            let url = format!("file://{}", bucket.display());
+            api.add_store(serde_json::from_value(json!({"name": name, "url": url})).unwrap()).await.unwrap()
+        };
+        assert_eq!(add("empty", empty.path()).await.taken_over, Some(TakenOver::default()));
+        let found = add("s", &hostile.path("store")).await.taken_over.unwrap();
+        assert_eq!(found.sources, ["src"]);
+        assert_eq!(found.policies, [TakenPolicy { policy: "daily".to_owned(), source: "src".to_owned() }]);
+        let (source, set) = ("src".to_owned(), "daily".to_owned());
+        assert_eq!(found.sets, [TakenSet { source, set, numbers: 1, versions: Some(1) }]);
+        assert_eq!(add("s", &hostile.path("store")).await.taken_over, None, "it is registered");
+        api.confirm_source("src").await.unwrap();
+        assert_eq!(api.store("s").await.unwrap().value.taken_over, None);
     })
     .await;
 }
