@@ -29,13 +29,14 @@ use tidemark_listener_core::{
     assignment::{Assignment, CheckRequest},
     check,
     progress::ProgressSink,
-    proto::{Shutdown, to_listener},
+    proto::{PROTOCOL, Shutdown, to_listener},
     source::ListenerSpec,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{failure::Failure, limits::Share, stores::ListenerStore};
 use launch::{Launch, Launcher};
+use registry::OtherProtocol;
 pub use registry::{Attachment, Key, Registry};
 pub use sum::Sum;
 use token::ListenerToken;
@@ -212,6 +213,8 @@ impl Listeners {
             let key = target.key();
             let launch = target.launch(self.registry.issue(&key, &self.env));
             let how = tokio::select! {
+                biased;
+                other = self.registry.refused(&key) => return other_release(&launch, &other),
                 ended = self.launcher.run(&launch) => {
                     ended.unwrap_or_else(|error| format!("it cannot be started: {error}"))
                 }
@@ -238,6 +241,20 @@ fn process_failure(launch: &Launch, failures: u32, how: &str) -> Failure {
         format!("listener {listener}: program {program} ended {failures} times while it was needed; at last {how}"),
     )
     .with_hint(format!("{program} is looked for beside tidemarkd, then in PATH; its log is part of tidemarkd's"))
+}
+
+/// Another start of the program would say the same.
+fn other_release(launch: &Launch, other: &OtherProtocol) -> Failure {
+    let (Launch { listener, program, .. }, OtherProtocol { version, protocol }) = (launch, other);
+    let own = env!("CARGO_PKG_VERSION");
+    Failure::permanent(
+        "TM-LIST-0006",
+        format!(
+            "listener {listener}: program {program} is of release {version} and speaks protocol {protocol}; this daemon, of release \
+             {own}, needs protocol {PROTOCOL}"
+        ),
+    )
+    .with_hint(format!("install {program} of release {own}; it is looked for beside tidemarkd, then in PATH"))
 }
 
 fn no_room(listener: &str) -> check::Line {

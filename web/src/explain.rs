@@ -79,6 +79,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-LIST-0003",
     "TM-LIST-0004",
     "TM-LIST-0005",
+    "TM-LIST-0006",
     "TM-NODE-0404",
     "TM-POL-0010",
     "TM-POL-0400",

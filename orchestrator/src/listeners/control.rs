@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
-    registry::{Key, Registry, Reply, Session},
+    registry::{Key, OtherProtocol, Registry, Reply, Session},
     token::TokenHash,
 };
 
@@ -70,6 +70,12 @@ impl Control for Service {
         let mut incoming = request.into_inner();
         let hello = hello(&mut incoming).await?;
         let key = Key { source: hello.source, listener: hello.listener };
+        if hello.protocol != PROTOCOL {
+            let other = OtherProtocol { version: hello.version, protocol: hello.protocol };
+            let status = other_protocol(&key, &other);
+            self.registry.refuse(&key, &token, other);
+            return Err(status);
+        }
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         // An empty outbox takes it.
         let _ = outbox.try_send(Ok(welcome()));
@@ -101,8 +107,7 @@ async fn hello(incoming: &mut Streaming<FromListener>) -> Result<Hello, Status> 
     let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no hello"))??;
     match first.and_then(|m| m.message) {
-        Some(Message::Hello(hello)) if hello.protocol == PROTOCOL => Ok(hello),
-        Some(Message::Hello(hello)) => Err(other_protocol(&hello)),
+        Some(Message::Hello(hello)) => Ok(hello),
         _ => Err(Status::invalid_argument("the first message is not hello")),
     }
 }
@@ -112,8 +117,8 @@ fn welcome() -> ToListener {
     ToListener { message: Some(to_listener::Message::Welcome(welcome)) }
 }
 
-fn other_protocol(hello: &Hello) -> Status {
-    let Hello { listener, source, version, protocol, .. } = hello;
+fn other_protocol(key: &Key, other: &OtherProtocol) -> Status {
+    let (Key { source, listener }, OtherProtocol { version, protocol }) = (key, other);
     tracing::error!(source_id = source, listener, version, protocol, own = PROTOCOL, "listener of another protocol");
     Status::failed_precondition(format!(
         "the listener speaks protocol {protocol}, this daemon {PROTOCOL}: install the listener of the daemon's version"

@@ -80,8 +80,19 @@ struct Expectation {
     token: Option<TokenHash>,
     /// True once that process had a stream.
     attached: bool,
+    /// Said where that process speaks another protocol: no start of its program will do better.
+    other: Option<OtherProtocol>,
     /// Told where its process is to be ended and started again.
     restart: Arc<Notify>,
+}
+
+/// What a listener said of itself that speaks another protocol than this daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OtherProtocol {
+    /// Release of its program.
+    pub(super) version: String,
+    /// Number of its protocol.
+    pub(super) protocol: u32,
 }
 
 /// An attached listener's stream.
@@ -148,6 +159,27 @@ impl Registry {
         match told {
             Some(told) => told.notified().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Records that the process with this token speaks another protocol, where it is that of this listener.
+    pub(super) fn refuse(&self, key: &Key, token: &TokenHash, other: OtherProtocol) {
+        if let Some(expected) = self.lock().expected.get_mut(key).filter(|known| known.token.as_ref() == Some(token)) {
+            expected.other = Some(other);
+        }
+        self.notify();
+    }
+
+    /// Comes back where an expected listener's newest process speaks another protocol.
+    pub(super) async fn refused(&self, key: &Key) -> OtherProtocol {
+        let mut changed = self.changed.subscribe();
+        loop {
+            let other = self.lock().expected.get(key).and_then(|expected| expected.other.clone());
+            match other {
+                Some(other) => return other,
+                None if changed.changed().await.is_ok() => {}
+                None => std::future::pending().await,
+            }
         }
     }
 

@@ -424,13 +424,18 @@ async fn answer_to(protocol: u32) -> Result<Option<ToListener>, Status> {
     let control = serve(&registry).await;
     let _expected = registry.expect_listener(target().key());
     let token = registry.issue(&target().key(), &Env::system());
+    say_hello(&control, &token, protocol).await
+}
+
+/// What the control service answers to a hello of this protocol.
+async fn say_hello(control: &str, token: &ListenerToken, protocol: u32) -> Result<Option<ToListener>, Status> {
     let (listener, source) = ("n1".to_owned(), "src".to_owned());
     let hello = Hello { listener, source, kind: "fake".to_owned(), version: "9".to_owned(), protocol };
     let message = FromListener { message: Some(from_listener::Message::Hello(hello)) };
     let outgoing = futures::StreamExt::chain(futures::stream::iter([message]), futures::stream::pending());
     let mut request = Request::new(outgoing);
     request.metadata_mut().insert("authorization", format!("Bearer {}", token.expose()).parse().unwrap());
-    let mut client = ControlClient::new(Endpoint::from_shared(control).unwrap().connect().await.unwrap());
+    let mut client = ControlClient::new(Endpoint::from_shared(control.to_owned()).unwrap().connect().await.unwrap());
     client.attach(request).await?.into_inner().message().await
 }
 
@@ -445,6 +450,40 @@ async fn a_listener_of_another_protocol_is_refused_and_one_of_this_one_is_welcom
     let first = answer_to(PROTOCOL).await.unwrap().unwrap().message;
     let Some(to_listener::Message::Welcome(welcome)) = first else { panic!("{first:?}") };
     assert_eq!(welcome.protocol, PROTOCOL);
+}
+
+/// Runs a program of another release, which does not end by itself when it is refused.
+struct OtherRelease {
+    control: String,
+    starts: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Launcher for OtherRelease {
+    async fn run(&self, launch: &Launch) -> io::Result<String> {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+        say_hello(&self.control, &launch.token, PROTOCOL + 1).await.unwrap_err();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_program_of_another_release_is_the_failure_and_is_not_started_again() {
+    let (registry, starts) = (Arc::new(Registry::default()), Arc::new(AtomicU32::new(0)));
+    let launcher = Arc::new(OtherRelease { control: serve(&registry).await, starts: Arc::clone(&starts) });
+    let listeners = Listeners::new(registry, launcher, ListenerConfig::default(), Env::system());
+    let failure = listeners.work(&target(), assignment, silent(), Stop::default()).await.unwrap_err();
+    assert_eq!((failure.code.as_str(), failure.retryable, starts.load(Ordering::SeqCst)), ("TM-LIST-0006", false, 1));
+    let own = env!("CARGO_PKG_VERSION");
+    for part in [
+        "listener n1".to_owned(),
+        "release 9 ".to_owned(),
+        format!("speaks protocol {}", PROTOCOL + 1),
+        format!("release {own}, needs protocol {PROTOCOL}"),
+    ] {
+        assert!(failure.message.contains(&part), "{part} in {failure}");
+    }
+    assert!(failure.hint.unwrap().contains(own));
 }
 
 /// How a listener that says it is `n1` and presents `token` ends.
