@@ -68,6 +68,13 @@ impl Pattern {
         name.len() == self.depth() && parts.all(|(glob, part)| glob.is_match(part.as_ref()))
     }
 
+    /// True where every name that `other` matches is matched by this too, as far as that can be told part by part: of two wildcards
+    /// only that they are the same, or that this one is `*`.
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut parts = self.parts.iter().zip(&other.parts);
+        self.depth() == other.depth() && parts.all(|(own, other)| glob::covers(own, other))
+    }
+
     /// True where names whose first decoded part is `first` may match.
     pub fn touches(&self, first: &str) -> bool {
         self.parts.first().is_some_and(|glob| glob.is_match(first))
@@ -131,6 +138,12 @@ impl Patterns {
     pub fn matches<P: AsRef<str>>(&self, name: &[P]) -> bool {
         let matching = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
         matching(&self.any) && !matching(&self.none)
+    }
+
+    /// The first pattern of which one that excludes leaves nothing ([`Pattern::covers`]), and that one.
+    pub fn shadowed(&self) -> Option<(&Pattern, &Pattern)> {
+        let by = |pattern| self.none.iter().find(|other| other.covers(pattern));
+        self.any.iter().find_map(|pattern| Some((pattern, by(pattern)?)))
     }
 
     /// True where names whose first decoded part is `first` may match.

@@ -18,7 +18,7 @@ mod window;
 
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::duration::Lasting;
 use tidemark_gateway::Digest;
@@ -86,6 +86,14 @@ pub enum Error {
         text: String,
         /// What is wrong.
         reason: &'static str,
+    },
+    /// A run could come after the next one.
+    #[error("jitter {jitter} is longer than the shortest time between two runs, {gap}")]
+    Jitter {
+        /// As given.
+        jitter: Lasting,
+        /// The shortest time.
+        gap: String,
     },
     /// No slot at all.
     #[error("{cadence} has no time that is in {windows}: it would never run")]
@@ -191,6 +199,21 @@ impl Schedule {
     /// As it was given.
     pub fn spec(&self) -> &ScheduleSpec {
         &self.spec
+    }
+
+    /// Refuses jitter that the next slot would cut short. What is stored is not asked: it runs, with the jitter cut.
+    ///
+    /// # Errors
+    /// [`Error::Jitter`].
+    pub fn require_jitter(&self) -> Result<(), Error> {
+        let Some(jitter) = self.spec.jitter.clone() else { return Ok(()) };
+        match self.cadence.shortest_gap() {
+            Some(gap) if gap < self.jitter_millis => {
+                let gap = SignedDuration::from_millis(i64::try_from(gap).unwrap_or(i64::MAX));
+                Err(Error::Jitter { jitter, gap: format!("{gap:#}") })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The zone of its times.

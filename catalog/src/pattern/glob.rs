@@ -17,6 +17,13 @@ pub(super) fn matcher(pattern: &str, part: &str) -> Result<GlobMatcher, Error> {
     }
 }
 
+/// True where one part matches all that another one matches: it is `*`, the same, or matches the one text that the other is.
+pub(super) fn covers(own: &GlobMatcher, other: &GlobMatcher) -> bool {
+    let (own_text, other_text) = (own.glob().glob(), other.glob().glob());
+    let is_plain = !other_text.contains(['*', '?', '[', ']', '{', '}', '\\']);
+    own_text == "*" || own_text == other_text || is_plain && own.is_match(other_text)
+}
+
 /// Writes the part without its percent-encoding, what was encoded as plain characters.
 struct Text<'a> {
     pattern: &'a str,

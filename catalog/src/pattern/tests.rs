@@ -148,3 +148,33 @@ proptest! {
         prop_assert_eq!(pattern.matches(&others), others == parts);
     }
 }
+
+#[test]
+fn a_pattern_that_an_exclude_leaves_nothing_of_is_found() {
+    let shadowed = |any: &[&str], none: &[&str]| {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let patterns = Patterns::parse(&texts(any)).unwrap().without(&texts(none)).unwrap();
+        patterns.shadowed().map(|(own, by)| format!("{own} by {by}"))
+    };
+    for (any, none, found) in [
+        ("ks/a", "ks/a", "ks/a by ks/a"),
+        ("ks/a", "ks/*", "ks/a by ks/*"),
+        ("ks/*", "*/*", "ks/* by */*"),
+        ("ks/tmp_1", "ks/tmp_[0-9]", "ks/tmp_1 by ks/tmp_[0-9]"),
+        ("ks/{a,b}", "ks/{a,b}", "ks/{a,b} by ks/{a,b}"),
+    ] {
+        assert_eq!(shadowed(&[any], &[none]).as_deref(), Some(found));
+        assert_eq!(shadowed(&["x/y/z", any], &["no/no", none]).as_deref(), Some(found));
+    }
+    // What is left over, or cannot be told so simply.
+    for (any, none) in [
+        ("ks/%61", "ks/a"),
+        ("ks/*", "ks/a"),
+        ("ks/a", "k/*"),
+        ("ks/a", "ks/a/b"),
+        ("ks/{a,b}", "ks/[ab]"),
+        ("ks/\\*", "ks/a"),
+    ] {
+        assert_eq!(shadowed(&[any], &[none]), None, "{any} without {none}");
+    }
+}

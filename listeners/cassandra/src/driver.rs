@@ -60,6 +60,11 @@ impl Source for CassandraDriver {
         KIND
     }
 
+    /// Keyspace and table.
+    fn name_parts(&self) -> Option<usize> {
+        Some(2)
+    }
+
     fn validate(&self, spec: &Value) -> Result<(), Failure> {
         parse(spec).map(drop)
     }

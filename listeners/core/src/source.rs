@@ -51,6 +51,12 @@ pub trait Source: Send + Sync {
         Value::Object(serde_json::Map::new())
     }
 
+    /// Number of parts, joined by `/`, of the names of all its objects: a pattern of another number matches none. `None` where names
+    /// differ in it.
+    fn name_parts(&self) -> Option<usize> {
+        None
+    }
+
     /// Connects to the live source and says how it stands; problems are lines, not errors.
     async fn check(&self, spec: &Value) -> Vec<check::Line>;
 

@@ -40,6 +40,7 @@ const LOOKS_AT_A_TIME: usize = 16;
 pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Result<PolicyRecord, Problem> {
     let policy = PolicyRecord::try_from(policy)?.after(None, api.with.env.now());
     let driver = check(api, &policy).await?;
+    shape::check_parts(&policy, &driver)?;
     let name = policy.name.as_str();
     let _entered = api.changing.enter(name).ok_or_else(|| being_changed(name))?;
     let known: Option<Registered<PolicyRecord>> = api.registrations().read(POLICIES, name).await.map_err(answer)?;
@@ -71,6 +72,7 @@ pub(super) async fn add(api: &Api, policy: Policy, consent: Option<&str>) -> Res
 pub(super) async fn try_add(api: &Api, policy: Policy) -> Result<ChangedPolicy, Problem> {
     let policy = PolicyRecord::try_from(policy)?;
     let driver = check(api, &policy).await?;
+    shape::check_parts(&policy, &driver)?;
     let known: Option<PolicyRecord> = api.registrations().get(POLICIES, policy.name.as_str()).await.map_err(answer)?;
     let known = known.filter(PolicyRecord::is_confirmed);
     if known.as_ref().is_some_and(|known| !same(&driver, known, &policy)) {

@@ -14,6 +14,9 @@ pub(super) type Millis = u64;
 /// A time from which on every sound schedule has a slot: 2028-01-01, the beginning of a leap year.
 pub(super) const PROBE: Millis = 1_830_297_600_000;
 
+/// Times that are looked at for the shortest time between two of them: of one each day, those of a year and more.
+const PROBED: usize = 400;
+
 /// Longest time between two slots, ms.
 const LONGEST: u128 = 3653 * 24 * 3_600_000;
 
@@ -44,6 +47,17 @@ impl Cadence {
         match self {
             Self::Every(every) => Some(*every),
             Self::Cron(..) => None,
+        }
+    }
+
+    /// The shortest time between two of its times, as far as a few hundred from [`PROBE`] on show.
+    pub(super) fn shortest_gap(&self) -> Option<Millis> {
+        match self {
+            Self::Every(every) => Some(*every),
+            Self::Cron(..) => {
+                let times = || std::iter::successors(self.next(PROBE), |time| self.next(*time)).take(PROBED);
+                times().skip(1).zip(times()).map(|(time, before)| time - before).min()
+            }
         }
     }
 

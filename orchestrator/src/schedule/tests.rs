@@ -187,3 +187,19 @@ fn jitter_depends_on_policy_and_slot_and_stays_before_the_next_slot() {
     assert_eq!(hour.due("daily", None, run.at).unwrap().slot, run.slot);
     assert_eq!(hour.next("daily", before, 1), [*run], "a slot that has come and not begun is still coming");
 }
+
+#[test]
+fn jitter_that_the_next_run_would_cut_short_is_refused_and_what_is_stored_still_runs() {
+    let said = |spec: Value| schedule(spec).require_jitter().map_err(|error| error.to_string());
+    let refused = |jitter: &str, gap: &str| {
+        Err(format!("jitter {jitter} is longer than the shortest time between two runs, {gap}"))
+    };
+    assert_eq!(said(json!({"every": "1h", "jitter": "1h"})), Ok(()));
+    assert_eq!(said(json!({"every": "1h", "jitter": "61m"})), refused("61m", "1h"));
+    assert_eq!(said(json!({"cron": "0 3 * * *", "jitter": "24h"})), Ok(()));
+    assert_eq!(said(json!({"cron": "0 3 * * *", "jitter": "25h"})), refused("25h", "24h"));
+    assert_eq!(said(json!({"cron": "0,10 3 * * *", "jitter": "11m"})), refused("11m", "10m"));
+    assert_eq!(said(json!({"cron": "0 0 29 2 *", "jitter": "7d"})), Ok(()));
+    assert_eq!(said(json!({"every": "1h"})), Ok(()));
+    assert_eq!(coming(&schedule(json!({"every": "1h", "jitter": "2h"})), "2026-11-29T12:00:00Z", 2).len(), 2);
+}

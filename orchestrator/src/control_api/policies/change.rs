@@ -17,7 +17,7 @@ use super::{
         changing::Entered,
         problems::{answer, refused},
     },
-    being_changed, check, consent, detail, etag, mirror, preview, registered, require_confirmed,
+    being_changed, check, consent, detail, etag, mirror, preview, registered, require_confirmed, shape,
 };
 use crate::{
     expiry,
@@ -106,7 +106,7 @@ pub(in super::super) async fn change(
 async fn allow(api: &Api, known: &PolicyRecord, policy: &PolicyRecord) -> Result<(), Problem> {
     require_confirmed(known)?;
     refuse_move(known, policy)?;
-    check(api, policy).await.map(drop)
+    shape::check_parts(policy, &check(api, policy).await?)
 }
 
 /// Name, source and store say where the policy's versions are.

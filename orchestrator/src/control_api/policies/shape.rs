@@ -12,6 +12,7 @@ use super::super::{limits, problems::check_name};
 use crate::{
     registrations::PolicyRecord,
     schedule::{self, Schedule, ScheduleSpec},
+    sources::Driver,
 };
 
 impl TryFrom<Policy> for PolicyRecord {
@@ -64,6 +65,7 @@ fn read_schedule(schedule: api::Schedule, zone: Option<String>) -> Result<Schedu
         jitter: lasting("schedule.jitter", jitter)?,
     };
     let sound = Schedule::try_from(spec).map_err(|error| wrong("schedule", &error))?;
+    sound.require_jitter().map_err(|error| wrong("schedule", &error))?;
     Ok(sound.into())
 }
 
@@ -100,7 +102,27 @@ fn wrong_limits(error: &crate::limits::Error) -> Problem {
 fn check_objects(objects: &[String], excludes: &[String]) -> Result<(), Problem> {
     let named = Patterns::parse(objects).map_err(|error| no_pattern("objects", &error))?;
     let patterns = named.without(excludes).map_err(|error| no_pattern("excludes", &error))?;
-    if patterns.is_empty() { Err(Problem::bad_request("TM-POL-0400", "objects is empty")) } else { Ok(()) }
+    if patterns.is_empty() {
+        return Err(Problem::bad_request("TM-POL-0400", "objects is empty"));
+    }
+    match patterns.shadowed() {
+        None => Ok(()),
+        Some((pattern, exclude)) => {
+            let words = format!("objects: {pattern} can match nothing: excludes has {exclude}, which wins");
+            Err(Problem::bad_request("TM-POL-0400", words).with_hint("leave out one of the two"))
+        }
+    }
+}
+
+/// Refuses patterns that match no object of this kind of source.
+pub(super) fn check_parts(policy: &PolicyRecord, driver: &Driver) -> Result<(), Problem> {
+    let Some(parts) = driver.name_parts() else { return Ok(()) };
+    let patterns = policy.patterns().map_err(|error| no_pattern("objects", &error))?;
+    let Some(pattern) = patterns.iter().find(|pattern| pattern.depth() != parts) else { return Ok(()) };
+    let (kind, found) = (driver.kind(), pattern.depth());
+    let words = format!("{pattern} can match nothing: names of {kind} sources have {parts} parts, and it has {found}");
+    let form = vec!["*"; parts].join("/");
+    Err(Problem::bad_request("TM-POL-0400", words).with_hint(format!("{form} is every object of the source")))
 }
 
 fn no_pattern(field: &str, error: &pattern::Error) -> Problem {
@@ -175,6 +197,12 @@ mod tests {
         assert!(schedule("every", "10ms").starts_with("schedule: every 10ms"));
         assert!(schedule("cron", "61 * * * *").starts_with("schedule: cron"));
         assert!(schedule("jitter", "1m").starts_with("schedule: a schedule has either"));
+        let jittered = serde_json::from_value(json!({"every": "1h", "jitter": "61m"})).unwrap();
+        let words = said(Policy { schedule: Some(jittered), ..policy() });
+        assert!(
+            words.starts_with("schedule: jitter 61m is longer than the shortest time between two runs, 1h"),
+            "{words}"
+        );
         assert!(
             said(Policy { zone: Some("Europe/Wien".to_owned()), ..policy() }).starts_with("zone: zone \"Europe/Wien\"")
         );
@@ -203,6 +231,10 @@ mod tests {
         }
         for objects in [vec![], vec!["ks/{a".to_owned()]] {
             assert_eq!(code(Policy { objects, ..policy() }), "TM-POL-0400");
+        }
+        for objects in [vec!["ks/tmp_a".to_owned()], vec!["x/y".to_owned(), "ks/tmp_*".to_owned()]] {
+            let problem = PolicyRecord::try_from(Policy { objects, ..policy() }).unwrap_err();
+            assert!(problem.detail.ends_with("can match nothing: excludes has ks/tmp_*, which wins"), "{problem:?}");
         }
         for excludes in ["ks/{a", "ks/"] {
             assert_eq!(code(Policy { excludes: vec![excludes.to_owned()], ..policy() }), "TM-POL-0400");

@@ -134,6 +134,10 @@ impl Source for Driver {
         "fake"
     }
 
+    fn name_parts(&self) -> Option<usize> {
+        Some(2)
+    }
+
     fn validate(&self, spec: &Value) -> Result<(), Failure> {
         validate(spec)
     }

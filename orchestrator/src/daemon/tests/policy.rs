@@ -188,6 +188,28 @@ async fn a_policy_that_is_removed_leaves_its_versions_and_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn patterns_of_another_form_than_the_sources_names_are_refused() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, bucket.path()).await;
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let one = Policy { objects: texts(&["ks/a", "ks"]), ..policy() };
+        let three = Policy { excludes: texts(&["ks/a/b"]), ..policy() };
+        for (bad, named) in [(one, "ks can"), (three, "ks/a/b can")] {
+            let problem = api.add_policy(bad.clone(), None).await.unwrap_err();
+            assert_eq!((problem.status, problem.code.as_str()), (400, "TM-POL-0400"));
+            assert!(problem.detail.starts_with(named) && problem.detail.contains("2 parts"), "{problem:?}");
+            assert_eq!(problem.hint.as_deref(), Some("*/* is every object of the source"));
+            assert_eq!(api.try_policy(bad.clone()).await.unwrap_err().code, "TM-POL-0400");
+            api.add_policy(policy(), None).await.unwrap();
+            let any = IfMatch("*".to_owned());
+            assert_eq!(api.change_policy("daily", bad, &any, None).await.unwrap_err().code, "TM-POL-0400");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_policy_that_rests_has_no_coming_runs_and_can_be_run() {
     let (state, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     with_daemon(state.path(), fake::World::default(), async |api| {
