@@ -223,6 +223,7 @@ fn source_usage(source: &SourceId, survey: Survey) -> SourceUsage {
     let usage = |(object, sum): (_, Sum)| ObjectUsage { object: ToString::to_string(&object), stored: stored(sum) };
     SourceUsage {
         source: source.to_string(),
+        total: stored(survey.total()),
         versions: stored(survey.versions),
         expired: stored(survey.expired),
         pinned: stored(survey.pinned),

@@ -22,6 +22,18 @@ pub struct Stored {
     pub bytes: u64,
 }
 
+impl Stored {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self { objects: self.objects + other.objects, bytes: self.bytes + other.bytes }
+    }
+
+    /// What is left of it without a part of it.
+    pub fn without(self, part: Self) -> Self {
+        Self { objects: self.objects.saturating_sub(part.objects), bytes: self.bytes.saturating_sub(part.bytes) }
+    }
+}
+
 /// How large a version is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VersionSize {
@@ -40,7 +52,7 @@ pub struct StoreUsage {
     pub sources: Vec<SourceUsage>,
 }
 
-/// What is stored of a source. Every object is in exactly one of `versions` to `foreign`.
+/// What is stored of a source. Every stored object of it is in exactly one of `versions` to `foreign`: they add up to `total`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceUsage {
     /// The source.
@@ -65,11 +77,13 @@ pub struct SourceUsage {
     pub lasting: Stored,
     /// Not written by this program.
     pub foreign: Stored,
+    /// All that is stored of it.
+    pub total: Stored,
     /// Of all that, what listeners staged.
     pub staged: Stored,
     /// Of all that, segments.
     pub segments: Stored,
-    /// What versions need, by object; what objects share is in none.
+    /// What versions need that are not collected, expired ones too, by object; what objects share is in none.
     pub objects: Vec<ObjectUsage>,
     /// Why the source cannot be looked into; then all figures are 0.
     pub problem: Option<String>,

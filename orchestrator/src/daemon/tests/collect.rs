@@ -391,6 +391,7 @@ async fn usage_and_preview_account_for_every_byte() {
         assert_eq!(usage.problem, None);
         let own = bucket.path().join("sources/src");
         let bytes: u64 = files(&own).iter().map(|name| std::fs::metadata(own.join(name)).unwrap().len()).sum();
+        assert_eq!(usage.total.bytes, bytes);
         let parts = [
             usage.versions,
             usage.expired,

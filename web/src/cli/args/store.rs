@@ -39,7 +39,22 @@ pub(in crate::cli) enum StoreCommand {
         /// Name of the store.
         name: String,
     },
-    /// Say what is stored of each source, by what it serves.
+    /// Say what is stored of each source, by what uses it.
+    ///
+    /// Each stored object of a source is in one row, and the rows add up to its total; rows without any are left out. What belongs to no
+    /// source (the store's identity, the mirror of the configuration) is not counted.
+    ///
+    ///   versions           versions that are listed need it
+    ///   expired versions   only expired versions need it: it goes with them, unless their expiry is undone
+    ///   being read         only a collected version needs it that an operation reads: it goes when that is done
+    ///   kept staged files  staged files of versions whose policy keeps them
+    ///   operations         operations that are not done may need it
+    ///   to be deleted      nothing needs it and it is marked: a collection deletes it once its grace is over
+    ///   not needed         nothing needs it: the next collection marks it
+    ///   too new to tell    nothing is known to need it, but it is too new to be sure: it may be of work that has just begun
+    ///   records            manifests, what became of versions, marks: they are small, and stay
+    ///   not Tidemark's     it was not written by Tidemark: it is never deleted
+    #[command(verbatim_doc_comment)]
     Usage {
         /// Name of the store.
         name: String,

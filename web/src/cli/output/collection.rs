@@ -18,40 +18,47 @@ impl Printed for StoreUsage {
             text += &format!("\nsource {}\n", source.source);
             text += &match &source.problem {
                 Some(problem) => format!("  cannot be looked into: {problem}\n"),
-                None => classes(source) + &objects(source),
+                None => rows(source) + &objects(source),
             };
         }
         text
     }
 }
 
-/// What the stored bytes of a source serve; classes without anything are left out.
-fn classes(source: &SourceUsage) -> String {
-    let classes = [
+/// What the stored objects of a source serve, in words that `store usage --help` explains; rows without any are left out. They add up.
+fn rows(source: &SourceUsage) -> String {
+    let rows = [
         ("versions", source.versions),
         ("expired versions", source.expired),
-        ("collected versions that are being read", source.pinned),
-        ("staged, kept with its version", source.staged_kept),
-        ("running operations", source.operations),
-        ("marked, goes when it is due", source.marked),
-        ("garbage, is marked next", source.garbage),
-        ("not old enough to say", source.young),
-        ("manifests, states, marks", source.lasting),
-        ("foreign", source.foreign),
-        ("of all that: staged", source.staged),
-        ("of all that: segments", source.segments),
+        ("being read", source.pinned),
+        ("kept staged files", source.staged_kept),
+        ("operations", source.operations),
+        ("to be deleted", source.marked),
+        ("not needed", source.garbage),
+        ("too new to tell", source.young),
+        ("records", source.lasting),
+        ("not Tidemark's", source.foreign),
     ];
-    let some = classes.iter().filter(|(_, stored)| stored.objects > 0);
-    let row =
-        |(class, stored): &(&str, Stored)| vec![(*class).to_owned(), stored.objects.to_string(), size(stored.bytes)];
-    table(&["SERVES", "STORED OBJECTS", "BYTES"], some.map(row))
+    let total = [("total", source.total)];
+    let some = rows.iter().filter(|(_, stored)| stored.objects > 0).chain(&total);
+    let text = table(&["USED BY", "STORED OBJECTS", "BYTES"], some.map(|(name, stored)| usage(name, *stored)));
+    let (staged, segments) = (stored(source.staged), stored(source.segments));
+    text + &format!(
+        "each stored object is in one row: they add up to the total\nof the total, staged files are {staged}; segments are {segments}\n"
+    )
 }
 
+fn usage(name: &str, stored: Stored) -> Vec<String> {
+    vec![name.to_owned(), stored.objects.to_string(), size(stored.bytes)]
+}
+
+/// What versions need of each object, with what belongs to none: these add up to what versions and expired versions use.
 fn objects(source: &SourceUsage) -> String {
-    let row = |usage: &crate::api::ObjectUsage| {
-        vec![usage.object.clone(), usage.stored.objects.to_string(), size(usage.stored.bytes)]
-    };
-    format!("\n{}", table(&["OBJECT", "STORED OBJECTS", "BYTES"], source.objects.iter().map(row)))
+    let used = source.versions.and(source.expired);
+    let shared = source.objects.iter().fold(used, |left, object| left.without(object.stored));
+    let named = source.objects.iter().map(|object| usage(&object.object, object.stored));
+    let rows = named.chain([usage("(shared, or of no object)", shared), usage("total", used)]);
+    format!("\nversions and expired versions, by object:\n{}", table(&["OBJECT", "STORED OBJECTS", "BYTES"], rows))
 }
 
 impl Printed for GcPreview {
@@ -108,6 +115,33 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_stored_of_a_source_adds_up_and_says_so() {
+        let of = |objects: u64, bytes: u64| json!({"objects": objects, "bytes": bytes});
+        let none = of(0, 0);
+        let usage: StoreUsage = serde_json::from_value(json!({"store": "s", "sources": [{
+            "source": "shop", "versions": of(5, 500), "expired": of(2, 200), "pinned": none, "staged_kept": none, "operations": none,
+            "marked": of(1, 30), "garbage": none, "young": none, "lasting": of(4, 40), "foreign": none, "total": of(12, 770),
+            "staged": none, "segments": of(3, 600), "objects": [{"object": "ks/a", "stored": of(3, 600)}], "problem": null,
+        }]}))
+        .unwrap();
+        let text = usage.text();
+        let figures = |name: &str, skip: usize| -> Vec<u64> {
+            let line = text
+                .lines()
+                .map(str::trim_start)
+                .filter(|line| line.starts_with(name))
+                .nth(skip)
+                .unwrap_or_else(|| panic!("{name}: {text}"));
+            line[name.len()..].split_whitespace().filter_map(|word| word.parse().ok()).collect()
+        };
+        let rows = ["versions  ", "expired versions  ", "to be deleted  ", "records  "].map(|name| figures(name, 0));
+        let sums = [0, 1].map(|n| rows.iter().map(|row| row[n]).sum::<u64>());
+        assert_eq!(figures("total ", 0), sums);
+        assert_eq!((figures("(shared, or of no object)", 0), figures("total ", 1)), (vec![4, 100], vec![7, 700]));
+        assert!(text.contains("they add up to the total\n") && !text.contains("operations"), "{text}");
+    }
 
     #[test]
     fn a_source_that_is_not_collected_is_named_with_its_reason() {
