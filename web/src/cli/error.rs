@@ -89,7 +89,12 @@ impl Error {
             Self::Call(_) => ("TM-CLI-0006", Some("see that --server names a tidemarkd of this version")),
             Self::UnknownCode(_) => ("TM-CLI-0007", Some("codes look like TM-STORE-0102")),
             Self::Output(_) => ("TM-CLI-0008", None),
-            Self::Unconfirmed(_) => ("TM-CLI-0009", Some("--yes agrees; tidemark policy preview shows what goes when")),
+            Self::Unconfirmed(_) => (
+                "TM-CLI-0009",
+                Some(
+                    "see the list above; the same command with --yes lets them go, longer rules (--keep) or tidemark version hold keep them",
+                ),
+            ),
         }
     }
 

@@ -3,6 +3,7 @@
 mod cluster;
 mod collection;
 mod limits;
+mod outcome;
 mod policies;
 mod results;
 mod stores;
@@ -12,7 +13,6 @@ use std::io::{self, Write as _};
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{Error, args::Format};
 use crate::api::{
@@ -355,63 +355,12 @@ impl Printed for Operation {
                 OperationKind::Count => results::counted(result),
                 OperationKind::Restore => results::restored(result),
                 OperationKind::Collect => collection::collected(result),
-                OperationKind::Protect | OperationKind::Verify | OperationKind::Consolidate => result_text(result),
+                OperationKind::Protect => outcome::protected(result),
+                OperationKind::Verify | OperationKind::Consolidate => outcome::text(result),
             };
         }
         text += &self.result_cut.as_ref().map(|cut| format!("cut short  {cut}\n")).unwrap_or_default();
         text
-    }
-}
-
-/// Items of a list that are printed; `-o json` prints all that the operation keeps of it.
-const LISTED: usize = 10;
-
-/// What came of an operation: its figures in one line, and each list of it as a count with the first items.
-fn result_text(result: &Value) -> String {
-    let Some(fields) = result.as_object() else { return format!("result     {result}\n") };
-    let (lists, figures): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| counted(value).is_some());
-    let figures: serde_json::Map<_, _> =
-        figures.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    let mut text = if figures.is_empty() { String::new() } else { format!("result     {}\n", Value::Object(figures)) };
-    for (name, (count, items)) in lists.into_iter().filter_map(|(name, value)| Some((name, counted(value)?))) {
-        let name = name.replace('_', " ");
-        text += &if count == 0 { String::new() } else { format!("{name:<10} {count}\n") };
-        text.extend(items.iter().take(LISTED).map(|item| format!("  {}\n", item_text(item))));
-        text += &more_text(count, items.len());
-    }
-    text
-}
-
-/// What a list counts beyond the items that are printed, and where the operation keeps some of them.
-fn more_text(count: u64, kept: usize) -> String {
-    let more = count.saturating_sub(kept.min(LISTED) as u64);
-    match (more, kept.saturating_sub(LISTED)) {
-        (0, _) => String::new(),
-        (_, 0) => format!("  and {more} more\n"),
-        (_, kept) if kept as u64 == more => format!("  and {more} more: -o json\n"),
-        (_, kept) => format!("  and {more} more, {kept} of them: -o json\n"),
-    }
-}
-
-/// Count and items of a list `{"count", "list"}`.
-fn counted(value: &Value) -> Option<(u64, &Vec<Value>)> {
-    Some((value.get("count")?.as_u64()?, value.get("list")?.as_array()?))
-}
-
-/// The texts of an item, its reason last; one without fields as it is.
-fn item_text(item: &Value) -> String {
-    if !item.is_object() {
-        return item.to_string();
-    }
-    let texts = |last: bool| {
-        let fields = item.as_object().into_iter().flatten();
-        let chosen =
-            fields.filter(move |(name, _)| (*name == "reason") == last).filter_map(|(_, value)| value.as_str());
-        chosen.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
-    };
-    match texts(true).as_str() {
-        "" => texts(false),
-        reason => format!("{}: {reason}", texts(false)),
     }
 }
 
@@ -434,22 +383,6 @@ mod tests {
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(5 << 30), "5.0 GiB");
-    }
-
-    #[test]
-    fn lists_of_a_result_are_counted_and_cut() {
-        let item =
-            |n: u32| serde_json::json!({"object": format!("ks/t{n}"), "partition": "h", "place": "", "reason": "why"});
-        let list = serde_json::json!({"count": 5000, "list": (0..50).map(item).collect::<Vec<_>>()});
-        let none = serde_json::json!({"count": 0, "list": []});
-        let text = result_text(&serde_json::json!({"version": "a.b.1", "left_out": list, "missing": none}));
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[..3], [r#"result     {"version":"a.b.1"}"#, "left out   5000", "  ks/t0 h: why"]);
-        assert_eq!((lines.len(), *lines.last().unwrap()), (13, "  and 4990 more, 40 of them: -o json"));
-        assert_eq!([more_text(10, 10), more_text(12, 10)], ["", "  and 2 more\n"]);
-        assert_eq!(more_text(12, 12), "  and 2 more: -o json\n");
-        let text = result_text(&serde_json::json!({"gone_versions": {"count": 1, "list": [7]}}));
-        assert_eq!(text, "gone versions 1\n  7\n");
     }
 
     #[test]
