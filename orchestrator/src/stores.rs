@@ -1,11 +1,15 @@
 //! Registered stores, opened when they are needed and kept open. Before a store is used it is looked at whether it is still
 //! the one that was registered (`identity`).
 
+mod error;
 mod failure;
+mod find;
 pub(crate) mod identity;
 mod known;
 mod limits;
 
+pub use error::Error;
+pub use find::FindError;
 pub(crate) use identity::generations_failed;
 
 use std::{
@@ -14,26 +18,21 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, future::join_all};
 use object_store::ObjectStore;
-use tidemark_catalog::ids::{SetId, SourceId, VersionId};
-use tidemark_catalog::{chain, chain::VersionSet, document, find, manifest::Manifest};
 use tidemark_gateway::{
     Env,
     causes::joined as chain_of,
-    credentials::{self, Credentials},
+    credentials::Credentials,
     open::{self, OpenOptions, Opened},
     preflight,
-    store_url::{self, StoreUrl},
+    store_url::StoreUrl,
     unfinished::Unfinished,
 };
 use tidemark_listener_core::launch;
 
 use crate::{
-    generation,
     limits::{Bound, Bounds, Owner},
-    registrations::{self, Registrations, STORES, StoreRecord},
-    version_name::{Pin, VersionName},
+    registrations::{Registrations, STORES, StoreRecord},
 };
 use known::Known;
 
@@ -43,157 +42,6 @@ const LISTENER_KEYS: [&str; 2] = ["TIDEMARK_STORE_ACCESS_KEY_ID", "TIDEMARK_STOR
 /// Longest time in which a store must say that it is the one that was registered, where others could be asked or work could go on
 /// with others.
 pub const ONE_OF_MANY: Duration = Duration::from_secs(10);
-
-/// Why a store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No store of this name.
-    #[error("there is no store {0}")]
-    Unknown(String),
-    /// The registrations cannot be read.
-    #[error(transparent)]
-    Registrations(#[from] registrations::Error),
-    /// Its URL is none.
-    #[error("store {name}")]
-    Url {
-        /// The store.
-        name: String,
-        /// Why.
-        source: store_url::Error,
-    },
-    /// Its credentials cannot be had.
-    #[error("credentials of store {name}")]
-    Credentials {
-        /// The store.
-        name: String,
-        /// Why.
-        source: credentials::Error,
-    },
-    /// It cannot be opened.
-    #[error("open store {name}")]
-    Open {
-        /// The store.
-        name: String,
-        /// Why.
-        source: open::Error,
-    },
-    /// It holds no repository although it is registered.
-    #[error("store {name} at {url} holds no repository: emptied, moved away, or not mounted")]
-    Emptied {
-        /// The store.
-        name: String,
-        /// Where it is.
-        url: String,
-    },
-    /// It holds another repository.
-    #[error("store {name} at {url} holds repository {found}; registered is {known}")]
-    Swapped {
-        /// The store.
-        name: String,
-        /// Where it is.
-        url: String,
-        /// The repository in it.
-        found: String,
-        /// The one that was registered.
-        known: String,
-    },
-    /// A generation that was written to it is gone, or is another one.
-    #[error(
-        "store {name} at {url} was put back: generation {generation} is gone or another one, its newest is {newest}"
-    )]
-    WentBack {
-        /// The store.
-        name: String,
-        /// Where it is.
-        url: String,
-        /// The generation that is known.
-        generation: u64,
-        /// The newest in the store; 0 for none.
-        newest: u64,
-    },
-    /// It did not say in time what it holds, while others can be asked or worked with.
-    #[error("store {name} did not answer within {seconds} s")]
-    Silent {
-        /// The store.
-        name: String,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// A task was claimed under a generation that this opening of the coordinator has not taken in the store.
-    #[error("store {name}: claimed under generation {claimed}, which an earlier opening has; it is {taken} now")]
-    Behind {
-        /// The store.
-        name: String,
-        /// The claim's.
-        claimed: u64,
-        /// The one that was taken.
-        taken: u64,
-    },
-    /// Its identity cannot be read.
-    #[error("identify store {name}")]
-    Identity {
-        /// The store.
-        name: String,
-        /// Why.
-        source: document::Error,
-    },
-    /// Its generations cannot be read.
-    #[error("generations of store {name}")]
-    Generations {
-        /// The store.
-        name: String,
-        /// Why.
-        source: Box<generation::Error>,
-    },
-    /// What is known of its newest generation cannot be read.
-    #[error("what is known of the generations of store {name} cannot be read")]
-    UnreadableGeneration {
-        /// The store.
-        name: String,
-        /// Why.
-        source: registrations::Error,
-    },
-    /// What is known of the newest version of a set cannot be read.
-    #[error("what is known of the newest version of {source_id}.{set} in store {name} cannot be read")]
-    UnreadableHead {
-        /// The store.
-        name: String,
-        /// The protected system.
-        source_id: SourceId,
-        /// The version set.
-        set: SetId,
-        /// Why.
-        source: registrations::Error,
-    },
-    /// Its version sets cannot be found.
-    #[error("version sets of store {name}")]
-    Find {
-        /// The store.
-        name: String,
-        /// Why.
-        source: Box<find::Error>,
-    },
-    /// A chain in it cannot be read, or ends before what is known of it.
-    #[error("versions of store {name}")]
-    Chain {
-        /// The store.
-        name: String,
-        /// Why.
-        source: chain::Error,
-    },
-    /// The newest manifests of a set are damaged: nothing can be linked to them.
-    #[error("the newest versions of {source_id}.{set} in store {name} are damaged")]
-    DamagedEnd {
-        /// The store.
-        name: String,
-        /// The protected system.
-        source_id: SourceId,
-        /// The version set.
-        set: SetId,
-        /// What is wrong.
-        source: chain::Error,
-    },
-}
 
 /// The store of a listener, and the keys with which it opens it, as variables for its environment.
 #[derive(Clone)]
@@ -380,155 +228,6 @@ impl Stores {
     pub async fn records(&self) -> Result<Vec<StoreRecord>, Error> {
         Ok(self.registrations.list(STORES).await?)
     }
-
-    /// The store that a version is in, and its set, unread; `None` where no registered store has it. A store that cannot be
-    /// used hides no version of another one.
-    ///
-    /// # Errors
-    /// [`FindError::Ambiguous`] where several stores have it, or are known to have held it, and none is named;
-    /// [`FindError::Store`] of a named store that is not registered; else [`FindError`] where no store has it and one of them cannot
-    /// be looked into, or is known to have held it.
-    pub async fn place(&self, name: &VersionName) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let mut records = self.records().await?;
-        if let Some(store) = &name.store {
-            records.retain(|record| record.name == store.as_str());
-            if records.is_empty() {
-                return Err(Error::Unknown(store.to_string()).into());
-            }
-        }
-        self.place_in(records, &name.id).await
-    }
-
-    /// The same, in one of these stores.
-    async fn place_in(
-        &self,
-        records: Vec<StoreRecord>,
-        id: &VersionId,
-    ) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let looks = records.into_iter().map(|record| self.ask(record, id).boxed());
-        let (mut found, mut held, mut refused) = (Vec::new(), Vec::new(), None);
-        for look in join_all(looks.collect::<Vec<_>>()).await {
-            match look {
-                Look::Here(place) => found.push(*place),
-                Look::Held(store, error) => {
-                    held.push(store);
-                    refused = refused.or(Some(error));
-                }
-                Look::Refused(error) => refused = refused.or(Some(error)),
-                Look::No => {}
-            }
-        }
-        if !found.is_empty() && found.len() + held.len() > 1 {
-            let stores = found.into_iter().map(|(store, _)| store.record.name).chain(held).collect();
-            return Err(FindError::Ambiguous { id: id.clone(), stores });
-        }
-        found.pop().map_or_else(|| refused.map_or(Ok(None), Err), |place| Ok(Some(place)))
-    }
-
-    async fn ask(&self, record: StoreRecord, id: &VersionId) -> Look {
-        let (name, repository) = (record.name.clone(), record.repository.clone());
-        match self.holds(record, id).await {
-            Ok(Some(place)) => Look::Here(Box::new(place)),
-            Ok(None) => Look::No,
-            Err(error) if self.held(&repository, &id.source, &id.set, id.number).await => Look::Held(name, error),
-            Err(error) => Look::Refused(error),
-        }
-    }
-
-    /// The store of a record, where it holds a version.
-    async fn holds(&self, record: StoreRecord, id: &VersionId) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let store = self.same_soon(record).await?;
-        let set = VersionSet::new(Arc::clone(&store.objects), id.source.clone(), id.set.clone());
-        if set.list().await?.contains(&id.number) {
-            return Ok(Some((store, set)));
-        }
-        if self.held(&store.record.repository, &id.source, &id.set, id.number).await {
-            let (source_id, set) = (id.source.clone(), id.set.clone());
-            return Err(chain::Error::Hole { source_id, set, missing: id.number }.into());
-        }
-        Ok(None)
-    }
-
-    /// The version, the store it is in and its pin; `None` where no registered store has it. With a pin it is the one that was
-    /// pinned and no other, whatever its store is called by now.
-    ///
-    /// # Errors
-    /// [`FindError`]; [`FindError::Unregistered`] and [`FindError::OtherManifest`] where the pinned one is not found.
-    pub async fn find(
-        &self,
-        name: &VersionName,
-        pin: Option<&Pin>,
-    ) -> Result<Option<(OpenStore, Manifest, Pin)>, FindError> {
-        let place = match pin {
-            None => self.place(name).await?,
-            Some(pin) => self.pinned_place(&name.id, pin).await?,
-        };
-        let Some((store, set)) = place else { return Ok(None) };
-        let (manifest, head) = set.read_head(name.id.number).await?;
-        let found = Pin { repository: store.record.repository.clone(), manifest: head.digest };
-        match pin {
-            Some(pin) if *pin != found => {
-                Err(FindError::OtherManifest { name: name.clone(), pin: Box::new(pin.clone()), found: Box::new(found) })
-            }
-            _ => Ok(Some((store, manifest, found))),
-        }
-    }
-
-    async fn pinned_place(&self, id: &VersionId, pin: &Pin) -> Result<Option<(OpenStore, VersionSet)>, FindError> {
-        let mut records = self.records().await?;
-        records.retain(|record| record.repository == pin.repository);
-        if records.is_empty() {
-            return Err(FindError::Unregistered { repository: pin.repository.clone() });
-        }
-        self.place_in(records, id).await
-    }
-}
-
-/// What a look into a store says of a version.
-enum Look {
-    /// It is there.
-    Here(Box<(OpenStore, VersionSet)>),
-    /// It is known to have been in this store, and cannot be had now.
-    Held(String, FindError),
-    /// The store cannot be looked into, and is not known to have held it.
-    Refused(FindError),
-    /// It is not there.
-    No,
-}
-
-/// Why a version cannot be found.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// A store cannot be used.
-    #[error(transparent)]
-    Store(#[from] Error),
-    /// Its chain cannot be read.
-    #[error(transparent)]
-    Chain(#[from] chain::Error),
-    /// Several stores have it.
-    #[error("version {id} is in stores {}", stores.join(" and "))]
-    Ambiguous {
-        /// The version.
-        id: VersionId,
-        /// Their names.
-        stores: Vec<String>,
-    },
-    /// The repository of a pinned version is in no registered store.
-    #[error("repository {repository}, for which this was planned, is in no registered store")]
-    Unregistered {
-        /// Its id.
-        repository: String,
-    },
-    /// Another manifest than was pinned.
-    #[error("version {name} is another one than was planned: it is {found}, planned was {pin}")]
-    OtherManifest {
-        /// The version.
-        name: VersionName,
-        /// As it was planned.
-        pin: Box<Pin>,
-        /// As it is now.
-        found: Box<Pin>,
-    },
 }
 
 async fn in_time<T>(name: String, bound: Duration, look: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

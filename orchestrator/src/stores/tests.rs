@@ -2,6 +2,7 @@
 
 use object_store::ObjectStoreExt as _;
 use tidemark_catalog::{
+    chain::{self, VersionSet},
     commit::{Claim, ManifestDraft},
     ids::{FencingToken, SetId, SourceId, VersionNumber},
     layout,
@@ -14,6 +15,7 @@ mod lagging;
 use super::*;
 use crate::{
     coordinator::{Op, embedded::Embedded},
+    generation,
     limits::LimitsSpec,
     registrations::CommitMode,
 };
