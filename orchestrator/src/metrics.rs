@@ -5,6 +5,8 @@
 //! `docs/alerts/tidemark.rules.yml` works for every policy as it is. A policy that should run and does not has a series that says
 //! so, also where nothing else can be said of it.
 
+mod names;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
@@ -20,7 +22,7 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 use serde::Deserialize;
 use tidemark_catalog::ids::{SetId, SourceId, StoreId};
@@ -30,6 +32,7 @@ use crate::{
     scheduler::Success,
     tasks::{Kind, Observe, State, TaskRecord},
 };
+use names::Named;
 
 /// Labels of what is said of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -135,40 +138,16 @@ impl Metrics {
 
     fn register(&mut self) {
         let Self { registry, .. } = self;
-        let mut policy = |name: &str, help: &str, family: &Family<OfPolicy, Seconds>| {
-            registry.register(name, help, family.clone());
-        };
-        policy(
-            "policy_expected_interval_seconds",
-            "Longest time between two versions of a policy by its schedule, now",
-            &self.expected_interval,
-        );
-        policy(
-            "policy_scheduled_since_timestamp_seconds",
-            "Since when runs of a policy are awaited: it was made, resumed or confirmed then, or its schedule changed",
-            &self.since,
-        );
-        policy(
-            "version_last_success_timestamp_seconds",
-            "When the newest version of a policy was made",
-            &self.last_success,
-        );
-        policy(
-            "recoverable_until_timestamp_seconds",
-            "Every write acknowledged before this is in the newest version of which all objects are complete",
-            &self.recoverable_until,
-        );
-        let Self { stopped, slots_missed, slots_skipped, operations, operation_duration, leader, .. } = self;
-        let help = "1 of a policy that should run by itself and does not; the log and the list of policies say why";
-        registry.register("policy_stopped", help, stopped.clone());
-        let missed = "Slots of a policy that were left out because no daemon was there when they began";
-        registry.register("policy_slots_missed", missed, slots_missed.clone());
-        let skipped = "Slots of a policy that were skipped because the run before was not done";
-        registry.register("policy_slots_skipped", skipped, slots_skipped.clone());
-        registry.register("operations", "Operations that a run of this daemon ended", operations.clone());
-        let duration = "Time from the request of an operation to its end";
-        registry.register("operation_duration_seconds", duration, operation_duration.clone());
-        registry.register("leader", "1 where this daemon turns schedules into operations", leader.clone());
+        add(registry, names::POLICY_EXPECTED_INTERVAL, &self.expected_interval);
+        add(registry, names::POLICY_SCHEDULED_SINCE, &self.since);
+        add(registry, names::VERSION_LAST_SUCCESS, &self.last_success);
+        add(registry, names::RECOVERABLE_UNTIL, &self.recoverable_until);
+        add(registry, names::POLICY_STOPPED, &self.stopped);
+        add(registry, names::POLICY_SLOTS_MISSED, &self.slots_missed);
+        add(registry, names::POLICY_SLOTS_SKIPPED, &self.slots_skipped);
+        add(registry, names::OPERATIONS, &self.operations);
+        add(registry, names::OPERATION_DURATION, &self.operation_duration);
+        add(registry, names::LEADER, &self.leader);
     }
 
     /// The text that Prometheus reads, version 0.0.4.
@@ -283,6 +262,10 @@ impl Observe for Metrics {
         }
         self.learn(task);
     }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, Named { name, help }: Named, metric: &M) {
+    registry.register(name, help, metric.clone());
 }
 
 /// The version that a task made, and where; of a result that does not say where nothing is known.
