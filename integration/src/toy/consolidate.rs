@@ -70,7 +70,7 @@ pub async fn part(job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated
     let state = state(job, options)?;
     let (segments, counted) = write(job, reading.winners, merged.len(), reading.watch).await?;
     let (merged, records, own) = (reading.identities, counted.alive, counted.own());
-    Ok(Consolidated::Part(Box::new(Part { state, segments, merged, records, own })))
+    Ok(Consolidated::Part(Box::new(Part { state, segments, merged, records, own, degraded: Vec::new() })))
 }
 
 /// Which replicas are not in the state, and why.

@@ -94,5 +94,6 @@ async fn merge(job: &ConsolidateJob, plan: Plan) -> Result<Part, Error> {
         merged: outcome.merged,
         records: outcome.stats.live_rows,
         own: counts::of(&outcome.stats),
+        degraded: Vec::new(),
     })
 }

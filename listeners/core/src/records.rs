@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_catalog::{
     content::{ColumnId, SegmentRef},
-    entry::{Cut, Entry, LeftOut, Quality, Replica},
+    entry::{Cut, DegradedRange, Entry, LeftOut, Quality, Replica},
     figures::Counts,
     identities::Identity,
     ids::{ObjectName, SourceId},
@@ -126,6 +126,9 @@ pub struct Part {
     pub records: u64,
     /// What only the kind of source counts.
     pub own: Counts,
+    /// Places of this range that turned out, while it was made, not to be proven: they are added to the quality of the state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<DegradedRange>,
 }
 
 /// What holds for all key ranges of an object.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidemark_catalog::{
     content::{Content, PAGE_RANGES, RangePage, Records, SegmentRef},
     document,
-    entry::{Entry, ObjectLine},
+    entry::{DegradedRange, Entry, ObjectLine, Quality},
     figures::Figures,
     identities,
     stored::StoredRef,
@@ -49,13 +49,15 @@ struct Whole {
 
 /// Joins parts; what is wrong with them where they are not of one state.
 fn whole(kind: &str, parts: Vec<Part>) -> Result<Whole, &'static str> {
-    let Some(state) = parts.first().map(|part| part.state.clone()) else { return Err("there are none") };
+    let Some(mut state) = parts.first().map(|part| part.state.clone()) else { return Err("there are none") };
     let (mut segments, mut merged) = (Vec::<SegmentRef>::new(), Vec::new());
     let mut counted = Figures::default();
+    let mut degraded = Vec::new();
     for part in parts {
         if part.state != state {
             return Err("they say different things about the whole object");
         }
+        degraded.extend(part.degraded);
         let own = BTreeMap::from([(kind.to_owned(), part.own)]);
         counted = counted.plus(&Figures { records: part.records, own, ..Figures::default() });
         segments.extend(part.segments);
@@ -74,7 +76,18 @@ fn whole(kind: &str, parts: Vec<Part>) -> Result<Whole, &'static str> {
         deleted: None,
         ..counted
     };
+    state.quality = with(state.quality, degraded);
     Ok(Whole { state, segments, merged, figures })
+}
+
+/// A quality with more places that are not proven.
+fn with(quality: Quality, more: Vec<DegradedRange>) -> Quality {
+    match quality {
+        Quality::Exact | Quality::Cut if more.is_empty() => quality,
+        Quality::Exact | Quality::Cut => Quality::Degraded { ranges: more },
+        Quality::Degraded { ranges } => Quality::Degraded { ranges: ranges.into_iter().chain(more).collect() },
+        Quality::Missing { .. } => quality,
+    }
 }
 
 async fn write_ranges(job: &ConsolidateJob, segments: &[SegmentRef]) -> Result<Vec<StoredRef>, Error> {

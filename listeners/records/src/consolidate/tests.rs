@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tidemark_catalog::{
     content::{Content, SegmentRef, ranges},
     document,
-    entry::{Entry, Quality},
+    entry::{DegradedRange, Entry, Quality},
     figures::{Counts, Figures},
     ids::FencingToken,
     keys::Key,
@@ -87,7 +87,7 @@ fn part(object_id: &str, segments: &[(u8, u8)]) -> Consolidated {
     };
     let (state, segments) = (state(object_id), segments.iter().map(segment).collect());
     let own = Counts::from([("odd".to_owned(), 2)]);
-    Consolidated::Part(Box::new(Part { state, segments, merged: Vec::new(), records: 3, own }))
+    Consolidated::Part(Box::new(Part { state, segments, merged: Vec::new(), records: 3, own, degraded: Vec::new() }))
 }
 
 fn unreadable(partition: &str) -> Consolidated {
@@ -149,6 +149,17 @@ async fn parts_of_ranges_become_one_entry() {
     assert_eq!((logical_bytes, shipped_bytes, kept_new_bytes, records), (70, 50, 12, 6));
     assert_eq!((line.figures.count("told", "odd"), &line.figures), (4, &entry.figures));
     assert_eq!((entry.kind.as_str(), entry.object_id.as_str()), ("told", "1"));
+}
+
+#[tokio::test]
+async fn what_a_range_turned_out_to_lack_is_in_the_quality_of_the_whole() {
+    let [low, _] = halves();
+    let lacking = DegradedRange { range: low, replicas: 1, captured: 1, reason: "a document".to_owned() };
+    let Consolidated::Part(mut doubted) = part("1", &[(1, 2)]) else { unreachable!() };
+    doubted.degraded.push(lacking.clone());
+    let source = Told::of([Consolidated::Part(doubted), part("1", &[(4, 9)])]);
+    let line = made(&job().await, &source).await.unwrap();
+    assert_eq!(line.quality, Quality::Degraded { ranges: vec![lacking] });
 }
 
 #[tokio::test]

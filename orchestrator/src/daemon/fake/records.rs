@@ -65,6 +65,7 @@ impl RecordSource for Driver {
             merged: vec![],
             records,
             own: Counts::new(),
+            degraded: Vec::new(),
         })))
     }
 
