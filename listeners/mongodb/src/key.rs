@@ -41,7 +41,7 @@ impl Id {
     /// # Errors
     /// [`Error`].
     pub fn of(document: &[u8]) -> Result<Self, Error> {
-        raw::find(document, "_id")?.map(|element| Self::from(element)).ok_or(Error::None)
+        raw::find(document, "_id")?.map(Self::from).ok_or(Error::None)
     }
 
     /// The `_id` in the bytes of [`Self::to_bytes`]; `None` where there are none.
