@@ -15,7 +15,7 @@ use mongodb::{
 };
 
 pub use batches::{Batch, Batches};
-pub use error::{Error, Said};
+pub use error::{Error, Said, Shown};
 pub use secrets::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE};
 
 use crate::spec::MongoSpec;
@@ -130,7 +130,7 @@ impl Server {
     }
 
     fn failed(&self, command: String, source: mongodb::error::Error) -> Error {
-        Error::Command { place: self.place.clone(), command, source: Box::new(source) }
+        Error::Command { place: self.place.clone(), command, source: Box::new(Shown(source)) }
     }
 }
 

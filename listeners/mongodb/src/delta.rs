@@ -53,15 +53,38 @@ pub fn apply(document: &[u8], description: &[u8]) -> Result<Vec<u8>, Error> {
     let paths = Paths::read(description)?;
     let mut now = document.to_vec();
     for actions in [removed(description)?, truncated(description)?, updated(description)?] {
-        let mut root = Node::default();
-        for (path, action) in actions {
-            root.add(&path, &paths.parts(&path)?, action)?;
-        }
-        if !root.is_empty() {
-            now = edited(&now, kind::DOCUMENT, &root, "")?;
-        }
+        now = step(&now, &paths, actions)?;
     }
     if now.len() > MAX_BYTES { Err(Error::Large) } else { Ok(now) }
+}
+
+/// Whether a document can be what it was right after the change: made once more, the change changes nothing.
+pub fn holds(document: &[u8], description: &[u8]) -> bool {
+    let unchanged = || -> Result<bool, Error> {
+        let paths = Paths::read(description)?;
+        for (path, action) in removed(description)? {
+            let mut root = Node::default();
+            root.add(&path, &paths.parts(&path)?, action)?;
+            if edited(document, kind::DOCUMENT, &root, "").is_ok() {
+                return Ok(false);
+            }
+        }
+        let mut now = document.to_vec();
+        for actions in [truncated(description)?, updated(description)?] {
+            now = step(&now, &paths, actions)?;
+        }
+        Ok(now == document)
+    };
+    unchanged().unwrap_or(false)
+}
+
+/// The document after one kind of actions.
+fn step(document: &[u8], paths: &Paths, actions: Actions<'_>) -> Result<Vec<u8>, Error> {
+    let mut root = Node::default();
+    for (path, action) in actions {
+        root.add(&path, &paths.parts(&path)?, action)?;
+    }
+    if root.is_empty() { Ok(document.to_vec()) } else { edited(document, kind::DOCUMENT, &root, "") }
 }
 
 /// The items of an array or document of the description, none where it is absent.

@@ -5,8 +5,8 @@
 //! error. What shows before a time is the latest whole document or deletion, or else what was scanned, with the deltas behind it.
 //!
 //! A scan stands somewhere in its bracket. Where no delta lies in there, the deltas behind it are those that it lacks, and the result
-//! is exact. Where some do, the scan may hold the first of them already: all cases are tried, and where the results differ (in the
-//! order of fields, because values are set and not counted), the document is *unsettled*.
+//! is exact. Where some do, the scan may hold the first of them already: all cases are tried that the document can be (the last change
+//! that it is taken to hold must be in it), and where the results differ the document is *unsettled*.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,9 +137,14 @@ fn read(scan: &Scan, deltas: &[(&Position, &Change)]) -> Result<State, Error> {
         return Ok(State::Exact(applied(&scan.document, &deltas[behind..])?));
     }
     // The longest way first: it sets every value that was set within the bracket.
-    let mut ways = (first..=behind).filter_map(|from| applied(&scan.document, &deltas[from..]).ok());
+    let can_be = |from: &usize| *from == first || holds(&scan.document, deltas[*from - 1].1);
+    let mut ways = (first..=behind).filter(can_be).filter_map(|from| applied(&scan.document, &deltas[from..]).ok());
     let way = ways.next().ok_or(Error::Scan { from: scan.from, until: scan.until })?;
     if ways.all(|other| other == way) { Ok(State::Exact(way)) } else { Ok(State::Unsettled(way)) }
+}
+
+fn holds(document: &[u8], change: &Change) -> bool {
+    matches!(change, Change::Delta(description) if delta::holds(document, description))
 }
 
 fn applied(document: &[u8], deltas: &[(&Position, &Change)]) -> Result<Vec<u8>, Error> {

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 
-use super::Error;
+use super::{Error, Shown};
 use crate::{
     raw::{self, kind},
     time::ClusterTime,
@@ -29,7 +29,7 @@ impl Batches {
         let failed = |source| Error::Command {
             place: self.place.clone(),
             command: self.command.clone(),
-            source: Box::new(source),
+            source: Box::new(Shown(source)),
         };
         match self.cursor.next().await {
             None => Ok(None),
@@ -67,7 +67,8 @@ impl Batch {
         Error::Damaged { place: self.place.clone(), source }
     }
 
-    fn strange(&self, what: &str) -> Error {
+    /// The error that something in it is not as it should be.
+    pub fn strange(&self, what: &str) -> Error {
         Error::Reply { place: self.place.clone(), command: "a cursor".to_owned(), what: what.to_owned() }
     }
 

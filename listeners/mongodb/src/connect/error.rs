@@ -54,7 +54,7 @@ pub enum Error {
         /// The command's name.
         command: String,
         /// Why.
-        source: Box<mongodb::error::Error>,
+        source: Box<Shown>,
     },
     /// A reply has not the shape that it is documented to have.
     #[error("{place} answers {command} with what cannot be read: {what}")]
@@ -76,11 +76,28 @@ pub enum Error {
     },
 }
 
+/// An error of the driver, shown without the bytes of the server's reply.
+#[derive(Debug)]
+pub struct Shown(pub mongodb::error::Error);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.kind.as_ref() {
+            ErrorKind::Command(command) => write!(f, "{} ({}): {}", command.code_name, command.code, command.message),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Shown {}
+
 /// What a server said to what it did not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     /// The place in the log that a stream should go on from is not there any more, or is none of this log.
     Lost,
+    /// What was sent is wrong by its form.
+    Malformed,
     /// The collection is not there (any more).
     NoCollection,
     /// Something of that name exists.
@@ -101,6 +118,7 @@ impl Error {
     pub fn said(&self) -> Said {
         match self.server_code() {
             Some(286 | 280 | 136 | 260 | 222) => Said::Lost,
+            Some(9) => Said::Malformed,
             Some(26) => Said::NoCollection,
             Some(48 | 85 | 86) => Said::Exists,
             Some(13 | 18 | 8000) => Said::Denied,
@@ -112,7 +130,7 @@ impl Error {
     /// The server's own code of the error.
     pub fn server_code(&self) -> Option<i32> {
         let Self::Command { source, .. } = self else { return None };
-        match source.kind.as_ref() {
+        match source.0.kind.as_ref() {
             ErrorKind::Command(command) => Some(command.code),
             _ => None,
         }
@@ -121,13 +139,13 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         let Self::Command { source, .. } = self else { return false };
-        match source.kind.as_ref() {
+        match source.0.kind.as_ref() {
             ErrorKind::Io(_) | ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => true,
             ErrorKind::DnsResolve { .. } => true,
             ErrorKind::Command(command) => {
-                PASSING.contains(&command.code) || source.contains_label("RetryableWriteError")
+                PASSING.contains(&command.code) || source.0.contains_label("RetryableWriteError")
             }
-            _ => source.contains_label("ResumableChangeStreamError"),
+            _ => source.0.contains_label("ResumableChangeStreamError"),
         }
     }
 

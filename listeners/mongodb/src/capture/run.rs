@@ -1,0 +1,243 @@
+//! One capture, from its beginning or from where an earlier run of its task came to.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use tidemark_catalog::{opaque::Opaque, slice::SliceObject, stored::StoredRef};
+use tidemark_gateway::{Env, causes::joined, pause};
+use tidemark_listener_core::{
+    failure::Failure,
+    progress::{Progress, ProgressSink},
+    ship::{Captured, Stage},
+};
+
+use super::{
+    beat::Beat,
+    journal::{Begun, Ended, Journal},
+    names::Chosen,
+    scan::Scan,
+    stream::Stream,
+};
+pub(super) use crate::codes::UNPROVEN;
+use crate::{
+    codes::CAPTURE,
+    connect::{Error, Server},
+    describe::{self, Listed},
+    event::Namespace,
+    staged::{Collection, Partition, Run, Schema},
+    time::ClusterTime,
+};
+
+/// Times that the collections are listed again because some came, went or changed meanwhile.
+const ROUNDS: u32 = 6;
+
+/// Batches of events between two runs of a scan.
+const BATCHES_BETWEEN: u32 = 4;
+
+/// Longest wait for the proof that all events were given.
+const PROOF: Duration = Duration::from_secs(90);
+
+/// See the module.
+pub(super) struct Capture<'a> {
+    /// The deployment: its primary knows the time and the collections.
+    pub(super) whole: &'a Server,
+    /// What is read: the deployment, or one of its members.
+    pub(super) read: &'a Server,
+    pub(super) journal: &'a Journal,
+    pub(super) stage: &'a Stage,
+    pub(super) chosen: &'a Chosen,
+    pub(super) beat: Beat<'a>,
+    pub(super) env: &'a Env,
+    pub(super) progress: &'a ProgressSink,
+}
+
+/// What was listed, and when.
+struct Listing {
+    /// Wall time right before it was asked.
+    started: Timestamp,
+    /// It is of no earlier time, and of no later one.
+    from: ClusterTime,
+    until: ClusterTime,
+    collections: Vec<(Listed, Schema)>,
+}
+
+impl Capture<'_> {
+    /// The capture, or what is left of it; the slice.
+    pub(super) async fn run(&self) -> Result<StoredRef, Failure> {
+        let ended = match self.journal.recall::<Ended>("ended").await? {
+            Some(ended) => ended,
+            None => self.capture().await?,
+        };
+        let Ended { started, finished, partition, objects } = ended;
+        Ok(self.stage.finish(&partition, Captured { started, finished, objects }).await?)
+    }
+
+    async fn capture(&self) -> Result<Ended, Failure> {
+        let begun = self.begin().await?;
+        let token = begun.token.as_bytes().to_vec();
+        let mut stream = Stream::resume(self.read, self.journal, self.chosen, self.env, (begun.from, token)).await?;
+        // What is written before the stream begins, but shows later, is there when something behind the beginning was given.
+        stream.prove(begun.from, PROOF, &self.beat).await?;
+        let mut scans = BTreeMap::new();
+        let mut round = 0;
+        let (listing, disturbed) = loop {
+            let listing = self.list(stream.proven).await?;
+            self.scan(&listing, &mut scans, &mut stream).await?;
+            let through =
+                scans.values().filter_map(|scan: &Scan| Some(scan.bracket?.1)).fold(listing.until, ClusterTime::max);
+            stream.prove(through, PROOF, &self.beat).await?;
+            let disturbed = disturbed(&listing, &scans, &stream);
+            round += 1;
+            if disturbed.is_empty() || round == ROUNDS {
+                break (listing, disturbed);
+            }
+            tracing::info!(round, ?disturbed, "collections changed meanwhile: they are listed again");
+        };
+        stream.store().await?;
+        let hello = describe::hello(self.whole).await.map_err(|error| failed(&error))?;
+        let version = describe::version(self.read).await.map_err(|error| failed(&error))?;
+        let (collections, objects) = taken(&listing, &scans, &stream, &disturbed);
+        let (set, before) = (hello.set.unwrap_or_default(), stream.proven);
+        let partition = Partition { set, version, from: begun.from, before, collections };
+        let ended = Ended { started: listing.started, finished: self.env.now(), partition, objects };
+        self.journal.note("ended", &ended).await?;
+        Ok(ended)
+    }
+
+    async fn begin(&self) -> Result<Begun, Failure> {
+        if let Some(begun) = self.journal.recall("begun").await? {
+            return Ok(begun);
+        }
+        let from = self.time().await?;
+        let token = Stream::first_token(self.read, from).await?;
+        let begun = Begun { from, token: Opaque::new(token) };
+        self.journal.note("begun", &begun).await?;
+        Ok(begun)
+    }
+
+    async fn time(&self) -> Result<ClusterTime, Failure> {
+        describe::time(self.whole).await.map_err(|error| failed(&error))
+    }
+
+    /// Lists what there is at a time that is proven, or later.
+    async fn list(&self, from: ClusterTime) -> Result<Listing, Failure> {
+        let started = self.env.now();
+        let mut collections = Vec::new();
+        for listed in describe::collections(self.whole).await.map_err(|error| failed(&error))? {
+            if self.chosen.has(&listed.namespace) {
+                let schema = describe::schema(self.whole, &listed).await.map_err(|error| failed(&error))?;
+                collections.extend(schema.map(|schema| (listed, schema)));
+            }
+        }
+        Ok(Listing { started, from, until: self.time().await?, collections })
+    }
+
+    /// Reads all collections of a listing that were not read under their names.
+    async fn scan(
+        &self,
+        listing: &Listing,
+        scans: &mut BTreeMap<String, Scan>,
+        stream: &mut Stream<'_>,
+    ) -> Result<(), Failure> {
+        for (listed, _) in
+            listing.collections.iter().filter(|(listed, _)| listed.unsupported().is_none() && !listed.is_view())
+        {
+            let attempt = match scans.remove(&listed.uuid) {
+                None => 0,
+                Some(scan) if scan.over && !moved(&scan, &listed.namespace, stream) => {
+                    scans.insert(listed.uuid.clone(), scan);
+                    continue;
+                }
+                Some(scan) => scan.attempt() + 1,
+            };
+            let mut scan = Scan::recall(self.journal, &listed.uuid, attempt).await?;
+            while !scan.over {
+                // All that was written before a proven time shows to who reads now.
+                if !scan.piece(self.read, listed, self.journal, stream.proven).await? {
+                    break;
+                }
+                pause::point("mid-upload");
+                self.tell(listed, &scan);
+                stream.drain(BATCHES_BETWEEN).await?;
+            }
+            scans.insert(listed.uuid.clone(), scan);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, listed: &Listed, scan: &Scan) {
+        let done = scan.files.iter().map(|file| file.file.size).sum();
+        let phase = format!("scan {}.{}", listed.namespace.database, listed.namespace.collection);
+        (self.progress)(Progress { phase, done, total: 0, unit: "bytes".to_owned() });
+    }
+}
+
+/// What was taken of the collections of a listing.
+fn taken(
+    listing: &Listing,
+    scans: &BTreeMap<String, Scan>,
+    stream: &Stream<'_>,
+    disturbed: &[Namespace],
+) -> (Vec<Collection>, Vec<SliceObject>) {
+    let (mut collections, mut objects) = (Vec::new(), Vec::new());
+    for (listed, schema) in &listing.collections {
+        let Some(object) = listed.object() else { continue };
+        let line = SliceObject { object, object_id: listed.uuid.clone(), unreadable: None, files: Vec::new() };
+        if let Some(reason) = unreadable(listed, scans, disturbed) {
+            tracing::warn!(object = %line.object, reason, "the object is unreadable");
+            objects.push(SliceObject { unreadable: Some(reason), ..line });
+            continue;
+        }
+        let own = stream.runs.iter().filter(|(uuid, _)| *uuid == listed.uuid).map(|(_, file)| file);
+        let files: Vec<_> = scans.get(&listed.uuid).into_iter().flat_map(|scan| &scan.files).chain(own).collect();
+        let runs: Vec<Run> = files.iter().map(|file| file.run.clone()).collect();
+        collections.push(Collection { uuid: listed.uuid.clone(), schema: schema.clone(), runs });
+        objects.push(SliceObject { files: files.into_iter().map(|file| file.file.clone()).collect(), ..line });
+    }
+    (collections, objects)
+}
+
+/// Why there is nothing to be had of a collection.
+fn unreadable(listed: &Listed, scans: &BTreeMap<String, Scan>, disturbed: &[Namespace]) -> Option<String> {
+    if let Some(why) = listed.unsupported() {
+        return Some(why.to_owned());
+    }
+    if disturbed.contains(&listed.namespace) {
+        return Some(format!("it came, went or changed {ROUNDS} times while it was captured"));
+    }
+    let whole = listed.is_view() || scans.get(&listed.uuid).is_some_and(|scan| scan.over);
+    (!whole).then(|| "it could not be read to its end".to_owned())
+}
+
+/// True where the name may have meant another collection while it was read.
+fn moved(scan: &Scan, name: &Namespace, stream: &Stream<'_>) -> bool {
+    let Some((from, until)) = scan.bracket else { return true };
+    let touches = |at: &Namespace| at.database == name.database && (at.collection.is_empty() || at == name);
+    let changes = stream.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
+    changes.map(|change| change.namespace()).any(|at| touches(&at))
+}
+
+/// Names about which the listing may be wrong right before the time that is proven.
+fn disturbed(listing: &Listing, scans: &BTreeMap<String, Scan>, stream: &Stream<'_>) -> Vec<Namespace> {
+    let since = listing.from..stream.proven;
+    let changed = stream.catalog.iter().filter(|change| since.contains(&change.at)).map(|change| change.namespace());
+    let mut names: Vec<Namespace> = changed.collect();
+    let unlisted = |uuid: &&String| !listing.collections.iter().any(|(listed, _)| listed.uuid == **uuid);
+    let unknown = stream.seen.iter().filter(|(_, last)| since.contains(last)).map(|(uuid, _)| uuid).filter(unlisted);
+    // A collection of which no event told that it came: its name is not known, only that another listing is needed.
+    names.extend(unknown.map(|uuid| Namespace { database: String::new(), collection: uuid.clone() }));
+    for (listed, _) in
+        listing.collections.iter().filter(|(listed, _)| listed.unsupported().is_none() && !listed.is_view())
+    {
+        let read = scans.get(&listed.uuid).is_some_and(|scan| scan.over && !moved(scan, &listed.namespace, stream));
+        if !read {
+            names.push(listed.namespace.clone());
+        }
+    }
+    names
+}
+
+fn failed(error: &Error) -> Failure {
+    let failure = error.coded(CAPTURE);
+    Failure { message: joined(error), ..failure }
+}

@@ -1,0 +1,150 @@
+//! The stand-in of a server that tests run against: `secantusd-py`, a process of its own, started with `--sync-on-commit`.
+//!
+//! `integration/install/secantus.sh` installs it. Without it tests say that they were skipped. It is no MongoDB:
+//! docs/sources/mongodb.md says where it differs, and what it cannot show is constructed in other tests.
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    connect::Server,
+    describe,
+    raw::{self, Builder},
+    spec::MongoSpec,
+};
+
+/// Times that a server is asked before it is given up; each takes as long as the driver waits.
+const TRIES: u32 = 4;
+
+/// A server with data of its own.
+pub(crate) struct StandIn {
+    process: Child,
+    port: u16,
+    home: TempDir,
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn program() -> PathBuf {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let tools = std::env::var("TIDEMARK_TOOLS").unwrap_or_else(|_| format!("{home}/.cache/tidemark-tools"));
+    PathBuf::from(tools).join("secantus/bin/secantusd-py")
+}
+
+fn launch(home: &TempDir, port: u16) -> Child {
+    Command::new(program())
+        .args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--sync-on-commit",
+            "--cache-size",
+            "64M",
+            "--storage-path",
+        ])
+        .arg(home.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+impl StandIn {
+    /// A server that answers; `None`, and a loud word, where it is not installed.
+    pub(crate) async fn start() -> Option<Self> {
+        if !program().exists() {
+            eprintln!("SKIPPED: {} is not installed: run integration/install/secantus.sh", program().display());
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let home = tempfile::tempdir().unwrap();
+        let own = Self { process: launch(&home, port), port, home };
+        own.answers().await;
+        Some(own)
+    }
+
+    async fn answers(&self) {
+        let server = self.server();
+        for _ in 0..TRIES {
+            if describe::hello(&server).await.is_ok() {
+                return;
+            }
+        }
+        panic!("the stand-in does not answer at port {}", self.port);
+    }
+
+    /// Killed without warning, and started again on the same data.
+    pub(crate) async fn kill_and_start(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = launch(&self.home, self.port);
+        self.answers().await;
+    }
+
+    /// Its specification; listeners may write a heartbeat to it, because an idle stand-in proves nothing.
+    pub(crate) fn spec(&self) -> Value {
+        json!({
+            "hosts": [format!("127.0.0.1:{}", self.port)],
+            "replica_set": "secantus",
+            "heartbeat": "tidemark.beat",
+        })
+    }
+
+    /// A connection.
+    pub(crate) fn server(&self) -> Server {
+        Server::of(&MongoSpec::parse(&self.spec()).unwrap()).unwrap()
+    }
+}
+
+/// Inserts documents.
+pub(crate) async fn insert(server: &Server, database: &str, collection: &str, documents: &[Vec<u8>]) {
+    for some in documents.chunks(500) {
+        let some = some.iter().map(Vec::as_slice);
+        let command = Builder::default().text("insert", collection).documents("documents", some).finish();
+        let reply = server.write(database, command).await.unwrap();
+        assert!(reply.get("writeErrors").is_none(), "{reply}");
+    }
+}
+
+/// Sends a command that writes.
+pub(crate) async fn run(server: &Server, database: &str, command: Builder) {
+    let reply = server.write(database, command.finish()).await.unwrap();
+    assert!(reply.get("writeErrors").is_none(), "{reply}");
+}
+
+/// One update: which documents, and how they change.
+pub(crate) async fn update(server: &Server, collection: &str, which: Builder, how: Builder) {
+    let update =
+        Builder::default().document("q", &which.finish()).document("u", &how.finish()).truth("multi", true).finish();
+    run(server, "shop", Builder::default().text("update", collection).documents("updates", [&update[..]])).await;
+}
+
+/// Deletes documents.
+pub(crate) async fn delete(server: &Server, collection: &str, which: Builder) {
+    let delete = Builder::default().document("q", &which.finish()).int("limit", 0).finish();
+    run(server, "shop", Builder::default().text("delete", collection).documents("deletes", [&delete[..]])).await;
+}
+
+/// What a reader finds in a collection: documents by the bytes of their `_id`.
+pub(crate) async fn seen(server: &Server, database: &str, collection: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let command = Builder::default().text("find", collection).finish();
+    let found = server.primary_cursor(database, command).await.unwrap().all().await.unwrap();
+    let keyed = found.into_iter().map(|document| {
+        let id = raw::find(&document, "_id").unwrap().unwrap();
+        ([&[id.kind][..], id.value].concat(), document)
+    });
+    keyed.collect()
+}
