@@ -9,8 +9,10 @@ use std::time::Duration;
 use mongodb::{
     Client,
     bson::{Document, RawDocumentBuf},
+    error::ErrorKind,
     options::{
-        AuthMechanism, ClientOptions, Credential, ReadPreference, SelectionCriteria, ServerAddress, Tls, TlsOptions,
+        Acknowledgment, AuthMechanism, ClientOptions, Credential, ReadPreference, SelectionCriteria, ServerAddress,
+        Tls, TlsOptions, WriteConcern,
     },
 };
 
@@ -18,7 +20,7 @@ pub use batches::{Batch, Batches};
 pub use error::{Error, Said, Shown};
 pub use secrets::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE};
 
-use crate::spec::MongoSpec;
+use crate::{event::Namespace, raw, spec::MongoSpec};
 
 /// Longest wait for a server that can be asked.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(8);
@@ -59,6 +61,12 @@ impl Server {
         Ok(Self { client, reading: SelectionCriteria::ReadPreference(preferred), place: place.clone() })
     }
 
+    /// The driver's own client.
+    #[cfg(test)]
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Where it is, for people.
     pub fn place(&self) -> &str {
         &self.place
@@ -83,6 +91,55 @@ impl Server {
         let (command, name) = self.command(command)?;
         let database = self.client.database(database);
         database.run_raw_command(command).await.map_err(|source| self.failed(name, source))
+    }
+
+    /// The bytes of a document as the driver takes them.
+    ///
+    /// # Errors
+    /// [`Error::Made`] where they are none.
+    pub fn document(&self, bytes: &[u8]) -> Result<RawDocumentBuf, Error> {
+        let made = RawDocumentBuf::from_bytes(bytes.to_vec());
+        made.map_err(|source| Error::Made { name: "insert".to_owned(), source: Box::new(source) })
+    }
+
+    /// Inserts documents in any order, whatever the collection's validator says of them, and waits until a majority has them; gives
+    /// those that were refused.
+    ///
+    /// # Errors
+    /// [`Error::Command`] where nothing is known of some of them.
+    pub async fn insert(&self, into: &Namespace, documents: Vec<RawDocumentBuf>) -> Result<Vec<Refusal>, Error> {
+        if documents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let collection = self.client.database(&into.database).collection::<RawDocumentBuf>(&into.collection);
+        let concern = WriteConcern::builder().w(Acknowledgment::Majority).build();
+        let sent =
+            collection.insert_many(documents).ordered(false).bypass_document_validation(true).write_concern(concern);
+        match sent.await {
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => refusals(&error).ok_or_else(|| self.failed("insert".to_owned(), error)),
+        }
+    }
+
+    /// Inserts a document whose empty timestamps the server shall not fill in; gives why it was refused. Servers before 8.0 do not know
+    /// how, and say so.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    pub async fn insert_exactly(&self, into: &Namespace, document: &[u8]) -> Result<Option<Refusal>, Error> {
+        let command = raw::Builder::default()
+            .text("insert", &into.collection)
+            .documents("documents", [document])
+            .truth("bypassDocumentValidation", true)
+            .truth("bypassEmptyTsReplacement", true)
+            .document("writeConcern", &raw::Builder::default().text("w", "majority").finish());
+        let reply = self.write(&into.database, command.finish()).await?;
+        let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()?.as_document());
+        Ok(first.map(|error| Refusal {
+            index: 0,
+            code: error.get_i32("code").unwrap_or_default(),
+            words: error.get_str("errmsg").unwrap_or_default().to_owned(),
+        }))
     }
 
     /// Sends a command that gives a cursor, to a secondary where there is one. Of a cursor that waits for more, each batch takes `wait`
@@ -122,7 +179,7 @@ impl Server {
     }
 
     fn command(&self, command: Vec<u8>) -> Result<(RawDocumentBuf, String), Error> {
-        let first = crate::raw::elements(&command).next().and_then(Result::ok);
+        let first = raw::elements(&command).next().and_then(Result::ok);
         let name = first.map(|first| String::from_utf8_lossy(first.name).into_owned()).unwrap_or_default();
         let command = RawDocumentBuf::from_bytes(command)
             .map_err(|source| Error::Made { name: name.clone(), source: Box::new(source) })?;
@@ -132,6 +189,31 @@ impl Server {
     fn failed(&self, command: String, source: mongodb::error::Error) -> Error {
         Error::Command { place: self.place.clone(), command, source: Box::new(Shown(source)) }
     }
+}
+
+/// A document that a server did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its place among those that were sent, from 0.
+    pub index: usize,
+    /// The server's code.
+    pub code: i32,
+    /// The server's words.
+    pub words: String,
+}
+
+/// The documents that were refused, where that is all that went wrong.
+fn refusals(error: &mongodb::error::Error) -> Option<Vec<Refusal>> {
+    let ErrorKind::InsertMany(many) = error.kind.as_ref() else { return None };
+    if many.write_concern_error.is_some() {
+        return None;
+    }
+    let refusal = |error: &mongodb::error::IndexedWriteError| Refusal {
+        index: error.index,
+        code: error.code,
+        words: error.message.clone(),
+    };
+    many.write_errors.as_ref().map(|errors| errors.iter().map(refusal).collect())
 }
 
 fn options(

@@ -66,6 +66,7 @@ impl StandIn {
     /// A server that answers; `None`, and a loud word, where it is not installed.
     pub(crate) async fn start() -> Option<Self> {
         if !program().exists() {
+            assert!(std::env::var("CI").is_err(), "{} is not installed", program().display());
             eprintln!("SKIPPED: {} is not installed: run integration/install/secantus.sh", program().display());
             return None;
         }
@@ -101,6 +102,11 @@ impl StandIn {
             "replica_set": "secantus",
             "heartbeat": "tidemark.beat",
         })
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// A connection.

@@ -30,6 +30,8 @@ use crate::{
     testing::{StandIn, delete, insert, run, seen, update},
 };
 
+mod changes;
+
 /// A store for listeners.
 pub(crate) struct Bench(TempDir, std::sync::atomic::AtomicU64);
 
@@ -48,9 +50,14 @@ impl Bench {
     }
 
     pub(crate) fn listener(&self, server: &StandIn) -> MongoListener {
+        self.listener_of(server, None)
+    }
+
+    /// The listener of a member, or of all.
+    pub(crate) fn listener_of(&self, server: &StandIn, member: Option<String>) -> MongoListener {
         let start = Start { source: "s".parse().unwrap(), access: self.access(), env: Env::system() };
         let spec = MongoSpec::parse(&server.spec()).unwrap();
-        MongoListener::new(Config { spec, member: None, credentials: None }, start)
+        MongoListener::new(Config { spec, member, credentials: None }, start)
     }
 
     pub(crate) async fn capture(
@@ -298,7 +305,7 @@ async fn documents_of_every_type_are_captured_as_the_stand_in_gives_them() {
 async fn a_run_goes_on_where_a_run_before_it_was_dropped_also_when_the_server_was_killed() {
     let Some(mut server) = StandIn::start().await else { return };
     let (client, bench) = (server.server(), Bench::new());
-    insert(&client, "shop", "orders", &numbered(60_000)).await;
+    insert(&client, "shop", "orders", &numbered(40_000)).await;
     let listener = bench.listener(&server);
     let (first, stop) = (assignment(1, &["shop/*"]), CancellationToken::new());
     let seen_two = stop.clone();

@@ -26,7 +26,7 @@ use super::plan::{Plan, PlannedRun};
 use crate::{
     codes::CONSOLIDATION,
     key::Id,
-    staged::{self, Item, Items},
+    staged::{self, Item, Items, Run},
     state::{Known, State},
     time::ClusterTime,
 };
@@ -86,7 +86,11 @@ impl Merge {
         bytes: Arc<AtomicU64>,
         runtime: Handle,
     ) -> Self {
-        let mut waiting = plan.runs.clone();
+        // Only runs that have keys of the range are read.
+        let below = |run: &Run| range.from.as_ref().is_some_and(|from| run.last < *from);
+        let above = |run: &Run| range.until.as_ref().is_some_and(|until| run.first >= *until);
+        let within = |planned: &&PlannedRun| !(below(&planned.run) || above(&planned.run));
+        let mut waiting: Vec<PlannedRun> = plan.runs.iter().filter(within).cloned().collect();
         waiting.sort_by(|a, b| (&b.run.first, &b.run.name).cmp(&(&a.run.first, &a.run.name)));
         Self {
             store: Arc::clone(&job.store),
