@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-policies soak-collection soak-wide demo demo-cluster bench-segments bench-decode setup-readers setup-prometheus setup-etcd alerts clean-cache
+.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-policies soak-collection soak-wide demo demo-cluster bench-segments bench-decode setup-readers setup-prometheus setup-etcd setup-secantus alerts clean-cache
 
 CARGO := cargo
 LOCKED := --locked
@@ -25,7 +25,7 @@ TESTS_BUILT := $(CARGO_TARGET_DIR)/tests-built
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers setup-prometheus setup-etcd ## install what builds and tests need, once
+setup: setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores setup-readers setup-prometheus setup-etcd setup-secantus ## install what builds and tests need, once
 
 setup-rust:
 	@if ! $(CARGO) fmt --version >/dev/null 2>&1 || ! $(CARGO) clippy --version >/dev/null 2>&1; then
@@ -58,6 +58,9 @@ setup-prometheus:
 setup-etcd:
 	@integration/install/etcd.sh
 
+setup-secantus:
+	@integration/install/secantus.sh
+
 build: ## build every binary and test
 	@mkdir -p "$(CARGO_TARGET_DIR)"
 	$(CARGO) build $(LOCKED) --workspace --all-targets --message-format=json-render-diagnostics >"$(TESTS_BUILT).json"
@@ -70,7 +73,7 @@ lint: setup-rust setup-deny ## formatting, dependencies, clippy and documentatio
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(LOCKED) --workspace --no-deps --quiet
 
-unit: build ## tests without servers
+unit: build setup-secantus ## tests without servers but a stand-in of one
 	@while read -r area name executable directory; do
 	  [ "$$area" = unit ] || continue
 	  (cd "$$directory" && "$$executable" --quiet)

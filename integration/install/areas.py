@@ -26,7 +26,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.environ["TIDEMARK_CACHE"]
 LAST = os.path.join(CACHE, "seconds.json")
-SETUP = ["setup-cassandra", "setup-cassandra-4", "setup-stores", "setup-readers", "setup-prometheus", "setup-etcd", "setup-deny"]
+SETUP = ["setup-cassandra", "setup-cassandra-4", "setup-stores", "setup-readers", "setup-prometheus", "setup-etcd", "setup-secantus", "setup-deny"]
 
 
 class Job:

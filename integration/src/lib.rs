@@ -31,6 +31,7 @@ pub mod link;
 pub mod opinions;
 pub mod parts;
 pub mod paths;
+pub mod secantus;
 pub mod segment_sizes;
 pub mod sstables;
 pub mod stores;

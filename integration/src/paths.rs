@@ -91,6 +91,21 @@ pub fn require_etcd() -> Result<()> {
     Ok(())
 }
 
+/// Directory of the stand-in of MongoDB.
+pub fn secantus() -> PathBuf {
+    tools().join("secantus")
+}
+
+/// Fails unless the stand-in of MongoDB is installed.
+///
+/// # Errors
+/// Naming the program and the command that installs it.
+pub fn require_secantus() -> Result<()> {
+    let program = secantus().join("bin/secantusd-py");
+    ensure!(program.is_file(), "no {}; run make setup", program.display());
+    Ok(())
+}
+
 /// True where a test may use Cassandra. Where it may not, says loudly that `test` was skipped; with `CI=1` it panics
 /// instead, so that no run of CI passes by skipping.
 ///
@@ -122,6 +137,14 @@ pub fn cassandra_and_readers_or_skip(test: &str) -> bool {
 /// With `CI=1` where it is missing.
 pub fn etcd_or_skip(test: &str) -> bool {
     there_or_skip(test, require_etcd())
+}
+
+/// The same for the stand-in of MongoDB.
+///
+/// # Panics
+/// With `CI=1` where it is missing.
+pub fn secantus_or_skip(test: &str) -> bool {
+    there_or_skip(test, require_secantus())
 }
 
 fn there_or_skip(test: &str, there: Result<()>) -> bool {

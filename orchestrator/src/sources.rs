@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tidemark_gateway::Env;
 use tidemark_listener_cassandra::driver::CassandraDriver;
 use tidemark_listener_core::source::Source;
+use tidemark_listener_mongodb::driver::MongoDriver;
 
 /// A kind of source.
 pub(crate) type Driver = Arc<dyn Source>;
@@ -18,7 +19,7 @@ pub struct Drivers {
 impl Drivers {
     /// All kinds that this program knows.
     pub fn all(env: &Env) -> Self {
-        Self::of([Arc::new(CassandraDriver::new(env.clone())) as Driver])
+        Self::of([Arc::new(CassandraDriver::new(env.clone())) as Driver, Arc::new(MongoDriver::new(env.clone()))])
     }
 
     /// These drivers.

@@ -15,6 +15,7 @@ mod functions;
 mod kills;
 mod launcher;
 mod listener_memory;
+mod mongodb;
 mod node_down;
 mod one_node;
 mod opinions;
