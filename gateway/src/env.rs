@@ -16,30 +16,38 @@ use uuid::Uuid;
 /// A cheap handle on the clocks and the source of randomness of this process.
 #[derive(Clone)]
 pub struct Env {
-    source: Arc<dyn Source>,
+    clocks: Arc<dyn Clocks>,
 }
 
-/// What an environment is made of; implemented by the operating system and by [`Env::seeded`].
-trait Source: Send + Sync {
+/// What an environment is made of; implemented by the operating system, by [`Env::seeded`] and by simulations.
+pub trait Clocks: Send + Sync {
+    /// See [`Env::now`].
     fn now(&self) -> Timestamp;
+    /// See [`Env::monotonic`].
     fn monotonic(&self) -> Duration;
+    /// Puts random bytes into all of `bytes`.
     fn fill(&self, bytes: &mut [u8]);
 }
 
 impl Env {
     /// The clocks and the randomness of the operating system.
     pub fn system() -> Self {
-        Self { source: Arc::new(System::new()) }
+        Self::of(System::new())
     }
 
     /// A deterministic environment: time stands at `start`, random bytes follow from `seed`.
     pub fn seeded(seed: u64, start: Timestamp) -> Self {
-        Self { source: Arc::new(Seeded { start, rng: Mutex::new(StdRng::seed_from_u64(seed)) }) }
+        Self::of(Seeded { start, rng: Mutex::new(StdRng::seed_from_u64(seed)) })
+    }
+
+    /// An environment of these clocks and this randomness.
+    pub fn of(clocks: impl Clocks + 'static) -> Self {
+        Self { clocks: Arc::new(clocks) }
     }
 
     /// Wall-clock time.
     pub fn now(&self) -> Timestamp {
-        self.source.now()
+        self.clocks.now()
     }
 
     /// Wall-clock time in microseconds since 1970-01-01 UTC, the unit of Cassandra's write times.
@@ -49,13 +57,13 @@ impl Env {
 
     /// Time since this environment was made; never goes back.
     pub fn monotonic(&self) -> Duration {
-        self.source.monotonic()
+        self.clocks.monotonic()
     }
 
     /// `N` random bytes.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.source.fill(&mut bytes);
+        self.clocks.fill(&mut bytes);
         bytes
     }
 
@@ -89,7 +97,7 @@ impl System {
     }
 }
 
-impl Source for System {
+impl Clocks for System {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
@@ -109,7 +117,7 @@ struct Seeded {
     rng: Mutex<StdRng>,
 }
 
-impl Source for Seeded {
+impl Clocks for Seeded {
     fn now(&self) -> Timestamp {
         self.start
     }

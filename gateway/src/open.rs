@@ -126,6 +126,13 @@ impl Opened {
         Self { objects: Arc::new(guarded.clone()), unfinished, guarded }
     }
 
+    /// A store that is there already, behind a network: decorated as [`opened`] does, without uploads that were begun and not ended.
+    /// Simulations put their own stores in here.
+    pub fn over(store: Arc<dyn ObjectStore>, options: &OpenOptions, env: &Env) -> Self {
+        let guarded = Guarded::new(store, options.requests.max(1), Some(options.retry.clone()), env.clone());
+        Self::new(guarded.with_limits(options.limits.clone()), Unfinished::none())
+    }
+
     /// The same objects, by the same client, past all limits: for the few small requests that tell whether the store is there, which must
     /// not be taken for silent while they wait for bytes of others to be paid for.
     pub fn aside(&self) -> Arc<dyn ObjectStore> {
