@@ -193,6 +193,7 @@ impl Listeners {
         let stop = CancellationToken::new();
         let mut process = pin!(self.keep_running(target, &stop));
         let outcome = tokio::select! {
+            biased;
             outcome = work => outcome,
             failure = &mut process => return Err(failure),
         };

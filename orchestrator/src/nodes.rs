@@ -99,12 +99,14 @@ pub(crate) async fn keep(
 ) {
     while !shutdown.is_cancelled() {
         let lease = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             lease = join(&*coordinator, &record, &env) => lease,
         };
         joined.cancel();
         let lost = lease.lost();
         tokio::select! {
+            biased;
             () = lost.cancelled() => tracing::warn!(node = record.name, "this daemon was not heard of for long, it joins again"),
             () = shutdown.cancelled() => {
                 if let Err(error) = lease.revoke().await {

@@ -175,6 +175,7 @@ impl Scheduler {
                 Err(error) => self.failed(&error),
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(RETRY) => {}
             }

@@ -111,6 +111,7 @@ async fn verify_line(
         Family::Blocks(blocks) => blocks.verify(&store.objects, &entry, progress),
     };
     tokio::select! {
+        biased;
         verified = verified => Ok(verified.map_err(|error| Failure::from(error).by_absence_of(Away::Store))?),
         () = context.cancel.cancelled() => Err(Failure::cancelled()),
     }

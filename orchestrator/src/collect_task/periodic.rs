@@ -32,6 +32,7 @@ pub(crate) async fn run(with: Executors, every: Duration, shutdown: Cancellation
     };
     loop {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(every.min(LONGEST_LOOK)) => {}
         }

@@ -42,6 +42,7 @@ impl Hold {
                 return;
             }
             tokio::select! {
+                biased;
                 () = lost.cancelled() => return,
                 () = tokio::time::sleep(left) => {}
             }

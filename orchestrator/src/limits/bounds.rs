@@ -1,7 +1,7 @@
 //! Who obeys which limit, and with which share: the one place that knows.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,7 +27,7 @@ const OF_POLICY: u64 = 8;
 const OF_STORE: u64 = 1;
 
 /// Whose limit it is, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
     /// A store's.
     Store(String),
@@ -66,7 +66,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    pools: HashMap<Owner, Pool>,
+    pools: BTreeMap<Owner, Pool>,
     listeners: BTreeMap<u64, Listener>,
     serial: u64,
 }
@@ -148,7 +148,7 @@ impl Bounds {
     /// Gives everybody his share of what is in force at `now`.
     fn divide_at(&self, state: &mut State, now: Timestamp) {
         let State { pools, listeners, .. } = state;
-        let mut shares = HashMap::new();
+        let mut shares = BTreeMap::new();
         for (owner, pool) in pools {
             let limit = pool.spec.at(now);
             if std::mem::replace(&mut pool.limit, limit) != limit {

@@ -76,6 +76,7 @@ pub(super) async fn work(
         }
         failures += 1;
         tokio::select! {
+            biased;
             () = stop.now.cancelled() => return Err(Failure::cancelled()),
             () = tokio::time::sleep(backoff(config, failures)) => {}
         }

@@ -143,6 +143,7 @@ fn behind(instant: &Instant, short_micros: i64) -> Failure {
 async fn pause(context: &TaskContext, phase: &str, time: Duration) -> Result<(), Failure> {
     (context.progress)(Progress { phase: phase.to_owned(), done: 0, total: 0, unit: "rows".to_owned() });
     tokio::select! {
+        biased;
         () = context.cancel.cancelled() => Err(Failure::cancelled()),
         () = tokio::time::sleep(time) => Ok(()),
     }

@@ -151,6 +151,7 @@ async fn until_done(with: &Executors, task: &TaskId, context: &TaskContext) -> R
         let phase = "keep the present state".to_owned();
         (context.progress)(Progress { phase, done: 0, total: 1, unit: "versions".to_owned() });
         let status = tokio::select! {
+            biased;
             status = with.tasks.wait(task, LOOK) => status?,
             () = context.cancel.cancelled() => {
                 if context.over.is_cancelled() {

@@ -55,6 +55,7 @@ impl Leader {
             let Some(known) = known else { continue };
             let mut changes = coordinator.watch(KEY, known.mod_revision + 1).await.map_err(failed)?;
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return Ok(None),
                 _ = changes.next() => {}
                 () = tokio::time::sleep(LOOK) => {}

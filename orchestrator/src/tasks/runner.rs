@@ -12,7 +12,7 @@
 mod run;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -191,7 +191,7 @@ struct Session {
     queue: Watch,
     wishes: Watch,
     claims: Watch,
-    running: HashMap<TaskId, Stop>,
+    running: BTreeMap<TaskId, Stop>,
     runs: JoinSet<TaskId>,
     /// While it is true nothing is claimed.
     drains: watch::Receiver<bool>,
@@ -228,6 +228,7 @@ impl Runner {
     /// None: whoever runs it treats its end before `shutdown` as a failure.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         tokio::select! {
+            biased;
             () = self.run_tasks(&shutdown) => Ok(()),
             () = self.prune_for_ever() => Ok(()),
         }
@@ -271,6 +272,7 @@ impl Runner {
 
     async fn pause(&self, shutdown: &CancellationToken) {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(AFTER_FAILURE) => {}
         }
@@ -280,7 +282,7 @@ impl Runner {
         let lease = self.tasks.coordinator.lease(self.config.lease_ttl).await;
         let lease = lease.map_err(Error::coordinator("lease"))?;
         let (queue, wishes, claims) = self.watches().await?;
-        let (running, runs, named) = (HashMap::new(), JoinSet::new(), HashSet::new());
+        let (running, runs, named) = (BTreeMap::new(), JoinSet::new(), HashSet::new());
         let drains = self.drains.clone();
         Ok(Session { lease, queue, wishes, claims, running, runs, drains, failing: false, named })
     }

@@ -87,6 +87,7 @@ impl Run {
         };
         let work = AssertUnwindSafe(self.execute.execute(context)).catch_unwind();
         tokio::select! {
+            biased;
             done = work => done.unwrap_or_else(|panic| Err(panicked(&*panic))),
             lost = progress::write(&self.claim, newest, &self.claim.tasks().env) => Err(lost.into()),
         }
@@ -200,6 +201,7 @@ impl Run {
                     }
                     tries += 1;
                     tokio::select! {
+                        biased;
                         () = self.stop.token.cancelled(), if !self.stop.token.is_cancelled() => {}
                         () = tokio::time::sleep(self.backoff(tries)) => {}
                     }
