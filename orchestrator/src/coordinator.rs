@@ -224,7 +224,7 @@ pub trait Coordinator: Send + Sync + 'static {
 }
 
 /// Refuses what a backend may refuse, whatever the backend.
-fn check_limits(then: &[Op], otherwise: &[Op]) -> Result<(), Error> {
+pub(crate) fn check_limits(then: &[Op], otherwise: &[Op]) -> Result<(), Error> {
     let refused = |what: String, size, limit| Err(Error::Limit { what, size, limit });
     let mut bytes = 0;
     for ops in [then, otherwise] {

@@ -300,7 +300,7 @@ async fn watch_state(state: &State, stop: &CancellationToken) -> Result<(), Erro
 }
 
 /// Does what a role does once this daemon has joined, until `stop`; what it does not do is waited for.
-async fn once<T>(
+pub(crate) async fn once<T>(
     does: bool,
     joined: &CancellationToken,
     stop: &CancellationToken,

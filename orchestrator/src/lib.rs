@@ -24,6 +24,8 @@ mod resting;
 pub mod restore_task;
 pub mod schedule;
 pub mod scheduler;
+#[cfg(test)]
+mod simulation;
 pub mod sources;
 pub mod stores;
 pub mod tasks;

@@ -9,6 +9,8 @@
 //! One piece of work at a time: a second user of a listener waits for the first.
 
 pub mod control;
+#[cfg(test)]
+pub(crate) mod direct;
 mod drive;
 pub mod launch;
 pub(crate) mod own;

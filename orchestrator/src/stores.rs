@@ -89,7 +89,12 @@ pub struct Stores {
     renewing: Arc<tokio::sync::Mutex<()>>,
     /// Repositories that showed nothing newer than the coordinator's state, since this process opened it.
     compared: Arc<Mutex<HashSet<String>>>,
+    opener: Arc<Opener>,
 }
+
+/// Opens a store at a URL: [`open::opened`], or what a simulation has in its place.
+pub(crate) type Opener =
+    dyn Fn(&StoreUrl, Option<&Credentials>, &OpenOptions, &Env) -> Result<Opened, open::Error> + Send + Sync;
 
 /// What makes two registrations the same client: name, whose limits it is under, URL, reference to credentials, what checksums
 /// are worth.
@@ -101,7 +106,15 @@ impl Stores {
         let known = Known::new(Arc::clone(registrations.coordinator()));
         let bounds = Bounds::new(env.clone());
         let (opened, renewing, compared) = (Arc::default(), Arc::default(), Arc::default());
-        Self { registrations, known, env, first_look: ONE_OF_MANY, opened, bounds, renewing, compared }
+        let opener = Arc::new(open::opened);
+        Self { registrations, known, env, first_look: ONE_OF_MANY, opened, bounds, renewing, compared, opener }
+    }
+
+    /// The same with stores that are opened so.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn with_opener(self, opener: Arc<Opener>) -> Self {
+        Self { opener, ..self }
     }
 
     /// The same with another bound of [`Stores::look`].
@@ -142,7 +155,7 @@ impl Stores {
         let credentials = load_credentials(name, credentials.as_deref())?;
         let limits = self.bounds.store(name, &record.limits);
         let options = OpenOptions { limits, checksums: record.checksums(), create, ..OpenOptions::default() };
-        let opened = open::opened(&url, credentials.as_ref(), &options, &self.env);
+        let opened = (self.opener)(&url, credentials.as_ref(), &options, &self.env);
         let opened = opened.map_err(|source| not_open(record, source))?;
         self.lock().insert(key, opened.clone());
         Ok(opened)
