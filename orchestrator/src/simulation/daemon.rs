@@ -47,6 +47,9 @@ const COLLECT: Duration = Duration::from_secs(15);
 const AGES: Ages =
     Ages { undo: Duration::from_secs(3), marks: Duration::from_secs(6), unclaimed: Duration::from_secs(30) };
 
+/// More than anything here has: objects are consolidated where their task runs.
+const PART_BYTES: u64 = 1 << 30;
+
 /// Source, name and length of the slots of each policy, s.
 pub(super) const PLAN: [(&str, &str, u64); 3] = [("east", "one", 12), ("east", "two", 17), ("west", "three", 20)];
 
@@ -91,6 +94,8 @@ fn executors(world: &World, seat: &Seat, coordinator: &Arc<dyn Coordinator>) -> 
         capture_limits: Default::default(),
         consolidate_limits: Default::default(),
         consolidations: 2,
+        part_bytes: PART_BYTES,
+        coordinator: Arc::clone(coordinator),
         ages: AGES,
         node: seat.name.to_string(),
         env,

@@ -150,7 +150,7 @@ impl RecordSource for Kind {
             logical_bytes: 0,
             shipped_bytes: 0,
         };
-        Ok(Consolidated::Part(Box::new(Part { state, segments, merged: vec![], records, own })))
+        Ok(Consolidated::Part(Box::new(Part { state, segments, merged: vec![], records, own, degraded: vec![] })))
     }
 
     async fn verify(&self, _: &Arc<dyn ObjectStore>, _: &Entry, _: ProgressSink) -> Result<u64, Failure> {
