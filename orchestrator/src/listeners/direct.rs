@@ -57,9 +57,9 @@ impl Launcher for Direct {
 
 async fn captured(listener: &dyn tidemark_listener_core::listener::Listener, json: &str) -> Result<StoredRef, Failure> {
     let assignment: Assignment =
-        serde_json::from_str(json).map_err(|error| Failure::new("TM-SIM-0001", error.to_string()))?;
+        serde_json::from_str(json).map_err(|error| Failure::new("TM-FAKE-0001", error.to_string()))?;
     let (rest, work) = assignment.parts();
-    let Work::Capture(capture) = work else { return Err(Failure::new("TM-SIM-0001", "not a capture")) };
+    let Work::Capture(capture) = work else { return Err(Failure::new("TM-FAKE-0001", "not a capture")) };
     let assignment: Assignment<Capture> = rest.with(*capture);
     listener.capture(&assignment, silent(), CancellationToken::new()).await
 }

@@ -55,11 +55,11 @@ fn objects() -> [ObjectName; 1] {
 }
 
 fn unsupported() -> Failure {
-    Failure::new("TM-SIM-0002", "nothing is restored here")
+    Failure::new("TM-FAKE-0002", "nothing is restored here")
 }
 
 fn away(error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::retryable("TM-SIM-0003", tidemark_gateway::causes::joined(error))
+    Failure::retryable("TM-FAKE-0003", tidemark_gateway::causes::joined(error))
 }
 
 #[async_trait]
@@ -136,7 +136,7 @@ impl RecordSource for Kind {
             None => vec![segment(job).await?],
         };
         let (slices, own, records) = (job.slices.iter().collect::<Vec<_>>(), Counts::new(), 1);
-        let cut = slice::cut(&slices, 0).ok_or_else(|| Failure::new("TM-SIM-0004", "no slice"))?;
+        let cut = slice::cut(&slices, 0).ok_or_else(|| Failure::new("TM-FAKE-0004", "no slice"))?;
         let state = ObjectState {
             object_id: "1".to_owned(),
             schema: Value::Null,

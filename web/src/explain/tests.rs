@@ -11,6 +11,10 @@ use super::*;
 /// Folders with the code that operators meet.
 const CODE: [&str; 5] = ["catalog/src", "gateway/src", "listeners", "orchestrator/src", "web/src"];
 
+/// Files and folders among them that only tests are built of.
+const TESTS: [&str; 8] =
+    ["tests", "tests.rs", "fake", "fake.rs", "simulation", "simulation.rs", "direct.rs", "testdata"];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -20,7 +24,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if ["tests", "tests.rs", "fake", "fake.rs", "testdata"].contains(&name.as_str()) {
+        if TESTS.contains(&name.as_str()) {
             continue;
         }
         if path.is_dir() {
