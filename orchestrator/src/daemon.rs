@@ -213,7 +213,7 @@ impl Daemon {
         NodeRecord {
             name: self.executors.node.clone(),
             address: self.address.to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: nodes::RELEASE.to_owned(),
             roles: roles.into_iter().filter(|(_, does)| *does).map(|(role, _)| role.to_owned()).collect(),
             started: self.started,
         }

@@ -22,7 +22,7 @@ use crate::{
     coordinator::Coordinator,
     failure::{Failure, collection},
     listeners::Listeners,
-    nodes,
+    nodes::{self, RELEASE},
     registrations::{Registrations, SOURCES, SourceRecord},
     sources::{Driver, Drivers},
     stores::{OpenStore, Stores},
@@ -64,11 +64,11 @@ pub struct Executors {
 }
 
 impl Executors {
-    /// How many workers take new work.
+    /// How many workers of this release take new work.
     pub(crate) async fn workers(&self) -> Result<usize, Failure> {
         let failed = |source| tasks::Error::Coordinator { subject: "list nodes".to_owned(), source };
         let nodes = nodes::all(&*self.coordinator).await.map_err(failed)?;
-        Ok(nodes.iter().filter(|node| node.record.works() && !node.drains).count())
+        Ok(nodes.iter().filter(|node| node.record.works() && node.record.version == RELEASE && !node.drains).count())
     }
 
     /// A registered source with its driver, which may be used: it is confirmed, and what it names on this host is allowed.

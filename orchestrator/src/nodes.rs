@@ -16,6 +16,9 @@ use crate::coordinator::{self, Cmp, Coordinator, Lease, Op, list_all};
 /// What all keys of nodes start with.
 const NODES: &str = "node/";
 
+/// The release of this program.
+pub(crate) const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
 /// The role of a daemon that runs operations.
 pub(crate) const WORKER: &str = "worker";
 

@@ -9,14 +9,11 @@ use tidemark_listener_core::{
 use tidemark_records::consolidate::{self, Collapse};
 use tokio::sync::Semaphore;
 
-use super::parts::Workers;
+use super::parts::{MISFITS, Workers};
 use crate::tasks::Waits;
 
 /// Parts that are asked for at a time, for each worker of the cluster.
 const PARTS_PER_WORKER: usize = 4;
-
-/// Code of parts that do not fit together: workers of two releases may have made them.
-const MISFITS: &str = "TM-REC-0003";
 
 /// Who consolidates the objects of one version.
 pub(super) struct By<'a> {
@@ -37,11 +34,13 @@ struct Spread {
 }
 
 impl<'a> By<'a> {
-    /// So many workers are there, this process among them or not.
+    /// So many workers take new work, this process among them or not. In a cluster parts are asked for also where there is one: those of
+    /// an earlier run, when there were more, are found so.
     pub(super) fn new(workers: Workers<'a>, count: usize) -> Self {
         let job = workers.job;
+        let least = if job.with.coordinator.cluster().is_some() { 1 } else { 2 };
         let spread = || Spread { at_a_time: count * PARTS_PER_WORKER, _waits: job.context.waits() };
-        let (permits, spread) = (Semaphore::new(job.with.consolidations), (count > 1).then(spread));
+        let (permits, spread) = (Semaphore::new(job.with.consolidations), (count >= least).then(spread));
         Self { part_bytes: job.with.part_bytes, workers, permits, spread }
     }
 

@@ -35,8 +35,8 @@ impl Job<'_> {
         let (open, workers) = (OpenParts::default(), self.with.workers().await?);
         let by = By::new(Workers { job: self, inputs, slices, open: &open }, workers);
         let lines: Vec<_> = objects.iter().map(|object| self.line(object, inputs, &by).boxed()).collect();
-        let lines = stream::iter(lines).buffered(by.at_a_time()).try_collect().await;
-        open.end(self).boxed().await;
+        let lines: Result<Vec<_>, Failure> = stream::iter(lines).buffered(by.at_a_time()).try_collect().await;
+        open.end(self, lines.as_ref().err()).boxed().await;
         lines
     }
 

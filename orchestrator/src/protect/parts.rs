@@ -9,6 +9,11 @@
 //! those that are done, or still run elsewhere, and waits for no others. What an earlier one gave is used only where all of it is
 //! still in the store and none of it is marked by collection; and all of it is looked for once more before the commit (`kept`),
 //! like everything that a version names. So it does not matter under which token a part was written.
+//!
+//! Another worker may lack what this one has (a mounted directory, a credential, a release that knows as much). So nothing is said
+//! of an object because a part of it failed for good, came to what cannot be read here, or is claimed by nobody: then the
+//! object is consolidated by the task itself ([`MISFITS`]), whose own failure counts. A task that does a part ends when the one that it
+//! is a part of is over.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,8 +45,14 @@ use crate::{
     executors::{self, Executors, read_document},
     failure::{Away, Failure, catalog},
     registrations::PolicyRecord,
-    tasks::{Completion, Kind, Part, State, Status, TaskContext, TaskRecord},
+    tasks::{self, Completion, Kind, Part, State, TaskContext, TaskRecord},
 };
+
+/// Code of parts that come to nothing which can be used here: the object is made without them.
+pub(super) const MISFITS: &str = "TM-REC-0003";
+
+/// Code of a part that did not come to its end.
+const ENDED: &str = "TM-PROT-0011";
 
 /// Longest wait for a part between two looks at our own end.
 const LOOK: Duration = Duration::from_secs(1);
@@ -111,8 +122,22 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
     };
     let inputs = Inputs { slices, absent: Arc::new(spec.absent), previous: BTreeMap::new(), marked: Arc::default() };
     let mut consolidate = job.consolidate_job(&spec.object, &inputs, previous);
-    consolidate.unreadable = spec.unreadable;
-    let made = records.consolidate(&consolidate, &spec.range).await;
+    let cancel = context.cancel.child_token();
+    (consolidate.unreadable, consolidate.cancel) = (spec.unreadable, cancel.clone());
+    let made = {
+        let mut work = records.consolidate(&consolidate, &spec.range);
+        tokio::select! {
+            biased;
+            made = &mut work => made,
+            () = until_over(with, &spec.task).boxed() => {
+                cancel.cancel();
+                work.await
+            }
+        }
+    };
+    if cancel.is_cancelled() && !context.cancel.is_cancelled() {
+        return Err(over(&spec.task));
+    }
     let made = made.map_err(|error| Failure::from(error).by_absence_of(Away::Store))?;
     pause::point("mid-part");
     let outcome = match made {
@@ -132,7 +157,22 @@ async fn refuse_over(with: &Executors, task: &TaskId) -> Result<(), Failure> {
     if found.is_some_and(|found| !found.task.state.is_done()) {
         return Ok(());
     }
-    Err(Failure::permanent("TM-PROT-0010", format!("operation {task}, of which this is a part, is over")))
+    Err(over(task))
+}
+
+fn over(task: &TaskId) -> Failure {
+    Failure::permanent("TM-PROT-0010", format!("operation {task}, of which this is a part, is over"))
+}
+
+/// Ends once nobody will ask for what this makes.
+async fn until_over(with: &Executors, task: &TaskId) {
+    loop {
+        match with.tasks.wait(task, LOOK).await {
+            Ok(Some(found)) if !found.task.state.is_done() => {}
+            Ok(_) => return,
+            Err(_) => tokio::time::sleep(LOOK).await,
+        }
+    }
 }
 
 /// Has ranges collapsed by whichever workers claim them.
@@ -153,10 +193,12 @@ impl OpenParts {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Ends those that nobody waits for any more. A run that is only interrupted leaves them to the next one.
-    pub(super) async fn end(&self, job: &Job<'_>) {
+    /// Ends those that nobody waits for any more. A run that is only interrupted, or tried again after this failure, leaves them to the
+    /// next one.
+    pub(super) async fn end(&self, job: &Job<'_>, failure: Option<&Failure>) {
         let context = job.context;
-        if context.cancel.is_cancelled() && !context.over.is_cancelled() {
+        let interrupted = context.cancel.is_cancelled() || failure.is_some_and(|failure| failure.retryable);
+        if interrupted && !context.over.is_cancelled() {
             return;
         }
         for task in self.with(std::mem::take) {
@@ -175,25 +217,30 @@ impl Collapse for Workers<'_> {
 }
 
 impl Workers<'_> {
-    /// What the first task gives of this range that comes to something; those of earlier runs first.
+    /// What the first task gives of this range that comes to something: those of earlier runs, then one more.
     async fn by_any(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure> {
         let spec = json!(self.spec(job, range));
         let name = Digest::of(spec.to_string().as_bytes());
         let subject = format!("{} {}", job.object, range.text);
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let part = Part { kind: Kind::Consolidate, subject: subject.clone(), spec: spec.clone() };
-            let task = self.job.context.checkpoints.submit_part(&format!("{name}/{attempt}"), part).await?;
-            let earlier = self.status(&task).await?.task.state.is_done();
+            let submitted = self.job.context.checkpoints.submit_part(&format!("{name}/{attempt}"), part).await;
+            let (task, is_new) = match submitted {
+                Err(tasks::Error::Size { .. }) => return Err(misfit(&job.object, "it is too large to be asked for")),
+                submitted => submitted?,
+            };
             self.open.with(|open| open.insert(task.clone()));
-            let done = self.until_done(&task).await?;
+            let done = self.until_done(&task, &job.object).await?;
             self.open.with(|open| open.remove(&task));
-            match self.outcome(done, range, job).await {
-                Ok(Some(consolidated)) => return Ok(consolidated),
-                Err(failure) if !earlier => return Err(failure),
-                Ok(None) | Err(_) => tracing::info!(%task, "an earlier part is not used"),
+            match self.outcome(done, range, job).await? {
+                Came::Of(consolidated) => return Ok(consolidated),
+                Came::ToNothing(failure) if is_new && failure.retryable => return Err(failure),
+                Came::ToNothing(failure) if is_new => return Err(misfit(&job.object, &failure.to_string())),
+                Came::ToNothing(failure) => tracing::info!(%task, %failure, "an earlier part is not used"),
             }
+            attempt += 1;
         }
-        Err(Failure::permanent("TM-PROT-0011", "no part came to anything"))
     }
 
     fn spec(&self, job: &ConsolidateJob, range: &KeyRange) -> PartSpec {
@@ -209,53 +256,54 @@ impl Workers<'_> {
         }
     }
 
-    async fn status(&self, task: &TaskId) -> Result<Status, Failure> {
-        let status = self.job.with.tasks.get(task).await?;
-        status.ok_or_else(|| Failure::retryable("TM-PROT-0011", format!("operation {task}, a part, is gone")))
-    }
-
-    async fn until_done(&self, task: &TaskId) -> Result<TaskRecord, Failure> {
+    /// The task once it is done. One that nobody is there to claim is given up.
+    async fn until_done(&self, task: &TaskId, object: &ObjectName) -> Result<TaskRecord, Failure> {
+        let with = self.job.with;
         loop {
             let status = tokio::select! {
-                status = self.job.with.tasks.wait(task, LOOK) => status?,
+                status = with.tasks.wait(task, LOOK) => status?,
                 () = self.job.context.cancel.cancelled() => return Err(Failure::cancelled()),
             };
             match status {
                 Some(status) if status.task.state.is_done() => return Ok(status.task),
+                Some(status) if status.task.state == State::Queued && with.workers().await? == 0 => {
+                    with.tasks.cancel(task).await?;
+                    return Err(misfit(object, "no worker takes new work"));
+                }
                 Some(_) => {}
-                None => drop(self.status(task).await?),
+                None => return Err(Failure::retryable(ENDED, format!("operation {task}, a part, is gone"))),
             }
         }
     }
 
-    /// What a task that is done came to; `None` where what it gave is no longer there.
-    async fn outcome(
-        &self,
-        task: TaskRecord,
-        range: &KeyRange,
-        job: &ConsolidateJob,
-    ) -> Result<Option<Consolidated>, Failure> {
-        let failed = |words: String| Failure::retryable("TM-PROT-0011", format!("operation {}: {words}", task.id));
+    /// What a task that is done came to.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    async fn outcome(&self, task: TaskRecord, range: &KeyRange, job: &ConsolidateJob) -> Result<Came, Failure> {
+        let unread = |words: String| Failure::permanent(ENDED, format!("operation {}: {words}", task.id));
         let result = match (task.state, task.result) {
             (State::Succeeded | State::Warnings, Some(result)) => result,
-            (State::Failed, _) => return Err(task.error.unwrap_or_else(|| failed("it failed".to_owned()))),
-            (state, _) => return Err(failed(format!("it is {}", state.as_str()))),
+            (State::Failed, _) => {
+                return Ok(Came::ToNothing(task.error.unwrap_or_else(|| unread("it failed".to_owned()))));
+            }
+            (state, _) => {
+                let words = format!("operation {}: it is {}", task.id, state.as_str());
+                return Ok(Came::ToNothing(Failure::retryable(ENDED, words)));
+            }
         };
-        let outcome: Outcome = serde_json::from_value(result).map_err(|error| failed(error.to_string()))?;
-        match outcome {
-            Outcome::Part { stored } => self.part(&stored, range, job).await,
-            Outcome::Unreadable { partition, reason } => Ok(Some(Consolidated::Unreadable { partition, reason })),
-            Outcome::Missing { reason } => Ok(Some(Consolidated::Missing { reason })),
+        match serde_json::from_value(result) {
+            Ok(Outcome::Part { stored }) => self.part(&stored, range, job).await,
+            Ok(Outcome::Unreadable { partition, reason }) => {
+                Ok(Came::Of(Consolidated::Unreadable { partition, reason }))
+            }
+            Ok(Outcome::Missing { reason }) => Ok(Came::Of(Consolidated::Missing { reason })),
+            Err(error) => Ok(Came::ToNothing(unread(error.to_string()))),
         }
     }
 
-    /// A part with all its segments; `None` where it is not all there.
-    async fn part(
-        &self,
-        stored: &StoredRef,
-        range: &KeyRange,
-        job: &ConsolidateJob,
-    ) -> Result<Option<Consolidated>, Failure> {
+    /// A part, where all its segments are there.
+    async fn part(&self, stored: &StoredRef, range: &KeyRange, job: &ConsolidateJob) -> Result<Came, Failure> {
         let found = match read_document::<StoredPart>(&self.job.store.objects, stored).await {
             Ok(found) => found,
             Err(error) if error.is_of_the_store() => return Err(error.into()),
@@ -269,7 +317,7 @@ impl Workers<'_> {
             return Ok(lost(stored, &format!("{} is marked by collection", segment.key)));
         }
         match self.job.first_absent(&segments).await? {
-            None => Ok(Some(Consolidated::Part(Box::new(found.part)))),
+            None => Ok(Came::Of(Consolidated::Part(Box::new(found.part)))),
             Some(lacks) => Ok(lost(stored, &lacks)),
         }
     }
@@ -279,9 +327,20 @@ fn first_marked<'s>(marked: &Marked, segments: &'s [StoredRef]) -> Option<&'s St
     marked.first(segments.iter())
 }
 
-fn lost(part: &StoredRef, why: &str) -> Option<Consolidated> {
-    tracing::warn!(part = part.key, why, "a part is made once more");
-    None
+/// What came of a part.
+enum Came {
+    Of(Consolidated),
+    /// Nothing that can be used here.
+    ToNothing(Failure),
+}
+
+fn lost(part: &StoredRef, why: &str) -> Came {
+    Came::ToNothing(Failure::permanent(ENDED, format!("part {}: {why}", part.key)))
+}
+
+/// The object has to be made without parts.
+fn misfit(object: &ObjectName, why: &str) -> Failure {
+    Failure::permanent(MISFITS, format!("a part of {object}: {why}"))
 }
 
 impl Job<'_> {

@@ -18,16 +18,17 @@ pub(crate) struct Part {
 }
 
 impl Checkpoints {
-    /// Queues a part of the task; with a name that was used before, by this run or an earlier one, gives the task of that time.
+    /// Queues a part of the task, and says true; with a name that was used before, by this run or an earlier one, gives the task of that
+    /// time, and says false.
     ///
     /// # Errors
     /// [`Error::ClaimLost`] where another run has the task; [`Error::Size`] of a specification above 1 MiB; [`Error::Coordinator`].
-    pub(crate) async fn submit_part(&self, name: &str, part: Part) -> Result<TaskId, Error> {
+    pub(crate) async fn submit_part(&self, name: &str, part: Part) -> Result<(TaskId, bool), Error> {
         let (tasks, of) = (self.claim().tasks(), self.claim().id());
         let at = u64::try_from(self.task().created.as_millisecond()).unwrap_or(0);
         let id = slot_task_id(&format!("{of}/{name}"), at);
         if tasks.exists(&id).await? {
-            return Ok(id);
+            return Ok((id, false));
         }
         let Part { kind, subject, spec } = part;
         let submit = Submit { kind, subject, body: Value::Null, spec, exclusive: None };
@@ -36,6 +37,6 @@ impl Checkpoints {
         let mut ops = record.queued();
         ops.extend(beside);
         self.claim().write(ops, "submit a part of a task").await?;
-        Ok(id)
+        Ok((id, true))
     }
 }

@@ -3,12 +3,12 @@
 //! A task that is done goes 30 days after its end, or when 1,000 tasks have ended since; never within the first day, in which
 //! the key that made it still answers with it. One that did a part of another goes after a day. Keys go after 24 hours. What a crash leaves goes the next time.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tidemark_catalog::ids::TaskId;
 
 use super::{
-    Error, TaskRecord, Tasks, keys,
+    Error, State, TaskRecord, Tasks, keys,
     queue::{decode, encode},
     submit::KeyUse,
 };
@@ -42,14 +42,23 @@ fn plan(mut tasks: Vec<TaskRecord>, now_millis: u64) -> Vec<TaskId> {
         u64::try_from(at.as_millisecond()).ok()
     };
     tasks.sort_by_key(|task| std::cmp::Reverse(ended(task)));
+    let open: HashSet<TaskId> = tasks.iter().filter(|task| may_go_on(task)).map(|task| task.id.clone()).collect();
     let mut newer = 0;
     let goes = |task: &TaskRecord| {
         let Some(at) = ended(task) else { return false };
+        if task.parent.as_ref().is_some_and(|parent| open.contains(parent)) {
+            return false;
+        }
         newer += usize::from(task.parent.is_none());
         is_over(at, now_millis, KEY_AGE)
             && (task.parent.is_some() || newer > TASKS || is_over(at, now_millis, TASK_AGE))
     };
     tasks.into_iter().filter(goes).map(|task| task.id).collect()
+}
+
+/// Whether a run of the task may come: it is not done, or failed and can be resumed.
+fn may_go_on(task: &TaskRecord) -> bool {
+    !task.state.is_done() || task.state == State::Failed
 }
 
 impl Tasks {
@@ -102,10 +111,7 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
-    use super::{
-        super::{Kind, State},
-        *,
-    };
+    use super::{super::Kind, *};
 
     const HOUR: u64 = 3_600_000;
     const NOW: u64 = 10_000 * HOUR;
@@ -160,9 +166,14 @@ mod tests {
 
     #[test]
     fn tasks_that_did_a_part_of_another_go_after_a_day_and_take_no_place() {
-        let part = |n, ago| TaskRecord { parent: Some("t0".parse().unwrap()), ..task(n, State::Succeeded, ago) };
+        let part_of =
+            |whole: &str, n, ago| TaskRecord { parent: Some(whole.parse().unwrap()), ..task(n, State::Succeeded, ago) };
+        let part = |n, ago| part_of("t0", n, ago);
         let mut tasks: Vec<_> = (10..1500).map(|n| part(n, 24)).collect();
         tasks.extend([part(1, 25), part(2, 24 * 365), task(3, State::Succeeded, 24 * 29)]);
+        // What may be taken up again finds its parts.
+        tasks.extend([task(4, State::Failed, 24 * 3), part_of("t4", 5, 24 * 9), part_of("t6", 7, 24 * 9)]);
+        tasks.push(task(6, State::Queued, 0));
         assert_eq!(planned(tasks), ["t1", "t2"]);
     }
 

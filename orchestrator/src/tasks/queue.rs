@@ -107,10 +107,10 @@ impl Tasks {
         Ok(ids)
     }
 
-    /// Whether a task found something away when it was last run; false of one that cannot be read.
-    pub(super) async fn waits(&self, id: &TaskId) -> Result<bool, Error> {
+    /// Whether a task does a part of another, and whether it found something away when it was last run; false of one that cannot be read.
+    pub(super) async fn turn(&self, id: &TaskId) -> Result<(bool, bool), Error> {
         let task = self.read(&keys::task(id)).await?.and_then(|kv| decode::<TaskRecord>(&kv).ok());
-        Ok(task.is_some_and(|task| task.waiting.is_some()))
+        Ok(task.map_or((false, false), |task| (task.parent.is_some(), task.waiting.is_some())))
     }
 
     /// A task with its progress.

@@ -394,17 +394,17 @@ impl Runner {
         self.config.max_running + self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Due tasks in the order in which they begin. One whose source, store or destination was away when it was last run takes its turn as
+    /// Due tasks in the order in which they begin, parts of others last: what they are a part of has its place already. One whose source, store or destination was away when it was last run takes its turn as
     /// if it had been due later, by the longest wait: a place and a scope that others can use are not spent on finding it away again.
     async fn in_turn(&self, due: Vec<(u64, TaskId)>) -> Result<Vec<TaskId>, Error> {
         let later = millis(self.config.longest_backoff);
         let mut turns = Vec::with_capacity(due.len());
         for (at, id) in due {
-            let waits = self.tasks.waits(&id).await?;
-            turns.push((at.saturating_add(if waits { later } else { 0 }), id));
+            let (is_part, waits) = self.tasks.turn(&id).await?;
+            turns.push((is_part, at.saturating_add(if waits { later } else { 0 }), id));
         }
         turns.sort();
-        Ok(turns.into_iter().map(|(_, id)| id).collect())
+        Ok(turns.into_iter().map(|(_, _, id)| id).collect())
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, Error> {

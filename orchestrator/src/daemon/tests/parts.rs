@@ -1,6 +1,8 @@
 //! Consolidations that any worker of a cluster may do. The other worker is one that says it is there and does nothing, so that this
 //! daemon claims the parts itself: what is seen is that they are made, found again, made anew and ended as they have to.
 
+use std::sync::atomic::AtomicU32;
+
 use tidemark_gateway::Env;
 
 use super::*;
@@ -16,7 +18,7 @@ async fn beside_another() -> tempfile::TempDir {
     let another = NodeRecord {
         name: "another".to_owned(),
         address: "127.0.0.1:1".to_owned(),
-        version: "1".to_owned(),
+        version: nodes::RELEASE.to_owned(),
         roles: vec![nodes::WORKER.to_owned()],
         started: env.now(),
     };
@@ -87,6 +89,20 @@ async fn a_partition_that_cannot_be_read_and_an_object_of_none_are_judged_as_by_
         assert!(missing[0]["reason"].as_str().unwrap().contains("offset 7: checksum"), "{missing}");
         let open = parts(&api, &made).await.into_iter().filter(|part| !part.done).count();
         assert_eq!(open, 0, "what nobody waits for is ended");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_part_came_to_and_cannot_be_used_is_made_by_the_operation_itself() {
+    let (state, bucket) = (beside_another().await, tempfile::tempdir().unwrap());
+    // The store loses the first segment that is written.
+    let world = fake::World { losses: AtomicU32::new(1), ..fake::World::default() };
+    with_config(small_parts(state.path()), world, async |api| {
+        set_up(&api, bucket.path()).await;
+        let made = protect(&api, "one").await;
+        assert_eq!((made.state, made.attempt), (OperationState::Succeeded, 1), "{:?}", made.error);
+        assert_eq!(verified(&api).await, OperationState::Succeeded);
     })
     .await;
 }

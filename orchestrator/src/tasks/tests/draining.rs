@@ -63,16 +63,17 @@ async fn claimed(bench: &Bench) -> (super::super::Checkpoints, TaskRecord, crate
 async fn a_name_makes_one_part_however_often_it_is_asked_for_and_by_whichever_run() {
     let bench = bench();
     let (run, whole, lease) = claimed(&bench).await;
-    let one = run.submit_part("one", part(json!("x".repeat(100_000)))).await.unwrap();
+    let (one, is_new) = run.submit_part("one", part(json!("x".repeat(100_000)))).await.unwrap();
+    assert!(is_new);
     let made = bench.tasks.get(&one).await.unwrap().unwrap().task;
     assert_eq!((made.parent.as_ref(), made.state, made.kind), (Some(&whole.id), State::Queued, Kind::Consolidate));
     assert_eq!(bench.tasks.spec(&made).await.unwrap(), json!("x".repeat(100_000)));
-    assert_ne!(run.submit_part("two", part(json!(2))).await.unwrap(), one);
+    assert_ne!(run.submit_part("two", part(json!(2))).await.unwrap().0, one);
     lease.revoke().await.unwrap();
     let lease = bench.coordinator.lease(BOUND).await.unwrap();
     let (claim, task) = Claim::take(&bench.tasks, &whole.id, lease.id(), "m").await.unwrap().unwrap();
     let next = super::super::Checkpoints::new(claim, &task);
-    assert_eq!(next.submit_part("one", part(json!("another"))).await.unwrap(), one);
+    assert_eq!(next.submit_part("one", part(json!("another"))).await.unwrap(), (one.clone(), false));
     assert_eq!(bench.tasks.get(&one).await.unwrap().unwrap().task, made, "it is as it was");
     // The run that lost its claim asks for nothing any more.
     let late = run.submit_part("three", part(json!(3))).await.unwrap_err();
