@@ -213,7 +213,7 @@ async fn policies(system: &System) {
     let made: Value = cli.json(&[&create[..], &says].concat()).await.unwrap();
     assert_eq!((&made["excludes"], &made["keep"]), (&json!(["*/tmp_*"]), &json!({"last": 3})), "{made}");
     let shown: Value = cli.json(&["policy", "show", "daily"]).await.unwrap();
-    assert_eq!((&shown["policy"], &shown["status"]["late"]), (&made, &json!(true)), "{shown}");
+    assert_eq!((&shown["policy"], &shown["status"]["late"]), (&made, &json!(false)), "{shown}");
     let taken = cli.outcome(&create).await.unwrap();
     assert_eq!(refused(taken).await, (6, "TM-POL-0409".to_owned()));
     for (wrong, code) in [(["--keep", "dayly=7"], "TM-CLI-0004"), (["--zone", "Europe/Wien"], "TM-POL-0400")] {
