@@ -47,8 +47,8 @@ const COLLECT: Duration = Duration::from_secs(15);
 const AGES: Ages =
     Ages { undo: Duration::from_secs(3), marks: Duration::from_secs(6), unclaimed: Duration::from_secs(30) };
 
-/// More than anything here has: objects are consolidated where their task runs.
-const PART_BYTES: u64 = 1 << 30;
+/// Less than anything here has: objects are consolidated by whichever daemon has a place.
+const PART_BYTES: u64 = 1;
 
 /// Source, name and length of the slots of each policy, s.
 pub(super) const PLAN: [(&str, &str, u64); 3] = [("east", "one", 12), ("east", "two", 17), ("west", "three", 20)];
@@ -125,8 +125,8 @@ pub(super) async fn run(world: World, seat: Seat, disk: Disk) {
     let record = NodeRecord {
         name: seat.name.to_string(),
         address: String::new(),
-        version: "1".to_owned(),
-        roles: Vec::new(),
+        version: nodes::RELEASE.to_owned(),
+        roles: vec![nodes::WORKER.to_owned()],
         started: env.now(),
     };
     let member = nodes::keep(Arc::clone(&coordinator), record, joined.clone(), stop.clone(), env.clone());

@@ -11,6 +11,9 @@ use crate::{
     nodes::{self, NodeRecord},
 };
 
+/// Parts that an object is cut into at most, where there are two workers.
+const PARTS: usize = 8;
+
 /// The state of a daemon that is told of another worker.
 async fn beside_another() -> tempfile::TempDir {
     let state = tempfile::tempdir().unwrap();
@@ -34,6 +37,17 @@ fn small_parts(state: &Path) -> Config {
 
 async fn parts(api: &Api, of: &Operation) -> Vec<Operation> {
     api.operations(Some(&of.id), &Page::first()).await.unwrap().items
+}
+
+/// The parts of an object, once all are asked for. The operation goes on meanwhile, so that a wait for it is a second long.
+async fn all_parts_of(api: &Api, of: &Operation, object: &str) -> Vec<Operation> {
+    loop {
+        let own: Vec<_> = parts(api, of).await.into_iter().filter(|part| part.subject.starts_with(object)).collect();
+        if own.len() == PARTS {
+            return own;
+        }
+        assert!(!api.operation(&of.id, 1).await.unwrap().done);
+    }
 }
 
 async fn verified(api: &Api) -> OperationState {
@@ -145,17 +159,10 @@ fn a_killed_protect_finds_its_parts_again_and_makes_those_anew_whose_segments_ar
             let asked = api.protect(Protect { policy: policy() }, "one", None).await.unwrap();
             tokio::time::timeout(Duration::from_secs(30), hung.notified()).await.unwrap();
             // All parts of the other object are done before the daemon is killed.
-            loop {
-                let parts = parts(&api, &asked).await;
-                let (a, done): (Vec<_>, Vec<_>) = (
-                    parts.iter().filter(|part| part.subject.starts_with("ks/a ")).collect(),
-                    parts.iter().filter(|part| part.subject.starts_with("ks/a ") && part.done).collect(),
-                );
-                if a.len() == 8 && done.len() == 8 {
-                    break asked.id;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            for part in all_parts_of(&api, &asked, "ks/a ").await {
+                done(&api, part).await;
             }
+            asked.id
         });
         runtime.shutdown_timeout(Duration::from_secs(30));
         if segments_go {
