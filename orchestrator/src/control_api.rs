@@ -330,9 +330,13 @@ impl ControlApi for Api {
     }
 
     async fn operations(&self, of: Option<&str>, page: &Page) -> Result<List<Operation>, Problem> {
-        let of = of.map(operations::parse_id).transpose()?;
+        let parent = of.map(operations::parse_id).transpose()?;
+        if let (Some(of), Some(parent)) = (of, &parent) {
+            let found = self.tasks().get(parent).await.map_err(answer)?;
+            found.ok_or_else(|| problems::unknown_operation(of))?;
+        }
         let mut tasks = self.tasks().list().await.map_err(answer)?;
-        tasks.retain(|task| task.parent == of);
+        tasks.retain(|task| task.parent == parent);
         let List { items, next_page_token } = page.cut(tasks, Order::Descending, |task| task.id.to_string());
         let mut operations = Vec::with_capacity(items.len());
         for task in items {

@@ -22,7 +22,7 @@ use crate::{
     coordinator::Coordinator,
     failure::{Failure, collection},
     listeners::Listeners,
-    nodes::{self, RELEASE},
+    nodes::{self, NodeRecord, RELEASE},
     registrations::{Registrations, SOURCES, SourceRecord},
     sources::{Driver, Drivers},
     stores::{OpenStore, Stores},
@@ -67,8 +67,10 @@ impl Executors {
     /// How many workers of this release take new work.
     pub(crate) async fn workers(&self) -> Result<usize, Failure> {
         let failed = |source| tasks::Error::Coordinator { subject: "list nodes".to_owned(), source };
-        let nodes = nodes::all(&*self.coordinator).await.map_err(failed)?;
-        Ok(nodes.iter().filter(|node| node.record.works() && node.record.version == RELEASE && !node.drains).count())
+        let draining = nodes::drain::all(&*self.coordinator).await.map_err(failed)?;
+        let nodes = nodes::records(&*self.coordinator).await.map_err(failed)?;
+        let takes = |node: &&NodeRecord| node.works() && node.version == RELEASE && !draining.contains(&node.name);
+        Ok(nodes.iter().filter(takes).count())
     }
 
     /// A registered source with its driver, which may be used: it is confirmed, and what it names on this host is allowed.

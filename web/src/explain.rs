@@ -113,6 +113,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-PROT-0009",
     "TM-PROT-0010",
     "TM-PROT-0011",
+    "TM-PROT-0012",
     "TM-REC-0001",
     "TM-REC-0002",
     "TM-REC-0003",

@@ -36,6 +36,9 @@ const TAKEOVER: Duration = Duration::from_secs(12);
 /// Time to live of a daemon's lease.
 const LEASE: Duration = Duration::from_secs(10);
 
+/// What a daemon logs of a run whose work another one has.
+const NOT_RECORDED: &str = "the end of a run was not recorded";
+
 /// Daemons of the cluster.
 const NODES: [&str; 3] = ["one", "two", "three"];
 
@@ -112,6 +115,8 @@ async fn story(world: &mut World) -> Result<()> {
         world.succeeds(&held.asked, versions).await?;
     }
     world.all_verify(versions).await?;
+    versions += 2;
+    world.drained(versions).await?;
     world.etcd_leader_is_killed().await?;
     versions += 1;
     world.frozen(versions + 1).await?;
@@ -395,7 +400,7 @@ impl World {
         self.joined(&NODES).await?;
         wait::until("the frozen run's end", BOUND, async || {
             let log = daemon.log();
-            Ok(Look::when(log.contains("the end of a run was not recorded"), || "it has not ended".to_owned()))
+            Ok(Look::when(log.contains(NOT_RECORDED), || "it has not ended".to_owned()))
         })
         .await?;
         let after: List<Version> = other.json(&["version", "list"]).await?;
@@ -405,6 +410,45 @@ impl World {
 }
 
 impl World {
+    /// The daemon that leads is drained: another one leads, and others do what is asked for, also when it was started anew. When the
+    /// others are drained in its place, it does.
+    async fn drained(&mut self, versions: usize) -> Result<()> {
+        let leads = |seen: &Cluster| seen.nodes.iter().find(|node| node.leads).map(|node| node.name.clone());
+        let leader = self.seen("a leader", leads).await?;
+        let other = NODES.into_iter().find(|node| *node != leader).context("three daemons")?;
+        self.cli(other).json::<Cluster>(&["cluster", "drain", &leader]).await?;
+        let (daemon, _) = self.daemons.get_mut(&leader).context("a daemon")?;
+        daemon.stop().await?;
+        daemon.restart(&[]).await?;
+        self.joined(&NODES).await?;
+        self.seen("another leader", |seen| leads(seen).filter(|name| *name != leader)).await?;
+        let ask = [PROTECT.as_slice(), &["--wait"]].concat();
+        let made: Operation = self.cli(&leader).json(&ask).await?;
+        self.succeeds(&made.id, versions - 1).await?;
+        let worked = |world: &Self| world.daemons[&leader].0.log().contains("task started");
+        ensure!(!worked(self), "{leader} drains, and runs operations");
+        for node in NODES {
+            let verb = if node == leader { "undrain" } else { "drain" };
+            self.cli(node).json::<Cluster>(&["cluster", verb, node]).await?;
+        }
+        let made: Operation = self.cli(other).json(&ask).await?;
+        self.succeeds(&made.id, versions).await?;
+        ensure!(worked(self), "{leader} takes work, and others ran the operation");
+        for node in NODES.into_iter().filter(|node| *node != leader) {
+            self.cli(node).json::<Cluster>(&["cluster", "undrain", node]).await?;
+        }
+        Ok(())
+    }
+
+    /// What the cluster shows, once it does.
+    async fn seen<T>(&self, what: &str, look: impl Fn(&Cluster) -> Option<T>) -> Result<T> {
+        wait::until(what, BOUND, async || {
+            let seen: Cluster = self.living()?.json(&["cluster", "status"]).await?;
+            Ok(look(&seen).map_or_else(|| Look::Not(format!("{seen:?}")), Look::Ready))
+        })
+        .await
+    }
+
     /// A daemon is cut off from etcd, or hears nothing of it, in the middle of its work: another one does it, and what the first still does
     /// adds nothing. When it hears again it is one of them as before.
     async fn cut_off(&mut self, requests: bool, answers: bool, versions: usize) -> Result<()> {
@@ -424,6 +468,11 @@ impl World {
         self.ends_well(self.other(&held.node), &held.asked, versions).await?;
         let stored = manifests(&self.store())?;
         link.set(true, true);
+        let (daemon, _) = &self.daemons[&held.node];
+        wait::until("the end of the first run", BOUND, async || {
+            Ok(Look::when(daemon.log().contains(NOT_RECORDED), || "it has not ended".to_owned()))
+        })
+        .await?;
         self.joined(&NODES).await?;
         self.ends_well(self.cli(&held.node), &held.asked, versions).await?;
         ensure!(stored == manifests(&self.store())?, "a manifest came or changed");

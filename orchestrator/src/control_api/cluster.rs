@@ -22,13 +22,15 @@ pub(super) async fn show(api: &Api) -> Result<Cluster, Problem> {
 
 /// Says whether a daemon of the cluster is to take new work.
 pub(super) async fn drain(api: &Api, name: &str, drains: bool) -> Result<Cluster, Problem> {
-    let known = show(api).await?;
-    // One that is gone can be taken back, too.
-    if drains && !known.nodes.iter().any(|node| node.name == name) {
+    let failed = |source| answer(tasks::Error::Coordinator { subject: "drain a daemon".to_owned(), source });
+    let there = show(api).await?.nodes.iter().any(|node| node.name == name);
+    // One that drains may be gone by now, and can be taken back all the same.
+    let known =
+        there || !drains && nodes::drain::all(&*api.coordinator).await.map_err(failed)?.contains(&name.to_owned());
+    if !known {
         return Err(Problem::not_found("TM-NODE-0404", format!("there is no daemon {name} in the cluster"))
             .with_hint("tidemark cluster status shows the daemons that are there"));
     }
-    let failed = |source| answer(tasks::Error::Coordinator { subject: "drain a daemon".to_owned(), source });
     nodes::drain::set(&*api.coordinator, name, drains).await.map_err(failed)?;
     show(api).await
 }

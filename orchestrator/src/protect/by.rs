@@ -9,11 +9,11 @@ use tidemark_listener_core::{
 use tidemark_records::consolidate::{self, Collapse};
 use tokio::sync::Semaphore;
 
-use super::parts::{MISFITS, Workers};
+use super::parts::{MISFIT, PARTS_PER_WORKER, Workers};
 use crate::tasks::Waits;
 
-/// Parts that are asked for at a time, for each worker of the cluster.
-const PARTS_PER_WORKER: usize = 4;
+/// Code of parts that do not fit together: workers of two releases may have made them.
+const UNLIKE: &str = "TM-REC-0003";
 
 /// Who consolidates the objects of one version.
 pub(super) struct By<'a> {
@@ -22,7 +22,6 @@ pub(super) struct By<'a> {
     permits: Semaphore,
     /// Where there are other workers.
     spread: Option<Spread>,
-    part_bytes: u64,
 }
 
 /// Parts may be done elsewhere.
@@ -41,7 +40,7 @@ impl<'a> By<'a> {
         let least = if job.with.coordinator.cluster().is_some() { 1 } else { 2 };
         let spread = || Spread { at_a_time: count * PARTS_PER_WORKER, _waits: job.context.waits() };
         let (permits, spread) = (Semaphore::new(job.with.consolidations), (count >= least).then(spread));
-        Self { part_bytes: job.with.part_bytes, workers, permits, spread }
+        Self { workers, permits, spread }
     }
 
     /// Objects that are consolidated at a time, from 1.
@@ -63,12 +62,12 @@ impl<'a> By<'a> {
         kind: &str,
         job: ConsolidateJob,
     ) -> Result<ObjectLine, Failure> {
-        if let Some(spread) = self.spread.as_ref().filter(|_| job.staged_bytes() >= self.part_bytes) {
+        if let Some(spread) = self.spread.as_ref().filter(|_| job.staged_bytes() >= self.part_bytes()) {
             let ranges = source.split(&job, self.parts(&job, spread.at_a_time));
             let made = consolidate::object_by(&self.workers, kind, job.clone(), &ranges, spread.at_a_time).await;
             match made {
-                Err(error) if error.code == MISFITS => {
-                    tracing::warn!(object = %job.object, %error, "the object is consolidated here");
+                Err(error) if [MISFIT, UNLIKE].contains(&error.code.as_ref()) => {
+                    tracing::warn!(object = %job.object, code = %error.code, %error, "the object is consolidated here");
                 }
                 made => return made,
             }
@@ -78,9 +77,13 @@ impl<'a> By<'a> {
         consolidate::object_by(&Here { by: self, source }, kind, job, &ranges, here).await
     }
 
+    fn part_bytes(&self) -> u64 {
+        self.workers.job.with.part_bytes
+    }
+
     /// Into how many parts an object may be cut.
     fn parts(&self, job: &ConsolidateJob, most: usize) -> usize {
-        let parts = job.staged_bytes() / self.part_bytes.max(1);
+        let parts = job.staged_bytes() / self.part_bytes().max(1);
         usize::try_from(parts).unwrap_or(usize::MAX).clamp(1, most)
     }
 }

@@ -13,11 +13,12 @@ use tidemark_catalog::{
 };
 use tidemark_gateway::pause;
 use tidemark_listener_core::{blocks::SealJob, records::ConsolidateJob, source::Family};
+use tokio::sync::Semaphore;
 
 use super::{
     Inputs, Job,
     by::By,
-    parts::{OpenParts, Workers},
+    parts::{OpenParts, PARTS_PER_WORKER, Workers},
 };
 use crate::failure::{self, Away, Failure};
 
@@ -33,7 +34,8 @@ impl Job<'_> {
         slices: &[StoredRef],
     ) -> Result<Vec<ObjectLine>, Failure> {
         let (open, workers) = (OpenParts::default(), self.with.workers().await?);
-        let by = By::new(Workers { job: self, inputs, slices, open: &open }, workers);
+        let permits = Semaphore::new(workers * PARTS_PER_WORKER);
+        let by = By::new(Workers { job: self, inputs, slices, open: &open, permits }, workers);
         let lines: Vec<_> = objects.iter().map(|object| self.line(object, inputs, &by).boxed()).collect();
         let lines: Result<Vec<_>, Failure> = stream::iter(lines).buffered(by.at_a_time()).try_collect().await;
         open.end(self, lines.as_ref().err()).boxed().await;
@@ -78,6 +80,7 @@ impl Job<'_> {
             Ok(line) => Ok(line),
             // One of a task is none of the object.
             Err(error) if error.code.starts_with("TM-TASK-") && !error.cancelled => Err(Failure::from(error)),
+            Err(error) if error.retryable && error.answered => Err(Failure::from(error)),
             Err(error) if error.retryable || error.cancelled => Err(Failure::from(error).by_absence_of(Away::Store)),
             Err(error) => {
                 tracing::error!(source_id = %self.source_id, %object, code = %error.code, %error, "object is missing from the version");

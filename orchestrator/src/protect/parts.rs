@@ -12,7 +12,7 @@
 //!
 //! Another worker may lack what this one has (a mounted directory, a credential, a release that knows as much). So nothing is said
 //! of an object because a part of it failed for good, came to what cannot be read here, or is claimed by nobody: then the
-//! object is consolidated by the task itself ([`MISFITS`]), whose own failure counts. A task that does a part ends when the one that it
+//! object is consolidated by the task itself ([`MISFIT`]), whose own failure counts. A task that does a part ends when the one that it
 //! is a part of is over.
 
 use std::{
@@ -29,7 +29,6 @@ use tidemark_catalog::{
     document::{self, Document},
     ids::{ObjectName, TaskId},
     keys::KeyRange,
-    marks::Marked,
     stored::StoredRef,
 };
 use tidemark_gateway::{Digest, causes, pause};
@@ -39,6 +38,7 @@ use tidemark_listener_core::{
     source::Family,
 };
 use tidemark_records::consolidate::Collapse;
+use tokio::sync::Semaphore;
 
 use super::{Inputs, Job, result::short};
 use crate::{
@@ -48,14 +48,17 @@ use crate::{
     tasks::{self, Completion, Kind, Part, State, TaskContext, TaskRecord},
 };
 
-/// Code of parts that come to nothing which can be used here: the object is made without them.
-pub(super) const MISFITS: &str = "TM-REC-0003";
+/// Code of a part that comes to nothing which can be used here: the object is made without parts.
+pub(super) const MISFIT: &str = "TM-PROT-0012";
+
+/// Parts that are asked for at a time, for each worker of the cluster.
+pub(super) const PARTS_PER_WORKER: usize = 4;
 
 /// Code of a part that did not come to its end.
 const ENDED: &str = "TM-PROT-0011";
 
-/// Longest wait for a part between two looks at our own end.
-const LOOK: Duration = Duration::from_secs(1);
+/// Longest wait for the end of another task before what it hangs on is looked at again. Its end itself is told at once.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// What a task needs to know that collapses a range of an object's keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -182,6 +185,8 @@ pub(super) struct Workers<'a> {
     /// Slice manifests of all captured partitions.
     pub(super) slices: &'a [StoredRef],
     pub(super) open: &'a OpenParts,
+    /// A permit for each part that may be open, over all objects.
+    pub(super) permits: Semaphore,
 }
 
 /// Parts that were asked for and are not done.
@@ -212,6 +217,7 @@ impl OpenParts {
 #[async_trait]
 impl Collapse for Workers<'_> {
     async fn collapse(&self, job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, failure::Failure> {
+        let _permit = self.permits.acquire().await;
         self.by_any(job, range).boxed().await.map_err(told)
     }
 }
@@ -313,7 +319,7 @@ impl Workers<'_> {
             return Ok(lost(stored, "it is a part of something else"));
         }
         let segments: Vec<_> = found.part.segments.iter().map(|segment| segment.stored.clone()).collect();
-        if let Some(segment) = first_marked(&self.inputs.marked, &segments) {
+        if let Some(segment) = self.inputs.marked.first(segments.iter()) {
             return Ok(lost(stored, &format!("{} is marked by collection", segment.key)));
         }
         match self.job.first_absent(&segments).await? {
@@ -321,10 +327,6 @@ impl Workers<'_> {
             Some(lacks) => Ok(lost(stored, &lacks)),
         }
     }
-}
-
-fn first_marked<'s>(marked: &Marked, segments: &'s [StoredRef]) -> Option<&'s StoredRef> {
-    marked.first(segments.iter())
 }
 
 /// What came of a part.
@@ -340,7 +342,7 @@ fn lost(part: &StoredRef, why: &str) -> Came {
 
 /// The object has to be made without parts.
 fn misfit(object: &ObjectName, why: &str) -> Failure {
-    Failure::permanent(MISFITS, format!("a part of {object}: {why}"))
+    Failure::permanent(MISFIT, format!("a part of {object}: {why}"))
 }
 
 impl Job<'_> {
@@ -350,8 +352,9 @@ impl Job<'_> {
     }
 }
 
-/// As the shared consolidation passes it on.
+/// As the shared consolidation passes it on; nothing is away but where that was said.
 fn told(failure: Failure) -> failure::Failure {
-    let Failure { code, message, hint, retryable, cancelled, details: _, away: _ } = failure;
-    failure::Failure { hint, retryable, cancelled, ..failure::Failure::new(code, message) }
+    let Failure { code, message, hint, retryable, cancelled, details: _, away } = failure;
+    let answered = away.is_none();
+    failure::Failure { hint, retryable, cancelled, answered, ..failure::Failure::new(code, message) }
 }

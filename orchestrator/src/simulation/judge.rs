@@ -241,7 +241,9 @@ impl Judge {
         let claim = format!("claim/{id}");
         let takes = put.ops.iter().any(|op| matches!(op, Op::Put { key, .. } if *key == claim));
         if let Some(before) = put.etcd.keys.get(put.key) {
-            if !takes {
+            // Whoever is asked to may end one that nobody runs.
+            let ends = task.state == TaskState::Cancelled && !put.etcd.keys.contains_key(&claim);
+            if !takes && !ends {
                 self.require_holder(put.etcd, put.place, &claim, put.key);
             }
             let before = serde_json::from_slice::<TaskRecord>(&before.value).ok();

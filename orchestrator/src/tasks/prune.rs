@@ -1,7 +1,8 @@
 //! What is kept of tasks that are done, and for how long.
 //!
 //! A task that is done goes 30 days after its end, or when 1,000 tasks have ended since; never within the first day, in which
-//! the key that made it still answers with it. One that did a part of another goes after a day. Keys go after 24 hours. What a crash leaves goes the next time.
+//! the key that made it still answers with it. One that did a part of another goes after a day, but not before the other one is over.
+//! Keys go after 24 hours. What a crash leaves goes the next time.
 
 use std::{collections::HashSet, time::Duration};
 

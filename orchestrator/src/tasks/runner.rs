@@ -30,7 +30,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Checkpoints, Error, Failure, State, TaskRecord, Tasks, claim::Claim, keys, prune};
-use crate::coordinator::{Event, EventKind, Hold, Lease, Watch, WatchEvent, list_all};
+use crate::coordinator::{Event, EventKind, Hold, Lease, LeaseId, Watch, WatchEvent, list_all};
 use run::Run;
 
 /// Does what tasks say.
@@ -181,8 +181,19 @@ enum Step {
 #[derive(Clone)]
 struct Stop {
     token: CancellationToken,
+    /// True where it does a part of another task.
+    is_part: bool,
     /// Cancelled too where a person asked, not where the run is only interrupted.
     by_person: CancellationToken,
+}
+
+/// The turn of a due task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    is_part: bool,
+    /// ms since 1970.
+    at: u64,
+    id: TaskId,
 }
 
 /// What one life of the lease holds.
@@ -378,9 +389,10 @@ impl Runner {
         if session.running.len() >= self.places() || *session.drains.borrow_and_update() {
             return Ok(pause);
         }
-        due.retain(|(_, id)| !session.running.contains_key(id));
-        for id in self.in_turn(due).await? {
-            if session.running.len() < self.places() {
+        let elsewhere = self.elsewhere(session.lease.id()).await?;
+        due.retain(|(_, id)| !session.running.contains_key(id) && !elsewhere.contains(id));
+        for Turn { is_part, id, .. } in self.in_turn(due).await? {
+            if session.running.len() < self.places() && (!is_part || session.parts() < self.places_of_parts()) {
                 match self.start(session, &id).await {
                     Err(Error::Decode { key, source }) => session.name(&key, &source.to_string()),
                     started => started?,
@@ -394,17 +406,31 @@ impl Runner {
         self.config.max_running + self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Due tasks in the order in which they begin, parts of others last: what they are a part of has its place already. One whose source, store or destination was away when it was last run takes its turn as
-    /// if it had been due later, by the longest wait: a place and a scope that others can use are not spent on finding it away again.
-    async fn in_turn(&self, due: Vec<(u64, TaskId)>) -> Result<Vec<TaskId>, Error> {
+    /// All places but one: other tasks need not wait until a part of a large one is done.
+    fn places_of_parts(&self) -> usize {
+        self.config.max_running.saturating_sub(1).max(1)
+    }
+
+    /// Tasks that other processes run: a claim on them would be refused.
+    async fn elsewhere(&self, own: LeaseId) -> Result<HashSet<TaskId>, Error> {
+        let claims =
+            list_all(&*self.tasks.coordinator, keys::CLAIMS).await.map_err(Error::coordinator("list claims"))?;
+        let others = claims.0.iter().filter(|kv| kv.lease != Some(own));
+        Ok(others.filter_map(|kv| kv.key.strip_prefix(keys::CLAIMS)?.parse().ok()).collect())
+    }
+
+    /// Due tasks in the order in which they begin, parts of others last: what they are a part of has its place already. One whose
+    /// source, store or destination was away when it was last run takes its turn as if it had been due later, by the longest wait: a
+    /// place and a scope that others can use are not spent on finding it away again.
+    async fn in_turn(&self, due: Vec<(u64, TaskId)>) -> Result<Vec<Turn>, Error> {
         let later = millis(self.config.longest_backoff);
         let mut turns = Vec::with_capacity(due.len());
         for (at, id) in due {
             let (is_part, waits) = self.tasks.turn(&id).await?;
-            turns.push((is_part, at.saturating_add(if waits { later } else { 0 }), id));
+            turns.push(Turn { is_part, at: at.saturating_add(if waits { later } else { 0 }), id });
         }
         turns.sort();
-        Ok(turns.into_iter().map(|(_, _, id)| id).collect())
+        Ok(turns)
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -415,7 +441,8 @@ impl Runner {
     async fn start(&self, session: &mut Session, id: &TaskId) -> Result<(), Error> {
         let taken = Claim::take(&self.tasks, id, session.lease.id(), &self.config.node).await?;
         let Some((claim, task)) = taken else { return Ok(()) };
-        let stop = Stop { token: CancellationToken::new(), by_person: CancellationToken::new() };
+        let is_part = task.parent.is_some();
+        let stop = Stop { token: CancellationToken::new(), is_part, by_person: CancellationToken::new() };
         session.running.insert(id.clone(), stop.clone());
         let (execute, config) = (Arc::clone(&self.execute), Arc::clone(&self.config));
         let hold = session.lease.hold(self.config.lease_margin, self.tasks.env.clone());
@@ -482,6 +509,11 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Session {
+    /// How many of the runs do parts of others.
+    fn parts(&self) -> usize {
+        self.running.values().filter(|stop| stop.is_part).count()
+    }
+
     /// How long to wait for the next pass after this one.
     fn judge(&mut self, pass: Result<Duration, Error>) -> Duration {
         match pass {
@@ -565,7 +597,7 @@ mod tests {
         let runner = Runner::new(tasks, Arc::new(Nothing), config);
         let order = async |dues: [u64; 3]| {
             let turns = runner.in_turn(dues.into_iter().zip(ids.clone()).collect()).await.unwrap();
-            turns.iter().map(|turn| ids.iter().position(|id| id == turn).unwrap()).collect::<Vec<_>>()
+            turns.iter().map(|turn| ids.iter().position(|id| *id == turn.id).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(order([100, 110, 150]).await, [1, 2, 0]);
         assert_eq!(order([100, 161, 150]).await, [2, 0, 1]);

@@ -80,3 +80,49 @@ async fn a_name_makes_one_part_however_often_it_is_asked_for_and_by_whichever_ru
     assert!(matches!(late, Error::ClaimLost { .. }), "{late:?}");
     assert_eq!(bench.tasks.list().await.unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn parts_of_a_task_leave_a_place_to_others() {
+    let bench = bench();
+    let (whole, _, lease) = claimed(&bench).await;
+    let mut parts = Vec::new();
+    for name in ["a", "b", "c"] {
+        parts.push(whole.submit_part(name, part(json!("waits"))).await.unwrap().0);
+    }
+    // It comes after them.
+    let other = bench.tasks.submit(Submit { exclusive: None, ..submit(json!("ends")) }, "other").await.unwrap().id;
+    let begun = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&begun);
+    let execute = Does(move |context: TaskContext| {
+        let counter = Arc::clone(&counter);
+        async move {
+            if context.task.spec == json!("waits") {
+                counter.fetch_add(1, Ordering::SeqCst);
+                context.cancel.cancelled().await;
+            }
+            well(json!(null))
+        }
+    });
+    let shutdown = CancellationToken::new();
+    let three = RunnerConfig { max_running: 3, ..config() };
+    let runner = Runner::new(bench.tasks.clone(), Arc::new(execute), three).run(shutdown.clone());
+    let story = async {
+        let ended = async |id: &TaskId| bench.tasks.wait(id, BOUND).await.unwrap().unwrap().task.state;
+        assert_eq!(ended(&other).await, State::Succeeded);
+        // One more that needs a place, while two parts have theirs.
+        let more =
+            bench.tasks.submit(Submit { exclusive: None, ..submit(json!("ends too")) }, "more").await.unwrap().id;
+        assert_eq!(ended(&more).await, State::Succeeded);
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+        for id in &parts {
+            bench.tasks.cancel(id).await.unwrap();
+        }
+        for id in &parts {
+            assert!(ended(id).await.is_done());
+        }
+        lease.revoke().await.unwrap();
+        shutdown.cancel();
+    };
+    let (outcome, ()) = tokio::join!(runner, story);
+    outcome.unwrap();
+}
