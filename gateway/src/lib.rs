@@ -29,6 +29,7 @@ pub mod tls;
 pub mod tree;
 pub mod unfinished;
 pub mod upload;
+pub mod week;
 
 pub use digest::Digest;
 pub use env::Env;

@@ -10,11 +10,7 @@ use jiff::{
 use serde::{Deserialize, Serialize};
 
 use super::Limit;
-
-/// Minutes of a day.
-const DAY: u16 = 24 * 60;
-
-const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+use crate::week::{self, DAY, NAMES};
 
 /// A limit for some hours of some days.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +81,8 @@ impl FromStr for When {
         if parts.next().is_some() {
             return Err(shape());
         }
-        let days = second.map_or(Ok([true; 7]), |_| days(first))?;
+        let days = second.map_or(Ok([true; 7]), |_| week::days(first)).map_err(|part| Error::Day(part.to_owned()))?;
+        let minute = |text: &str| week::minute(text).ok_or_else(|| Error::Time(text.to_owned()));
         let (from, to) = second.unwrap_or(first).split_once('-').ok_or_else(shape)?;
         let (from, to) = (minute(from)?, minute(to)?);
         if from == DAY || to == 0 && from == 0 {
@@ -93,34 +90,6 @@ impl FromStr for When {
         }
         Ok(Self { days, from, to })
     }
-}
-
-/// Days and ranges of days, with commas between them.
-fn days(text: &str) -> Result<[bool; 7], Error> {
-    let mut days = [false; 7];
-    for part in text.split(',') {
-        let day = |name: &str| NAMES.iter().position(|known| *known == name).ok_or_else(|| Error::Day(part.to_owned()));
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (mut at, last) = (day(first)?, day(last)?);
-        days[at] = true;
-        while at != last {
-            at = (at + 1) % 7;
-            days[at] = true;
-        }
-    }
-    Ok(days)
-}
-
-/// Minutes since midnight of `HH:MM`.
-fn minute(text: &str) -> Result<u16, Error> {
-    let wrong = || Error::Time(text.to_owned());
-    let number = |text: &str| {
-        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<u16>().ok()).flatten()
-    };
-    let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
-    let minute = number(hours).zip(number(minutes)).filter(|(_, minutes)| *minutes < 60);
-    minute.map(|(hours, minutes)| hours * 60 + minutes).filter(|minute| *minute <= DAY).ok_or_else(wrong)
 }
 
 impl fmt::Display for When {

@@ -244,11 +244,17 @@ fn sort_out(
     }
 }
 
+/// Nothing was captured: why, in one code where all listeners failed with the same.
 fn nothing(steps: &Steps, retryable: bool, away: Option<Away>) -> Failure {
     let (listener, reason) = steps.absent.first().map_or(("", ""), |(id, reason)| (id.as_str(), reason.as_str()));
-    let words = format!("no partition could be captured; {}, the first of {}", reason, steps.absent.len());
+    let code_of = |reason: &str| Some(reason.split_once(": ")?.0.to_owned()).filter(|code| code.starts_with("TM-"));
+    let code =
+        code_of(reason).filter(|code| steps.absent.iter().all(|(_, other)| code_of(other).as_ref() == Some(code)));
+    let reason = code.as_ref().map_or(reason, |code| &reason[code.len() + 2..]);
+    let words = format!("no partition could be captured; {reason}, the first of {}", steps.absent.len());
     let hint = steps.hints.get(listener).map_or("tidemark source test shows what each listener needs", String::as_str);
-    Failure { away, ..Failure::of("TM-PROT-0001", words, retryable) }.with_hint(hint)
+    let code = code.unwrap_or_else(|| "TM-PROT-0001".to_owned());
+    Failure { away, ..Failure::of(&code, words, retryable) }.with_hint(hint)
 }
 
 #[cfg(test)]
@@ -282,6 +288,11 @@ mod tests {
         assert!(failure.retryable);
         let failure = sort_out(outcomes(vec![down(false)]), &mut Steps::default()).unwrap_err();
         assert!(!failure.retryable && failure.message.contains("down"));
+        assert_eq!(failure.code, "TM-X-0001");
+        let several = vec![down(false), Err(Failure::permanent("TM-X-0002", "up"))];
+        let failure = sort_out(outcomes(several), &mut Steps::default()).unwrap_err();
+        assert_eq!(failure.code, "TM-PROT-0001");
+        assert!(failure.message.contains("TM-X-0001: down"), "{failure}");
         assert!(failure.hint.is_some_and(|hint| hint.contains("source test")));
     }
 

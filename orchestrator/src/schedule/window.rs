@@ -4,13 +4,9 @@
 //! `22:00-04:00` begins on every day. The first minute is in a window, the last one is not.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use tidemark_gateway::week::{self, DAY};
 
 use super::{Error, cadence::Millis};
-
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-
-/// Minutes of a day.
-const DAY: i16 = 24 * 60;
 
 /// Days that are looked at on either side: a week, and what begins on the day before.
 const REACH: i32 = 8;
@@ -21,9 +17,9 @@ pub(super) struct Window {
     /// Days on which it begins, from Monday on.
     days: [bool; 7],
     /// Minute of the day.
-    from: i16,
+    from: u16,
     /// Minute of that day, or of the next one where it is not after `from`.
-    to: i16,
+    to: u16,
 }
 
 impl Window {
@@ -55,38 +51,19 @@ impl Window {
 }
 
 fn parse_days(text: &str) -> Result<[bool; 7], &'static str> {
-    let day = |name: &str| DAYS.iter().position(|day| day.eq_ignore_ascii_case(name));
-    let mut days = [false; 7];
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (Some(first), Some(last)) = (day(first), day(last)) else {
-            return Err("days are mon, tue, wed, thu, fri, sat and sun, joined by - and ,");
-        };
-        let length = (last + 7 - first) % 7;
-        (0..=length).for_each(|n| days[(first + n) % 7] = true);
-    }
-    Ok(days)
+    week::days(text).map_err(|_| "days are mon, tue, wed, thu, fri, sat and sun, joined by - and ,")
 }
 
-fn parse_times(text: &str) -> Result<(i16, i16), &'static str> {
-    let times = text.split_once('-').and_then(|(from, to)| Some((parse_time(from)?, parse_time(to)?)));
+fn parse_times(text: &str) -> Result<(u16, u16), &'static str> {
+    let times = text.split_once('-').and_then(|(from, to)| Some((week::minute(from)?, week::minute(to)?)));
     match times.ok_or("times are 20:00-06:00, from 00:00 to 24:00")? {
         (from, to) if from == to || from == DAY => Err("begins where it ends, or at 24:00"),
         times => Ok(times),
     }
 }
 
-fn parse_time(text: &str) -> Option<i16> {
-    let (hour, minute) = text.split_once(':')?;
-    let digits =
-        |text: &str| (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then_some(text)?.parse().ok();
-    let (hour, minute): (i16, i16) = (digits(hour)?, digits(minute)?);
-    let time = hour * 60 + minute;
-    (minute < 60 && time <= DAY).then_some(time)
-}
-
 /// A minute of a day; where a change of the clock skips it, as long after the change as it would have been without.
-fn instant(date: Date, minute: i16, zone: &TimeZone) -> Option<Millis> {
+fn instant(date: Date, minute: u16, zone: &TimeZone) -> Option<Millis> {
     let (date, minute) = if minute == DAY { (date.tomorrow().ok()?, 0) } else { (date, minute) };
     let time = date.at(i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?, 0, 0);
     let at = zone.to_ambiguous_timestamp(time).compatible().ok()?;
