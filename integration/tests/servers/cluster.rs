@@ -272,18 +272,25 @@ impl World {
         Ok(Held { node, asked: asked.id, operation, file })
     }
 
-    /// The daemon whose process is held, or whose listener is, and what it runs of the operation.
+    /// The daemon whose process is held, or whose listener is, and what it runs of the operation: only that goes on where it does
+    /// several parts.
     async fn held_by(&self, pid: u32, asked: &str) -> Result<(String, String)> {
-        let seen: Cluster = self.cli("one").json(&["cluster", "status"]).await?;
-        let parts: List<Operation> = self.cli("one").json(&["op", "list", "--of", asked]).await?;
         let own = self.daemons.iter().find(|(_, (daemon, _))| daemon.pid() == Some(pid)).map(|(name, _)| name);
-        let held = seen.nodes.iter().filter(|node| own.is_none_or(|own| *own == node.name));
-        let runs = held.flat_map(|node| node.operations.iter().map(|id| (node.name.clone(), id.clone())));
-        let part = |id: &String| parts.items.iter().any(|part| part.id == *id);
-        let mut runs: Vec<_> = runs.filter(|(_, id)| id == asked || part(id)).collect();
-        // Who is held in a part may wait for it, too.
-        runs.sort_by_key(|(_, id)| !part(id));
-        runs.into_iter().next().context("nobody runs what is held")
+        let cli = self.cli("one");
+        wait::until("one part that is held", BOUND, async || {
+            let parts: List<Operation> = cli.json(&["op", "list", "--of", asked]).await?;
+            let seen: Cluster = cli.json(&["cluster", "status"]).await?;
+            let held = seen.nodes.iter().filter(|node| own.is_none_or(|own| *own == node.name));
+            let runs = held.flat_map(|node| node.operations.iter().map(|id| (node.name.clone(), id.clone())));
+            let part = |id: &String| parts.items.iter().any(|part| part.id == *id);
+            let mut runs: Vec<_> = runs.filter(|(_, id)| id == asked || part(id)).collect();
+            // Who is held in a part may wait for it, too.
+            runs.sort_by_key(|(_, id)| !part(id));
+            let alone = runs.iter().filter(|(_, id)| part(id)).count() <= 1;
+            let first = runs.first().filter(|_| alone).cloned();
+            Ok(first.map_or_else(|| Look::Not(format!("{runs:?}")), Look::Ready))
+        })
+        .await
     }
 
     /// Has a daemon killed at this point of the work that is asked for: another one has it soon.
