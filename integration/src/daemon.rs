@@ -79,6 +79,14 @@ impl Daemon {
         let Some(pid) = self.pid() else { return Ok(()) };
         let status = Command::new("kill").args(["-TERM", &pid.to_string()]).status().context("kill")?;
         anyhow::ensure!(status.success(), "kill of process {pid}: {status}");
+        self.ended().await
+    }
+
+    /// Waits until the daemon has ended by itself.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn ended(&mut self) -> Result<()> {
         let ended = wait::until("the daemon's end", READY, async || {
             let child = self.child.as_mut().context("it runs")?;
             Ok(Look::when(child.try_wait()?.is_some(), || "it has not ended".to_owned()))

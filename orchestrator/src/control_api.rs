@@ -50,6 +50,7 @@ use in_flight::InFlight;
 use known::Known;
 pub(crate) use policies::run as policy_task;
 use problems::answer;
+pub(crate) use stores::bring_back;
 
 /// Longest wait of one request for an operation, s.
 const MAX_WAIT_SECONDS: u64 = 300;
@@ -76,6 +77,10 @@ impl Api {
     #[cfg(test)]
     pub(crate) fn bounds(&self) -> &crate::limits::Bounds {
         self.with.stores.bounds()
+    }
+
+    pub(crate) fn coordinator(&self) -> &dyn Coordinator {
+        &*self.coordinator
     }
 
     pub(crate) fn registrations(&self) -> &Registrations {

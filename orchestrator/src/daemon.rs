@@ -20,6 +20,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    carried,
     collect_task::periodic,
     control_api::Api,
     coordinator::{embedded, etcd},
@@ -129,6 +130,7 @@ pub struct Daemon {
     metrics: Arc<Metrics>,
     collect_every: Duration,
     address: SocketAddr,
+    directory: PathBuf,
 }
 
 /// Runs the daemon until `shutdown`; `ready` gets the address of the API as soon as it answers.
@@ -194,6 +196,7 @@ impl Daemon {
             metrics: Arc::default(),
             collect_every: config.collect_every,
             address,
+            directory: config.state,
         })
     }
 
@@ -224,6 +227,7 @@ impl Daemon {
     async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let (api, tasks, scheduler) = (Arc::new(self.api()), self.executors.tasks.clone(), self.scheduler());
         let (stop, control_stop, joined) = (shutdown.child_token(), CancellationToken::new(), CancellationToken::new());
+        let carried = carried::run(self.api(), self.directory.clone(), stop.clone());
         let env = self.executors.env.clone();
         let coordinator = Arc::clone(&self.state.coordinator);
         let member = nodes::keep(coordinator, self.record(), joined.clone(), stop.clone(), env).boxed();
@@ -247,9 +251,10 @@ impl Daemon {
             let runner = async { stopping(&stop, runner.await.unwrap_or(Ok(())).map_err(Error::Tasks)) };
             let scheduler = once(roles.control, &joined, &stop, lead(&scheduler, draining, &stop).boxed());
             let collections = once(roles.control, &joined, &stop, collections.boxed());
+            let carried = once(true, &joined, &stop, carried.boxed());
             let watch = async { stopping(&stop, watch_state(&state, &stop).await) };
-            let (api, runner, _, _, (), watch, (), ()) =
-                tokio::join!(api, runner, scheduler, collections, member, watch, limits, follow);
+            let (api, runner, _, _, _, (), watch, (), ()) =
+                tokio::join!(api, runner, scheduler, collections, carried, member, watch, limits, follow);
             stopping(&control_stop, watch.and(api).and(runner))
         };
         let control = async { stopping(&stop, control.await.map_err(Error::Control)) };

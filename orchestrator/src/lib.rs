@@ -4,6 +4,7 @@
 //! needs is kept outside the store.
 
 pub mod allow;
+mod carried;
 pub mod collect_task;
 pub mod control_api;
 pub mod coordinator;
@@ -27,6 +28,7 @@ pub mod scheduler;
 #[cfg(test)]
 mod simulation;
 pub mod sources;
+mod state_file;
 pub mod stores;
 pub mod tasks;
 pub mod totals;

@@ -1,5 +1,9 @@
 //! Three daemons on three members of etcd, with the toy kind of source and no database: daemons killed in each phase of a version, of a
-//! restore and of a collection, etcd's leader killed under one, and a daemon that was frozen until long after another one took its work.
+//! restore and of a collection, etcd's leader killed under one, and a daemon that was frozen until long after another one took its work;
+//! etcd without a majority, and wiped; a daemon that leaves the cluster and comes back.
+
+mod majority;
+mod moves;
 
 use std::{
     collections::BTreeMap,
@@ -91,34 +95,17 @@ async fn work_goes_on_elsewhere_and_nothing_is_done_twice() {
 
 async fn story(world: &mut World) -> Result<()> {
     world.register().await?;
-    let mut versions = 0;
-    for point in
-        ["mid-upload", "mid-part", "mid-consolidation", "before-manifest", "after-manifest", "committed", "before-end"]
-    {
-        let held = world.killed_at(point, &PROTECT).await?;
-        versions += 1;
-        world.succeeds(&held.asked, versions).await?;
-    }
-    for (point, to) in [("before-verify", "first"), ("before-end", "second")] {
-        let target = world.destination(to).await?;
-        let restore = ["restore", "run", "--version", "source.hourly.2", "--to", to];
-        let held = world.killed_at(point, &restore).await?;
-        world.succeeds(&held.asked, versions).await?;
-        world.holds_all(&target)?;
-    }
-    for (point, version) in
-        [("mid-collection", "source.hourly.1"), ("mid-sweep", "source.hourly.3"), ("marked", "source.hourly.4")]
-    {
-        world.living()?.json::<Value>(&["version", "expire", version, "--reason", "test"]).await?;
-        let held = world.killed_at(point, &["gc", "run", "main"]).await?;
-        versions -= 1;
-        world.succeeds(&held.asked, versions).await?;
+    let (mut versions, rounds) = (0, kill_rounds()?);
+    for round in 0..rounds {
+        versions = world.kills(round, versions).await?;
     }
     world.all_verify(versions).await?;
     versions += 2;
     world.drained(versions).await?;
     world.etcd_leader_is_killed().await?;
     versions += 1;
+    versions += 1;
+    world.etcd_has_no_majority(versions).await?;
     world.frozen(versions + 1).await?;
     versions += 1;
     for (requests, answers) in [(false, false), (true, false)] {
@@ -128,7 +115,56 @@ async fn story(world: &mut World) -> Result<()> {
     // The state keeps its opening: starts of daemons and deaths of members take no generation.
     let generations = fs::read_dir(world.store().join("gen"))?.count();
     ensure!(generations == 1, "{generations} generations were taken");
-    Ok(())
+    versions += 1;
+    world.wiped(versions).await?;
+    versions += 2;
+    world.by_itself(versions).await
+}
+
+/// How often all kills are done.
+fn kill_rounds() -> Result<usize> {
+    let given = std::env::var("TIDEMARK_KILL_ROUNDS").ok();
+    given.map_or(Ok(1), |text| text.parse().with_context(|| format!("TIDEMARK_KILL_ROUNDS is {text:?}")))
+}
+
+impl World {
+    /// A daemon is killed at each point of a version, a restore and a collection; how many versions there are then, after `versions`.
+    async fn kills(&mut self, round: usize, mut versions: usize) -> Result<usize> {
+        for point in [
+            "mid-upload",
+            "mid-part",
+            "mid-consolidation",
+            "before-manifest",
+            "after-manifest",
+            "committed",
+            "before-end",
+        ] {
+            let held = self.killed_at(point, &PROTECT).await?;
+            versions += 1;
+            self.succeeds(&held.asked, versions).await?;
+        }
+        for point in ["before-verify", "before-end"] {
+            let to = format!("{point}-{round}");
+            let (target, newest) = (self.destination(&to).await?, self.versions().await?.swap_remove(0));
+            let held = self.killed_at(point, &["restore", "run", "--version", &newest, "--to", &to]).await?;
+            self.succeeds(&held.asked, versions).await?;
+            self.holds_all(&target)?;
+        }
+        for point in ["mid-collection", "mid-sweep", "marked"] {
+            let oldest = self.versions().await?.pop().context("a version")?;
+            self.living()?.json::<Value>(&["version", "expire", &oldest, "--reason", "test"]).await?;
+            let held = self.killed_at(point, &["gc", "run", "main"]).await?;
+            versions -= 1;
+            self.succeeds(&held.asked, versions).await?;
+        }
+        Ok(versions)
+    }
+
+    /// Ids of all versions, newest first.
+    async fn versions(&self) -> Result<Vec<String>> {
+        let listed: List<Version> = self.living()?.json(&["version", "list"]).await?;
+        Ok(listed.items.into_iter().map(|version| version.id).collect())
+    }
 }
 
 impl World {
@@ -191,25 +227,29 @@ impl World {
                 fs::write(replica.join(format!("{object}/{key}.json")), document.to_string())?;
             }
         }
-        self.add_source("two", "source", &replica).await?;
+        self.add_source(self.cli("two"), "source", &replica).await?;
         let seen: Cluster = self.joined(&NODES).await?;
         ensure!(seen.name.as_deref() == Some("default") && seen.nodes.iter().filter(|node| node.leads).count() <= 1);
         Ok(())
     }
 
-    async fn add_source(&self, node: &str, name: &str, directory: &Path) -> Result<()> {
+    async fn add_source(&self, cli: &Cli, name: &str, directory: &Path) -> Result<()> {
         let file = self.home.path().join(format!("{name}.json"));
         fs::write(&file, json!({"replicas": [{"id": "a", "directory": directory}]}).to_string())?;
         let add = ["source", "add", name, "--kind", toy::KIND, "--spec", text(&file)?];
-        self.cli(node).json::<Value>(&add).await.map(drop)
+        cli.json::<Value>(&add).await.map(drop)
     }
 
     /// An empty source, and its directory.
     async fn destination(&self, name: &str) -> Result<PathBuf> {
+        self.destination_by(self.living()?, name).await
+    }
+
+    /// The same, as a daemon is told.
+    async fn destination_by(&self, cli: &Cli, name: &str) -> Result<PathBuf> {
         let directory = self.home.path().join(name);
         fs::create_dir_all(&directory)?;
-        let node = self.living_node()?;
-        self.add_source(node, name, &directory).await?;
+        self.add_source(cli, name, &directory).await?;
         Ok(directory)
     }
 
@@ -366,22 +406,6 @@ impl World {
         living.map(|(name, _)| name.as_str()).context("no daemon runs")
     }
 
-    /// A daemon goes on with its work over the kill of etcd's leader: nobody takes it, and it is not begun again.
-    async fn etcd_leader_is_killed(&mut self) -> Result<()> {
-        let held = self.hold_at("mid-consolidation", &PROTECT).await?;
-        let before: Operation = self.cli("one").json(&["op", "show", &held.operation]).await?;
-        let leader = self.etcd.leader()?.context("no leader")?;
-        self.etcd.kill(leader)?;
-        let began = self.env.monotonic();
-        fs::write(&held.file, "go on")?;
-        let versions: List<Version> = self.cli("one").json(&["version", "list"]).await?;
-        self.succeeds(&held.asked, versions.items.len() + 1).await?;
-        println!("etcd's leader killed: the operation was done {:?} later", self.env.monotonic() - began);
-        let after: Operation = self.cli("one").json(&["op", "show", &held.operation]).await?;
-        ensure!(after.attempt == before.attempt, "begun again: {before:?} {after:?}");
-        self.etcd.restart(leader).await
-    }
-
     /// A daemon that was frozen before its manifest for three lease times wakes when its work was done by another: nothing changes.
     async fn frozen(&mut self, versions: usize) -> Result<()> {
         let held = self.hold_at("before-manifest", &PROTECT).await?;
@@ -420,6 +444,10 @@ impl World {
     /// The daemon that leads is drained: another one leads, and others do what is asked for, also when it was started anew. When the
     /// others are drained in its place, it does.
     async fn drained(&mut self, versions: usize) -> Result<()> {
+        for (daemon, _) in self.daemons.values_mut().filter(|(daemon, _)| daemon.pid().is_none()) {
+            daemon.restart(&[]).await?;
+        }
+        self.joined(&NODES).await?;
         let leads = |seen: &Cluster| seen.nodes.iter().find(|node| node.leads).map(|node| node.name.clone());
         let leader = self.seen("a leader", leads).await?;
         let other = NODES.into_iter().find(|node| *node != leader).context("three daemons")?;

@@ -34,6 +34,9 @@ use super::{
 use database::Db;
 use leases::Leases;
 
+/// Name of the database in the state directory.
+pub(crate) const FILE: &str = "coordinator.redb";
+
 /// Revisions that watches can start from.
 pub const LOG_REVISIONS: u64 = 10_000;
 
@@ -103,7 +106,7 @@ impl Embedded {
     /// [`OpenError`]; [`OpenError::InUse`] where another process has it open.
     pub fn open(directory: &Path, env: Env) -> Result<Self, OpenError> {
         let lock = lock::StateLock::acquire(directory)?;
-        Ok(Self::over(Db::open(&directory.join("coordinator.redb"))?, lock, env))
+        Ok(Self::over(Db::open(&directory.join(FILE))?, lock, env))
     }
 
     fn over(db: Db, lock: lock::StateLock, env: Env) -> Self {

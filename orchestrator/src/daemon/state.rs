@@ -4,8 +4,7 @@
 //! opened again was rolled back, although no other daemon may be left to tell.
 
 use std::{
-    fs,
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,10 +13,13 @@ use tidemark_gateway::{Env, causes};
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error};
-use crate::coordinator::{
-    Coordinator,
-    embedded::{Embedded, lock::StateLock},
-    etcd::{Etcd, Witness},
+use crate::{
+    coordinator::{
+        Coordinator,
+        embedded::{self, Embedded, lock::StateLock},
+        etcd::{Etcd, Witness},
+    },
+    state_file,
 };
 
 /// Name of the file in the state directory.
@@ -47,6 +49,8 @@ impl State {
         let (lock, file) = (StateLock::acquire(&config.state)?, config.state.join(FILE));
         let witnesses: Vec<Witness> = remembered(&file).into_iter().collect();
         let etcd = Etcd::open(etcd, &witnesses, env.clone()).await?;
+        put_aside(&config.state, env)
+            .map_err(|source| embedded::OpenError::Directory { path: config.state.clone(), source })?;
         let state = Self {
             coordinator: Arc::new(etcd.clone()),
             ended: etcd.ended(),
@@ -59,7 +63,7 @@ impl State {
     /// Writes down how far the state was seen.
     pub(super) fn remember(&self) {
         let Some(Shared { etcd, file, .. }) = &self.shared else { return };
-        if let Err(error) = write(file, &etcd.witness()) {
+        if let Err(error) = state_file::write(file, &etcd.witness()) {
             tracing::warn!(path = %file.display(), %error, "how far the cluster's state was seen is not written down");
         }
     }
@@ -67,18 +71,23 @@ impl State {
 
 /// What the file says; nothing where it cannot be read: stores know too.
 fn remembered(file: &Path) -> Option<Witness> {
-    match fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(path = %file.display(), error = causes::joined(error), "passed over"))
-            .ok(),
-        Err(_) => None,
-    }
+    state_file::read(file)
+        .inspect_err(|error| tracing::warn!(path = %file.display(), error = causes::joined(error), "passed over"))
+        .ok()
+        .flatten()
 }
 
-fn write(file: &Path, witness: &Witness) -> io::Result<()> {
-    let next = file.with_extension("json.next");
-    let mut written = fs::File::create(&next)?;
-    written.write_all(&serde_json::to_vec(witness)?)?;
-    written.sync_all()?;
-    fs::rename(next, file)
+/// Puts the state of a daemon by itself aside: it is one of a cluster now, and what was registered comes along
+/// ([`carried`](crate::carried)). By itself again it must not go on with what is long past.
+fn put_aside(directory: &Path, env: &Env) -> io::Result<()> {
+    let (own, at) = (directory.join(embedded::FILE), env.now().as_second());
+    let aside = directory.join(format!("{}.{at}", embedded::FILE));
+    match fs::rename(&own, &aside) {
+        Ok(()) => {
+            tracing::warn!(path = %aside.display(), "the state of this daemon by itself is put aside: it is one of a cluster now");
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }

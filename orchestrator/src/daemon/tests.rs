@@ -4,6 +4,7 @@
 mod allow;
 mod blocks;
 mod cancel;
+mod carried;
 mod collect;
 mod copies;
 mod damage;

@@ -38,11 +38,17 @@ pub(super) struct Learned {
 /// Takes what the store holds for what is known of it, and brings back what its mirror has; what could not be read
 /// stops nothing else.
 pub(super) async fn learn(api: &Api, store: &OpenStore) -> Result<Learned, Problem> {
+    let mut learned = take_back(api, store).await?;
+    learned.taken_over.sets = sets(store).await?;
+    Ok(learned)
+}
+
+/// The same without a look at the version sets.
+pub(super) async fn take_back(api: &Api, store: &OpenStore) -> Result<Learned, Problem> {
     let damaged = api.with.stores.learn(store).await.map_err(answer)?;
     let mut learned = Learned::default();
     learned.warnings.extend(damaged.iter().map(|damaged| format!("{}: {damaged}", damaged.code())));
     take_over(api, store, &mut learned).await?;
-    learned.taken_over.sets = sets(store).await?;
     for warning in &learned.warnings {
         tracing::warn!(store = store.record.name, warning, "the store is used without this");
     }

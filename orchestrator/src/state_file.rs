@@ -1,0 +1,34 @@
+//! Small JSON files in the state directory, each replaced as a whole.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// What a file says; `None` where it is absent.
+///
+/// # Errors
+/// Where it cannot be read, or is not what this program writes.
+pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts `value` in the place of the file: after a crash it is the old one or the new one.
+///
+/// # Errors
+/// Of the file system.
+pub(crate) fn write(file: &Path, value: &impl Serialize) -> io::Result<()> {
+    let next = file.with_extension("json.next");
+    let mut written = fs::File::create(&next)?;
+    written.write_all(&serde_json::to_vec(value)?)?;
+    written.sync_all()?;
+    fs::rename(next, file)?;
+    file.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+}
