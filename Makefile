@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-policies soak-collection soak-wide demo demo-cluster bench-segments bench-decode setup-readers setup-prometheus setup-etcd setup-secantus alerts clean-cache soak-simulation
+.PHONY: help check setup setup-rust setup-cxx setup-deny setup-cassandra setup-cassandra-4 setup-stores build lint test unit fuzz servers soak soak-damage soak-fuzz soak-differential soak-generated soak-numbers soak-policies soak-cluster soak-collection soak-wide demo demo-cluster bench-segments bench-decode setup-readers setup-prometheus setup-etcd setup-secantus alerts clean-cache soak-simulation
 
 CARGO := cargo
 LOCKED := --locked
@@ -100,7 +100,7 @@ check: setup-rust ## format, clippy and unit tests of the packages that changed 
 soak: ## all that is random, at length, from another seed each time; SEED=… for the same again
 	@seed="$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '))"
 	echo "make soak SEED=$$seed"
-	for part in collection completeness damage fuzz differential generated numbers policies simulation wide; do
+	for part in cluster collection completeness damage fuzz differential generated numbers policies simulation wide; do
 	  $(MAKE) "soak-$$part" SEED="$$seed"
 	done
 
@@ -138,6 +138,9 @@ soak-collection: ## collection raced against all others, 5,000 times in memory a
 soak-simulation: ## a cluster of daemons by 20,000 seeds; SEED=… for the first one, SEEDS=…
 	@export TIDEMARK_SEED="$(or $(SEED),1)" TIDEMARK_SEEDS="$(or $(SEEDS),20000)"
 	$(CARGO) test $(LOCKED) -p tidemark-orchestrator --lib simulation::whatever -- --nocapture
+
+soak-cluster: ## 300 kills of daemons in all phases of their work; ROUNDS=… of twelve
+	@CI=1 TIDEMARK_KILL_ROUNDS=$(or $(ROUNDS),25) $(MAKE) servers TESTS=cluster
 
 soak-wide: ## a partition of more than 256 MiB, consolidated in less memory
 	@CI=1 TIDEMARK_WIDE_ROWS=350000 $(MAKE) servers TESTS=wide

@@ -101,6 +101,10 @@ impl Cluster {
             let machine = &mut self.machines[(first + at) % count];
             if machine.woken || machine.lag(now) >= QUIET {
                 machine.run_to(now);
+                if let Some(said) = machine.failure() {
+                    let who = machine.number;
+                    self.world.lock().judge.wrong.push((Wrong::Panicked, format!("m{who}: {said}")));
+                }
             }
         }
         loop {
@@ -169,8 +173,10 @@ fn run(seed: u64, mistake: Option<Mistake>) -> Ended {
     Ended { wrong: std::mem::take(&mut state.judge.wrong), log: std::mem::take(&mut state.log), versions }
 }
 
+/// A number that the environment gives.
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number")))
 }
 
 fn require_right(seed: u64, ended: &Ended) {
@@ -254,6 +260,17 @@ mistakes! {
     a_claim_on_a_task_that_is_held_is_found: ClaimIsTakenAnyway;
     a_commit_that_does_not_ask_the_clock_is_found: ClockIsNotAsked;
     a_rollback_that_is_not_seen_is_found: RollbackIsNotSeen;
+}
+
+#[test]
+fn a_machine_whose_work_fails_is_seen() {
+    let mut cluster = Cluster::new(1, None);
+    cluster.machines[0].start(Duration::ZERO, 1, |_| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        panic!("of a test");
+    });
+    cluster.run_until(Duration::from_secs(3), |_| false);
+    assert_eq!(cluster.world.lock().judge.wrong, [(Wrong::Panicked, "m0: of a test".to_owned())]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! stand still while the world goes on, and have a wrong clock.
 
 use std::{
+    any::Any,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -12,7 +13,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use tidemark_gateway::{Env, env::Clocks};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
 
 use super::world::Place;
 
@@ -68,6 +72,7 @@ pub(super) struct Machine {
     pub(super) number: usize,
     pub(super) life: u32,
     runtime: Option<Runtime>,
+    work: Option<JoinHandle<()>>,
     /// How far it has come, by the world's clock.
     at: Duration,
     pub(super) frozen: bool,
@@ -85,6 +90,7 @@ impl Machine {
             number,
             life: 0,
             runtime: None,
+            work: None,
             at: Duration::ZERO,
             frozen: false,
             thaws: false,
@@ -119,17 +125,17 @@ impl Machine {
         let env = Env::of(Handle(Arc::clone(&clock)));
         let (ended, work) = (Arc::new(AtomicBool::new(false)), work(Seat { place, name, clock, env }));
         self.ended = Arc::clone(&ended);
-        runtime.spawn(async move {
+        self.work = Some(runtime.spawn(async move {
             work.await;
             ended.store(true, Ordering::SeqCst);
-        });
+        }));
         (self.runtime, self.at, self.woken) = (Some(runtime), now, true);
         (self.frozen, self.thaws) = (false, false);
     }
 
     /// Ends this life where it stands: nothing of it is done any more.
     pub(super) fn stop(&mut self) {
-        self.runtime = None;
+        (self.runtime, self.work) = (None, None);
         self.ended = Arc::default();
         (self.frozen, self.thaws, self.woken) = (false, false, false);
     }
@@ -137,6 +143,14 @@ impl Machine {
     /// True where its work came to an end by itself.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
+    }
+
+    /// What its work said when it failed, once.
+    pub(super) fn failure(&mut self) -> Option<String> {
+        let runtime = self.runtime.as_ref()?;
+        let work = self.work.take_if(|work| work.is_finished())?;
+        let failure = runtime.block_on(work).err()?;
+        Some(if failure.is_panic() { said(&*failure.into_panic()) } else { failure.to_string() })
     }
 
     /// It goes on from where it stood, and finds that time has passed.
@@ -160,4 +174,10 @@ impl Machine {
         }
         (self.at, self.woken) = (now, false);
     }
+}
+
+/// The words of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it said nothing".to_owned())
 }
