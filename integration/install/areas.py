@@ -3,7 +3,8 @@
 
 Usage: areas.py [--lanes N] [--only "JOB..."] [--servers-only]
 
-Jobs are the steps of `make test`: `setup-*`, `build`, `lint`, `unit`, `fuzz`, `alerts`, and every module of the tests against servers, which has
+Jobs are the steps of `make test`: `setup-*`, `build`, `lint`, `unit`, `simulation`, `unit-mongodb`, `fuzz`,
+`alerts`, and every module of the tests against servers, which has
 loopback addresses of its own, so that several can run beside each other. The longest of the last run starts first. What a job prints
 comes when it has ended. A job that fails fails the run at its end; what needs it is left out and named.
 
@@ -60,6 +61,11 @@ class Job:
 
 def make(target, *needs):
     return Job(target, ["make", "--no-print-directory", target], needs)
+
+
+def unit(name, part, *needs):
+    """The tests without servers, or a part of them."""
+    return Job(name, ["make", "--no-print-directory", "unit", f"PART={part}"], ["build", *needs])
 
 
 def server_jobs(only):
@@ -176,8 +182,9 @@ def main():
             sys.exit(f"no module of the tests against servers is called {shlex.join(sorted(missing))}")
     else:
         jobs = [make(name) for name in SETUP] + [make("setup-rust"), make("setup-cxx"), make("build", "setup-rust")]
-        jobs += [make("lint", "build", "setup-deny"), make("unit", "build", "setup-prometheus"),
-                 make("fuzz", "build", "setup-cxx"), make("alerts", "setup-prometheus")]
+        jobs += [make("lint", "build", "setup-deny"), make("fuzz", "build", "setup-cxx"), make("alerts", "setup-prometheus"),
+                 unit("unit", "rest", "setup-prometheus"), unit("simulation", "simulation"),
+                 unit("unit-mongodb", "mongodb", "setup-secantus")]
     run, began = Run(jobs, asked.lanes), time.monotonic()
     try:
         run.all(only, asked.servers_only)
