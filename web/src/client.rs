@@ -3,8 +3,8 @@
 //! The token opens everything, so it goes to the server that is named and nowhere else: not through a proxy that the environment
 //! names, not after a redirect, and over a network only encrypted.
 //!
-//! Several servers may be named that are daemons of one cluster: the next one is asked where one cannot be reached. A call that may have
-//! reached one is sent to another only where it may be made twice: it reads, or has an idempotency key.
+//! Several servers may be named that are daemons of one cluster: the next one is asked where one cannot be reached, or cannot
+//! tell now (503). A call that may have reached one is sent to another only where it may be made twice: it reads, or has an idempotency key.
 
 use std::{
     net::IpAddr,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, Response, Url, header, redirect};
+use reqwest::{Method, Response, StatusCode, Url, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -186,24 +186,23 @@ impl Client {
         Ok(self.exchange(call).await?.0)
     }
 
-    /// The answer of the first server that gives one.
+    /// The first answer of a server. Where none gives one, what the last one said that cannot tell now, else why it cannot be reached.
     async fn reach(&self, call: &Call<'_>) -> Result<Response, reqwest::Error> {
-        let first = self.first.load(Ordering::Relaxed);
-        let mut at = first;
-        loop {
-            match self.ask(&self.bases[at], call).await {
-                Ok(response) => {
-                    self.first.store(at, Ordering::Relaxed);
-                    return Ok(response);
-                }
-                Err(error) => {
-                    at = (at + 1) % self.bases.len();
-                    if at == first || !(error.is_connect() || call.is_repeatable()) {
-                        return Err(error);
-                    }
-                }
+        let (first, count) = (self.first.load(Ordering::Relaxed), self.bases.len());
+        let mut answer = self.ask(&self.bases[first], call).await;
+        for at in (1..count).map(|turn| (first + turn) % count) {
+            if !call.may_go_on_after(&answer) {
+                break;
+            }
+            let other = self.ask(&self.bases[at], call).await;
+            if !call.may_go_on_after(&other) {
+                self.first.store(at, Ordering::Relaxed);
+            }
+            if other.is_ok() || answer.is_err() {
+                answer = other;
             }
         }
+        answer
     }
 
     async fn ask(&self, base: &str, call: &Call<'_>) -> Result<Response, reqwest::Error> {
@@ -258,6 +257,14 @@ impl Call<'_> {
     fn json(mut self, body: &impl Serialize) -> Self {
         self.body = Some(serde_json::to_vec(body).expect("bodies are plain data with text keys"));
         self.header("content-type", "application/json")
+    }
+
+    /// Whether another server is asked after this.
+    fn may_go_on_after(&self, answer: &Result<Response, reqwest::Error>) -> bool {
+        match answer {
+            Ok(answer) => answer.status() == StatusCode::SERVICE_UNAVAILABLE && self.is_repeatable(),
+            Err(error) => error.is_connect() || self.is_repeatable(),
+        }
     }
 
     /// Whether it does no more when it is made twice.

@@ -53,8 +53,9 @@ impl Cli {
     ///
     /// # Errors
     /// Where it was not built, or there are no daemons.
-    pub fn of_any(daemons: &[Daemon]) -> Result<Self> {
-        let addresses: Vec<_> = daemons.iter().map(Daemon::address).collect();
+    pub fn of_any<'d>(daemons: impl IntoIterator<Item = &'d Daemon>) -> Result<Self> {
+        let daemons: Vec<_> = daemons.into_iter().collect();
+        let addresses: Vec<_> = daemons.iter().map(|daemon| daemon.address()).collect();
         let first = daemons.first().context("no daemon")?;
         Self::new(&addresses.join(","), &first.token_file())
     }

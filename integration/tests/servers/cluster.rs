@@ -194,6 +194,11 @@ impl World {
                 ],
                 keep: false,
             };
+            // All have the token that the first one makes.
+            if let Some((first, _)) = world.daemons.get(NODES[0]) {
+                fs::create_dir_all(&spec.dir)?;
+                fs::copy(first.token_file(), spec.dir.join("token"))?;
+            }
             let daemon = Daemon::start(spec).await?;
             let cli = daemon.cli()?;
             world.daemons.insert(node.to_owned(), (daemon, cli));
@@ -500,6 +505,9 @@ impl World {
         ensure!(took <= bound, "taken over after {took:?}");
         let others: Vec<_> = NODES.into_iter().filter(|node| *node != held.node).collect();
         self.joined(&others).await?;
+        // The first one cannot tell.
+        let any = Cli::of_any([&self.daemons[&held.node].0, &self.daemons[others[0]].0])?;
+        let _: Operation = any.json(&["op", "show", &held.asked]).await?;
         self.ends_well(self.other(&held.node), &held.asked, versions).await?;
         let stored = manifests(&self.store())?;
         link.set(true, true);
