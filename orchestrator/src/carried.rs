@@ -1,46 +1,62 @@
-//! What a daemon carries from one state of the coordinator to another: registered stores, and the sources and policies that an
-//! operator has said or confirmed.
+//! What a daemon carries from one state of the coordinator to another: the stores, and the sources and policies that an operator has said
+//! or confirmed.
 //!
-//! A daemon writes it down in its state directory (`registered.json`) as it changes. When it finds itself on a state that lacks some of
-//! it — etcd was wiped or put back, a daemon by itself became one of a cluster, or the other way round — it registers again what is
-//! absent. With a store comes what the store's mirror holds; of that nothing is used before an operator confirms it, but what this
-//! daemon knows to have been confirmed and the mirror still says is confirmed at once.
+//! A daemon writes it down in its state directory (`registered.json`) as it changes, with the state that it is of. Where the daemon finds
+//! itself on another state — etcd was wiped or put back, a daemon by itself became one of a cluster, or the other way round — it
+//! registers again what is absent there ([`bring_back`]), and only then writes down what is registered now.
 //!
-//! Nothing that is registered is replaced. A store that is away is tried again; one that holds another repository by now is refused and
-//! named. What could not be brought back yet stays in the file.
+//! - What is absent is registered as the file has it, whether or not its store can be reached: a policy that cannot run is late and can
+//!   be seen, one that is not there cannot.
+//! - A store's mirror may have a newer policy than the file. Where it says otherwise than both the file and what is registered, that is
+//!   nobody's word here: it waits, unconfirmed, for an operator.
+//! - What is registered and confirmed stays as it is, but for a policy that the file and the mirror agree on: the cluster that is come back
+//!   to has an older one.
+//! - A name that another store has by now, or a repository that has another name by now, is left alone and named in the log; what was
+//!   written down then stays, in a file beside.
+
+mod bring_back;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::future::select_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tidemark_gateway::Env;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    control_api::{Api, bring_back},
-    coordinator::{self, Revision, Watch},
+    control_api::Api,
+    coordinator::{self, Cmp, Coordinator, Op, Watch},
+    executors::Executors,
     failure::Failure,
-    registrations::{self, POLICIES, PolicyRecord, SOURCES, STORES, SourceRecord, StoreRecord},
+    registrations::{self, POLICIES, PolicyRecord, Registrations, SOURCES, STORES, SourceRecord, StoreRecord},
     state_file,
 };
 
 /// Name of the file in the state directory.
 pub(crate) const FILE: &str = "registered.json";
 
+/// What tells the state of a daemon by itself from every other one.
+const STATE: &str = "state/id";
+
 /// Longest time between two looks.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// Time until what failed is tried again.
-const RETRY: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_secs(5);
 
-/// What is carried, each by name. It holds no secret.
+/// What is registered, each by name. It holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Registered {
+    /// Which state it is of.
+    state: String,
     stores: BTreeMap<String, StoreRecord>,
     /// Confirmed ones.
     sources: BTreeMap<String, SourceRecord>,
@@ -49,35 +65,47 @@ struct Registered {
 }
 
 /// Carries what is registered until `stop`.
-pub(crate) async fn run(api: Api, state: PathBuf, stop: CancellationToken) {
-    let mut carried = Carried::open(api, &state);
+pub(crate) async fn run(api: Api, directory: PathBuf, stop: CancellationToken) {
+    let mut carried = match Carried::open(api, &directory) {
+        Ok(carried) => carried,
+        Err(error) => {
+            let path = directory.join(FILE);
+            tracing::error!(path = %path.display(), %error, "what was registered cannot be read: nothing is carried to another state");
+            return;
+        }
+    };
     while !stop.is_cancelled() {
         let looked = tokio::select! {
             () = stop.cancelled() => return,
             looked = carried.look() => looked,
         };
-        let wait = match looked {
-            Ok(changes) => changes,
-            Err(error) => {
-                tracing::debug!(%error, "what is registered is not known, asking again");
-                Changes::default()
-            }
-        };
+        let changes = looked.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is registered is not known, asking again");
+            Changes::default()
+        });
         tokio::select! {
             () = stop.cancelled() => return,
-            () = wait.next() => {}
+            () = changes.next() => {}
         }
     }
+}
+
+/// Writes down what is registered in a state that is about to be left.
+///
+/// # Errors
+/// Where the state or the file system fails.
+pub(crate) async fn write_down(coordinator: Arc<dyn Coordinator>, directory: &Path, env: &Env) -> Result<(), Failure> {
+    let there = Registered::read(&Registrations::new(coordinator), env).await?;
+    state_file::write(&directory.join(FILE), &there)
+        .map_err(|error| Failure::retryable("TM-TASK-0002", error.to_string()))
 }
 
 /// What this daemon carries.
 pub(crate) struct Carried {
     api: Api,
     file: PathBuf,
-    /// As the file has it.
-    kept: Registered,
-    /// What was said of stores that cannot be brought back: once each.
-    said: BTreeSet<String>,
+    /// As the file has it; none where there is no file yet.
+    kept: Option<Registered>,
 }
 
 /// What may change next; nothing where it is only tried again.
@@ -86,144 +114,108 @@ pub(crate) struct Changes(Vec<Watch>);
 
 impl Changes {
     async fn next(self) {
-        if self.0.is_empty() {
+        let mut watches = self.0;
+        if watches.is_empty() {
             return tokio::time::sleep(RETRY).await;
         }
-        let mut watches = self.0;
         let any = select_all(watches.iter_mut().map(|watch| Box::pin(watch.next())));
         let _ = tokio::time::timeout(LOOK, any).await;
     }
 }
 
 impl Carried {
-    /// What the file in this state directory says.
-    pub(crate) fn open(api: Api, state: &Path) -> Self {
-        let file = state.join(FILE);
-        Self { api, kept: read(&file), file, said: BTreeSet::new() }
+    /// What the file in this state directory says. One that is not what this program writes is put aside, and says nothing.
+    ///
+    /// # Errors
+    /// Where it cannot be read or put aside.
+    pub(crate) fn open(api: Api, directory: &Path) -> io::Result<Self> {
+        let file = directory.join(FILE);
+        let kept = match state_file::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let aside = put_aside(&file, api.with().env.now())?;
+                tracing::error!(path = %aside.display(), %error, "what was registered is not what this program writes, and is put aside");
+                None
+            }
+            read => read?,
+        };
+        Ok(Self { api, file, kept })
     }
 
-    /// Brings back what is absent, and writes down what is there; what to wait for then.
+    /// Brings back what is absent where the state is another one, and writes down what is registered; what to wait for then.
     pub(crate) async fn look(&mut self) -> Result<Changes, Failure> {
-        let is_whole = self.bring_back().await?;
-        let (_, now) = self.api.coordinator().list(STORES, 1, None).await.map_err(unread)?;
-        let there = self.registered().await?;
-        let there = if is_whole { there } else { there.and(&self.kept) };
-        if there != self.kept {
-            match state_file::write(&self.file, &there) {
-                Ok(()) => self.kept = there,
+        let with: &Executors = self.api.with();
+        let (_, now) = with.coordinator.list(STORES, 1, None).await.map_err(unread)?;
+        let mut there = Registered::read(&with.registrations, &with.env).await?;
+        if let Some(kept) = self.kept.take_if(|kept| kept.state != there.state) {
+            match bring_back::all(&self.api, &kept).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let aside = put_aside(&self.file, with.env.now());
+                    tracing::error!(
+                        ?aside,
+                        "not all that was registered could be registered again: it is kept in a file beside"
+                    );
+                }
                 Err(error) => {
-                    let path = self.file.display();
-                    tracing::warn!(%path, %error, "what is registered is not written down");
+                    self.kept = Some(kept);
+                    return Err(error);
+                }
+            }
+            there = Registered::read(&with.registrations, &with.env).await?;
+        }
+        if self.kept.as_ref() != Some(&there) {
+            match state_file::write(&self.file, &there) {
+                Ok(()) => self.kept = Some(there),
+                Err(error) => {
+                    tracing::warn!(path = %self.file.display(), %error, "what is registered is not written down");
+                    return Ok(Changes::default());
                 }
             }
         }
-        if is_whole { self.changes(now + 1).await } else { Ok(Changes::default()) }
-    }
-
-    async fn changes(&self, from: Revision) -> Result<Changes, Failure> {
         let mut watches = Vec::new();
         for prefix in [STORES, SOURCES, POLICIES] {
-            watches.push(self.api.coordinator().watch(prefix, from).await.map_err(unread)?);
+            watches.push(with.coordinator.watch(prefix, now + 1).await.map_err(unread)?);
         }
         Ok(Changes(watches))
     }
+}
 
+impl Registered {
     /// What is registered and confirmed now.
-    async fn registered(&self) -> Result<Registered, Failure> {
-        let registrations = self.api.registrations();
+    async fn read(registrations: &Registrations, env: &Env) -> Result<Self, Failure> {
         let stores: Vec<StoreRecord> = registrations.list(STORES).await?;
         let sources: Vec<SourceRecord> = registrations.list(SOURCES).await?;
         let policies: Vec<PolicyRecord> = registrations.list(POLICIES).await?;
         let sources = sources.into_iter().filter(SourceRecord::is_confirmed);
         let policies = policies.into_iter().filter(PolicyRecord::is_confirmed);
-        Ok(Registered {
+        Ok(Self {
+            state: state_of(&**registrations.coordinator(), env).await.map_err(unread)?,
             stores: stores.into_iter().map(|store| (store.name.clone(), store)).collect(),
             sources: sources.map(|source| (source.name.clone(), source)).collect(),
             policies: policies.map(|policy| (policy.name.to_string(), policy)).collect(),
         })
     }
+}
 
-    /// Registers again what is kept and not there; true where all of it could be.
-    async fn bring_back(&mut self) -> Result<bool, Failure> {
-        let there = self.registered().await?;
-        let absent: Vec<_> =
-            self.kept.stores.values().filter(|store| !there.stores.contains_key(&store.name)).cloned().collect();
-        let mut is_whole = true;
-        for store in absent {
-            match bring_back(&self.api, &store).await {
-                Ok(()) => tracing::warn!(store = store.name, "the store was not registered any more, and is again"),
-                Err(problem) => {
-                    is_whole = false;
-                    let said = format!("{}: {}", store.name, problem.detail);
-                    if self.said.insert(said) {
-                        let (code, detail) = (&problem.code, &problem.detail);
-                        tracing::error!(
-                            store = store.name,
-                            code,
-                            detail,
-                            "the store is not registered any more, and could not be again"
-                        );
-                    }
-                }
-            }
-        }
-        for source in self.kept.sources.values() {
-            self.source(source).await?;
-        }
-        for policy in self.kept.policies.values() {
-            self.policy(policy).await?;
-        }
-        Ok(is_whole)
+/// What tells a state from every other one: of a cluster its opening, else an id that is drawn once.
+async fn state_of(coordinator: &dyn Coordinator, env: &Env) -> Result<String, coordinator::Error> {
+    if coordinator.cluster().is_some() {
+        return Ok(coordinator.opening().to_owned());
     }
-
-    /// Registers a source again that is absent, and confirms one that a mirror brought back as it was.
-    async fn source(&self, kept: &SourceRecord) -> Result<(), Failure> {
-        let registrations = self.api.registrations();
-        let known: Option<SourceRecord> = registrations.create(SOURCES, &kept.name, kept).await?;
-        let Some(known) = known else {
-            tracing::warn!(source_id = kept.name, "the source was not registered any more, and is again");
-            return Ok(());
-        };
-        if !known.is_confirmed() && known.says(kept) && registrations.replace(SOURCES, &kept.name, &known, kept).await?
-        {
-            tracing::warn!(source_id = kept.name, "the source is confirmed, as it was here");
+    loop {
+        if let Some(known) = coordinator.get(STATE).await? {
+            return Ok(String::from_utf8_lossy(&known.value).into_owned());
         }
-        Ok(())
-    }
-
-    /// Confirms a policy that a mirror brought back as it was.
-    async fn policy(&self, kept: &PolicyRecord) -> Result<(), Failure> {
-        let registrations = self.api.registrations();
-        let known: Option<PolicyRecord> = registrations.get(POLICIES, kept.name.as_str()).await?;
-        let Some(known) = known.filter(|known| !known.is_confirmed()) else { return Ok(()) };
-        let says = PolicyRecord { imported_from: None, ..known.timeless() };
-        if says == kept.timeless() && registrations.replace(POLICIES, kept.name.as_str(), &known, kept).await? {
-            tracing::warn!(policy = kept.name.as_str(), "the policy is confirmed, as it was here");
-        }
-        Ok(())
+        let drawn = Op::put(STATE, hex::encode(env.random::<16>()));
+        coordinator.txn(vec![Cmp::CreateRevision(STATE.to_owned(), 0)], vec![drawn], vec![]).await?;
     }
 }
 
-impl Registered {
-    /// With what `kept` has besides.
-    fn and(self, kept: &Self) -> Self {
-        let mut all = kept.clone();
-        all.stores.extend(self.stores);
-        all.sources.extend(self.sources);
-        all.policies.extend(self.policies);
-        all
-    }
-}
-
-/// What the file says. One that cannot be read is put aside, and says nothing.
-fn read(file: &Path) -> Registered {
-    state_file::read(file).map(Option::unwrap_or_default).unwrap_or_else(|error| {
-        let aside = file.with_extension("json.unread");
-        let moved = fs::rename(file, &aside);
-        let (path, aside) = (file.display(), aside.display());
-        tracing::error!(%path, %aside, %error, is_moved = moved.is_ok(), "what was registered cannot be read, and is put aside");
-        Registered::default()
-    })
+/// Puts the file aside under a name of its own.
+fn put_aside(file: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let aside = file.with_extension(format!("json.{}", now.as_millisecond()));
+    fs::rename(file, &aside)?;
+    Ok(aside)
 }
 
 fn unread(source: coordinator::Error) -> Failure {

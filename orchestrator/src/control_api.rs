@@ -50,7 +50,7 @@ use in_flight::InFlight;
 use known::Known;
 pub(crate) use policies::run as policy_task;
 use problems::answer;
-pub(crate) use stores::bring_back;
+pub(crate) use stores::take_over;
 
 /// Longest wait of one request for an operation, s.
 const MAX_WAIT_SECONDS: u64 = 300;
@@ -79,8 +79,8 @@ impl Api {
         self.with.stores.bounds()
     }
 
-    pub(crate) fn coordinator(&self) -> &dyn Coordinator {
-        &*self.coordinator
+    pub(crate) fn with(&self) -> &Executors {
+        &self.with
     }
 
     pub(crate) fn registrations(&self) -> &Registrations {

@@ -25,6 +25,7 @@ use crate::{
     control_api::Api,
     coordinator::{embedded, etcd},
     executors::Executors,
+    failure::Failure,
     kinds::Kinds,
     limits,
     listeners::{
@@ -55,6 +56,9 @@ pub enum Error {
     /// The state of the cluster is another one by now.
     #[error("the cluster's state was lost or rolled back: this daemon has to be started anew, and takes what is left")]
     StateEnded,
+    /// What was registered by this daemon alone cannot be taken into the cluster.
+    #[error("what this daemon by itself has registered cannot be written down: {0}")]
+    Carry(Failure),
     /// The token file.
     #[error(transparent)]
     Token(#[from] token::Error),

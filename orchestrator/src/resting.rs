@@ -47,7 +47,7 @@ pub(crate) async fn why(
 }
 
 /// Whether the mirror says what is registered; stores may be called otherwise where it was written.
-fn says_the_same(mirrored: &Value, policy: &PolicyRecord) -> bool {
+pub(crate) fn says_the_same(mirrored: &Value, policy: &PolicyRecord) -> bool {
     let read = serde_json::from_value::<PolicyRecord>(mirrored.clone());
     read.is_ok_and(|read| PolicyRecord { store: policy.store.clone(), ..read }.timeless() == policy.timeless())
 }

@@ -11,10 +11,13 @@ use serde::{Serialize, de::DeserializeOwned};
 /// What a file says; `None` where it is absent.
 ///
 /// # Errors
-/// Where it cannot be read, or is not what this program writes.
+/// Where it cannot be read; [`io::ErrorKind::InvalidData`] where it is not what this program writes.
 pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
     match fs::read(file) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => {
+            let read = serde_json::from_slice(&bytes);
+            Ok(Some(read.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -117,7 +117,7 @@ async fn story(world: &mut World) -> Result<()> {
     ensure!(generations == 1, "{generations} generations were taken");
     versions += 1;
     world.wiped(versions).await?;
-    versions += 2;
+    versions += 3;
     world.by_itself(versions).await
 }
 

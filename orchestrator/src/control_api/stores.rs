@@ -6,7 +6,8 @@ mod learn;
 
 pub(super) use accept::accept;
 pub(super) use change::change;
-use learn::{Learned, learn, take_back};
+pub(crate) use learn::take_over;
+use learn::{Learned, learn};
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -56,15 +57,6 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
         Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
         _ => Ok(Store { taken_over: Some(taken_over), warnings, ..show(api, store.record) }),
     }
-}
-
-/// Registers a store again as it was registered, with what its mirror holds. Each step is safe to do again; the registration comes last.
-pub(crate) async fn bring_back(api: &Api, record: &StoreRecord) -> Result<(), Problem> {
-    let store = api.with.stores.same_soon(record.clone()).await.map_err(answer)?;
-    attach(api, &store).await?;
-    take_back(api, &store).await?;
-    api.registrations().create(STORES, &record.name, record).await.map_err(answer)?;
-    Ok(())
 }
 
 /// Whether a registration is what is asked for; limits only where any are.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error};
 use crate::{
+    carried,
     coordinator::{
         Coordinator,
         embedded::{self, Embedded, lock::StateLock},
@@ -46,6 +47,7 @@ impl State {
             let coordinator = Arc::new(Embedded::open(&config.state, env.clone())?);
             return Ok(Self { coordinator, ended: CancellationToken::new(), shared: None });
         };
+        write_down_alone(&config.state, env).await?;
         let (lock, file) = (StateLock::acquire(&config.state)?, config.state.join(FILE));
         let witnesses: Vec<Witness> = remembered(&file).into_iter().collect();
         let etcd = Etcd::open(etcd, &witnesses, env.clone()).await?;
@@ -77,8 +79,16 @@ fn remembered(file: &Path) -> Option<Witness> {
         .flatten()
 }
 
-/// Puts the state of a daemon by itself aside: it is one of a cluster now, and what was registered comes along
-/// ([`carried`](crate::carried)). By itself again it must not go on with what is long past.
+/// Writes down what is registered in the state of a daemon by itself, where there is one: it comes along ([`carried`]).
+async fn write_down_alone(directory: &Path, env: &Env) -> Result<(), Error> {
+    if directory.join(embedded::FILE).exists() {
+        let alone = Arc::new(Embedded::open(directory, env.clone())?);
+        carried::write_down(alone, directory, env).await.map_err(Error::Carry)?;
+    }
+    Ok(())
+}
+
+/// Puts the state of a daemon by itself aside: it is one of a cluster now. By itself again it must not go on with what is long past.
 fn put_aside(directory: &Path, env: &Env) -> io::Result<()> {
     let (own, at) = (directory.join(embedded::FILE), env.now().as_second());
     let aside = directory.join(format!("{}.{at}", embedded::FILE));

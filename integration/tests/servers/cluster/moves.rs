@@ -47,8 +47,11 @@ impl World {
         let mut alone = Daemon::start(spec).await?;
         registered(&alone.cli()?).await?;
         let target = self.destination_by(&alone.cli()?, "alone").await?;
-        self.goes_on(&alone.cli()?, versions - 1, "alone").await?;
+        self.goes_on(&alone.cli()?, versions - 2, "alone").await?;
         self.holds_all(&target)?;
+        let extra = ["protect", "source", "--object", "orders", "--to", "main", "--policy", "extra", "--wait"];
+        let made: Operation = alone.cli()?.json(&[extra.as_slice(), &["--option", "complete=true"]].concat()).await?;
+        self.ends_well(&alone.cli()?, &made.id, versions - 1).await?;
         alone.stop().await?;
         for name in &all {
             self.daemons.get_mut(name).context("a daemon")?.0.restart(&[]).await?;
@@ -65,7 +68,16 @@ impl World {
         let names: Vec<_> = fs::read_dir(state)?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
         ensure!(!names.iter().any(|name| name == "coordinator.redb"), "{names:?}");
         self.succeeds(&asked.id, versions).await?;
-        registered(self.cli("two")).await
+        // etcd knew neither of what came meanwhile.
+        let cli = self.cli("two");
+        wait::until("what came meanwhile", BOUND, async || {
+            let sources: List<Source> = cli.json(&["source", "list"]).await?;
+            let policies: List<PolicyDetail> = cli.json(&["policy", "list"]).await?;
+            let source = sources.items.iter().any(|source| source.name == "alone" && source.unconfirmed.is_none());
+            let policy = policies.items.iter().any(|of| of.policy.name == "extra" && of.unconfirmed.is_none());
+            Ok(Look::when(source && policy, || format!("{sources:?} {policies:?}")))
+        })
+        .await
     }
 
     /// One more version is made, and restored to a destination.

@@ -38,21 +38,20 @@ pub(super) struct Learned {
 /// Takes what the store holds for what is known of it, and brings back what its mirror has; what could not be read
 /// stops nothing else.
 pub(super) async fn learn(api: &Api, store: &OpenStore) -> Result<Learned, Problem> {
-    let mut learned = take_back(api, store).await?;
-    learned.taken_over.sets = sets(store).await?;
-    Ok(learned)
-}
-
-/// The same without a look at the version sets.
-pub(super) async fn take_back(api: &Api, store: &OpenStore) -> Result<Learned, Problem> {
     let damaged = api.with.stores.learn(store).await.map_err(answer)?;
     let mut learned = Learned::default();
     learned.warnings.extend(damaged.iter().map(|damaged| format!("{}: {damaged}", damaged.code())));
-    take_over(api, store, &mut learned).await?;
+    take_over_into(api, store, &mut learned).await?;
+    learned.taken_over.sets = sets(store).await?;
     for warning in &learned.warnings {
         tracing::warn!(store = store.record.name, warning, "the store is used without this");
     }
     Ok(learned)
+}
+
+/// Brings back what the store's mirror holds and is not registered, and says nothing of it.
+pub(crate) async fn take_over(api: &Api, store: &OpenStore) -> Result<(), Problem> {
+    take_over_into(api, store, &mut Learned::default()).await
 }
 
 /// The version sets in the store, with how many versions each has.
@@ -89,7 +88,7 @@ fn unlisted(error: &find::Error) -> Problem {
 /// Brings back sources and policies that the store's mirror holds and that are not registered here. Who can write to the store
 /// can write the mirror: they are marked, and before an operator confirms them nothing that a source names is used, and nothing that
 /// a policy says is done.
-async fn take_over(api: &Api, store: &OpenStore, learned: &mut Learned) -> Result<(), Problem> {
+async fn take_over_into(api: &Api, store: &OpenStore, learned: &mut Learned) -> Result<(), Problem> {
     let Learned { taken_over, warnings } = learned;
     let mut sources = BTreeMap::new();
     let imported_from = Some(store.record.name.clone());
