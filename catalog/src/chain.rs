@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_gateway::{Digest, Env, Stored, fetch};
 
 use crate::{
-    commit::{self, Claim, ManifestDraft},
+    commit::{self, Claim, ManifestDraft, Numbers},
     document,
     ids::{SetId, SourceId, VersionNumber},
     layout,
@@ -22,8 +22,9 @@ use crate::{
 
 mod error;
 mod proven;
+mod told;
 
-pub use error::Error;
+pub use error::{Error, TellError};
 
 /// Manifests that are read at a time when searching back.
 const READS_AT_A_TIME: usize = 8;
@@ -233,7 +234,8 @@ impl VersionSet {
         Ok(chain)
     }
 
-    /// Commits `draft` as the next version and gives its manifest; see [`crate::commit`].
+    /// Commits `draft` as the next version and gives its manifest; see [`crate::commit`]. No number is given of which a state or the newest
+    /// marks tell already.
     ///
     /// # Errors
     /// [`commit::Error`] by variant.
@@ -243,7 +245,7 @@ impl VersionSet {
         claim: &dyn Claim,
         env: &Env,
     ) -> Result<(Manifest, StoredRef), commit::Error> {
-        commit::commit(self, &draft, claim, env).await
+        commit::commit(self, &draft, claim, env, Numbers::New).await
     }
 
     /// The manifest that `task` has committed, among the newest of the set; `None` where it has not, as far as they tell.
@@ -275,7 +277,7 @@ impl VersionSet {
         let mut next = self.end().await?.map_or(0, |end| end.manifest.number.0) + 1;
         while next <= through.0 {
             let draft = ManifestDraft { task: format!("{}-{next}", draft.task), ..draft.clone() };
-            next = self.commit(draft, claim, env).await?.0.number.0 + 1;
+            next = commit::commit(self, &draft, claim, env, Numbers::Lost).await?.0.number.0 + 1;
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ use object_store::{ObjectStore, path::Path};
 use tidemark_gateway::Env;
 
 use crate::{
+    chain::Head,
     commit::Claim,
     ids::{SetId, SourceId, TaskId, VersionId},
     manifest::Manifest,
@@ -134,6 +135,10 @@ pub type FenceError = Box<dyn std::error::Error + Send + Sync>;
 pub trait Fence: Send + Sync {
     /// A claim whose token was taken after this call began: it is above every token that the coordinator has given before.
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>>;
+
+    /// Remembers the newest manifest of a set, which fences it: from now on it is known to be there ([`crate::chain::VersionSet::with_head`]). Called
+    /// before anything is deleted.
+    fn fenced<'a>(&'a self, set: &'a SetId, head: Head) -> BoxFuture<'a, Result<(), FenceError>>;
 }
 
 /// Nothing rests on it: who goes on without its claim deletes what the next one would. But it does so beside that one.

@@ -2,6 +2,7 @@
 //!
 //! 1. The end of the chain is found by listing, and its last manifest verified. A last manifest with a higher token than
 //!    the claim's means that the claim was overtaken: nothing is written.
+//!    Nothing else may tell of a later number (`crate::chain::told`): it was given before, and is lost.
 //! 2. The next manifest carries the digest of the last one and a fresh nonce, and is created under the next number. The
 //!    store lets only one creator win.
 //! 3. Any answer but success is read back. The same bytes: committed. Absent: the same bytes are tried again while the
@@ -157,11 +158,21 @@ impl Error {
     }
 }
 
+/// Which numbers a commit may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Those of which nothing tells yet.
+    New,
+    /// Those too that were given before and are lost: for what holds no version, and is gone whatever is said of its number.
+    Lost,
+}
+
 pub(crate) async fn commit(
     set: &VersionSet,
     draft: &ManifestDraft,
     claim: &dyn Claim,
     env: &Env,
+    numbers: Numbers,
 ) -> Result<(Manifest, StoredRef), Error> {
     let (mut behind, mut taken) = (Behind::default(), None);
     loop {
@@ -173,6 +184,9 @@ pub(crate) async fn commit(
         }
         refuse_fenced(claim, end.as_ref())?;
         refuse_overtaken(draft, &behind)?;
+        if numbers == Numbers::New && !set.ends_at(end.as_ref().map(|end| end.manifest.number)).await? {
+            continue;
+        }
         let manifest = next_manifest(set, draft, claim.token(), end.as_ref().map(Loaded::head), env);
         if let Some(stored) = create(set, &manifest, claim).await? {
             return Ok((manifest, stored));

@@ -148,6 +148,21 @@ impl VersionStates {
         Ok(newest)
     }
 
+    /// The greatest number from `first` on that has any record, by one listing; `None` where none has.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub async fn last_from(&self, first: VersionNumber) -> Result<Option<VersionNumber>, Error> {
+        let prefix = layout::states(&self.source, &self.set);
+        let offset = Path::from(format!("{prefix}/{:020}", first.0));
+        let mut listing = self.store.list_with_offset(Some(&prefix), &offset);
+        let mut last = None;
+        while let Some(meta) = listing.try_next().await.map_err(|source| self.list_failed(source))? {
+            last = last.max(parse(&prefix, &meta.location).map(|(number, _)| number));
+        }
+        Ok(last)
+    }
+
     /// The state of every version that has a record, by version: one listing, and the newest record of each is read.
     ///
     /// # Errors

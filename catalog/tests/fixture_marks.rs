@@ -18,6 +18,7 @@ use futures::{
 use jiff::Timestamp;
 use object_store::{ObjectStore, local::LocalFileSystem, path::Path};
 use tidemark_catalog::{
+    chain::Head,
     collect::{Ages, Collector, Fence, FenceError, Live},
     commit::Claim,
     find,
@@ -42,6 +43,10 @@ impl Claim for Held {
 impl Fence for Held {
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>> {
         ready(Ok(Arc::new(Held(self.0)) as Arc<dyn Claim>)).boxed()
+    }
+
+    fn fenced<'a>(&'a self, _: &'a SetId, _: Head) -> BoxFuture<'a, Result<(), FenceError>> {
+        ready(Ok(())).boxed()
     }
 }
 

@@ -19,10 +19,11 @@ use futures::{FutureExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidemark_catalog::{
+    chain::Head,
     collect::{self, Collector, Fence, FenceError},
     commit::Claim,
     find,
-    ids::{SourceId, StoreId},
+    ids::{SetId, SourceId, StoreId},
 };
 use tidemark_gateway::pause;
 use tidemark_listener_core::progress::Progress;
@@ -31,8 +32,8 @@ use crate::{
     executors::{Executors, spec},
     failure::{self, Failure},
     protect::seal::RunClaim,
-    registrations::{POLICIES, PolicyRecord},
-    stores::OpenStore,
+    registrations::{self, POLICIES, PolicyRecord},
+    stores::{self, OpenStore},
     tasks::{Completion, Kind, Submit, TaskContext},
 };
 use result::{CollectResult, Freed, Marked, SourceResult};
@@ -144,7 +145,7 @@ impl Collection<'_> {
         let live = live::of(self.with, self.store, self.source, &self.policies).boxed().await?;
         let collector =
             Collector::new(&self.store.objects, self.source, &live, self.with.ages, &self.with.node, &self.with.env);
-        let fence = RunFence { context: self.context };
+        let fence = RunFence { with: self.with, context: self.context, store: self.store, source: self.source };
         let claim = RunClaim { token: self.context.token, context: self.context.clone() };
         collector.give_up(&claim).boxed().await?;
         pause::point("mid-collection");
@@ -167,7 +168,10 @@ impl Collection<'_> {
 
 /// New claims of a run, for barriers.
 struct RunFence<'a> {
+    with: &'a Executors,
     context: &'a TaskContext,
+    store: &'a OpenStore,
+    source: &'a SourceId,
 }
 
 impl Fence for RunFence<'_> {
@@ -176,6 +180,17 @@ impl Fence for RunFence<'_> {
             let token = self.context.checkpoints.later_token().await?;
             let claim = RunClaim { token, context: self.context.clone() };
             Ok(Arc::new(claim) as Arc<dyn Claim>)
+        }
+        .boxed()
+    }
+
+    fn fenced<'f>(&'f self, set: &'f SetId, head: Head) -> BoxFuture<'f, Result<(), FenceError>> {
+        async move {
+            match self.with.stores.committed(self.store, self.source, set, head).await {
+                // What is known of the set cannot be read: it is learnt anew from the store, with this manifest.
+                Err(stores::Error::Registrations(registrations::Error::Decode { .. })) => Ok(()),
+                remembered => Ok(remembered?),
+            }
         }
         .boxed()
     }

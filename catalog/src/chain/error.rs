@@ -6,6 +6,7 @@ use tidemark_gateway::fetch;
 use crate::{
     document,
     ids::{SetId, SourceId, VersionNumber},
+    marks, states,
 };
 
 /// Why the chain cannot be read.
@@ -116,6 +117,43 @@ pub enum Error {
         /// The digest that is known.
         known: String,
     },
+    /// What tells of numbers beside the manifests cannot be read.
+    #[error("find which numbers of set {set} of source {source_id} were given")]
+    Told {
+        /// The protected system.
+        source_id: SourceId,
+        /// The version set.
+        set: SetId,
+        /// Why.
+        source: Box<TellError>,
+    },
+}
+
+/// Why it cannot be read what tells of numbers beside their manifests.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// The states of versions.
+    #[error(transparent)]
+    States(states::Error),
+    /// The marks of the source.
+    #[error(transparent)]
+    Marks(marks::Error),
+}
+
+impl TellError {
+    fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::States(source) => source.is_of_the_store(),
+            Self::Marks(source) => source.is_of_the_store(),
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::States(source) => source.is_retryable(),
+            Self::Marks(source) => source.is_retryable(),
+        }
+    }
 }
 
 impl Error {
@@ -130,6 +168,7 @@ impl Error {
         match self {
             Self::List { .. } | Self::ListingLags { .. } => true,
             Self::Read { source, .. } => source.is_of_the_store(),
+            Self::Told { source, .. } => source.is_of_the_store(),
             _ => false,
         }
     }
@@ -137,7 +176,7 @@ impl Error {
     /// True where the store answers and what it holds is no sound chain: a manifest is damaged, is another one than was committed, or
     /// is gone from its middle.
     pub fn is_damage(&self) -> bool {
-        !self.is_other_store() && !self.is_of_the_store()
+        !matches!(self, Self::Told { .. }) && !self.is_other_store() && !self.is_of_the_store()
     }
 
     /// Whether the same call may succeed later.
@@ -145,6 +184,7 @@ impl Error {
         match self {
             Self::List { source, .. } => tidemark_gateway::retry::is_transient(source),
             Self::Read { source, .. } => source.is_retryable(),
+            Self::Told { source, .. } => source.is_retryable(),
             Self::ListingLags { .. } => true,
             _ => false,
         }

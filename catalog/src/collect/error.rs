@@ -81,6 +81,14 @@ pub enum Error {
     /// No new claim can be had.
     #[error("take a new claim")]
     Fence(#[source] FenceError),
+    /// The newest manifest of a set cannot be remembered.
+    #[error("remember the barrier of set {set}")]
+    Remember {
+        /// The set.
+        set: SetId,
+        /// Why.
+        source: FenceError,
+    },
     /// The new claim is not above that of the marks: it is not new, or of an older generation.
     #[error("the claim {fence} is not above {marks}, by which the marks were made")]
     OldToken {
@@ -133,7 +141,7 @@ impl Error {
             Self::Marks(source) => source.is_retryable(),
             Self::Barrier { source, .. } => source.is_retryable(),
             Self::Uploads(source) => source.is_retryable(),
-            Self::ClaimLost { .. } | Self::Fence(_) => true,
+            Self::ClaimLost { .. } | Self::Fence(_) | Self::Remember { .. } => true,
             Self::Pages { .. } | Self::OldToken { .. } | Self::OldGeneration { .. } => false,
         }
     }

@@ -2,6 +2,7 @@
 //! moves the clock. What is proven in [`super`] is looked at here; with any of its rules switched off, data is lost.
 
 mod checks;
+mod cut;
 mod narrow;
 mod others;
 mod spoil;
@@ -193,6 +194,7 @@ impl Race {
         match how {
             How::Wide => self.run_wide().await?,
             How::Narrow => self.run_narrow().await?,
+            How::Duel(Victim::Cut) => self.run_cut().await?,
             How::Duel(victim) => self.run_duel(victim).await?,
         }
         for (task, set) in self.world.unfinished() {
@@ -238,6 +240,8 @@ enum Victim {
     Reader,
     /// An operator who takes an expiry back.
     Undoing,
+    /// A task whose set has lost its newest manifest.
+    Cut,
 }
 
 impl How {
@@ -248,6 +252,7 @@ impl How {
             4 => Self::Duel(Victim::Resumed),
             5 => Self::Duel(Victim::Sharing),
             6 => Self::Duel(Victim::Reader),
+            _ if seed / 8 % 2 == 1 => Self::Duel(Victim::Cut),
             _ => Self::Duel(Victim::Undoing),
         }
     }
@@ -277,7 +282,7 @@ fn first_seed() -> u64 {
 const ROUNDS: u64 = 100;
 
 /// Duels within which a rule that is not kept is seen to lose data.
-const LOSING_ROUNDS: u64 = 2000;
+const LOSING_ROUNDS: u64 = 6000;
 
 /// Runs the races and requires that nothing was lost and that all that is to be raced did happen.
 async fn race_all(place: impl Fn() -> (Arc<dyn ObjectStore>, Option<tempfile::TempDir>)) {
@@ -305,6 +310,7 @@ async fn race_all(place: impl Fn() -> (Arc<dyn ObjectStore>, Option<tempfile::Te
         "a round was marked",
         "a round was swept",
         "a change was refused",
+        "a number that was lost was not given again",
         "an actor was killed",
         "a needs block was read",
         "a needs block was written",
@@ -356,6 +362,7 @@ rules! {
     data_is_lost_where_roots_are_read_before_versions_are_collected: Off::Collector(Rule::RootsAfterRecords), Reader;
     data_is_lost_where_needs_blocks_of_another_chain_are_used: Off::Collector(Rule::BlockLink), Sharing;
     data_is_lost_where_damaged_needs_blocks_say_that_nothing_is_needed: Off::Collector(Rule::BlockRead), Sharing;
+    data_is_lost_where_a_number_is_given_again_that_marks_tell_of: Off::GivenNumbers, Cut;
     data_is_lost_where_the_fence_is_older_than_the_marks: Off::FenceAfterMarks, Sharing;
     data_is_lost_where_writers_do_not_read_the_marks: Off::MarksRead, Sharing;
     data_is_lost_where_resumed_writers_do_not_check_their_checkpoint: Off::CheckpointHeld, Resumed;

@@ -11,6 +11,8 @@ pub(super) enum Rule {
     NewestGeneration,
     /// Roots are read after the records of collected versions are written.
     RootsAfterRecords,
+    /// A set that ends before a number of which states or marks tell is not read.
+    ToldNumbers,
     /// A needs block is used only where the chain links to it.
     BlockLink,
     /// A needs block that cannot be read tells nothing.

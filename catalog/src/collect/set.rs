@@ -7,6 +7,7 @@ use super::{
     blocks::{self, Blocks},
     needs::Needs,
     reading::{Reading, States},
+    rules::Rule,
 };
 use crate::{
     chain::VersionSet,
@@ -49,7 +50,7 @@ pub(super) enum By {
 }
 
 impl Collector<'_> {
-    /// What is not gone of a set, proven; of versions that were collected those whose manifest can be read, or of which a block tells.
+    /// What is not gone of a set, proven, where it does not end before a number of which `gone` or `states` tell; of versions that were collected those whose manifest can be read, or of which a block tells.
     ///
     /// # Errors
     /// [`Error::Chain`], [`Error::List`].
@@ -63,6 +64,10 @@ impl Collector<'_> {
         let failed = |source| Error::Chain { set: set.clone(), source };
         let chain = VersionSet::new(self.store.clone(), self.source.clone(), set.clone());
         let present = chain.list().await.map_err(failed)?;
+        // They were read before the numbers were listed.
+        let of_states = states.get(set).and_then(|states| states.keys().last().copied());
+        let given = of_states.max(gone.last(set)).filter(|_| self.keeps(Rule::ToldNumbers));
+        chain.refuse_before(present.last().copied(), given).await.map_err(failed)?;
         let blocks = self.blocks(&chain, set, gone, &present, needs).await?;
         let told = told(&blocks, set, gone);
         let is_told = |number: VersionNumber| told.binary_search_by_key(&number, |known| known.number).is_ok();

@@ -11,7 +11,7 @@ use tidemark_gateway::pause;
 
 use super::{Collector, Error, Fence, Swept, blocks, name::Kind, needs::Needs, require_newest, rules::Rule};
 use crate::{
-    chain::VersionSet,
+    chain::{Head, VersionSet},
     commit::{self, Claim, ManifestDraft},
     document,
     ids::{FencingToken, SetId},
@@ -39,7 +39,7 @@ impl Collector<'_> {
         };
         let sets = self.sets().await?;
         for set in &sets {
-            self.fence(set, &round, &claim).await?;
+            self.fence(set, &round, &claim, fence).await?;
         }
         let (named, over) = match early {
             Some(early) => early,
@@ -63,15 +63,29 @@ impl Collector<'_> {
         if self.keeps(Rule::NewestGeneration) { require_newest(self.store, claim).await } else { Ok(()) }
     }
 
-    /// Makes claims below `claim` unable to commit to `set`.
-    async fn fence(&self, set: &SetId, round: &Round, claim: &Arc<dyn Claim>) -> Result<(), Error> {
+    /// Makes claims below `claim` unable to commit to `set`, and has the manifest remembered that does so.
+    async fn fence(&self, set: &SetId, round: &Round, claim: &Arc<dyn Claim>, fence: &dyn Fence) -> Result<(), Error> {
         if !self.keeps(Rule::Barrier) {
             return Ok(());
         }
         let chain = VersionSet::new(self.store.clone(), self.source.clone(), set.clone());
-        let newest = chain.newest().await.map_err(|source| Error::Chain { set: set.clone(), source })?;
-        if newest.is_some_and(|newest| newest.token >= claim.token()) {
-            return Ok(());
+        let head = self.fencing(&chain, set, round, claim).await?;
+        fence.fenced(set, head).await.map_err(|source| Error::Remember { set: set.clone(), source })
+    }
+
+    /// The newest manifest of `set`, which has the token of `claim` or a higher one.
+    async fn fencing(
+        &self,
+        chain: &VersionSet,
+        set: &SetId,
+        round: &Round,
+        claim: &Arc<dyn Claim>,
+    ) -> Result<Head, Error> {
+        let failed = |source| Error::Chain { set: set.clone(), source };
+        if let Some((newest, head)) = chain.head().await.map_err(failed)?
+            && newest.token >= claim.token()
+        {
+            return Ok(head);
         }
         let reason = format!("marks of round {} are swept: older claims have not read them", round.number);
         let draft = ManifestDraft {
@@ -81,9 +95,11 @@ impl Collector<'_> {
             in_order: false,
         };
         match chain.commit(draft, claim.as_ref(), self.env).await {
-            Ok(_) => Ok(()),
+            Ok((barrier, stored)) => Ok(Head { number: barrier.number, digest: stored.digest }),
             // Somebody with a higher token has committed meanwhile, which fences as well.
-            Err(commit::Error::Fenced { .. }) => Ok(()),
+            Err(commit::Error::Fenced { number, .. }) => {
+                chain.read_head(number).await.map(|(_, head)| head).map_err(failed)
+            }
             Err(source) => Err(Error::Barrier { set: set.clone(), source }),
         }
     }

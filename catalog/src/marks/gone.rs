@@ -19,6 +19,11 @@ impl Gone {
         after.checked_sub(1).is_some_and(|at| number.0 <= ranges[at].1)
     }
 
+    /// The greatest number of a set; `None` where it has none.
+    pub fn last(&self, set: &SetId) -> Option<VersionNumber> {
+        self.0.get(set)?.last().map(|(_, last)| VersionNumber(*last))
+    }
+
     /// Adds a number.
     pub fn insert(&mut self, set: &SetId, number: VersionNumber) {
         if self.contains(set, number) {
@@ -61,6 +66,7 @@ mod tests {
             let expected: BTreeSet<u64> = numbers.into_iter().collect();
             let found: BTreeSet<u64> = (0..50).filter(|number| gone.contains(&set, VersionNumber(*number))).collect();
             prop_assert_eq!(&found, &expected);
+            prop_assert_eq!(gone.last(&set), expected.last().copied().map(VersionNumber));
             let beginnings = expected.iter().filter(|number| !expected.contains(&(**number - 1))).count();
             prop_assert_eq!(gone.0.get(&set).map_or(0, Vec::len), beginnings);
             prop_assert!(!gone.contains(&"hourly".parse().unwrap(), VersionNumber(1)));

@@ -19,12 +19,23 @@ pub(crate) fn other_chain(error: &(dyn std::error::Error + 'static)) -> Failure 
     Failure::permanent("TM-STORE-0113", words(error)).with_hint(OTHER_STORE)
 }
 
+/// The code of a chain that cannot be read.
+pub(crate) fn code(error: &chain::Error) -> &'static str {
+    match error {
+        chain::Error::Told { source, .. } => match **source {
+            chain::TellError::States(_) => "TM-CAT-0009",
+            chain::TellError::Marks(_) => "TM-GC-0001",
+        },
+        _ => "TM-CAT-0001",
+    }
+}
+
 impl From<chain::Error> for Failure {
     fn from(error: chain::Error) -> Self {
         if error.is_other_store() {
             return other_chain(&error);
         }
-        store("TM-CAT-0001", &error, error.is_retryable())
+        store(code(&error), &error, error.is_retryable())
     }
 }
 
@@ -60,7 +71,9 @@ impl From<commit::Error> for Failure {
         if matches!(error, commit::Error::Fenced { .. }) {
             return Self::claim_anew(words(&error));
         }
-        if matches!(error, commit::Error::ClaimLost { .. }) {
+        if let commit::Error::Chain(told @ chain::Error::Told { .. }) = &error {
+            store(code(told), &error, error.is_retryable())
+        } else if matches!(error, commit::Error::ClaimLost { .. }) {
             Self::retryable("TM-CAT-0004", words(&error))
         } else {
             store("TM-CAT-0004", &error, error.is_retryable())

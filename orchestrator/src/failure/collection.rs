@@ -1,7 +1,7 @@
 //! Failures about versions that expired, are held or were collected, and of collection itself.
 
 use tidemark_catalog::{
-    collect,
+    collect, commit,
     ids::VersionId,
     marks,
     states::{self, VersionState},
@@ -47,6 +47,9 @@ impl From<collect::Error> for Failure {
     fn from(error: collect::Error) -> Self {
         match error {
             collect::Error::Chain { source, .. } if source.is_other_store() => other_chain(&source),
+            collect::Error::Barrier { source: commit::Error::Chain(source), .. } if source.is_other_store() => {
+                other_chain(&source)
+            }
             collect::Error::Marks(error) => error.into(),
             collect::Error::States(error) => error.into(),
             collect::Error::OldGeneration { .. } => {

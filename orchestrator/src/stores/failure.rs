@@ -6,7 +6,7 @@ use super::{Error, FindError};
 use crate::{
     failure::{
         Failure,
-        catalog::{OTHER_STORE, other_chain, store},
+        catalog::{OTHER_STORE, code, other_chain, store},
     },
     generation,
 };
@@ -44,7 +44,7 @@ impl From<Error> for Failure {
                     "put the manifest back from a copy of the store, or seal it: tidemark version repair {source_id}.{set} \
                      --store {name}"
                 )),
-            Error::Chain { ref source, .. } => store("TM-CAT-0001", &error, source.is_retryable()),
+            Error::Chain { ref source, .. } => store(code(source), &error, source.is_retryable()),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! is refused and never taken for new: its next version would get a number that was given before. A chain that went on
 //! (another daemon, or an own commit whose end was not recorded) is followed from its known head, and recorded.
 //!
+//! States of versions and marks know numbers too. A set that ends before one of these has lost it, whatever is known here.
+//!
 //! Damage is not loss: a manifest or generation that is there and cannot be read, or a manifest that is another one than is known,
 //! tells of nothing that went back. It stops the captures of its own set until somebody has looked ([`Error::DamagedEnd`]); for all
 //! others it is a warning. So it is with a record of the state directory that cannot be read ([`Error::UnreadableHead`]).
@@ -220,6 +222,7 @@ impl Stores {
             true => damaged_end(store, source, set, error),
             false => failed(error),
         })?;
+        own.require_told().await.map_err(failed)?;
         if let Some((_, head)) = head {
             self.committed(store, source, set, head).await?;
             own = own.with_head(head);
@@ -269,8 +272,11 @@ impl Stores {
         let unknown = |(source_id, set, error)| Damaged { source_id, set, wrong: Wrong::Known(error) };
         let mut damaged: Vec<_> = unreadable.into_iter().map(unknown).collect();
         for (source_id, set, head) in known {
-            let found = version_set(store, &source_id, &set).with_head(head).head().await;
-            let error = only_of_the_set(found).map_err(|source| chain_failed(store, source))?;
+            let chain = version_set(store, &source_id, &set).with_head(head);
+            let error = only_of_the_set(chain.head().await).map_err(|source| chain_failed(store, source))?;
+            if error.is_none() {
+                require_told(store, &chain).await?;
+            }
             damaged.extend(error.map(|error| Damaged::manifests(source_id, set, error)));
         }
         Ok(damaged)
@@ -358,6 +364,19 @@ async fn stored_head(
         Ok(head) => Ok((head.map(|(_, head)| head), None)),
         Err(error) if error.is_retryable() => Err(chain_failed(store, error)),
         Err(error) => Ok((chain.head_as_stored().await.unwrap_or_default(), Some(error))),
+    }
+}
+
+/// Refuses a set that ends before a number that was given, as states and marks tell. Those that cannot be read stop who needs them, and
+/// say nothing here.
+async fn require_told(store: &OpenStore, set: &VersionSet) -> Result<(), Error> {
+    match set.require_told().await {
+        Err(error @ chain::Error::Told { .. }) if !error.is_retryable() => {
+            let (name, error) = (&store.record.name, causes::joined(&error));
+            tracing::warn!(store = name, error, "which numbers of a set were given is not known");
+            Ok(())
+        }
+        found => found.map_err(|source| chain_failed(store, source)),
     }
 }
 

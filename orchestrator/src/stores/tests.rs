@@ -8,6 +8,7 @@ use tidemark_catalog::{
     layout,
     manifest::{Holds, Version},
     repository,
+    states::{By, Change, VersionStates},
 };
 
 mod lagging;
@@ -115,6 +116,25 @@ async fn a_chain_that_went_on_is_followed_and_recorded() {
     bench.delete(6).await;
     let error = bench.prove().await.unwrap_err();
     assert!(matches!(&error, Error::Chain { source, .. } if source.is_other_store()), "{error}");
+}
+
+#[tokio::test]
+async fn a_set_that_ends_before_a_number_of_which_a_state_tells_was_put_back_whatever_is_known_of_it() {
+    let bench = Bench::new("told").await;
+    bench.commit("one").await;
+    assert_eq!(bench.prove().await.unwrap(), Some(1));
+    bench.commit("two").await;
+    let (env, objects) = (Env::system(), Arc::clone(&bench.store.objects));
+    let by = By { token: Held.token(), who: "ops", env: &env };
+    let states = VersionStates::new(objects, bench.source.clone(), bench.set.clone());
+    states.change(VersionNumber(2), &Change::Expire { reason: "test".to_owned() }, by).await.unwrap();
+    bench.delete(2).await;
+    for error in [bench.prove().await.unwrap_err(), bench.stores.prove_all(&bench.store).await.unwrap_err()] {
+        assert!(matches!(&error, Error::Chain { source, .. } if source.is_other_store()), "{error}");
+        let failure = crate::failure::Failure::from(error);
+        assert!(failure.code == "TM-STORE-0113" && failure.hint.unwrap().contains("store accept"));
+    }
+    bench.stores.prove(&bench.store, &bench.source, &"other".parse().unwrap()).await.unwrap();
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ impl Race {
     }
 
     /// So many store calls of one actor.
-    async fn go_far(&mut self, number: usize, calls: u64) {
+    pub(super) async fn go_far(&mut self, number: usize, calls: u64) {
         for _ in 0..calls {
             let Some(at) = self.actors.iter().position(|actor| actor.number == number) else { return };
             if self.go_on(at).await {
@@ -66,10 +66,11 @@ impl Race {
         }
     }
 
-    fn enter_victim(&mut self, victim: Victim) {
+    pub(super) fn enter_victim(&mut self, victim: Victim) {
         match victim {
             Victim::Resumed => self.enter_resumed(),
             Victim::Sharing => self.enter_new_writer("late-0", &"late-0".parse().unwrap()),
+            Victim::Cut => self.enter_new_writer("late", &"daily".parse().unwrap()),
             Victim::Reader => self.enter_reader("reader-1", "east.daily.1"),
             Victim::Undoing => {
                 let of: VersionId = "east.daily.1".parse().unwrap();

@@ -140,7 +140,7 @@ impl Other {
         Ok(())
     }
 
-    async fn change(&self, id: &VersionId, change: &Change) -> Result<(), Failed> {
+    pub(super) async fn change(&self, id: &VersionId, change: &Change) -> Result<(), Failed> {
         let token = self.world.claim_of(self.world.generation());
         let by = By { token, who: "ops", env: &self.env };
         match self.states(id).change(id.number, change, by).await {
@@ -174,6 +174,15 @@ impl Other {
             // The grace of the marks is over when it looks again.
             self.world.shared.advance(12);
         }
+    }
+
+    /// Sweeps what is due, frees and marks, so many times.
+    pub(super) async fn collect_alone(&self, times: u64) -> Result<(), super::super::Error> {
+        for _ in 0..times {
+            self.try_collect(1, false).await?;
+            self.world.shared.advance(12);
+        }
+        Ok(())
     }
 
     async fn try_collect(&self, generation: u64, forgetful: bool) -> Result<(), super::super::Error> {

@@ -15,6 +15,7 @@ use super::{
     stage::{Shared, Stage},
 };
 use crate::{
+    chain::Head,
     commit::Claim,
     entry::ObjectLine,
     ids::{FencingToken, SetId, SourceId, TaskId, VersionId},
@@ -41,6 +42,8 @@ pub(in crate::collect) enum Off {
     StatesCreated,
     /// Ages are by the store's clock.
     StoresClock,
+    /// Numbers of which states or marks tell are not given again, nor are sets read that end before them.
+    GivenNumbers,
 }
 
 pub(in crate::collect) const AGES: Ages = Ages { undo: seconds(10), marks: seconds(10), unclaimed: seconds(40) };
@@ -70,6 +73,8 @@ pub(in crate::collect) struct State {
     pub(in crate::collect) early: Option<FencingToken>,
     /// Versions whose expiry was taken back, or that are held, with the record that says so.
     pub(in crate::collect) told: Vec<(VersionId, u64)>,
+    /// The manifest by which a set was fenced last.
+    pub(in crate::collect) fenced: BTreeMap<SetId, Head>,
     pub(in crate::collect) wrong: Vec<String>,
     pub(in crate::collect) counts: BTreeMap<&'static str, u64>,
 }
@@ -139,9 +144,11 @@ impl World {
     ) -> Collector<'a> {
         let mut collector = Collector::new(store, &self.source, live, AGES, "n", env);
         collector.numbers = self.numbers;
-        if let Off::Collector(rule) = self.off {
-            collector.broken = Some(rule);
-        }
+        collector.broken = match self.off {
+            Off::Collector(rule) => Some(rule),
+            Off::GivenNumbers => Some(Rule::ToldNumbers),
+            _ => None,
+        };
         collector
     }
 
@@ -200,5 +207,10 @@ impl Fence for Claims<'_> {
         let early = self.world.state.lock().unwrap().early;
         let token = early.unwrap_or_else(|| self.world.claim_of(self.generation));
         async move { Ok(Arc::new(Held(token)) as Arc<dyn Claim>) }.boxed()
+    }
+
+    fn fenced<'a>(&'a self, set: &'a SetId, head: Head) -> BoxFuture<'a, Result<(), FenceError>> {
+        self.world.state.lock().unwrap().fenced.insert(set.clone(), head);
+        async { Ok(()) }.boxed()
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     chain::VersionSet,
-    commit::{self, ManifestDraft},
+    commit::{self, ManifestDraft, Numbers},
     content::{Content, RangePage, Records, SegmentRef},
     document, door,
     entry::{Cut, Entry, ObjectLine, Quality},
@@ -205,7 +205,8 @@ impl Writer {
         let set = VersionSet::new(self.store.clone(), self.world.source.clone(), self.set.clone());
         let holds = Holds::Version(Box::new(version));
         let draft = ManifestDraft { task: self.task.to_string(), node: "n".to_owned(), holds, in_order: false };
-        match set.commit(draft, &Held(token), &self.env).await {
+        let numbers = if self.world.off == Off::GivenNumbers { Numbers::Lost } else { Numbers::New };
+        match commit::commit(&set, &draft, &Held(token), &self.env, numbers).await {
             Ok(_) => {
                 self.world.count("a version was committed");
                 Ok(Ended::Done)
@@ -213,6 +214,10 @@ impl Writer {
             Err(commit::Error::Fenced { .. }) => {
                 self.world.count("a claim was fenced");
                 Ok(Ended::Again)
+            }
+            Err(commit::Error::Chain(error)) if error.is_other_store() => {
+                self.world.count("a number that was lost was not given again");
+                Err(error.into())
             }
             Err(error) => Err(error.into()),
         }

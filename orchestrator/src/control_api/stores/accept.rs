@@ -1,18 +1,19 @@
 //! Accepting a store that is not what it was: put back from a copy, emptied or replaced on purpose.
 //!
 //! 1. A new generation is taken, above all that are known here or in the store: what was claimed before is fenced.
-//! 2. Of each set whose chain is shorter than it was, the numbers that are lost are taken by manifests that hold no version.
+//! 2. Of each set whose chain is shorter than it was, as is known here or as its states and marks tell, the numbers that are lost are taken by manifests that hold no version.
 //!    So the chain keeps no hole, and no number is given twice.
 //! 3. What the store holds now becomes what is known of it; the registration comes last.
 //!
 //! A crash in between leaves a store that is still refused; accepting it again goes on.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tidemark_catalog::{
     chain::VersionSet,
     commit::{Claim, ManifestDraft},
-    ids::{FencingToken, VersionNumber},
+    find,
+    ids::{FencingToken, SetId, SourceId, VersionNumber},
     manifest::{Barrier, Holds},
     repair::Sealer,
 };
@@ -21,18 +22,22 @@ use tidemark_web::api::{AcceptStore, AcceptedStore, Problem, Store};
 
 use super::{Learned, learn, show, unsafe_store, with_repository};
 use crate::{
-    control_api::{Api, policies, problems::answer},
+    control_api::{
+        Api, policies,
+        problems::{answer, refused},
+        sets,
+    },
     generation,
     registrations::{STORES, StoreRecord},
     stores::{self, OpenStore, identity::Damaged},
 };
 
-/// The generation under which a store is accepted, as a claim.
-struct Accepting(u64);
+/// The token under which a store is accepted, as a claim.
+struct Accepting(FencingToken);
 
 impl Claim for Accepting {
     fn token(&self) -> FencingToken {
-        FencingToken { generation: self.0, revision: 0 }
+        self.0
     }
 
     fn holds(&self) -> bool {
@@ -97,22 +102,71 @@ async fn renew(api: &Api, store: &OpenStore) -> Result<u64, Problem> {
 
 /// Takes the numbers that are lost; names them, as `source.set.first..last`.
 async fn fill(api: &Api, known: &StoreRecord, store: &OpenStore, generation: u64) -> Result<Vec<String>, Problem> {
-    let mut lost = Vec::new();
+    let mut given = told(store).await?;
     for (source, set, head) in api.with.stores.known_heads(&known.repository).await.map_err(answer)? {
-        let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
-        let newest = chain.list().await.map_err(answer)?.last().map_or(0, |number| number.0);
-        if newest >= head.number.0 {
-            continue;
-        }
-        // Nothing is linked to damage: it is sealed first.
-        let sealer = Sealer { task: task(api), node: api.with.node.clone() };
-        chain.repair(&sealer, &Accepting(generation), &api.with.env).await.map_err(answer)?;
-        let range = (VersionNumber(newest + 1), head.number);
-        let draft = draft(api, range);
-        chain.fill(head.number, draft, &Accepting(generation), &api.with.env).await.map_err(answer)?;
-        lost.push(format!("{source}.{set}.{}..{}", range.0.0, range.1.0));
+        let last = given.entry((source, set)).or_insert(head.number);
+        *last = head.number.max(*last);
+    }
+    let mut lost = Vec::new();
+    for ((source, set), last) in given {
+        let claim = Accepting(FencingToken { generation, revision: 0 });
+        lost.extend(fill_set(api, store, (&source, &set), last, &claim).await?);
     }
     Ok(lost)
+}
+
+/// Takes the numbers of which states and marks of the store tell, and that are lost; names them. Of a store of which nothing is known
+/// but what it says itself.
+pub(super) async fn fill_told(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
+    let mut lost = Vec::new();
+    for ((source, set), last) in told(store).await? {
+        let claim = Accepting(sets::token(api, store, &source, &set, &task(api)).await?);
+        lost.extend(fill_set(api, store, (&source, &set), last, &claim).await?);
+    }
+    Ok(lost)
+}
+
+/// Sets of the store that end before a number of which states or marks tell, with that number. Marks and states that cannot be read tell
+/// of none: nothing is committed beside them.
+async fn told(store: &OpenStore) -> Result<BTreeMap<(SourceId, SetId), VersionNumber>, Problem> {
+    let mut told = BTreeMap::new();
+    for source in find::sources(&store.objects).await.map_err(not_found)? {
+        for set in find::sets(&store.objects, &source).await.map_err(not_found)? {
+            let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
+            let newest = chain.list().await.map_err(answer)?.last().map_or(0, |number| number.0);
+            let last = match chain.told_from(VersionNumber(newest + 1)).await {
+                Err(error) if !error.is_of_the_store() => None,
+                last => last.map_err(answer)?,
+            };
+            told.extend(last.map(|last| ((source.clone(), set), last)));
+        }
+    }
+    Ok(told)
+}
+
+fn not_found(error: find::Error) -> Problem {
+    refused(503, "TM-CAT-0006", &error)
+}
+
+/// Takes the numbers of a set through `last` that are lost; names them, as `source.set.first..last`, where there are any.
+async fn fill_set(
+    api: &Api,
+    store: &OpenStore,
+    (source, set): (&SourceId, &SetId),
+    last: VersionNumber,
+    claim: &Accepting,
+) -> Result<Option<String>, Problem> {
+    let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
+    let newest = chain.list().await.map_err(answer)?.last().map_or(0, |number| number.0);
+    if newest >= last.0 {
+        return Ok(None);
+    }
+    // Nothing is linked to damage: it is sealed first.
+    let sealer = Sealer { task: task(api), node: api.with.node.clone() };
+    chain.repair(&sealer, claim, &api.with.env).await.map_err(answer)?;
+    let first = VersionNumber(newest + 1);
+    chain.fill(last, draft(api, (first, last)), claim, &api.with.env).await.map_err(answer)?;
+    Ok(Some(format!("{source}.{set}.{}..{}", first.0, last.0)))
 }
 
 fn draft(api: &Api, (first, last): (VersionNumber, VersionNumber)) -> ManifestDraft {

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use tidemark_catalog::collect::Ages;
 use tidemark_web::{
-    api::{ChangeVersion, Collect, Problem},
+    api::{AcceptStore, ChangeVersion, Collect, Problem},
     control::{IfMatch, VersionChange},
 };
 
@@ -132,6 +132,41 @@ async fn versions_beyond_the_rules_expire_and_are_collected_and_the_others_resto
         let fourth = api.run_policy("daily", "four").await.unwrap();
         let fourth = done(&api, fourth).await;
         assert_eq!(fourth.state, OperationState::Succeeded, "{fourth:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_barrier_of_a_collection_is_missed_like_a_version_and_its_number_is_not_given_again() {
+    let (state, next, bucket) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let newest = || bucket.path().join("sources/src/sets/daily/versions").join(format!("{:020}", 4));
+    with_config(config(state.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        three_and_keep_one(&api, bucket.path()).await;
+        assert_eq!(collect(&api, "c").await.state, OperationState::Succeeded);
+        std::fs::remove_file(newest()).unwrap();
+        let refused = api.run_policy("daily", "four").await.unwrap();
+        assert_eq!(done(&api, refused).await.error.unwrap().code, "TM-STORE-0113");
+        let refused = api.collect(Collect { store: "s".to_owned(), source: None }, "d").await.unwrap();
+        assert_eq!(done(&api, refused).await.error.unwrap().code, "TM-STORE-0113");
+        let accepted = api.accept_store("s", AcceptStore { confirm: "s".to_owned() }).await.unwrap();
+        assert_eq!(accepted.lost, ["src.daily.4..4"]);
+        change(&api, "src.daily.3", VersionChange::Expire).await.unwrap();
+    })
+    .await;
+    // A daemon that knows nothing of the store but what that says.
+    for number in [3, 4] {
+        std::fs::remove_file(newest().with_file_name(format!("{number:020}"))).unwrap();
+    }
+    with_config(config(next.path()).with_ages(at_once()), fake::World::default(), async |api| {
+        let url = format!("file://{}", bucket.path().display());
+        let add = AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None, limits: None };
+        let added = api.add_store(add).await.unwrap();
+        let lost = |warning: &&String| warning.contains("TM-STORE-0113") && warning.contains("src.daily.3..3");
+        assert_eq!(added.warnings.iter().filter(lost).count(), 1, "{:?}", added.warnings);
+        api.confirm_source("src").await.unwrap();
+        let made = api.run_policy("daily", "five").await.unwrap();
+        assert_eq!(done(&api, made).await.result.unwrap()["version"], "src.daily.4");
     })
     .await;
 }

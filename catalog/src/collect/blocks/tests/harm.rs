@@ -11,6 +11,7 @@ use tidemark_gateway::fetch;
 
 use super::*;
 use crate::{
+    chain::Head,
     collect::{Collector, Error, Fence, FenceError, Survey},
     commit::Claim,
     ids::FencingToken,
@@ -235,6 +236,10 @@ impl Claim for Lapsing {
 impl Fence for Lapsing {
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>> {
         ready(Ok(Arc::new(Lapsing(self.0, self.1.clone())) as Arc<dyn Claim>)).boxed()
+    }
+
+    fn fenced<'a>(&'a self, _: &'a SetId, _: Head) -> BoxFuture<'a, Result<(), FenceError>> {
+        ready(Ok(())).boxed()
     }
 }
 
