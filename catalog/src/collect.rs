@@ -10,7 +10,8 @@
 //! 2. [`sweep`](Collector::sweep), after a grace,
 //!    - reads the marks, takes a new token F, and stops unless F is of the store's newest generation;
 //!    - lists the sets and commits a *barrier* under F to each whose newest manifest has a lower token;
-//!    - reads again the manifests of all versions that are not gone, or needs blocks that tell of them (`collect/blocks.rs`);
+//!    - lists the manifests again, by a list that has the barriers, and reads those of all versions that are not gone, or needs blocks that
+//!      tell of them (`collect/blocks.rs`);
 //!    - deletes what is marked and named by none of them, and records that the round is swept. Only then may the next be marked.
 //!
 //! **Why nothing is deleted that a version needs.** A manifest that names a marked object is one of these:

@@ -26,7 +26,7 @@ impl VersionSet {
         let is_there = |number: &VersionNumber| present.binary_search(number).is_ok();
         let needed = (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number));
         let needed: Vec<_> = needed.filter(|number| is_there(number) || !given_up(*number)).collect();
-        self.refuse_holes(present, &needed)?;
+        self.refuse_holes(present, &needed).await?;
         let mut reads = Vec::new();
         for number in needed.into_iter().filter(|number| !told(*number)) {
             let given_up = given_up(number);
@@ -71,12 +71,15 @@ impl VersionSet {
         }
     }
 
-    fn refuse_holes(&self, present: &[VersionNumber], needed: &[VersionNumber]) -> Result<(), Error> {
-        match needed.iter().find(|number| present.binary_search(number).is_err()) {
-            None => Ok(()),
-            Some(missing) => {
-                Err(Error::Hole { source_id: self.source.clone(), set: self.set.clone(), missing: *missing })
+    async fn refuse_holes(&self, present: &[VersionNumber], needed: &[VersionNumber]) -> Result<(), Error> {
+        let missing = needed.iter().find(|number| present.binary_search(number).is_err());
+        let Some(missing) = missing.copied() else { return Ok(()) };
+        match self.bytes(missing).await {
+            Ok(_) => Err(Error::ListingLags { path: self.path(missing) }),
+            Err(Error::Read { source, .. }) if source.is_absent() => {
+                Err(Error::Hole { source_id: self.source.clone(), set: self.set.clone(), missing })
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -190,6 +193,16 @@ mod tests {
         store.delete(&set.path(VersionNumber(2))).await.unwrap();
         assert!(matches!(proven(&set, |_| false, |_| false).await, Err(Error::Hole { missing: VersionNumber(2), .. })));
         assert_eq!(proven(&set, |number| number.0 == 2, |_| false).await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_number_that_only_is_not_listed_is_no_hole() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        commit_tasks(&set_in(&store, "east", "daily"), 4).await;
+        let lagging: Arc<dyn ObjectStore> =
+            Arc::new(crate::testing::FaultyStore::lagging(store, "versions/00000000000000000002"));
+        let error = proven(&set_in(&lagging, "east", "daily"), |_| false, |_| false).await.unwrap_err();
+        assert!(matches!(error, Error::ListingLags { .. }) && error.is_retryable(), "{error}");
     }
 
     #[tokio::test]

@@ -236,6 +236,8 @@ enum Victim {
     Resumed,
     /// A task of a new set that refers to what others made.
     Sharing,
+    /// The same, on a store whose lists lag.
+    Lagging,
     /// A reader of what is expired.
     Reader,
     /// An operator who takes an expiry back.
@@ -250,6 +252,7 @@ impl How {
             0 => Self::Wide,
             1..4 => Self::Narrow,
             4 => Self::Duel(Victim::Resumed),
+            5 if seed / 8 % 2 == 1 => Self::Duel(Victim::Lagging),
             5 => Self::Duel(Victim::Sharing),
             6 => Self::Duel(Victim::Reader),
             _ if seed / 8 % 2 == 1 => Self::Duel(Victim::Cut),
@@ -362,6 +365,7 @@ rules! {
     data_is_lost_where_roots_are_read_before_versions_are_collected: Off::Collector(Rule::RootsAfterRecords), Reader;
     data_is_lost_where_needs_blocks_of_another_chain_are_used: Off::Collector(Rule::BlockLink), Sharing;
     data_is_lost_where_damaged_needs_blocks_say_that_nothing_is_needed: Off::Collector(Rule::BlockRead), Sharing;
+    data_is_lost_where_the_second_reading_lists_no_barrier: Off::Collector(Rule::ListReaches), Lagging;
     data_is_lost_where_a_number_is_given_again_that_marks_tell_of: Off::GivenNumbers, Cut;
     data_is_lost_where_the_fence_is_older_than_the_marks: Off::FenceAfterMarks, Sharing;
     data_is_lost_where_writers_do_not_read_the_marks: Off::MarksRead, Sharing;

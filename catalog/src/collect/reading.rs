@@ -94,7 +94,7 @@ impl<'a> Collector<'a> {
         let gone = round.map(|round| round.head.gone.clone()).unwrap_or_default();
         let mut reading = Reading::new(Needs::new(self.store), self.live.as_of, gone, roots);
         for set in sets {
-            let of = self.of_set(set, &reading.gone, states, &mut reading.needs).await?;
+            let of = self.of_set(set, &reading.gone, states, None, &mut reading.needs).await?;
             reading.note_tasks(&of, self.live);
             reading.sets.push(of);
         }

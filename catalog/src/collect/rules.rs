@@ -7,6 +7,8 @@ pub(super) enum Rule {
     Barrier,
     /// Manifests are read again after the barriers.
     SecondReading,
+    /// The listing of the second reading reaches the barrier.
+    ListReaches,
     /// Only the newest generation sweeps.
     NewestGeneration,
     /// Roots are read after the records of collected versions are written.

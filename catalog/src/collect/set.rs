@@ -50,7 +50,8 @@ pub(super) enum By {
 }
 
 impl Collector<'_> {
-    /// What is not gone of a set, proven, where it does not end before a number of which `gone` or `states` tell; of versions that were collected those whose manifest can be read, or of which a block tells.
+    /// What is not gone of a set, proven, where it does not end before a number of which `gone` or `states` tell, or
+    /// that is known to be `there`; of versions that were collected those whose manifest can be read, or of which a block tells.
     ///
     /// # Errors
     /// [`Error::Chain`], [`Error::List`].
@@ -59,6 +60,7 @@ impl Collector<'_> {
         set: &SetId,
         gone: &Gone,
         states: &States,
+        there: Option<VersionNumber>,
         needs: &mut Needs<'_>,
     ) -> Result<OfSet, Error> {
         let failed = |source| Error::Chain { set: set.clone(), source };
@@ -67,7 +69,7 @@ impl Collector<'_> {
         // They were read before the numbers were listed.
         let of_states = states.get(set).and_then(|states| states.keys().last().copied());
         let given = of_states.max(gone.last(set)).filter(|_| self.keeps(Rule::ToldNumbers));
-        chain.refuse_before(present.last().copied(), given).await.map_err(failed)?;
+        chain.refuse_before(present.last().copied(), given.max(there)).await.map_err(failed)?;
         let blocks = self.blocks(&chain, set, gone, &present, needs).await?;
         let told = told(&blocks, set, gone);
         let is_told = |number: VersionNumber| told.binary_search_by_key(&number, |known| known.number).is_ok();

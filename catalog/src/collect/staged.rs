@@ -44,7 +44,7 @@ impl Collector<'_> {
             let of_set = states.get(set).into_iter().flatten();
             let collected: HashSet<_> =
                 of_set.filter(|(_, state)| state.collected).map(|(number, _)| *number).collect();
-            for known in self.of_set(set, &gone, &states, &mut needs).await?.known {
+            for known in self.of_set(set, &gone, &states, None, &mut needs).await?.known {
                 let stays = self.live.keeps_staged(set, known.keeps_staged) && !collected.contains(&known.number);
                 if stays {
                     kept.insert(known.task)

@@ -1,7 +1,7 @@
 //! The second half of a round: what is marked and not named is deleted.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     chain::{Head, VersionSet},
     commit::{self, Claim, ManifestDraft},
     document,
-    ids::{FencingToken, SetId},
+    ids::{FencingToken, SetId, VersionNumber},
     layout,
     manifest::{Barrier, Holds},
     marks::{self, Gone, Key, MarkedName, Page, Part, Round, SweptRecord},
@@ -35,15 +35,16 @@ impl Collector<'_> {
         // Without the rule: what was named before the barriers.
         let early = match self.keeps(Rule::SecondReading) {
             true => None,
-            false => Some(self.named(&self.sets().await?, &round.head.gone).await?),
+            false => Some(self.named(&self.sets().await?, &round.head.gone, &BTreeMap::new()).await?),
         };
         let sets = self.sets().await?;
+        let mut fenced = BTreeMap::new();
         for set in &sets {
-            self.fence(set, &round, &claim, fence).await?;
+            fenced.extend(self.fence(set, &round, &claim, fence).await?.map(|number| (set.clone(), number)));
         }
         let (named, over) = match early {
             Some(early) => early,
-            None => self.named(&sets, &round.head.gone).await?,
+            None => self.named(&sets, &round.head.gone, &fenced).await?,
         };
         pause::point("mid-sweep");
         let swept = self.delete_round(&round, claim.as_ref(), &named).await?;
@@ -63,14 +64,21 @@ impl Collector<'_> {
         if self.keeps(Rule::NewestGeneration) { require_newest(self.store, claim).await } else { Ok(()) }
     }
 
-    /// Makes claims below `claim` unable to commit to `set`, and has the manifest remembered that does so.
-    async fn fence(&self, set: &SetId, round: &Round, claim: &Arc<dyn Claim>, fence: &dyn Fence) -> Result<(), Error> {
+    /// Makes claims below `claim` unable to commit to `set`, and has the manifest remembered that does so; gives its number.
+    async fn fence(
+        &self,
+        set: &SetId,
+        round: &Round,
+        claim: &Arc<dyn Claim>,
+        fence: &dyn Fence,
+    ) -> Result<Option<VersionNumber>, Error> {
         if !self.keeps(Rule::Barrier) {
-            return Ok(());
+            return Ok(None);
         }
         let chain = VersionSet::new(self.store.clone(), self.source.clone(), set.clone());
         let head = self.fencing(&chain, set, round, claim).await?;
-        fence.fenced(set, head).await.map_err(|source| Error::Remember { set: set.clone(), source })
+        fence.fenced(set, head).await.map_err(|source| Error::Remember { set: set.clone(), source })?;
+        Ok(Some(head.number))
     }
 
     /// The newest manifest of `set`, which has the token of `claim` or a higher one.
@@ -106,13 +114,19 @@ impl Collector<'_> {
 
     /// All that versions need which are not gone. Of those that were collected since, one that cannot be read needs nothing: when the
     /// marks were made it was there, and what it named is not among them.
-    /// And the needs blocks that are over.
-    async fn named(&self, sets: &BTreeSet<SetId>, gone: &Gone) -> Result<(HashSet<Key>, Vec<Path>), Error> {
+    /// And the needs blocks that are over. `fenced` are numbers that are there: a listing that ends before them leaves versions out.
+    async fn named(
+        &self,
+        sets: &BTreeSet<SetId>,
+        gone: &Gone,
+        fenced: &BTreeMap<SetId, VersionNumber>,
+    ) -> Result<(HashSet<Key>, Vec<Path>), Error> {
         let mut needs = Needs::new(self.store);
         let (mut named, mut over) = (HashSet::new(), Vec::new());
         let states = self.states(sets, gone).await?;
         for set in sets {
-            let of = self.of_set(set, gone, &states, &mut needs).await?;
+            let there = fenced.get(set).copied().filter(|_| self.keeps(Rule::ListReaches));
+            let of = self.of_set(set, gone, &states, there, &mut needs).await?;
             for manifest in &of.manifests {
                 let names = needs.of_version(manifest).await?;
                 named.extend(names.into_iter().map(|(name, _)| needs.key(name)));

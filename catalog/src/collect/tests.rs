@@ -1,4 +1,5 @@
 mod bench;
+mod lagging;
 mod lost;
 
 pub(super) use bench::Bench;

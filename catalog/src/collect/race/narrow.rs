@@ -1,5 +1,7 @@
 //! Races of few around what is expiring.
 
+use std::sync::atomic::Ordering;
+
 use super::{Race, Victim};
 use crate::ids::{SetId, TaskId, VersionId};
 
@@ -38,6 +40,7 @@ impl Race {
     pub(super) async fn run_duel(&mut self, victim: Victim) -> Result<(), String> {
         self.set_the_scene().await?;
         let world = self.world.clone();
+        world.lags.store(matches!(victim, Victim::Lagging), Ordering::SeqCst);
         self.enter(None, true, |other| Box::pin(other.collect(1, true)));
         let collector = self.made;
         self.go_far(collector, world.roll(150)).await;
@@ -52,6 +55,8 @@ impl Race {
             self.go_far(collector, world.roll(150)).await;
         }
         self.drain().await;
+        world.lags.store(false, Ordering::SeqCst);
+        world.shared.set_lag(0);
         self.require_right()?;
         self.require_whole().await.map(drop)
     }
@@ -69,7 +74,7 @@ impl Race {
     pub(super) fn enter_victim(&mut self, victim: Victim) {
         match victim {
             Victim::Resumed => self.enter_resumed(),
-            Victim::Sharing => self.enter_new_writer("late-0", &"late-0".parse().unwrap()),
+            Victim::Sharing | Victim::Lagging => self.enter_new_writer("late-0", &"late-0".parse().unwrap()),
             Victim::Cut => self.enter_new_writer("late", &"daily".parse().unwrap()),
             Victim::Reader => self.enter_reader("reader-1", "east.daily.1"),
             Victim::Undoing => {

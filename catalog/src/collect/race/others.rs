@@ -164,6 +164,9 @@ impl Other {
         for _ in 0..3 {
             if let Err(error) = self.try_collect(generation, forgetful).await {
                 let what = match error {
+                    super::super::Error::Chain { source: crate::chain::Error::ListingLags { .. }, .. } => {
+                        "a list lagged"
+                    }
                     super::super::Error::OldGeneration { .. } => "a collection found its generation old",
                     super::super::Error::OldToken { .. } => "a collection found its token old",
                     _ => "a collection stopped",

@@ -30,6 +30,8 @@ pub(in crate::collect) struct Shared {
     reads: AtomicU64,
     /// Needs blocks that were read.
     blocks_read: AtomicU64,
+    /// So many of the newest manifests of each set are not listed.
+    lag: AtomicU64,
     /// By actor.
     turns: Mutex<HashMap<usize, Turn>>,
 }
@@ -55,6 +57,11 @@ impl Shared {
         let written = self.written.lock().unwrap();
         count("a needs block was read", self.blocks_read.load(Ordering::SeqCst));
         count("a needs block was written", written.keys().filter(|path| is_block(path)).count() as u64);
+    }
+
+    /// From now on lists of manifests lack so many of the newest.
+    pub(in crate::collect) fn set_lag(&self, manifests: u64) {
+        self.lag.store(manifests, Ordering::SeqCst);
     }
 
     pub(in crate::collect) fn advance(&self, seconds: u64) {
@@ -167,7 +174,11 @@ impl ObjectStore for Stage {
         let (stage, prefix) = (self.clone(), prefix.cloned());
         let listed = async move {
             stage.turn().await;
-            let found: Vec<_> = stage.inner.list(prefix.as_ref()).try_collect().await?;
+            let mut found: Vec<_> = stage.inner.list(prefix.as_ref()).try_collect().await?;
+            if prefix.is_some_and(|prefix| prefix.as_ref().ends_with("/versions")) {
+                found.sort_by(|a, b| a.location.cmp(&b.location));
+                found.truncate(found.len().saturating_sub(stage.shared.lag.load(Ordering::SeqCst) as usize));
+            }
             let found: Vec<_> = found.into_iter().map(|meta| Ok(stage.shared.stamp(meta))).collect();
             Ok::<_, object_store::Error>(futures::stream::iter(found))
         };

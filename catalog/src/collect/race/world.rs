@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::future::{BoxFuture, FutureExt};
@@ -88,6 +91,8 @@ pub(in crate::collect) struct World {
     /// Numbers of a needs block.
     pub(in crate::collect) numbers: u64,
     pub(in crate::collect) state: Mutex<State>,
+    /// Whether lists of manifests may lag from the barriers of a sweep to the next.
+    pub(in crate::collect) lags: AtomicBool,
     dice: Env,
 }
 
@@ -101,6 +106,7 @@ impl World {
             off,
             numbers,
             state: Mutex::new(state),
+            lags: AtomicBool::new(false),
             dice: Env::seeded(seed, Timestamp::UNIX_EPOCH),
         })
     }
@@ -204,6 +210,7 @@ pub(in crate::collect) struct Claims<'a> {
 
 impl Fence for Claims<'_> {
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>> {
+        self.world.shared.set_lag(0);
         let early = self.world.state.lock().unwrap().early;
         let token = early.unwrap_or_else(|| self.world.claim_of(self.generation));
         async move { Ok(Arc::new(Held(token)) as Arc<dyn Claim>) }.boxed()
@@ -211,6 +218,9 @@ impl Fence for Claims<'_> {
 
     fn fenced<'a>(&'a self, set: &'a SetId, head: Head) -> BoxFuture<'a, Result<(), FenceError>> {
         self.world.state.lock().unwrap().fenced.insert(set.clone(), head);
+        if self.world.lags.load(Ordering::SeqCst) {
+            self.world.shared.set_lag(self.world.roll(3));
+        }
         async { Ok(()) }.boxed()
     }
 }
