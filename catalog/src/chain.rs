@@ -21,10 +21,12 @@ use crate::{
 };
 
 mod error;
+mod part;
 mod proven;
 mod told;
 
 pub use error::{Error, TellError};
+pub(crate) use part::Part;
 
 /// Manifests that are read at a time when searching back.
 const READS_AT_A_TIME: usize = 8;
@@ -460,6 +462,12 @@ impl VersionSet {
 }
 
 impl Loaded {
+    /// It alone, as a part of the chain.
+    pub(crate) fn part(&self) -> Part {
+        let (number, before) = (self.manifest.number.0, self.manifest.previous);
+        Part { first: number, last: number, before, end: self.stored.digest }
+    }
+
     pub(crate) fn head(&self) -> Head {
         Head { number: self.manifest.number, digest: self.stored.digest }
     }

@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tidemark_gateway::Digest;
 
 use super::{Error, Loaded, READS_AT_A_TIME, VersionSet};
-use crate::{ids::VersionNumber, manifest::Manifest};
+use crate::ids::VersionNumber;
 
 impl VersionSet {
     /// The manifests of all numbers through the last that is `present` but those that are `skipped` or `told`, oldest first. Each is
@@ -21,7 +21,7 @@ impl VersionSet {
         skipped: impl Fn(VersionNumber) -> bool,
         told: impl Fn(VersionNumber) -> bool,
         given_up: impl Fn(VersionNumber) -> bool,
-    ) -> Result<Vec<Manifest>, Error> {
+    ) -> Result<Vec<Loaded>, Error> {
         let newest = present.last().copied().unwrap_or(VersionNumber(0));
         let is_there = |number: &VersionNumber| present.binary_search(number).is_ok();
         let needed = (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number));
@@ -38,7 +38,7 @@ impl VersionSet {
             });
         }
         let mut reads = std::pin::pin!(stream::iter(reads).buffered(READS_AT_A_TIME));
-        let mut proven: Vec<Manifest> = Vec::new();
+        let mut proven: Vec<Loaded> = Vec::new();
         let mut before: Option<Loaded> = None;
         while let Some(read) = reads.try_next().await? {
             let Some(loaded) = read else { continue };
@@ -46,7 +46,7 @@ impl VersionSet {
             if let Some(before) = before.filter(|before| before.manifest.number.0 + 1 < loaded.manifest.number.0) {
                 self.prove_on(&before).await?;
             }
-            proven.push(loaded.manifest.clone());
+            proven.push(loaded.clone());
             before = Some(loaded);
         }
         if let Some(before) = before.filter(|before| before.manifest.number < newest) {
@@ -119,6 +119,7 @@ mod tests {
     use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 
     use super::*;
+    use crate::manifest::Manifest;
     use crate::testing::{commit_tasks, set_in};
 
     async fn proven(
@@ -126,7 +127,8 @@ mod tests {
         skipped: impl Fn(VersionNumber) -> bool,
         given_up: impl Fn(VersionNumber) -> bool,
     ) -> Result<Vec<Manifest>, Error> {
-        set.proven(&set.list().await?, skipped, |_| false, given_up).await
+        let found = set.proven(&set.list().await?, skipped, |_| false, given_up).await?;
+        Ok(found.into_iter().map(|loaded| loaded.manifest).collect())
     }
 
     #[tokio::test]
@@ -212,7 +214,7 @@ mod tests {
         commit_tasks(&set, 5).await;
         let beside = async || set.proven(&set.list().await?, |_| false, |number| number.0 <= 3, |_| false).await;
         store.put(&set.path(VersionNumber(2)), "damaged".into()).await.unwrap();
-        let numbers: Vec<_> = beside().await.unwrap().iter().map(|manifest| manifest.number.0).collect();
+        let numbers: Vec<_> = beside().await.unwrap().iter().map(|loaded| loaded.manifest.number.0).collect();
         assert_eq!(numbers, [4, 5]);
         store.delete(&set.path(VersionNumber(2))).await.unwrap();
         assert!(matches!(beside().await, Err(Error::Hole { missing: VersionNumber(2), .. })));

@@ -18,7 +18,9 @@
 //! - *It is of this chain*: `end` is the digest of its last manifest. It is used only where the manifest after it links to that
 //!   digest, or where that is the first of a block that is used and was linked to it; where that manifest cannot be read, the stored bytes
 //!   of the last one must have it. Each manifest carries the digest of the one before it, so that the digest of the last one stands
-//!   for all of them: another chain of the same name, a store that was rolled back and went on otherwise, is noticed.
+//!   for all of them: another chain of the same name, a store that was rolled back and went on otherwise, is noticed. `before` and `end`
+//!   are written only where the links lead through the very manifests, or blocks, that the block is made of, and all between: what was
+//!   read before a store was rolled back is never bound to what is there then.
 //! - *What it does not tell, it does not deny*: a number that is not gone for the reading and not told by a block is read, also where it
 //!   lies in the middle of one. A version that was gone for the writer and is not for the reader costs a request and nothing else.
 //! - *It tells only what was proven and read whole*: a version of which anything cannot be read stops the reading, and nothing is
@@ -45,6 +47,7 @@ use object_store::path::Path;
 use tidemark_gateway::Digest;
 
 use crate::{
+    chain::Part,
     ids::{SetId, VersionNumber},
     layout,
     marks::Gone,
@@ -107,6 +110,13 @@ pub(super) struct Used {
     pub(super) versions: Vec<Told>,
     /// What versions need that are not gone.
     pub(super) groups: Vec<Group>,
+}
+
+impl Used {
+    /// Its numbers as a part of the chain.
+    fn part(&self) -> Part {
+        Part { first: self.listed.first, last: self.listed.last, before: self.before, end: self.end }
+    }
 }
 
 /// Names that the same versions need, of the same object.

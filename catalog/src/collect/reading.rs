@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
             let lot = Lot { place, fate, outside };
             match known.by {
                 By::Block(block, at) => lots[block][at as usize] = Some(lot),
-                By::Manifest(at) => self.serve_version(&of.manifests[at], lot).await?,
+                By::Manifest(at) => self.serve_version(&of.manifests[at].manifest, lot).await?,
             }
         }
         for (block, lots) in of.blocks.used.iter().zip(&lots) {

@@ -10,7 +10,7 @@ use super::{
     rules::Rule,
 };
 use crate::{
-    chain::VersionSet,
+    chain::{Loaded, VersionSet},
     ids::{SetId, VersionId, VersionNumber},
     manifest::Manifest,
     marks::Gone,
@@ -24,7 +24,7 @@ pub(super) struct OfSet {
     pub(super) newest: u64,
     /// What is not gone, by number, ascending.
     pub(super) known: Vec<Known>,
-    pub(super) manifests: Vec<Manifest>,
+    pub(super) manifests: Vec<Loaded>,
     pub(super) blocks: Blocks,
 }
 
@@ -76,7 +76,7 @@ impl Collector<'_> {
         let is_gone = |number| gone.contains(set, number);
         let collected = |number| states.get(set).and_then(|of| of.get(&number)).is_some_and(|state| state.collected);
         let manifests = chain.proven(&present, is_gone, is_told, collected).await.map_err(failed)?;
-        let read = manifests.iter().enumerate().map(|(place, manifest)| known(manifest, place));
+        let read = manifests.iter().enumerate().map(|(place, loaded)| known(&loaded.manifest, place));
         let mut known: Vec<_> = read.chain(told).collect();
         known.sort_by_key(|known| known.number);
         let newest = present.last().map_or(0, |newest| newest.0);

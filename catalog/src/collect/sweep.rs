@@ -11,7 +11,7 @@ use tidemark_gateway::pause;
 
 use super::{Collector, Error, Fence, Swept, blocks, name::Kind, needs::Needs, require_newest, rules::Rule};
 use crate::{
-    chain::{Head, VersionSet},
+    chain::{Head, Loaded, VersionSet},
     commit::{self, Claim, ManifestDraft},
     document,
     ids::{FencingToken, SetId, VersionNumber},
@@ -127,7 +127,7 @@ impl Collector<'_> {
         for set in sets {
             let there = fenced.get(set).copied().filter(|_| self.keeps(Rule::ListReaches));
             let of = self.of_set(set, gone, &states, there, &mut needs).await?;
-            for manifest in &of.manifests {
+            for Loaded { manifest, .. } in &of.manifests {
                 let names = needs.of_version(manifest).await?;
                 named.extend(names.into_iter().map(|(name, _)| needs.key(name)));
             }

@@ -8,13 +8,13 @@ use std::{
 use tidemark_gateway::{Digest, causes, upload};
 
 use super::{
-    Blocks, Used,
+    Used,
     build::{Builder, Built},
     span,
     stored::{Block, Told},
 };
 use crate::{
-    chain::{self, VersionSet},
+    chain::{self, Loaded, Part, VersionSet},
     collect::{
         Collector,
         reading::Reading,
@@ -41,8 +41,18 @@ enum Error {
 
 /// A block that is missing, with what it can be made of.
 enum Missing<'a> {
-    Manifests(Vec<&'a Manifest>),
+    Manifests(Vec<&'a Loaded>),
     Blocks(Vec<&'a Used>),
+}
+
+impl Missing<'_> {
+    /// What it is made of, as parts of the chain, ascending.
+    fn parts(&self) -> Vec<Part> {
+        match self {
+            Self::Manifests(manifests) => manifests.iter().map(|loaded| loaded.part()).collect(),
+            Self::Blocks(blocks) => blocks.iter().map(|block| block.part()).collect(),
+        }
+    }
 }
 
 impl Collector<'_> {
@@ -90,7 +100,7 @@ impl Collector<'_> {
 
     /// Blocks of level 0 of which all is read. The newest number is in none: nothing vouches for it but itself.
     fn missing_first<'s>(&self, reading: &Reading<'_>, of: &'s OfSet) -> Vec<(u8, RangeInclusive<u64>, Missing<'s>)> {
-        let mut ranges: BTreeMap<u64, Vec<&Manifest>> = BTreeMap::new();
+        let mut ranges: BTreeMap<u64, Vec<&Loaded>> = BTreeMap::new();
         for known in of.known.iter().filter(|known| !reading.gone.contains(&of.set, known.number)) {
             if let By::Manifest(at) = known.by {
                 ranges.entry((known.number.0 - 1) / self.numbers).or_default().push(&of.manifests[at]);
@@ -104,7 +114,7 @@ impl Collector<'_> {
             if higher.any(|block| block.listed.first <= *numbers.start() && *numbers.start() <= block.listed.last) {
                 continue;
             }
-            let is_read = |number: u64| manifests.iter().any(|manifest| manifest.number.0 == number);
+            let is_read = |number: u64| manifests.iter().any(|loaded| loaded.manifest.number.0 == number);
             let whole = numbers.clone().all(|number| is_read(number) || of.is_gone(reading, number..=number));
             if whole && *numbers.end() < of.newest {
                 missing.push((0, numbers, Missing::Manifests(manifests)));
@@ -122,10 +132,10 @@ impl Collector<'_> {
         missing: Missing<'_>,
         claim: &dyn Claim,
     ) -> Result<(), Error> {
-        let mut builder = Builder::default();
+        let (mut builder, parts) = (Builder::default(), missing.parts());
         match missing {
             Missing::Manifests(manifests) => {
-                for manifest in manifests {
+                for Loaded { manifest, .. } in manifests {
                     // It was read before, and is read no more.
                     let Ok(named) = reading.needs.of_version(manifest).await else { return Ok(()) };
                     builder.tell(told(manifest), named);
@@ -141,38 +151,17 @@ impl Collector<'_> {
         if builder.is_empty() {
             return Ok(());
         }
-        let Some((before, end)) = self.links(of, numbers).await? else { return Ok(()) };
+        let chain = VersionSet::new(self.store.clone(), self.source.clone(), of.set.clone());
+        // What it is made of may be of a chain that is there no more.
+        let Some(Part { before, end, .. }) = chain.whole(numbers.clone(), &parts).await? else {
+            tracing::debug!(source_id = %self.source, set = %of.set, level, last = numbers.end(), "a needs block would not be of one chain");
+            return Ok(());
+        };
         let Built { versions, objects, needs } = builder.finish(&reading.needs);
         let (source, set) = (self.source.clone(), of.set.clone());
         let (first, last) = (VersionNumber(*numbers.start()), VersionNumber(*numbers.end()));
         let block = Block { source, set, level, first, last, before, end, versions, objects, needs };
         self.store_block(&block, claim).await
-    }
-
-    /// What the chain has before and at the end of these numbers; by the blocks that were used where they say it.
-    async fn links(
-        &self,
-        of: &OfSet,
-        numbers: &RangeInclusive<u64>,
-    ) -> Result<Option<(Option<Digest>, Digest)>, Error> {
-        let chain = VersionSet::new(self.store.clone(), self.source.clone(), of.set.clone());
-        let Blocks { used, .. } = &of.blocks;
-        let read = |number: u64| of.manifests.iter().find(|manifest| manifest.number.0 == number);
-        let before = match used.iter().find(|block| block.listed.first == *numbers.start()) {
-            Some(block) => block.before,
-            None => match read(*numbers.start()) {
-                Some(manifest) => manifest.previous,
-                None => chain.link_of(VersionNumber(*numbers.start())).await?,
-            },
-        };
-        let end = match used.iter().find(|block| block.listed.last == *numbers.end()) {
-            Some(block) => Some(block.end),
-            None => match read(numbers.end() + 1) {
-                Some(manifest) => manifest.previous,
-                None => chain.link_of(VersionNumber(numbers.end() + 1)).await?,
-            },
-        };
-        Ok(end.map(|end| (before, end)))
     }
 
     async fn store_block(&self, block: &Block, claim: &dyn Claim) -> Result<(), Error> {

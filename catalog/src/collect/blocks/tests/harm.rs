@@ -178,6 +178,50 @@ async fn a_block_of_what_was_rolled_back_is_not_used() {
 }
 
 #[tokio::test]
+async fn what_was_read_before_a_store_was_rolled_back_is_not_bound_to_what_is_there_then() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    let (set, source): (SetId, _) = ("daily".parse().unwrap(), bench.world.source.clone());
+    for task in ["one", "two", "three", "four"] {
+        bench.commit("daily", task).await;
+    }
+    bench.mark().await.unwrap().unwrap();
+    bench.world.shared.advance(12);
+    bench.sweep().await.unwrap().unwrap();
+    // The barrier is gone for the next round: it is read by nobody, and a block ends before it.
+    bench.commit("daily", "five").await;
+    bench.mark().await.unwrap().unwrap();
+    for path in blocks_of(&bench, "").await {
+        bench.store.delete(&path).await.unwrap();
+    }
+    let claim = crate::collect::race::world::Held(bench.world.claim_of(1));
+    bench
+        .with(async |collector| {
+            let round = crate::marks::newest(&bench.store, &source).await.unwrap().unwrap();
+            assert!(round.is_gone(&set, VersionNumber(5)));
+            let sets = [set.clone()].into();
+            let states = collector.states(&sets, &round.head.gone).await.unwrap();
+            let roots = crate::collect::roots::Roots::read(&bench.store, &source, &sets).await.unwrap();
+            let mut reading = collector.read(Some(&round), &sets, &states, roots, &Default::default()).await.unwrap();
+            for number in 1..=6 {
+                bench.store.delete(&layout::manifest(&source, &set, VersionNumber(number))).await.unwrap();
+            }
+            bench.store.delete(&layout::marks_head(&source, round.number)).await.unwrap();
+            for task in 1..=6 {
+                bench.commit("daily", &format!("other-{task}")).await;
+            }
+            collector.write_blocks(&mut reading, &claim).await;
+        })
+        .await;
+    assert!(!blocks_of(&bench, "").await.is_empty(), "those that are of the old chain alone are made");
+    let without =
+        Collector { broken: Some(Rule::Blocks), ..bench.world.collector(&bench.store, &bench.live(), &bench.env) }
+            .survey(&Default::default(), &mut |_| {})
+            .await
+            .unwrap();
+    assert_eq!(needed(&bench.survey(&[]).await.0), needed(&without));
+}
+
+#[tokio::test]
 async fn a_collector_that_dies_at_any_call_of_a_mark_leaves_what_the_next_one_makes_good() {
     let mut calls = 0;
     loop {
