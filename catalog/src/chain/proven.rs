@@ -1,4 +1,9 @@
 //! The manifests of a set that are needed, proven as far as the others allow it.
+//!
+//! Of two that do not fit together one is another than was committed. The one after both tells which: what a later manifest, which is
+//! vouched for itself, has the digest of is the one that was committed. Where nobody tells, it is the earlier one.
+
+use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemark_gateway::Digest;
@@ -8,8 +13,8 @@ use crate::ids::VersionNumber;
 
 impl VersionSet {
     /// The manifests of all numbers through the last that is `present` but those that are `skipped` or `told`, oldest first. Each is
-    /// proven by its own link and by that of the one after it; a link to a skipped one is looked at only where the newest has it. Numbers
-    /// that are `given_up` are left out where nothing can be read there: nothing is asked of them. What is `told` is known from elsewhere:
+    /// proven by the link of the one after it, the newest by its own. Numbers that are `given_up` are left out where nothing can be read
+    /// there, or another manifest than was committed: nothing is asked of them. What is `told` is known from elsewhere:
     /// it has to be there, and is not read.
     ///
     /// # Errors
@@ -38,21 +43,25 @@ impl VersionSet {
             });
         }
         let mut reads = std::pin::pin!(stream::iter(reads).buffered(READS_AT_A_TIME));
-        let mut proven: Vec<Loaded> = Vec::new();
-        let mut before: Option<Loaded> = None;
+        let mut found: Vec<Loaded> = Vec::new();
         while let Some(read) = reads.try_next().await? {
-            let Some(loaded) = read else { continue };
-            self.prove_back(&loaded, before.as_ref(), newest).await?;
-            if let Some(before) = before.filter(|before| before.manifest.number.0 + 1 < loaded.manifest.number.0) {
-                self.prove_on(&before).await?;
+            found.extend(read);
+        }
+        let mut changed = BTreeSet::new();
+        for (at, loaded) in found.iter().enumerate() {
+            let number = loaded.manifest.number;
+            let before = at.checked_sub(1).map(|before| &found[before]);
+            match self.changed(loaded, before, found.get(at + 1), newest).await? {
+                Some(error) if !given_up(number) => return Err(error),
+                Some(error) => {
+                    tracing::debug!(%error, "a manifest that was given up is left out");
+                    changed.insert(number);
+                }
+                None => {}
             }
-            proven.push(loaded.clone());
-            before = Some(loaded);
         }
-        if let Some(before) = before.filter(|before| before.manifest.number < newest) {
-            self.prove_on(&before).await?;
-        }
-        Ok(proven)
+        found.retain(|loaded| !changed.contains(&loaded.manifest.number));
+        Ok(found)
     }
 
     /// The digest that the chain has for the manifest before `number`: by the link of `number`, or where that cannot be read, by
@@ -83,30 +92,79 @@ impl VersionSet {
         }
     }
 
-    /// The manifest's own link, where it is the first, or the one before it is at hand, or nothing comes after it.
-    async fn prove_back(&self, loaded: &Loaded, before: Option<&Loaded>, newest: VersionNumber) -> Result<(), Error> {
-        let number = loaded.manifest.number.0;
-        let before = before.filter(|before| before.manifest.number.0 + 1 == number);
-        match before {
-            Some(before) => self.verify_link(&loaded.manifest, Some(before.stored.digest)),
-            None if number == 1 => self.verify_link(&loaded.manifest, None),
-            None if number == newest.0 => {
-                let bytes = self.bytes(VersionNumber(number - 1)).await?;
-                self.verify_link(&loaded.manifest, Some(Digest::of(&bytes)))
-            }
-            None => Ok(()),
+    /// Why a manifest is another one than was committed; `before` and `after` are those that were read on either side of it.
+    ///
+    /// # Errors
+    /// [`Error::Link`], and as [`read`](Self::read), where the newest does not fit to the one before it: nothing tells which of both it is,
+    /// and nothing is linked to it before it is sealed. [`Error::Read`] where the store does not answer.
+    async fn changed(
+        &self,
+        loaded: &Loaded,
+        before: Option<&Loaded>,
+        after: Option<&Loaded>,
+        newest: VersionNumber,
+    ) -> Result<Option<Error>, Error> {
+        let number = loaded.manifest.number;
+        if number == newest {
+            return self.prove_newest(loaded, before).await.map(|()| None);
+        }
+        if number.0 == 1
+            && let Err(error) = self.verify_link(&loaded.manifest, None)
+        {
+            return Ok(Some(error));
+        }
+        let after = match after.filter(|after| after.manifest.number.0 == number.0 + 1) {
+            Some(after) => Some(after.clone()),
+            None => self.readable(VersionNumber(number.0 + 1)).await?,
+        };
+        // What cannot be read proves nothing.
+        let Some(after) = after else { return Ok(None) };
+        match self.verify_successor(loaded, &after.manifest) {
+            Err(_) if self.is_known_changed(&after, newest).await? => Ok(None),
+            found => Ok(found.err()),
         }
     }
 
-    /// The link of the manifest after it, which is a skipped one; where that cannot be read it proves nothing.
-    async fn prove_on(&self, loaded: &Loaded) -> Result<(), Error> {
-        let next = VersionNumber(loaded.manifest.number.0 + 1);
-        match self.bytes(next).await.and_then(|bytes| self.parse(next, bytes)) {
-            Ok(next) => self.verify_successor(loaded, &next.manifest),
-            Err(error) if error.is_retryable() => Err(error),
+    /// Whether a manifest is certainly another one than was committed: the one after it says so, and is vouched for.
+    async fn is_known_changed(&self, loaded: &Loaded, newest: VersionNumber) -> Result<bool, Error> {
+        let number = loaded.manifest.number;
+        if number >= newest {
+            return Ok(false);
+        }
+        let Some(after) = self.readable(VersionNumber(number.0 + 1)).await? else { return Ok(false) };
+        let fits = after.manifest.previous == Some(loaded.stored.digest);
+        Ok(!fits && self.is_vouched(&after, newest).await?)
+    }
+
+    /// Whether a manifest is the newest, or the one after it has its digest: no change of that one comes to it.
+    async fn is_vouched(&self, loaded: &Loaded, newest: VersionNumber) -> Result<bool, Error> {
+        let number = loaded.manifest.number;
+        if number == newest {
+            return Ok(true);
+        }
+        let after = self.readable(VersionNumber(number.0 + 1)).await?;
+        Ok(after.is_some_and(|after| after.manifest.previous == Some(loaded.stored.digest)))
+    }
+
+    /// The manifest's own link.
+    async fn prove_newest(&self, loaded: &Loaded, before: Option<&Loaded>) -> Result<(), Error> {
+        let number = loaded.manifest.number.0;
+        let before = match before.filter(|before| before.manifest.number.0 + 1 == number) {
+            Some(before) => Some(before.stored.digest),
+            None if number == 1 => None,
+            None => Some(Digest::of(&self.bytes(VersionNumber(number - 1)).await?)),
+        };
+        self.verify_link(&loaded.manifest, before)
+    }
+
+    /// A manifest, its link unverified; `None`, with a word in the log, where it cannot be read.
+    async fn readable(&self, number: VersionNumber) -> Result<Option<Loaded>, Error> {
+        match self.bytes(number).await.and_then(|bytes| self.parse(number, bytes)) {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(error) if error.is_of_the_store() => Err(error),
             Err(error) => {
                 tracing::debug!(%error, "a manifest that is not needed any more cannot be read");
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -180,6 +238,69 @@ mod tests {
         }
     }
 
+    /// Makes a manifest another one that can be read: of another node, or with another link.
+    async fn change(store: &Arc<dyn ObjectStore>, set: &VersionSet, number: u64, what: &str) {
+        let path = set.path(VersionNumber(number));
+        let mut manifest =
+            set.bytes(VersionNumber(number)).await.and_then(|bytes| set.parse(VersionNumber(number), bytes));
+        let manifest = &mut manifest.as_mut().unwrap().manifest;
+        match what {
+            "link" => manifest.previous = Some(Digest::of(b"another")),
+            _ => manifest.node = "another".to_owned(),
+        }
+        let bytes = crate::document::encode(&path, manifest).unwrap();
+        store.put(&path, bytes.into()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_changed_within_a_chain_is_named_and_in_nobodys_way_once_it_is_given_up_or_gone() {
+        for what in ["link", "node"] {
+            for changed in 1..=6 {
+                let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+                let set = set_in(&store, "east", "daily");
+                commit_tasks(&set, 7).await;
+                change(&store, &set, changed, what).await;
+                let found = proven(&set, |_| false, |_| false).await;
+                // The newest, which is linked to the sixth, has to be sealed before.
+                let sealed = changed < 6 || what == "link";
+                let named = found.unwrap_err().to_string();
+                let path = set.path(VersionNumber(changed));
+                assert!(named.contains(&format!("manifest {path} ")) || !sealed, "{what} {changed}: {named}");
+                let others = || proven(&set, |_| false, |number| number.0 != changed);
+                assert!(others().await.is_err(), "{what} {changed}: what others are given up for");
+                for skipped in [0, 1] {
+                    let own = |number: VersionNumber| number.0 == changed;
+                    let found = match skipped {
+                        0 => proven(&set, |_| false, own).await,
+                        _ => proven(&set, own, |_| false).await,
+                    };
+                    let numbers = found.map(|found| found.iter().map(|manifest| manifest.number.0).collect::<Vec<_>>());
+                    let expected: Vec<_> = (1..=7).filter(|number| *number != changed).collect();
+                    match changed {
+                        6 => assert!(numbers.is_err(), "{what}: the newest is not sealed"),
+                        _ => assert_eq!(numbers.unwrap(), expected, "{what} {changed} {skipped}"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn no_manifest_is_taken_for_the_one_that_was_committed_because_the_next_has_changed_too() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let set = set_in(&store, "east", "daily");
+        commit_tasks(&set, 7).await;
+        for (number, what) in [(2, "node"), (4, "link")] {
+            change(&store, &set, number, what).await;
+        }
+        let error = proven(&set, |_| false, |number| number.0 == 4).await.unwrap_err();
+        assert!(matches!(&error, Error::Successor { path, .. } if *path == set.path(VersionNumber(2))), "{error}");
+        // As before one that cannot be read.
+        let found = proven(&set, |_| false, |number| [2, 4].contains(&number.0)).await.unwrap();
+        let numbers: Vec<_> = found.iter().map(|manifest| manifest.number.0).collect();
+        assert_eq!(numbers, [1, 3, 5, 6, 7], "the third speaks for itself");
+    }
+
     #[tokio::test]
     async fn a_manifest_that_was_replaced_or_deleted_is_noticed() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -189,7 +310,8 @@ mod tests {
         commit_tasks(&set_in(&other, "east", "daily"), 4).await;
         let replaced = other.get(&set.path(VersionNumber(2))).await.unwrap().bytes().await.unwrap();
         store.put(&set.path(VersionNumber(2)), replaced.into()).await.unwrap();
-        assert!(matches!(proven(&set, |_| false, |_| false).await, Err(Error::Link { .. })));
+        let error = proven(&set, |_| false, |_| false).await.unwrap_err();
+        assert!(matches!(&error, Error::Successor { path, .. } if *path == set.path(VersionNumber(2))), "{error}");
         let error = proven(&set, |number| number.0 != 2, |_| false).await.unwrap_err();
         assert!(matches!(error, Error::Successor { .. }), "{error}");
         store.delete(&set.path(VersionNumber(2))).await.unwrap();

@@ -197,6 +197,30 @@ async fn a_damaged_version_that_is_given_up_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_version_whose_manifest_changed_and_can_be_read_is_named_and_can_be_given_up() {
+    let bench = Bench::new();
+    for task in ["one", "two", "three", "four"] {
+        bench.commit("daily", task).await;
+    }
+    let path = layout::manifest(&bench.world.source, &"daily".parse().unwrap(), VersionNumber(2));
+    let stored = tidemark_gateway::fetch::get_unchecked(&bench.store, &path).await.unwrap();
+    let changed = String::from_utf8(stored.to_vec()).unwrap().replace("\"node\":\"n\"", "\"node\":\"m\"");
+    bench.store.put(&path, changed.into()).await.unwrap();
+    let error = bench.mark().await.unwrap_err();
+    assert!(tidemark_gateway::causes::joined(&error).contains(&format!("manifest {path} is damaged")), "{error:?}");
+    bench.expire("east.daily.2").await;
+    bench.world.shared.advance(9);
+    assert!(matches!(bench.mark().await, Err(Error::Chain { .. })), "it can be undone");
+    bench.world.shared.advance(1);
+    let round = bench.mark().await.unwrap().expect("what it alone needed");
+    assert!(round.head.gone.contains(&"daily".parse().unwrap(), VersionNumber(2)));
+    bench.world.shared.advance(12);
+    assert!(bench.sweep().await.unwrap().unwrap().objects > 0);
+    bench.free().await.unwrap();
+    assert!(bench.mark().await.is_ok() && bench.survey(&[]).await.0.versions.objects > 0);
+}
+
+#[tokio::test]
 async fn what_a_version_keeps_staged_stays_where_no_policy_says_otherwise() {
     let bench = Bench::new();
     let keeping = Version { keeps_staged: true, ..Version::empty("fake") };
