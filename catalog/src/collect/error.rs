@@ -127,6 +127,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// True where the store failed and so says nothing about what a version needs: a refused credential, an outage.
+    pub(super) fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::Pages { source, .. } => source.is_of_the_store(),
+            Self::Entry { source, .. } => source.is_of_the_store(),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         let transient = tidemark_gateway::retry::is_transient;

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use tidemark_gateway::pause;
+use tidemark_gateway::{causes, pause};
 
 use super::{Collector, Error, Fence, Swept, blocks, name::Kind, needs::Needs, require_newest, rules::Rule};
 use crate::{
@@ -112,8 +112,8 @@ impl Collector<'_> {
         }
     }
 
-    /// All that versions need which are not gone. Of those that were collected since, one that cannot be read needs nothing: when the
-    /// marks were made it was there, and what it named is not among them.
+    /// All that versions need which are not gone. Of those that were collected since, one of which anything cannot be read needs nothing:
+    /// when the marks were made it was there, and what it named is not among them.
     /// And the needs blocks that are over. `fenced` are numbers that are there: a listing that ends before them leaves versions out.
     async fn named(
         &self,
@@ -125,10 +125,20 @@ impl Collector<'_> {
         let (mut named, mut over) = (HashSet::new(), Vec::new());
         let states = self.states(sets, gone).await?;
         for set in sets {
+            let of_states = states.get(set);
             let there = fenced.get(set).copied().filter(|_| self.keeps(Rule::ListReaches));
             let of = self.of_set(set, gone, &states, there, &mut needs).await?;
             for Loaded { manifest, .. } in &of.manifests {
-                let names = needs.of_version(manifest).await?;
+                let is_collected =
+                    of_states.and_then(|of| of.get(&manifest.number)).is_some_and(|state| state.collected);
+                let names = match needs.of_version(manifest).await {
+                    Err(error) if is_collected && !error.is_of_the_store() => {
+                        let (number, error) = (manifest.number, causes::joined(&error));
+                        tracing::warn!(source_id = %self.source, %set, %number, error, "a version that was given up needs nothing");
+                        continue;
+                    }
+                    names => names?,
+                };
                 named.extend(names.into_iter().map(|(name, _)| needs.key(name)));
             }
             for group in of.blocks.used.iter().flat_map(|block| &block.groups) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use object_store::ObjectStoreExt;
 
 use super::{
-    race::world::{AGES, Held},
+    race::world::{AGES, Held, Off},
     *,
 };
 use crate::{
@@ -218,6 +218,54 @@ async fn a_version_whose_manifest_changed_and_can_be_read_is_named_and_can_be_gi
     assert!(bench.sweep().await.unwrap().unwrap().objects > 0);
     bench.free().await.unwrap();
     assert!(bench.mark().await.is_ok() && bench.survey(&[]).await.0.versions.objects > 0);
+}
+
+#[tokio::test]
+async fn what_is_damaged_while_a_round_waits_stops_no_sweep_once_its_version_is_given_up() {
+    // The object page, the range page, the entry.
+    for victim in 0..3 {
+        let bench = Bench::of(Off::Nothing, 1, 64);
+        for task in ["one", "two", "three"] {
+            bench.commit("daily", task).await;
+        }
+        bench.expire("east.daily.1").await;
+        bench.world.shared.advance(12);
+        bench.mark().await.unwrap().unwrap();
+        let (_, lines) = bench.survey(&[]).await;
+        let of = |class: &Class| matches!(class, Class::Versions { first, .. } if first.to_string() == "east.daily.3");
+        let pages: Vec<_> = lines.iter().filter(|(name, class)| name.contains("/pages/") && of(class)).collect();
+        let mut read = Vec::new();
+        for (name, _) in &pages {
+            let bytes = tidemark_gateway::fetch::get_unchecked(&bench.store, &Path::from(name.as_str())).await.unwrap();
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            let kinds = ["\"object-page\"", "\"range-page\"", "\"entry\""];
+            read.extend(kinds.iter().position(|kind| text.contains(kind)).map(|kind| (kind, (*name).clone(), text)));
+        }
+        read.sort();
+        let (_, name, text) = &read[victim];
+        let path = Path::from(name.as_str());
+        bench.store.put(&path, "damaged".into()).await.unwrap();
+        bench.world.shared.advance(12);
+        let error = bench.sweep().await.unwrap_err();
+        assert!(!error.is_retryable() && tidemark_gateway::causes::joined(&error).contains(name), "{error:?}");
+        bench.expire("east.daily.3").await;
+        bench.world.shared.advance(12);
+        assert!(bench.sweep().await.is_err(), "it can be undone");
+        let claim = Held(bench.world.claim_of(1));
+        bench.with(async |collector| collector.give_up(&claim).await).await.unwrap();
+        // An outage is no damage.
+        bench.store.put(&path, text.clone().into()).await.unwrap();
+        bench.world.shared.set_away(Some(name));
+        let before = bench.names().await;
+        assert!(bench.sweep().await.unwrap_err().is_retryable());
+        assert!(bench.names().await.len() >= before.len(), "nothing is deleted");
+        bench.world.shared.set_away(None);
+        bench.store.put(&path, "damaged".into()).await.unwrap();
+        assert!(bench.sweep().await.unwrap().unwrap().objects > 0, "{name}");
+        bench.collect().await;
+        let survey = bench.survey(&[]).await.0;
+        assert!(survey.versions.objects > 0 && survey.garbage.objects == 0, "{survey:?}");
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub(in crate::collect) struct Shared {
     blocks_read: AtomicU64,
     /// So many of the newest manifests of each set are not listed.
     lag: AtomicU64,
+    /// Reads of what has this in its name are answered by an outage.
+    away: Mutex<Option<String>>,
     /// By actor.
     turns: Mutex<HashMap<usize, Turn>>,
 }
@@ -57,6 +59,15 @@ impl Shared {
         let written = self.written.lock().unwrap();
         count("a needs block was read", self.blocks_read.load(Ordering::SeqCst));
         count("a needs block was written", written.keys().filter(|path| is_block(path)).count() as u64);
+    }
+
+    /// From now on what has this in its name cannot be read, because the store does not answer.
+    pub(in crate::collect) fn set_away(&self, part: Option<&str>) {
+        *self.away.lock().unwrap() = part.map(str::to_owned);
+    }
+
+    fn is_away(&self, path: &Path) -> bool {
+        self.away.lock().unwrap().as_ref().is_some_and(|part| path.as_ref().contains(part))
     }
 
     /// From now on lists of manifests lack so many of the newest.
@@ -151,6 +162,10 @@ impl ObjectStore for Stage {
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.turn().await;
         self.shared.reads.fetch_add(1, Ordering::SeqCst);
+        if self.shared.is_away(path) {
+            let source = "Server returned non-2xx status code: 503".into();
+            return Err(object_store::Error::Generic { store: "stage", source });
+        }
         self.shared.blocks_read.fetch_add(u64::from(is_block(path)), Ordering::SeqCst);
         let mut got = self.inner.get_opts(path, options).await?;
         got.meta = self.shared.stamp(got.meta);
