@@ -3,6 +3,7 @@
 mod cost;
 mod harm;
 mod same;
+mod told;
 
 use tidemark_gateway::Digest;
 

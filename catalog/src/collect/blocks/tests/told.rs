@@ -1,0 +1,95 @@
+//! What blocks tell is believed, and no more of them is read than is of use.
+
+use object_store::{ObjectStoreExt, path::Path};
+
+use super::*;
+use crate::{
+    collect::{Swept, race::world::Held},
+    commit::ManifestDraft,
+    manifest::{Holds, Version},
+    marks::{Gone, Writer},
+    testing,
+};
+
+impl Bench {
+    fn blocks_read(&self) -> u64 {
+        let mut read = 0;
+        self.world.shared.count_blocks(|what, count| read += if what.ends_with("read") { count } else { 0 });
+        read
+    }
+}
+
+#[tokio::test]
+async fn what_a_version_keeps_staged_stays_when_only_blocks_tell_of_it() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    let keeping = Holds::Version(Box::new(Version { keeps_staged: true, ..Version::empty("fake") }));
+    let draft = ManifestDraft { holds: keeping, ..testing::draft("keeping") };
+    let set = testing::set_in(&bench.store, "east", "daily");
+    set.commit(draft, &Held(bench.world.claim_of(1)), &bench.env).await.unwrap();
+    let staged = Path::from("sources/east/staged/keeping/p/file");
+    bench.store.put(&staged, "x".into()).await.unwrap();
+    let mut levels = std::collections::BTreeSet::new();
+    for task in 0..12 {
+        bench.commit("daily", &format!("t-{task}")).await;
+        bench.collect().await;
+        let blocks = bench.blocks().await;
+        let first = blocks
+            .iter()
+            .filter(|block| [2, 4, 8, 16].map(|last| format!("{last:020}")).contains(&block[3..].to_owned()));
+        levels.extend(first.map(|block| block[..2].to_owned()));
+        let read = bench.blocks_read();
+        bench.free().await.unwrap();
+        assert!(bench.store.head(&staged).await.is_ok(), "{blocks:?}");
+        assert!(blocks.is_empty() || bench.blocks_read() > read);
+    }
+    assert!(levels.contains("00") && levels.contains("02"), "{levels:?}");
+}
+
+#[tokio::test]
+async fn what_only_a_block_says_to_be_needed_is_swept_by_no_round() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    for task in ["one", "two", "three"] {
+        bench.commit("daily", task).await;
+    }
+    bench.collect().await;
+    assert_eq!(bench.blocks().await.len(), 1);
+    // As a collector marks that read before the versions were there.
+    let mut writer = Writer::new(&bench.store, &bench.world.source, 2, bench.world.claim_of(1));
+    for name in bench.names().await.iter().filter(|name| name.contains("/pages/") || name.contains("/segments/")) {
+        writer.push(&Path::from(name.as_str()), 1).await.unwrap();
+    }
+    assert!(writer.finish(Gone::default(), &bench.env).await.unwrap());
+    bench.world.shared.advance(12);
+    let (before, read) = (bench.survey(&[]).await.0.versions, bench.blocks_read());
+    assert_eq!(bench.sweep().await.unwrap(), Some(Swept::default()));
+    assert!(bench.blocks_read() > read);
+    assert_eq!(bench.survey(&[]).await.0.versions, before);
+}
+
+#[tokio::test]
+async fn blocks_that_reach_beyond_the_last_number_or_are_gone_are_not_read() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    for task in ["one", "two", "three", "four", "five"] {
+        bench.commit("daily", task).await;
+    }
+    bench.mark().await.unwrap().unwrap();
+    let read = async || {
+        let before = bench.blocks_read();
+        bench.survey(&[]).await;
+        bench.blocks_read() - before
+    };
+    for (lag, blocks) in [(0, 2), (1, 2), (2, 1), (3, 1), (4, 0)] {
+        bench.world.shared.set_lag(lag);
+        assert_eq!(read().await, blocks, "a list that lacks {lag}");
+    }
+    bench.world.shared.set_lag(0);
+    bench.world.shared.advance(12);
+    bench.sweep().await.unwrap().unwrap();
+    for number in 1..=4 {
+        bench.expire(&format!("east.daily.{number}")).await;
+    }
+    bench.world.shared.advance(12);
+    bench.mark().await.unwrap().unwrap();
+    assert!(!bench.blocks().await.is_empty());
+    assert_eq!(read().await, 0, "all that they tell of is gone");
+}
