@@ -69,6 +69,14 @@ pub enum Error {
         /// Why.
         source: document::Error,
     },
+    /// The store does not give a needs block.
+    #[error("read the needs block {path}")]
+    Block {
+        /// The block.
+        path: Path,
+        /// Why.
+        source: document::Error,
+    },
     /// Marks cannot be read or written.
     #[error(transparent)]
     Marks(#[from] marks::Error),
@@ -146,6 +154,7 @@ impl Error {
             Self::Chain { source, .. } => source.is_retryable(),
             Self::Pages { source: pages::Error::Page(source), .. }
             | Self::Entry { source, .. }
+            | Self::Block { source, .. }
             | Self::Root { source, .. } => source.is_retryable(),
             Self::Marks(source) => source.is_retryable(),
             Self::Barrier { source, .. } => source.is_retryable(),

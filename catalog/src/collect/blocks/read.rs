@@ -22,7 +22,8 @@ impl Collector<'_> {
     /// The blocks of a set, those that can be used read and linked; `present` are the numbers of its manifests, ascending.
     ///
     /// # Errors
-    /// [`Error::List`], [`Error::Chain`] where the store does not answer. A block that cannot be used is no error.
+    /// [`Error::List`], [`Error::Chain`], [`Error::Block`] where the store does not answer. A block that is damaged, gone or of another
+    /// chain is no error: its numbers are read.
     pub(in crate::collect) async fn blocks(
         &self,
         chain: &VersionSet,
@@ -48,6 +49,9 @@ impl Collector<'_> {
             while let Some((block, one)) = reads.next().await {
                 match block {
                     Ok(block) => drop(read.insert(one.stored.key.clone(), held(one, block, set, gone, needs))),
+                    Err(source) if source.is_of_the_store() => {
+                        return Err(Error::Block { path: one.stored.path(), source });
+                    }
                     Err(error) => {
                         let (block, error) = (&one.stored.key, causes::joined(&error));
                         tracing::warn!(block, error, "a needs block cannot be read: what it tells is read again");

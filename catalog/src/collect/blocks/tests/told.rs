@@ -67,6 +67,26 @@ async fn what_only_a_block_says_to_be_needed_is_swept_by_no_round() {
 }
 
 #[tokio::test]
+async fn a_block_that_the_store_does_not_give_is_an_outage_and_no_reason_to_read_all() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    for task in ["one", "two", "three", "four", "five"] {
+        bench.commit("daily", task).await;
+    }
+    bench.mark().await.unwrap().unwrap();
+    bench.world.shared.set_away(Some("/needs/"));
+    let before = bench.world.shared.reads();
+    let error =
+        bench.with(async |collector| collector.survey(&Default::default(), &mut |_| {}).await).await.unwrap_err();
+    let reads = bench.world.shared.reads() - before;
+    bench.world.shared.set_away(Some("/versions/"));
+    let before = bench.world.shared.reads();
+    bench.with(async |collector| collector.survey(&Default::default(), &mut |_| {}).await).await.unwrap_err();
+    let to_manifests = bench.world.shared.reads() - before;
+    assert!(error.is_retryable() && tidemark_gateway::causes::joined(&error).contains("/needs/00-"), "{error:?}");
+    assert!(reads < to_manifests, "no manifest was read: {reads} {to_manifests}");
+}
+
+#[tokio::test]
 async fn blocks_that_reach_beyond_the_last_number_or_are_gone_are_not_read() {
     let bench = Bench::of(Off::Nothing, 1, 2);
     for task in ["one", "two", "three", "four", "five"] {
