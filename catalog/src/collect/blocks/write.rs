@@ -132,7 +132,11 @@ impl Collector<'_> {
         missing: Missing<'_>,
         claim: &dyn Claim,
     ) -> Result<(), Error> {
-        let (mut builder, parts) = (Builder::default(), missing.parts());
+        let Some(Part { before, end, .. }) = self.bound(of, numbers, &missing.parts()).await? else {
+            tracing::debug!(source_id = %self.source, set = %of.set, level, last = numbers.end(), "no reading could use the needs block");
+            return Ok(());
+        };
+        let mut builder = Builder::default();
         match missing {
             Missing::Manifests(manifests) => {
                 for Loaded { manifest, .. } in manifests {
@@ -151,17 +155,20 @@ impl Collector<'_> {
         if builder.is_empty() {
             return Ok(());
         }
-        let chain = VersionSet::new(self.store.clone(), self.source.clone(), of.set.clone());
-        // What it is made of may be of a chain that is there no more.
-        let Some(Part { before, end, .. }) = chain.whole(numbers.clone(), &parts).await? else {
-            tracing::debug!(source_id = %self.source, set = %of.set, level, last = numbers.end(), "a needs block would not be of one chain");
-            return Ok(());
-        };
         let Built { versions, objects, needs } = builder.finish(&reading.needs);
         let (source, set) = (self.source.clone(), of.set.clone());
         let (first, last) = (VersionNumber(*numbers.start()), VersionNumber(*numbers.end()));
         let block = Block { source, set, level, first, last, before, end, versions, objects, needs };
         self.store_block(&block, claim).await
+    }
+
+    /// The part of the chain that a block of these numbers would be of; `None` where what it is made of is not of one chain, which may be
+    /// there no more, or where the number behind it does not tell of its end: each reading would refuse the block.
+    async fn bound(&self, of: &OfSet, numbers: &RangeInclusive<u64>, parts: &[Part]) -> Result<Option<Part>, Error> {
+        let chain = VersionSet::new(self.store.clone(), self.source.clone(), of.set.clone());
+        let Some(whole) = chain.whole(numbers.clone(), parts).await? else { return Ok(None) };
+        let told = chain.link_of(VersionNumber(numbers.end() + 1)).await?;
+        Ok((told == Some(whole.end)).then_some(whole))
     }
 
     async fn store_block(&self, block: &Block, claim: &dyn Claim) -> Result<(), Error> {

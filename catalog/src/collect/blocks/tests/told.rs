@@ -113,3 +113,68 @@ async fn blocks_that_reach_beyond_the_last_number_or_are_gone_are_not_read() {
     assert!(!bench.blocks().await.is_empty());
     assert_eq!(read().await, 0, "all that they tell of is gone");
 }
+
+#[tokio::test]
+async fn a_block_that_is_refused_is_made_anew_once() {
+    for harm in ["damaged", "foreign", "higher"] {
+        let bench = Bench::of(Off::Nothing, 1, 2);
+        for task in ["one", "two", "three", "four", "five"] {
+            bench.commit("daily", task).await;
+        }
+        bench.collect().await;
+        // Each makes the blocks that it can of what the one before made; nothing is there to be marked.
+        let reads_and_blocks = async || {
+            let before = bench.world.shared.reads();
+            assert_eq!(bench.mark().await.unwrap(), None);
+            (bench.world.shared.reads() - before, bench.blocks().await.len())
+        };
+        let mut settled = reads_and_blocks().await;
+        for _ in 0..3 {
+            settled = reads_and_blocks().await;
+        }
+        let (source, set) = (&bench.world.source, "daily".parse().unwrap());
+        let (level, last) = if harm == "higher" { (1, 4) } else { (0, 2) };
+        if harm == "damaged" {
+            for name in bench.names().await.into_iter().filter(|name| name.contains("/needs/")) {
+                bench.store.put(&Path::from(name), "damaged".into()).await.unwrap();
+            }
+        } else {
+            let bytes = foreign(source, &set, 1, last);
+            let token = crate::ids::FencingToken { generation: 9, revision: 1 };
+            let path = layout::needs_block(source, &set, level, VersionNumber(last), token, Digest::of(&bytes));
+            bench.store.put(&path, bytes.into()).await.unwrap();
+        }
+        let mut found = Vec::new();
+        for _ in 0..6 {
+            found.push(reads_and_blocks().await);
+        }
+        println!("{harm}: settled at {settled:?} reads and blocks, then {found:?}");
+        let [.., before, after] = found[..] else { panic!() };
+        assert_eq!(before, after, "{harm}: nothing is made any more: {found:?}");
+        // What is refused is read, and refused again, until a sweep deletes it.
+        assert!(after.0 <= settled.0 + 4, "{harm}: settled at {settled:?}, then {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_no_reading_could_use_is_not_made() {
+    let bench = Bench::of(Off::Nothing, 1, 2);
+    for task in ["one", "two", "three", "four", "five"] {
+        bench.commit("daily", task).await;
+    }
+    // The third has another link than it had: the end of the first block is told by nobody any more.
+    let path = layout::manifest(&bench.world.source, &"daily".parse().unwrap(), VersionNumber(3));
+    let bytes = tidemark_gateway::fetch::get_unchecked(&bench.store, &path).await.unwrap();
+    let mut manifest: crate::manifest::Manifest = document::decode(&path, &bytes).unwrap();
+    manifest.previous = Some(Digest::of(b"another"));
+    bench.store.put(&path, document::encode(&path, &manifest).unwrap().into()).await.unwrap();
+    bench.expire("east.daily.3").await;
+    bench.world.shared.advance(12);
+    for _ in 0..3 {
+        bench.mark().await.unwrap();
+        assert_eq!(bench.blocks().await, [""; 0]);
+        bench.world.shared.advance(12);
+        bench.sweep().await.unwrap();
+        bench.free().await.unwrap();
+    }
+}
