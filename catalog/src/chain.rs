@@ -23,6 +23,7 @@ use crate::{
 mod error;
 mod part;
 mod proven;
+mod stray;
 mod told;
 
 pub use error::{Error, TellError};
@@ -175,9 +176,11 @@ impl VersionSet {
     /// The newest number with the digest of what is stored there, whatever that is; `None` where there is none.
     ///
     /// # Errors
-    /// [`Error::List`]; [`Error::Read`].
+    /// [`Error::List`]; [`Error::Read`]; [`Error::Stray`].
     pub async fn head_as_stored(&self) -> Result<Option<Head>, Error> {
-        let Some(number) = self.numbers(self.from()).await?.last().copied() else { return Ok(None) };
+        let numbers = self.numbers(self.from()).await?;
+        self.refuse_stray(&numbers)?;
+        let Some(number) = numbers.last().copied() else { return Ok(None) };
         let digest = Digest::of(&self.bytes(number).await?);
         Ok(Some(Head { number, digest }))
     }
@@ -185,7 +188,8 @@ impl VersionSet {
     /// The newest version; `None` where there is none yet.
     ///
     /// # Errors
-    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`], [`Error::ListingLags`], [`Error::HeadChanged`].
+    /// As [`list`](Self::list) and [`read`](Self::read); [`Error::RolledBack`], [`Error::ListingLags`], [`Error::HeadChanged`],
+    /// [`Error::Stray`].
     pub async fn newest(&self) -> Result<Option<Manifest>, Error> {
         Ok(self.end().await?.map(|end| end.manifest))
     }
@@ -222,10 +226,11 @@ impl VersionSet {
     pub async fn verify_chain(&self) -> Result<Vec<Manifest>, Error> {
         let mut chain: Vec<Manifest> = Vec::new();
         let mut previous = None;
-        for number in self.list().await? {
+        let present = self.list().await?;
+        for number in present.iter().copied() {
             let expected = VersionNumber(chain.len() as u64 + 1);
             if number != expected {
-                return Err(Error::Hole { source_id: self.source.clone(), set: self.set.clone(), missing: expected });
+                return Err(self.missing(expected, &present));
             }
             let loaded = self.parse(number, self.bytes(number).await?)?;
             self.verify_link(&loaded.manifest, previous)?;
@@ -286,8 +291,10 @@ impl VersionSet {
 
     /// The last manifest of the chain, verified back to the known head.
     pub(crate) async fn end(&self) -> Result<Option<Loaded>, Error> {
-        let newest = self.numbers(self.from()).await?.last().copied();
+        let numbers = self.numbers(self.from()).await?;
+        let newest = numbers.last().copied();
         self.refuse_rolled_back(newest).await?;
+        self.refuse_stray(&numbers)?;
         let Some(number) = newest else { return Ok(None) };
         let end = self.load(number).await?;
         self.prove_head(&end).await?;

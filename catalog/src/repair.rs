@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stray_name_far_above_the_chain_is_not_sealed() {
+        let (store, set) = chain_of(3).await;
+        damage_number(&store, &set, u64::MAX).await;
+        let error = repair(&set, 2).await.unwrap_err();
+        assert!(matches!(error, commit::Error::Chain(chain::Error::Stray { .. })), "{error}");
+        store.delete(&set.path(VersionNumber(u64::MAX))).await.unwrap();
+        assert_eq!(repair(&set, 2).await.unwrap(), Repair::Nothing);
+    }
+
+    #[tokio::test]
     async fn another_chain_is_not_damage_and_a_newer_claim_is_not_written_over() {
         let (store, set) = chain_of(3).await;
         let known = set.clone().with_head(set.head().await.unwrap().unwrap().1);

@@ -80,6 +80,17 @@ pub enum Error {
         /// The first one that is not there.
         missing: VersionNumber,
     },
+    /// A name far above the end of the chain, which no writer of ours comes to; or all manifests between were deleted.
+    #[error(
+        "manifest {path} is a stray: version {missing} of its set is missing, and all between them. Nothing of ours writes so far ahead: \
+         remove that object, or put back what is missing"
+    )]
+    Stray {
+        /// What lies there.
+        path: Path,
+        /// The first number that is not there.
+        missing: VersionNumber,
+    },
     /// Versions that are known to exist are not there.
     #[error(
         "set {set} of source {source_id} ends at version {found}, but version {head} was committed: deleted or rolled back"

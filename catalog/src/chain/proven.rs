@@ -18,7 +18,7 @@ impl VersionSet {
     /// it has to be there, and is not read.
     ///
     /// # Errors
-    /// [`Error::Hole`] where a number is not there that is neither skipped nor given up; [`Error::Read`], [`Error::Decode`],
+    /// [`Error::Hole`], [`Error::Stray`], [`Error::ListingLags`] where a number is not listed that is neither skipped nor given up; [`Error::Read`], [`Error::Decode`],
     /// [`Error::Identity`], [`Error::Link`], [`Error::Successor`].
     pub(crate) async fn proven(
         &self,
@@ -29,9 +29,13 @@ impl VersionSet {
     ) -> Result<Vec<Loaded>, Error> {
         let newest = present.last().copied().unwrap_or(VersionNumber(0));
         let is_there = |number: &VersionNumber| present.binary_search(number).is_ok();
-        let needed = (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number));
-        let needed: Vec<_> = needed.filter(|number| is_there(number) || !given_up(*number)).collect();
-        self.refuse_holes(present, &needed).await?;
+        let numbers = || (1..=newest.0).map(VersionNumber).filter(|number| !skipped(*number));
+        // The first that is missing ends it: nothing counts up to a stray.
+        let missing = numbers().find(|number| !is_there(number) && !given_up(*number));
+        if let Some(missing) = missing {
+            return Err(self.why_missing(missing, present).await);
+        }
+        let needed: Vec<_> = numbers().filter(is_there).collect();
         let mut reads = Vec::new();
         for number in needed.into_iter().filter(|number| !told(*number)) {
             let given_up = given_up(number);
@@ -80,15 +84,12 @@ impl VersionSet {
         }
     }
 
-    async fn refuse_holes(&self, present: &[VersionNumber], needed: &[VersionNumber]) -> Result<(), Error> {
-        let missing = needed.iter().find(|number| present.binary_search(number).is_err());
-        let Some(missing) = missing.copied() else { return Ok(()) };
+    /// Why a number is missing: one that is there is only not listed.
+    async fn why_missing(&self, missing: VersionNumber, present: &[VersionNumber]) -> Error {
         match self.bytes(missing).await {
-            Ok(_) => Err(Error::ListingLags { path: self.path(missing) }),
-            Err(Error::Read { source, .. }) if source.is_absent() => {
-                Err(Error::Hole { source_id: self.source.clone(), set: self.set.clone(), missing })
-            }
-            Err(error) => Err(error),
+            Ok(_) => Error::ListingLags { path: self.path(missing) },
+            Err(Error::Read { source, .. }) if source.is_absent() => self.missing(missing, present),
+            Err(error) => error,
         }
     }
 
@@ -299,6 +300,33 @@ mod tests {
         let found = proven(&set, |_| false, |number| [2, 4].contains(&number.0)).await.unwrap();
         let numbers: Vec<_> = found.iter().map(|manifest| manifest.number.0).collect();
         assert_eq!(numbers, [1, 3, 5, 6, 7], "the third speaks for itself");
+    }
+
+    #[tokio::test]
+    async fn a_number_far_above_the_chain_is_named_and_costs_nothing() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let set = set_in(&store, "east", "daily");
+        commit_tasks(&set, 3).await;
+        for far in [3 + 34, 1_000_000, u64::MAX] {
+            let stray = set.path(VersionNumber(far));
+            store.put(&stray, "a stray".into()).await.unwrap();
+            for error in [
+                proven(&set, |number| number.0 < 3, |_| false).await.map(drop).unwrap_err(),
+                set.newest().await.map(drop).unwrap_err(),
+                set.head_as_stored().await.map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(&error, Error::Stray { path, .. } if *path == stray), "{error}");
+                assert!(
+                    error.is_damage() && !error.is_retryable() && error.to_string().contains("version 4"),
+                    "{error}"
+                );
+            }
+            store.delete(&stray).await.unwrap();
+        }
+        assert_eq!(set.newest().await.unwrap().unwrap().number, VersionNumber(3));
+        store.put(&set.path(VersionNumber(3 + 33)), "another".into()).await.unwrap();
+        let error = proven(&set, |_| false, |_| false).await.unwrap_err();
+        assert!(matches!(error, Error::Hole { missing: VersionNumber(4), .. }), "{error}");
     }
 
     #[tokio::test]

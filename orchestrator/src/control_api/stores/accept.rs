@@ -134,7 +134,7 @@ async fn told(store: &OpenStore) -> Result<BTreeMap<(SourceId, SetId), VersionNu
         for set in find::sets(&store.objects, &source).await.map_err(not_found)? {
             let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
             let newest = chain.list().await.map_err(answer)?.last().map_or(0, |number| number.0);
-            let last = match chain.told_from(VersionNumber(newest + 1)).await {
+            let last = match chain.told_from(VersionNumber(newest.saturating_add(1))).await {
                 Err(error) if !error.is_of_the_store() => None,
                 last => last.map_err(answer)?,
             };
