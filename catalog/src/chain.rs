@@ -261,7 +261,11 @@ impl VersionSet {
     /// As [`newest`](Self::newest).
     pub async fn of_task(&self, task: &str) -> Result<Option<Manifest>, commit::Error> {
         let end = self.end().await?;
-        Ok(commit::Behind::default().look(self, task, end.as_ref()).await?.done.map(|found| found.manifest))
+        Ok(commit::Behind::default()
+            .look(self, &commit::Search::task(task), end.as_ref())
+            .await?
+            .done
+            .map(|found| found.manifest))
     }
 
     /// Name of the manifest of `number`.

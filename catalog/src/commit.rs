@@ -38,7 +38,10 @@ use crate::{
 /// that was interrupted runs again before the set moves on by so many versions.
 pub const RECENT_VERSIONS: u64 = 32;
 
-pub(crate) use behind::Behind;
+/// Numbers back from the end among which a manifest of the same task is looked for at most, those without a version too.
+const RECENT_NUMBERS: u64 = 256;
+
+pub(crate) use behind::{Behind, Search};
 
 /// How long a commit waits.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +181,7 @@ pub(crate) async fn commit(
     loop {
         let end = set.end().await?;
         refuse_lagging(taken, end.as_ref().map(|end| end.manifest.number))?;
-        behind = behind.look(set, &draft.task, end.as_ref()).await?;
+        behind = behind.look(set, &Search::of(draft, claim), end.as_ref()).await?;
         if let Some(done) = behind.done {
             return Ok((done.manifest, done.stored));
         }

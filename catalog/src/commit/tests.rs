@@ -221,6 +221,49 @@ async fn what_was_captured_long_ago_does_not_become_the_newest() {
 }
 
 #[tokio::test]
+async fn a_barrier_reads_back_over_no_other_and_a_version_over_a_bounded_number_of_them() {
+    let counting = Arc::new(FaultyStore::scheduled(memory(), Vec::new(), LATE));
+    let (store, env): (Arc<dyn ObjectStore>, _) = (counting.clone(), Env::system());
+    let set = set_in(&store, "east", "daily");
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let cut = |from, through| Some(Cut { from: at(from), through: at(through), partitions: Vec::new() });
+    let of = |task: &str, cut, in_order| {
+        let holds = Holds::Version(Box::new(Version { cut, ..Version::empty("fake") }));
+        ManifestDraft { holds, in_order, ..draft(task) }
+    };
+    set.commit(of("new", cut(20, 30), false), &TestClaim::new(1), &env).await.unwrap();
+    let mut dearest = 0;
+    for number in 0..600 {
+        let holds = Holds::Barrier(Barrier { reason: "swept".to_owned() });
+        let (fence, claim) =
+            (ManifestDraft { holds, ..draft(&format!("barrier-{number}")) }, TestClaim::new(2 + number));
+        let before = counting.reads();
+        let (barrier, _) = set.commit(fence.clone(), &claim, &env).await.unwrap();
+        dearest = dearest.max(counting.reads() - before);
+        if number % 100 == 0 {
+            // The same claim again, and once more after a later manifest of it.
+            assert_eq!(set.commit(fence.clone(), &claim, &env).await.unwrap().0, barrier);
+            set.commit(draft(&format!("beside-{number}")), &claim, &env).await.unwrap();
+            assert_eq!(set.commit(fence, &claim, &env).await.unwrap().0, barrier);
+        }
+    }
+    assert!(dearest <= 4, "the newest two, whatever lies behind them: {dearest}");
+    let (late, before) = (TestClaim::new(1_000), counting.reads());
+    set.commit(of("late", cut(40, 50), false), &late, &env).await.unwrap();
+    let reads = counting.reads() - before;
+    println!("a barrier reads {dearest} manifests at most, a version behind 600 of them {reads}");
+    assert!(reads <= RECENT_NUMBERS as usize + 16, "{reads}");
+    for number in 0..RECENT_NUMBERS + 50 {
+        let holds = Holds::Barrier(Barrier { reason: "swept".to_owned() });
+        let fence = ManifestDraft { holds, ..draft(&format!("later-{number}")) };
+        set.commit(fence, &TestClaim::new(1_001 + number), &env).await.unwrap();
+    }
+    // What was captured long ago is held against the newest version, however far back.
+    let error = set.commit(of("old", cut(1, 19), true), &TestClaim::new(9_000), &env).await.unwrap_err();
+    assert!(matches!(error, Error::Overtaken { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_listing_that_lacks_what_is_there_is_an_error_and_not_a_loop() {
     let (store, env, claim) = (memory(), Env::system(), TestClaim::new(1));
     set_in(&store, "east", "daily").commit(draft("first"), &claim, &env).await.unwrap();

@@ -45,6 +45,7 @@ pub(crate) struct FaultyStore {
     random: Option<Env>,
     late: Duration,
     creates: AtomicUsize,
+    reads: AtomicUsize,
     /// Lists know nothing of objects whose names end so.
     unlisted: Option<&'static str>,
 }
@@ -53,7 +54,8 @@ impl FaultyStore {
     /// Faults in this order, then none.
     pub(crate) fn scheduled(inner: Arc<dyn ObjectStore>, mut faults: Vec<Fault>, late: Duration) -> Self {
         faults.reverse();
-        Self { inner, scheduled: faults.into(), random: None, late, creates: AtomicUsize::new(0), unlisted: None }
+        let (creates, reads) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { inner, scheduled: faults.into(), random: None, late, creates, reads, unlisted: None }
     }
 
     /// Each create draws a fault, evenly.
@@ -69,6 +71,11 @@ impl FaultyStore {
     /// How many creates were asked for.
     pub(crate) fn creates(&self) -> usize {
         self.creates.load(Ordering::SeqCst)
+    }
+
+    /// How many objects were asked for.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
     }
 
     fn draw(&self) -> Fault {
@@ -125,6 +132,7 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         tokio::task::yield_now().await;
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.inner.get_opts(path, options).await
     }
 
