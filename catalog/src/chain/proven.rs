@@ -18,7 +18,8 @@ impl VersionSet {
     /// it has to be there, and is not read.
     ///
     /// # Errors
-    /// [`Error::Hole`], [`Error::Stray`], [`Error::ListingLags`] where a number is not listed that is neither skipped nor given up; [`Error::Read`], [`Error::Decode`],
+    /// [`Error::Hole`], [`Error::Stray`], [`Error::ListingLags`] where a number is not listed that is neither skipped nor given up;
+    /// [`Error::Read`], [`Error::Decode`],
     /// [`Error::Identity`], [`Error::Link`], [`Error::Successor`].
     pub(crate) async fn proven(
         &self,

@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Race {
-    /// A set of two versions that were given up and of the barrier behind them, which is lost; then a task commits to it beside a collector,
-    /// and an operator takes the set as it is.
+    /// A set of two versions that were given up and of the barrier behind them, which is lost; then a task commits to it
+    /// beside a collector, and an operator takes the set as it is.
     pub(super) async fn run_cut(&mut self) -> Result<(), String> {
         let (world, daily) = (self.world.clone(), "daily".parse::<SetId>().unwrap());
         for number in 1..=2 {

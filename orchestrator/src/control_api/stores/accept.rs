@@ -1,8 +1,8 @@
 //! Accepting a store that is not what it was: put back from a copy, emptied or replaced on purpose.
 //!
 //! 1. A new generation is taken, above all that are known here or in the store: what was claimed before is fenced.
-//! 2. Of each set whose chain is shorter than it was, as is known here or as its states and marks tell, the numbers that are lost are taken by manifests that hold no version.
-//!    So the chain keeps no hole, and no number is given twice.
+//! 2. Of each set whose chain is shorter than it was, as is known here or as its states and marks tell, the numbers that are
+//!    lost are taken by manifests that hold no version. So the chain keeps no hole, and no number is given twice.
 //! 3. What the store holds now becomes what is known of it; the registration comes last.
 //!
 //! A crash in between leaves a store that is still refused; accepting it again goes on.
