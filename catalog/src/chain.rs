@@ -179,7 +179,7 @@ impl VersionSet {
     /// [`Error::List`]; [`Error::Read`]; [`Error::Stray`].
     pub async fn head_as_stored(&self) -> Result<Option<Head>, Error> {
         let numbers = self.numbers(self.from()).await?;
-        self.refuse_stray(&numbers)?;
+        self.refuse_stray(&numbers).await?;
         let Some(number) = numbers.last().copied() else { return Ok(None) };
         let digest = Digest::of(&self.bytes(number).await?);
         Ok(Some(Head { number, digest }))
@@ -230,7 +230,7 @@ impl VersionSet {
         for number in present.iter().copied() {
             let expected = VersionNumber(chain.len() as u64 + 1);
             if number != expected {
-                return Err(self.missing(expected, &present));
+                return Err(self.missing(expected, &present).await);
             }
             let loaded = self.parse(number, self.bytes(number).await?)?;
             self.verify_link(&loaded.manifest, previous)?;
@@ -298,7 +298,7 @@ impl VersionSet {
         let numbers = self.numbers(self.from()).await?;
         let newest = numbers.last().copied();
         self.refuse_rolled_back(newest).await?;
-        self.refuse_stray(&numbers)?;
+        self.refuse_stray(&numbers).await?;
         let Some(number) = newest else { return Ok(None) };
         let end = self.load(number).await?;
         self.prove_head(&end).await?;

@@ -137,6 +137,9 @@ pub trait Fence: Send + Sync {
     /// A claim whose token was taken after this call began: it is above every token that the coordinator has given before.
     fn claim(&self) -> BoxFuture<'_, Result<Arc<dyn Claim>, FenceError>>;
 
+    /// The newest manifest that is known of a set: what it is fenced by has to go back to that one.
+    fn known<'a>(&'a self, set: &'a SetId) -> BoxFuture<'a, Result<Option<Head>, FenceError>>;
+
     /// Remembers the newest manifest of a set, which fences it: from now on it is known to be there
     /// ([`crate::chain::VersionSet::with_head`]). Called before anything is deleted.
     fn fenced<'a>(&'a self, set: &'a SetId, head: Head) -> BoxFuture<'a, Result<(), FenceError>>;

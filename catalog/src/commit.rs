@@ -187,7 +187,10 @@ pub(crate) async fn commit(
         }
         refuse_fenced(claim, end.as_ref())?;
         refuse_overtaken(draft, &behind)?;
-        if numbers == Numbers::New && !set.ends_at(end.as_ref().map(|end| end.manifest.number)).await? {
+        if numbers == Numbers::New
+            && let Some(told) = set.beyond(end.as_ref().map(|end| end.manifest.number)).await?
+        {
+            taken = Some(told);
             continue;
         }
         let manifest = next_manifest(set, draft, claim.token(), end.as_ref().map(Loaded::head), env);

@@ -113,6 +113,11 @@ impl Round {
     pub fn is_gone(&self, set: &SetId, number: VersionNumber) -> bool {
         self.head.gone.contains(set, number)
     }
+
+    /// The sets of which any number [is gone](Self::is_gone).
+    pub fn sets(&self) -> impl Iterator<Item = &SetId> {
+        self.head.gone.sets()
+    }
 }
 
 /// What is marked of a source. Holds 16 bytes for each name, and a table of them: about 40 bytes.

@@ -148,19 +148,25 @@ impl VersionStates {
         Ok(newest)
     }
 
-    /// The greatest number from `first` on that has any record, by one listing; `None` where none has.
+    /// The greatest number from `first` on that has any record, by one listing; `None` where none has. A name alone tells of no number: the
+    /// record is read.
     ///
     /// # Errors
-    /// [`Error::List`].
+    /// [`Error::List`]; [`Error::Record`], [`Error::Identity`] naming what lies there instead of a record.
     pub async fn last_from(&self, first: VersionNumber) -> Result<Option<VersionNumber>, Error> {
         let prefix = layout::states(&self.source, &self.set);
         let offset = Path::from(format!("{prefix}/{:020}", first.0));
         let mut listing = self.store.list_with_offset(Some(&prefix), &offset);
         let mut last = None;
         while let Some(meta) = listing.try_next().await.map_err(|source| self.list_failed(source))? {
-            last = last.max(parse(&prefix, &meta.location).map(|(number, _)| number));
+            let Some((number, revision)) = parse(&prefix, &meta.location) else { continue };
+            if last.is_none_or(|last| last < (number, revision)) {
+                last = Some((number, revision));
+            }
         }
-        Ok(last)
+        let Some((number, revision)) = last else { return Ok(None) };
+        self.read(number, Listed { revision, since: Timestamp::UNIX_EPOCH }).await?;
+        Ok(Some(number))
     }
 
     /// The state of every version that has a record, by version: one listing, and the newest record of each is read.

@@ -45,6 +45,10 @@ impl Fence for Held {
         ready(Ok(Arc::new(Held(self.0)) as Arc<dyn Claim>)).boxed()
     }
 
+    fn known<'a>(&'a self, _: &'a SetId) -> BoxFuture<'a, Result<Option<Head>, FenceError>> {
+        ready(Ok(None)).boxed()
+    }
+
     fn fenced<'a>(&'a self, _: &'a SetId, _: Head) -> BoxFuture<'a, Result<(), FenceError>> {
         ready(Ok(())).boxed()
     }

@@ -184,6 +184,10 @@ impl Fence for RunFence<'_> {
         .boxed()
     }
 
+    fn known<'f>(&'f self, set: &'f SetId) -> BoxFuture<'f, Result<Option<Head>, FenceError>> {
+        async move { Ok(self.with.stores.known_head(self.store, self.source, set).await?) }.boxed()
+    }
+
     fn fenced<'f>(&'f self, set: &'f SetId, head: Head) -> BoxFuture<'f, Result<(), FenceError>> {
         async move {
             match self.with.stores.committed(self.store, self.source, set, head).await {

@@ -89,7 +89,7 @@ impl VersionSet {
     async fn why_missing(&self, missing: VersionNumber, present: &[VersionNumber]) -> Error {
         match self.bytes(missing).await {
             Ok(_) => Error::ListingLags { path: self.path(missing) },
-            Err(Error::Read { source, .. }) if source.is_absent() => self.missing(missing, present),
+            Err(Error::Read { source, .. }) if source.is_absent() => self.missing(missing, present).await,
             Err(error) => error,
         }
     }

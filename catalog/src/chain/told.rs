@@ -27,20 +27,20 @@ impl VersionSet {
     /// [`Error::RolledBack`], [`Error::ListingLags`]; [`Error::List`], [`Error::Told`]; [`Error::Read`] where the store does not answer.
     pub async fn require_told(&self) -> Result<(), Error> {
         let end = self.numbers(self.from()).await?.last().copied();
-        self.ends_at(end).await.map(drop)
+        self.beyond(end).await.map(drop)
     }
 
-    /// Whether the set still ends at `end`; a number above it of which anything tells is there, or the set is refused.
+    /// A number above `end` of which a state or the marks tell, and that is there by now; `None` where they tell of none.
     ///
     /// # Errors
-    /// As [`require_told`](Self::require_told).
-    pub(crate) async fn ends_at(&self, end: Option<VersionNumber>) -> Result<bool, Error> {
+    /// As [`require_told`](Self::require_told), of a set that ends before it.
+    pub(crate) async fn beyond(&self, end: Option<VersionNumber>) -> Result<Option<VersionNumber>, Error> {
         let first = VersionNumber(end.map_or(0, |end| end.0).saturating_add(1));
-        let Some(told) = self.told_from(first).await? else { return Ok(true) };
+        let Some(told) = self.told_from(first).await? else { return Ok(None) };
         // Others go on meanwhile.
         let newest = self.numbers(Some(first)).await?.last().copied();
         self.refuse_before(newest.max(end), Some(told)).await?;
-        Ok(false)
+        Ok(Some(told))
     }
 
     /// Refuses an end that is below a number that was given.

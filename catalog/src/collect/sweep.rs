@@ -75,9 +75,14 @@ impl Collector<'_> {
         if !self.keeps(Rule::Barrier) {
             return Ok(None);
         }
-        let chain = VersionSet::new(self.store.clone(), self.source.clone(), set.clone());
+        let failed = |source| Error::Remember { set: set.clone(), source };
+        let mut chain = VersionSet::new(self.store.clone(), self.source.clone(), set.clone());
+        // What is not what was committed must not be vouched for by a barrier behind it.
+        if let Some(known) = fence.known(set).await.map_err(failed)? {
+            chain = chain.with_head(known);
+        }
         let head = self.fencing(&chain, set, round, claim).await?;
-        fence.fenced(set, head).await.map_err(|source| Error::Remember { set: set.clone(), source })?;
+        fence.fenced(set, head).await.map_err(failed)?;
         Ok(Some(head.number))
     }
 

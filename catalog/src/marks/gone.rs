@@ -19,6 +19,11 @@ impl Gone {
         after.checked_sub(1).is_some_and(|at| number.0 <= ranges[at].1)
     }
 
+    /// The sets that have numbers.
+    pub fn sets(&self) -> impl Iterator<Item = &SetId> {
+        self.0.keys()
+    }
+
     /// The greatest number of a set; `None` where it has none.
     pub fn last(&self, set: &SetId) -> Option<VersionNumber> {
         self.0.get(set)?.last().map(|(_, last)| VersionNumber(*last))

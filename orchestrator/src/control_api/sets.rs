@@ -127,7 +127,7 @@ async fn holds(api: &Api, store: &str, source: &SourceId, set: &SetId) -> Result
 }
 
 /// A token above every claim that was made here before; refused where another daemon has taken the repository over.
-pub(super) async fn token(
+async fn token(
     api: &Api,
     store: &OpenStore,
     source: &SourceId,

@@ -5,7 +5,6 @@ mod change;
 mod learn;
 
 pub(super) use accept::accept;
-use accept::fill_told;
 pub(super) use change::change;
 pub(crate) use learn::take_over;
 use learn::{Learned, learn};
@@ -53,10 +52,8 @@ pub(super) async fn add(api: &Api, request: AddStore) -> Result<Store, Problem> 
     let store = OpenStore { record: StoreRecord { checksums, ..record }, ..opened };
     api.with.stores.prove_again(&store).await.map_err(answer)?;
     attach(api, &store).await?;
-    let lost = fill_told(api, &store).await?;
     let Learned { taken_over, mut warnings } = learn(api, &store).await?;
-    let lost = lost.into_iter().map(|lost| format!("TM-STORE-0113: {lost} were given and are lost: they stay taken"));
-    warnings.extend(lost);
+    warnings.extend(accept::told_words(&store).await?);
     match api.registrations().create(STORES, &store.record.name, &store.record).await.map_err(answer)? {
         Some(other) if other != store.record => Err(taken("TM-STORE-0409", "store", &other.name)),
         _ => Ok(Store { taken_over: Some(taken_over), warnings, ..show(api, store.record) }),

@@ -320,6 +320,19 @@ impl Stores {
         }
     }
 
+    /// The head of a set that is known; `None` where none is, or what is known cannot be read: it is learnt anew from the store.
+    pub(crate) async fn known_head(
+        &self,
+        store: &OpenStore,
+        source: &SourceId,
+        set: &SetId,
+    ) -> Result<Option<Head>, Error> {
+        match self.known.head(&store.record.repository, source, set).await {
+            Err(registrations::Error::Decode { .. }) => Ok(None),
+            found => Ok(found?),
+        }
+    }
+
     /// Heads that are known of a repository, and can be read.
     pub(crate) async fn known_heads(&self, repository: &str) -> Result<Vec<KnownHead>, Error> {
         Ok(self.known.heads(repository).await?.known)

@@ -8,7 +8,7 @@ use std::{
 use tidemark_gateway::{Digest, causes, upload};
 
 use super::{
-    Used,
+    NUMBERS, Used,
     build::{Builder, Built},
     span,
     stored::{Block, Told},
@@ -163,8 +163,14 @@ impl Collector<'_> {
     }
 
     /// The part of the chain that a block of these numbers would be of; `None` where what it is made of is not of one chain, which may be
-    /// there no more, or where the number behind it does not tell of its end: each reading would refuse the block.
+    /// there no more, or where the number behind it does not tell of its end (each reading would refuse the block), or where finding that
+    /// out would cost more than the block saves.
     async fn bound(&self, of: &OfSet, numbers: &RangeInclusive<u64>, parts: &[Part]) -> Result<Option<Part>, Error> {
+        let known: u64 = parts.iter().map(|part| part.last - part.first + 1).sum();
+        // What is gone in between is read one by one.
+        if (numbers.end() - numbers.start() + 1).saturating_sub(known) > NUMBERS {
+            return Ok(None);
+        }
         let chain = VersionSet::new(self.store.clone(), self.source.clone(), of.set.clone());
         let Some(whole) = chain.whole(numbers.clone(), parts).await? else { return Ok(None) };
         let told = chain.link_of(VersionNumber(numbers.end() + 1)).await?;

@@ -63,6 +63,11 @@ impl Race {
         let told = chain.told_from(VersionNumber(1)).await.map_err(|error| error.to_string())?;
         let claim = Held(self.world.claim_of(1));
         let env = self.world.env();
-        chain.fill(told.unwrap_or(VersionNumber(0)), draft, &claim, &env).await.map_err(|error| error.to_string())
+        let filled = chain.fill(told.unwrap_or(VersionNumber(0)), draft, &claim, &env).await;
+        filled.map_err(|error| error.to_string())?;
+        // What is known of the set is what is there now.
+        let head = chain.head().await.map_err(|error| error.to_string())?.map(|(_, head)| head);
+        self.world.state.lock().unwrap().fenced.extend(head.map(|head| (chain.set.clone(), head)));
+        Ok(())
     }
 }

@@ -216,6 +216,11 @@ impl Fence for Claims<'_> {
         async move { Ok(Arc::new(Held(token)) as Arc<dyn Claim>) }.boxed()
     }
 
+    fn known<'a>(&'a self, set: &'a SetId) -> BoxFuture<'a, Result<Option<Head>, FenceError>> {
+        let known = self.world.state.lock().unwrap().fenced.get(set).copied();
+        async move { Ok(known) }.boxed()
+    }
+
     fn fenced<'a>(&'a self, set: &'a SetId, head: Head) -> BoxFuture<'a, Result<(), FenceError>> {
         self.world.state.lock().unwrap().fenced.insert(set.clone(), head);
         if self.world.lags.load(Ordering::SeqCst) {

@@ -7,7 +7,10 @@
 //!
 //! A crash in between leaves a store that is still refused; accepting it again goes on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidemark_catalog::{
     chain::VersionSet,
@@ -15,6 +18,7 @@ use tidemark_catalog::{
     find,
     ids::{FencingToken, SetId, SourceId, VersionNumber},
     manifest::{Barrier, Holds},
+    marks,
     repair::Sealer,
 };
 use tidemark_gateway::preflight;
@@ -25,7 +29,6 @@ use crate::{
     control_api::{
         Api, policies,
         problems::{answer, refused},
-        sets,
     },
     generation,
     registrations::{STORES, StoreRecord},
@@ -79,7 +82,7 @@ pub(in crate::control_api) async fn accept(
 /// Whether the store is not what is known of it, or that cannot be read; a store that cannot be looked at is a problem.
 async fn changed(api: &Api, store: &OpenStore) -> Result<bool, Problem> {
     match api.with.stores.prove_all(store).await {
-        Ok(damaged) => Ok(damaged.iter().any(Damaged::is_unknown)),
+        Ok(damaged) => Ok(damaged.iter().any(Damaged::is_unknown) || !told(store).await?.is_empty()),
         Err(error) if is_other(&error) => Ok(true),
         Err(error) => Err(answer(error)),
     }
@@ -115,15 +118,16 @@ async fn fill(api: &Api, known: &StoreRecord, store: &OpenStore, generation: u64
     Ok(lost)
 }
 
-/// Takes the numbers of which states and marks of the store tell, and that are lost; names them. Of a store of which nothing is known
-/// but what it says itself.
-pub(super) async fn fill_told(api: &Api, store: &OpenStore) -> Result<Vec<String>, Problem> {
-    let mut lost = Vec::new();
-    for ((source, set), last) in told(store).await? {
-        let claim = Accepting(sets::token(api, store, &source, &set, &task(api)).await?);
-        lost.extend(fill_set(api, store, (&source, &set), last, &claim).await?);
-    }
-    Ok(lost)
+/// What is said of a store that lacks versions of which its own states or marks tell: nothing is committed to these sets before it is
+/// accepted.
+pub(super) async fn told_words(store: &OpenStore) -> Result<Vec<String>, Problem> {
+    let name = &store.record.name;
+    let words = |((source, set), last)| {
+        format!(
+            "TM-STORE-0113: {source}.{set} ends before version {last}, which was given: tidemark store accept {name}"
+        )
+    };
+    Ok(told(store).await?.into_iter().map(words).collect())
 }
 
 /// Sets of the store that end before a number of which states or marks tell, with that number. Marks and states that cannot be read tell
@@ -131,7 +135,15 @@ pub(super) async fn fill_told(api: &Api, store: &OpenStore) -> Result<Vec<String
 async fn told(store: &OpenStore) -> Result<BTreeMap<(SourceId, SetId), VersionNumber>, Problem> {
     let mut told = BTreeMap::new();
     for source in find::sources(&store.objects).await.map_err(not_found)? {
-        for set in find::sets(&store.objects, &source).await.map_err(not_found)? {
+        let mut sets: BTreeSet<SetId> =
+            find::sets(&store.objects, &source).await.map_err(not_found)?.into_iter().collect();
+        // Of a set of which nothing else is left the marks may still tell.
+        match marks::newest(&store.objects, &source).await {
+            Ok(round) => sets.extend(round.iter().flat_map(marks::Round::sets).cloned()),
+            Err(error) if error.is_of_the_store() => return Err(refused(503, "TM-GC-0001", &error)),
+            Err(error) => tracing::warn!(source_id = %source, %error, "marks tell of no set"),
+        }
+        for set in sets {
             let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
             let newest = chain.list().await.map_err(answer)?.last().map_or(0, |number| number.0);
             let last = match chain.told_from(VersionNumber(newest.saturating_add(1))).await {

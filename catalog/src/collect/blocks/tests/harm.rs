@@ -281,6 +281,10 @@ impl Fence for Lapsing {
         ready(Ok(Arc::new(Lapsing(self.0, self.1.clone())) as Arc<dyn Claim>)).boxed()
     }
 
+    fn known<'a>(&'a self, _: &'a SetId) -> BoxFuture<'a, Result<Option<Head>, FenceError>> {
+        ready(Ok(None)).boxed()
+    }
+
     fn fenced<'a>(&'a self, _: &'a SetId, _: Head) -> BoxFuture<'a, Result<(), FenceError>> {
         ready(Ok(())).boxed()
     }
