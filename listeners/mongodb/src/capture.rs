@@ -18,11 +18,13 @@
 
 mod beat;
 mod journal;
+mod judge;
 mod listener;
 mod names;
 mod run;
 mod scan;
 mod stream;
+mod told;
 
 pub use listener::{Config, MongoListener};
 

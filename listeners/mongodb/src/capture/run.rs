@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
-use tidemark_catalog::{opaque::Opaque, slice::SliceObject, stored::StoredRef};
+use tidemark_catalog::{opaque::Opaque, stored::StoredRef};
 use tidemark_gateway::{Env, causes::joined, pause};
 use tidemark_listener_core::{
     failure::Failure,
@@ -14,6 +13,7 @@ use tidemark_listener_core::{
 use super::{
     beat::Beat,
     journal::{Begun, Ended, Journal},
+    judge::{self, Listing, Look},
     names::Chosen,
     scan::Scan,
     stream::Stream,
@@ -23,13 +23,12 @@ use crate::{
     codes::CAPTURE,
     connect::{Error, Server},
     describe::{self, Listed},
-    event::Namespace,
-    staged::{Collection, Partition, Run, Schema},
+    staged::Partition,
     time::ClusterTime,
 };
 
 /// Times that the collections are listed again because some came, went or changed meanwhile.
-const ROUNDS: u32 = 6;
+pub(super) const ROUNDS: u32 = 6;
 
 /// Batches of events between two runs of a scan.
 const BATCHES_BETWEEN: u32 = 4;
@@ -49,16 +48,6 @@ pub(super) struct Capture<'a> {
     pub(super) beat: Beat<'a>,
     pub(super) env: &'a Env,
     pub(super) progress: &'a ProgressSink,
-}
-
-/// What was listed, and when.
-struct Listing {
-    /// Wall time right before it was asked.
-    started: Timestamp,
-    /// It is of no earlier time, and of no later one.
-    from: ClusterTime,
-    until: ClusterTime,
-    collections: Vec<(Listed, Schema)>,
 }
 
 impl Capture<'_> {
@@ -86,7 +75,7 @@ impl Capture<'_> {
             let through =
                 scans.values().filter_map(|scan: &Scan| Some(scan.bracket?.1)).fold(listing.until, ClusterTime::max);
             stream.prove(through, PROOF, &self.beat).await?;
-            let disturbed = disturbed(&listing, &scans, &stream);
+            let disturbed = look(&listing, &scans, &stream).disturbed();
             round += 1;
             if disturbed.is_empty() || round == ROUNDS {
                 break (listing, disturbed);
@@ -96,7 +85,7 @@ impl Capture<'_> {
         stream.store().await?;
         let hello = describe::hello(self.whole).await.map_err(|error| failed(&error))?;
         let version = describe::version(self.read).await.map_err(|error| failed(&error))?;
-        let (collections, objects) = taken(&listing, &scans, &stream, &disturbed);
+        let (collections, objects) = look(&listing, &scans, &stream).taken(&disturbed);
         let (set, before) = (hello.set.unwrap_or_default(), stream.proven);
         let partition = Partition { set, version, from: begun.from, before, collections };
         let ended = Ended { started: listing.started, finished: self.env.now(), partition, objects };
@@ -144,7 +133,7 @@ impl Capture<'_> {
         {
             let attempt = match scans.remove(&listed.uuid) {
                 None => 0,
-                Some(scan) if scan.over && !moved(&scan, &listed.namespace, stream) => {
+                Some(scan) if scan.over && !judge::moved(&scan, &listed.namespace, &stream.told) => {
                     scans.insert(listed.uuid.clone(), scan);
                     continue;
                 }
@@ -172,69 +161,8 @@ impl Capture<'_> {
     }
 }
 
-/// What was taken of the collections of a listing.
-fn taken(
-    listing: &Listing,
-    scans: &BTreeMap<String, Scan>,
-    stream: &Stream<'_>,
-    disturbed: &[Namespace],
-) -> (Vec<Collection>, Vec<SliceObject>) {
-    let (mut collections, mut objects) = (Vec::new(), Vec::new());
-    for (listed, schema) in &listing.collections {
-        let Some(object) = listed.object() else { continue };
-        let line = SliceObject { object, object_id: listed.uuid.clone(), unreadable: None, files: Vec::new() };
-        if let Some(reason) = unreadable(listed, scans, disturbed) {
-            tracing::warn!(object = %line.object, reason, "the object is unreadable");
-            objects.push(SliceObject { unreadable: Some(reason), ..line });
-            continue;
-        }
-        let own = stream.runs.iter().filter(|(uuid, _)| *uuid == listed.uuid).map(|(_, file)| file);
-        let files: Vec<_> = scans.get(&listed.uuid).into_iter().flat_map(|scan| &scan.files).chain(own).collect();
-        let runs: Vec<Run> = files.iter().map(|file| file.run.clone()).collect();
-        collections.push(Collection { uuid: listed.uuid.clone(), schema: schema.clone(), runs });
-        objects.push(SliceObject { files: files.into_iter().map(|file| file.file.clone()).collect(), ..line });
-    }
-    (collections, objects)
-}
-
-/// Why there is nothing to be had of a collection.
-fn unreadable(listed: &Listed, scans: &BTreeMap<String, Scan>, disturbed: &[Namespace]) -> Option<String> {
-    if let Some(why) = listed.unsupported() {
-        return Some(why.to_owned());
-    }
-    if disturbed.contains(&listed.namespace) {
-        return Some(format!("it came, went or changed {ROUNDS} times while it was captured"));
-    }
-    let whole = listed.is_view() || scans.get(&listed.uuid).is_some_and(|scan| scan.over);
-    (!whole).then(|| "it could not be read to its end".to_owned())
-}
-
-/// True where the name may have meant another collection while it was read.
-fn moved(scan: &Scan, name: &Namespace, stream: &Stream<'_>) -> bool {
-    let Some((from, until)) = scan.bracket else { return true };
-    let touches = |at: &Namespace| at.database == name.database && (at.collection.is_empty() || at == name);
-    let changes = stream.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
-    changes.map(|change| change.namespace()).any(|at| touches(&at))
-}
-
-/// Names about which the listing may be wrong right before the time that is proven.
-fn disturbed(listing: &Listing, scans: &BTreeMap<String, Scan>, stream: &Stream<'_>) -> Vec<Namespace> {
-    let since = listing.from..stream.proven;
-    let changed = stream.catalog.iter().filter(|change| since.contains(&change.at)).map(|change| change.namespace());
-    let mut names: Vec<Namespace> = changed.collect();
-    let unlisted = |uuid: &&String| !listing.collections.iter().any(|(listed, _)| listed.uuid == **uuid);
-    let unknown = stream.seen.iter().filter(|(_, last)| since.contains(last)).map(|(uuid, _)| uuid).filter(unlisted);
-    // A collection of which no event told that it came: its name is not known, only that another listing is needed.
-    names.extend(unknown.map(|uuid| Namespace { database: String::new(), collection: uuid.clone() }));
-    for (listed, _) in
-        listing.collections.iter().filter(|(listed, _)| listed.unsupported().is_none() && !listed.is_view())
-    {
-        let read = scans.get(&listed.uuid).is_some_and(|scan| scan.over && !moved(scan, &listed.namespace, stream));
-        if !read {
-            names.push(listed.namespace.clone());
-        }
-    }
-    names
+fn look<'a>(listing: &'a Listing, scans: &'a BTreeMap<String, Scan>, stream: &'a Stream<'_>) -> Look<'a> {
+    Look { listing, scans, told: &stream.told, runs: &stream.runs, proven: stream.proven }
 }
 
 fn failed(error: &Error) -> Failure {

@@ -11,13 +11,14 @@ use tidemark_listener_core::failure::Failure;
 
 use super::{
     beat::Beat,
-    journal::{CatalogChange, Journal, Streamed},
+    journal::{Journal, Streamed},
     names::Chosen,
+    told::Told,
 };
 use crate::{
     codes::{CAPTURE, GAP, UNKNOWN_EVENT},
     connect::{Batches, Error, Said, Server},
-    event::{self, Event, Subject},
+    event::{self, Event, Namespace, Subject},
     raw::{Builder, kind},
     staged::{Holds, Run},
     time::{ClusterTime, Position},
@@ -48,11 +49,8 @@ pub(super) struct Stream<'a> {
     pub(super) proven: ClusterTime,
     kept: BTreeMap<String, Vec<Kept>>,
     kept_bytes: usize,
-    /// What happened to collections that are captured, so far.
-    pub(super) catalog: Vec<CatalogChange>,
-    noted_catalog: usize,
-    /// The last time at which something happened to a document, by UUID.
-    pub(super) seen: BTreeMap<String, ClusterTime>,
+    /// What it told so far.
+    pub(super) told: Told,
     /// Stored runs, by UUID.
     pub(super) runs: Vec<(String, super::journal::RunFile)>,
     stretches: u32,
@@ -92,9 +90,7 @@ impl<'a> Stream<'a> {
             proven: from,
             kept: BTreeMap::new(),
             kept_bytes: 0,
-            catalog: Vec::new(),
-            noted_catalog: 0,
-            seen: BTreeMap::new(),
+            told: Told::default(),
             runs: Vec::new(),
             stretches: 0,
         };
@@ -106,12 +102,10 @@ impl<'a> Stream<'a> {
 
     fn take(&mut self, stretch: Streamed) {
         self.stretches += 1;
+        self.told.take(&stretch);
         self.runs.extend(stretch.runs);
         self.token = stretch.token.as_bytes().to_vec();
         self.proven = stretch.proven;
-        self.catalog.extend(stretch.catalog);
-        self.noted_catalog = self.catalog.len();
-        self.seen.extend(stretch.seen);
     }
 
     /// Reads one batch, waiting up to half a second for it; true where it held an event.
@@ -189,11 +183,8 @@ impl<'a> Stream<'a> {
             }
             Subject::Document { .. } => {}
             Subject::Catalog { ref what, ref to } => {
-                let names = [Some(&event.namespace), to.as_ref()].into_iter().flatten();
-                for name in names.filter(|name| self.chosen.touches(name)) {
-                    let (database, collection) = (name.database.clone(), name.collection.clone());
-                    self.catalog.push(CatalogChange { at: event.at.time, what: what.clone(), database, collection });
-                }
+                let names: Vec<&Namespace> = [Some(&event.namespace), to.as_ref()].into_iter().flatten().collect();
+                self.told.catalog(what, event.at.time, &names, self.chosen);
             }
         }
         Ok(())
@@ -203,7 +194,7 @@ impl<'a> Stream<'a> {
         let unsaid =
             || Failure::new(CAPTURE, "a change event does not say its collection's UUID: the server is older than 6.0");
         let uuid = hex::encode(event.uuid.ok_or_else(unsaid)?);
-        self.seen.insert(uuid.clone(), event.at.time);
+        self.told.document(&uuid, event.at.time);
         self.kept_bytes += bytes.len() + key.as_bytes().len();
         self.kept.entry(uuid).or_default().push((key, event.at.clone(), bytes.to_vec()));
         Ok(())
@@ -232,11 +223,12 @@ impl<'a> Stream<'a> {
             runs: runs.clone(),
             token: Opaque::new(self.token.clone()),
             proven: self.proven,
-            catalog: self.catalog[self.noted_catalog..].to_vec(),
-            seen: self.seen.clone().into_iter().collect(),
+            catalog: self.told.unnoted(),
+            seen: self.told.seen.clone().into_iter().collect(),
         };
         self.journal.note(&stretch_name(number), &stretch).await?;
-        (self.stretches, self.noted_catalog) = (number + 1, self.catalog.len());
+        self.stretches = number + 1;
+        self.told.noted();
         self.runs.extend(runs);
         Ok(())
     }

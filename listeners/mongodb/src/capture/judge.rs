@@ -1,0 +1,103 @@
+//! What a listing is worth after all that was told: which collections were taken as they were right before the time that is proven, and
+//! about which names nobody can say. No I/O.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tidemark_catalog::slice::SliceObject;
+
+use super::{journal::RunFile, run::ROUNDS, scan::Scan, told::Told};
+use crate::{
+    describe::Listed,
+    event::Namespace,
+    staged::{Collection, Run, Schema},
+    time::ClusterTime,
+};
+
+/// What was listed, and when.
+pub(super) struct Listing {
+    /// Wall time right before it was asked.
+    pub(super) started: Timestamp,
+    /// It is of no earlier time, and of no later one.
+    pub(super) from: ClusterTime,
+    pub(super) until: ClusterTime,
+    pub(super) collections: Vec<(Listed, Schema)>,
+}
+
+/// All that is known when events are proven up to a time.
+pub(super) struct Look<'a> {
+    pub(super) listing: &'a Listing,
+    /// Scans by UUID.
+    pub(super) scans: &'a BTreeMap<String, Scan>,
+    pub(super) told: &'a Told,
+    /// Stored runs of events, by UUID.
+    pub(super) runs: &'a [(String, RunFile)],
+    pub(super) proven: ClusterTime,
+}
+
+impl Look<'_> {
+    /// Names about which the listing may be wrong right before the time that is proven.
+    pub(super) fn disturbed(&self) -> Vec<Namespace> {
+        let since = self.listing.from..self.proven;
+        let changed = self.told.catalog.iter().filter(|change| since.contains(&change.at));
+        let mut names: Vec<Namespace> = changed.map(|change| change.namespace()).collect();
+        let unlisted = |uuid: &&String| !self.listing.collections.iter().any(|(listed, _)| listed.uuid == **uuid);
+        let seen = self.told.seen.iter().filter(|(_, last)| since.contains(last));
+        // A collection of which no event told that it came: its name is not known, only that another listing is needed.
+        names.extend(
+            seen.map(|(uuid, _)| uuid)
+                .filter(unlisted)
+                .map(|uuid| Namespace { database: String::new(), collection: uuid.clone() }),
+        );
+        for (listed, _) in
+            self.listing.collections.iter().filter(|(listed, _)| listed.unsupported().is_none() && !listed.is_view())
+        {
+            let scan = self.scans.get(&listed.uuid);
+            if !scan.is_some_and(|scan| scan.over && !moved(scan, &listed.namespace, self.told)) {
+                names.push(listed.namespace.clone());
+            }
+        }
+        names
+    }
+
+    /// What was taken of the collections of the listing.
+    pub(super) fn taken(&self, disturbed: &[Namespace]) -> (Vec<Collection>, Vec<SliceObject>) {
+        let (mut collections, mut objects) = (Vec::new(), Vec::new());
+        for (listed, schema) in &self.listing.collections {
+            let Some(object) = listed.object() else { continue };
+            let line = SliceObject { object, object_id: listed.uuid.clone(), unreadable: None, files: Vec::new() };
+            if let Some(reason) = self.unreadable(listed, disturbed) {
+                tracing::warn!(object = %line.object, reason, "the object is unreadable");
+                objects.push(SliceObject { unreadable: Some(reason), ..line });
+                continue;
+            }
+            let own = self.runs.iter().filter(|(uuid, _)| *uuid == listed.uuid).map(|(_, file)| file);
+            let files: Vec<_> =
+                self.scans.get(&listed.uuid).into_iter().flat_map(|scan| &scan.files).chain(own).collect();
+            let runs: Vec<Run> = files.iter().map(|file| file.run.clone()).collect();
+            collections.push(Collection { uuid: listed.uuid.clone(), schema: schema.clone(), runs });
+            objects.push(SliceObject { files: files.into_iter().map(|file| file.file.clone()).collect(), ..line });
+        }
+        (collections, objects)
+    }
+
+    /// Why there is nothing to be had of a collection.
+    fn unreadable(&self, listed: &Listed, disturbed: &[Namespace]) -> Option<String> {
+        if let Some(why) = listed.unsupported() {
+            return Some(why.to_owned());
+        }
+        if disturbed.contains(&listed.namespace) {
+            return Some(format!("it came, went or changed {ROUNDS} times while it was captured"));
+        }
+        let whole = listed.is_view() || self.scans.get(&listed.uuid).is_some_and(|scan| scan.over);
+        (!whole).then(|| "it could not be read to its end".to_owned())
+    }
+}
+
+/// True where the name may have meant another collection while it was read.
+pub(super) fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
+    let Some((from, until)) = scan.bracket else { return true };
+    let touches = |at: &Namespace| at.database == name.database && (at.collection.is_empty() || at == name);
+    let changes = told.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
+    changes.map(|change| change.namespace()).any(|at| touches(&at))
+}
