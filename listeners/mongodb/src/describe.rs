@@ -14,8 +14,14 @@ use crate::{
 /// Databases of the server's own.
 const OWN: [&str; 3] = ["admin", "config", "local"];
 
-/// Id of what has no UUID: a view.
+/// Type of a view, and its id: it has no UUID.
 pub const VIEW: &str = "view";
+
+/// Type of a time series.
+const TIME_SERIES: &str = "timeseries";
+
+/// Type of an ordinary collection.
+const COLLECTION: &str = "collection";
 
 /// What a server says when it is greeted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +87,9 @@ pub async fn version(server: &Server) -> Result<String, Error> {
 pub struct Listed {
     /// Its name.
     pub namespace: Namespace,
-    /// Its UUID, 32 hexadecimal digits; [`VIEW`] where it has none.
+    /// Its UUID, 32 hexadecimal digits; [`VIEW`] of a view, the type where a server lists none.
     pub uuid: String,
-    /// `collection`, `view` or `timeseries`.
+    /// Its type: `collection`, `view`, `timeseries`, or one that is not known.
     pub of: String,
     /// Its options, undecoded.
     pub options: Vec<u8>,
@@ -99,18 +105,18 @@ impl Listed {
     pub fn unsupported(&self) -> Option<&'static str> {
         let capped = raw::find(&self.options, "capped").ok().flatten();
         match self.of.as_str() {
-            "collection" if capped.is_some_and(|capped| capped.value == [1]) => {
+            COLLECTION if capped.is_some_and(|capped| capped.value == [1]) => {
                 Some("capped collections are not supported: their order is that of insertion, which is not kept")
             }
-            "collection" | "view" => None,
-            "timeseries" => Some("time series are not supported: no change stream tells of them"),
+            COLLECTION | VIEW => None,
+            TIME_SERIES => Some("time series are not supported: no change stream tells of them"),
             _ => Some("collections of this type are not supported"),
         }
     }
 
     /// True of a view.
     pub fn is_view(&self) -> bool {
-        self.of == "view"
+        self.of == VIEW
     }
 }
 
@@ -141,7 +147,7 @@ pub async fn of_database(server: &Server, database: &str) -> Result<Vec<Listed>,
         server.primary_cursor(database, Builder::default().int("listCollections", 1).finish()).await?.all().await?;
     let read = |document: &Vec<u8>| {
         collection(database, document)
-            .ok_or_else(|| strange(server, "listCollections", "a collection without a name or type"))
+            .ok_or_else(|| strange(server, "listCollections", "a collection without a name, type or UUID"))
     };
     let all = listed.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(all.into_iter().filter(|listed| !listed.namespace.collection.starts_with("system.")).collect())
@@ -149,14 +155,20 @@ pub async fn of_database(server: &Server, database: &str) -> Result<Vec<Listed>,
 
 fn collection(database: &str, document: &[u8]) -> Option<Listed> {
     let find = |document, name| raw::find(document, name).ok().flatten();
-    let (name, of) = (find(document, "name")?.text()?, find(document, "type")?.text()?);
+    let (name, said) = (find(document, "name")?.text()?, find(document, "type")?.text()?);
     let info = find(document, "info").and_then(|info| info.document()).unwrap_or_default();
     let uuid = find(info, "uuid").and_then(|uuid| uuid.binary()).map(hex::encode);
     let options = find(document, "options").and_then(|options| options.document());
-    let namespace = Namespace { database: database.to_owned(), collection: name.to_owned() };
-    let uuid = uuid.or_else(|| (of == VIEW).then(|| VIEW.to_owned()))?;
+    // Some servers list a time series as a collection that has these options.
+    let of = if options.is_some_and(|options| find(options, TIME_SERIES).is_some()) { TIME_SERIES } else { said };
+    let uuid = match of {
+        COLLECTION => uuid?,
+        // Whatever some servers list: no event names it.
+        VIEW => VIEW.to_owned(),
+        other => uuid.unwrap_or_else(|| other.to_owned()),
+    };
     Some(Listed {
-        namespace,
+        namespace: Namespace { database: database.to_owned(), collection: name.to_owned() },
         uuid,
         of: of.to_owned(),
         options: options.map(without_uuid).unwrap_or_else(|| Builder::default().finish()),
@@ -219,3 +231,6 @@ async fn edge(server: &Server, order: i32) -> Result<Option<u32>, Error> {
     let time = entries.first().and_then(|entry| raw::find(entry, "ts").ok().flatten());
     Ok(time.and_then(|time| time.timestamp()).map(|bits| ClusterTime::of_bits(bits).seconds()))
 }
+
+#[cfg(test)]
+mod tests;

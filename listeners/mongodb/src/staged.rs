@@ -11,14 +11,14 @@ mod frames;
 mod runs;
 
 use serde::{Deserialize, Serialize};
-use tidemark_catalog::{document::Document, opaque::Opaque};
+use tidemark_catalog::{document::Document, ids::ObjectName, opaque::Opaque, slice::SliceObject};
 
 pub use frames::{framed, unframed};
 #[cfg(test)]
 pub(crate) use runs::tests as samples;
 pub use runs::{Damaged, Item, Items};
 
-use crate::time::ClusterTime;
+use crate::{raw, time::ClusterTime};
 
 /// What a listener says of its partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +41,20 @@ impl Document for Partition {
 }
 
 impl Partition {
-    /// The collection of a UUID.
-    pub fn collection(&self, uuid: &str) -> Option<&Collection> {
-        self.collections.iter().find(|collection| collection.uuid == uuid)
+    /// What it says of an object of its slice.
+    ///
+    /// # Errors
+    /// Where it says nothing of it, or that of several: views have one id, and are told apart by their names.
+    pub fn collection(&self, held: &SliceObject) -> Result<&Collection, String> {
+        let by_id: Vec<&Collection> =
+            self.collections.iter().filter(|collection| collection.uuid == held.object_id).collect();
+        let own = by_id.iter().find(|collection| collection.object.as_ref() == Some(&held.object));
+        match (own, &by_id[..]) {
+            (Some(own), _) => Ok(own),
+            (None, [only]) if only.object.is_none() => Ok(only),
+            (None, []) => Err(format!("it says nothing of {}", held.object_id)),
+            (None, _) => Err(format!("it does not say which {} is {}", held.object_id, held.object)),
+        }
     }
 }
 
@@ -51,8 +62,11 @@ impl Partition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collection {
-    /// Its UUID, 32 hexadecimal digits.
+    /// Its UUID, 32 hexadecimal digits; `view` of a view.
     pub uuid: String,
+    /// Its name; absent in what earlier builds staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectName>,
     /// What it is.
     pub schema: Schema,
     /// Its runs, by name of the staged file.
@@ -67,6 +81,13 @@ pub struct Schema {
     pub options: Opaque,
     /// BSON of each index, as `listIndexes` gives them, by name.
     pub indexes: Vec<Index>,
+}
+
+impl Schema {
+    /// True of a view.
+    pub fn is_view(&self) -> bool {
+        raw::find(self.options.as_bytes(), "viewOn").ok().flatten().is_some()
+    }
 }
 
 /// An index.

@@ -1,7 +1,7 @@
 //! What a listing is worth after all that was told: which collections were taken as they were right before the time that is proven, and
 //! about which names nobody can say. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tidemark_catalog::slice::SliceObject;
@@ -33,6 +33,8 @@ pub(super) struct Look<'a> {
     /// Stored runs of events, by UUID.
     pub(super) runs: &'a [(String, RunFile)],
     pub(super) proven: ClusterTime,
+    /// What was listed when events were proven.
+    pub(super) again: &'a [Listed],
 }
 
 impl Look<'_> {
@@ -57,7 +59,15 @@ impl Look<'_> {
                 names.push(listed.namespace.clone());
             }
         }
+        names.extend(self.views_changed());
         names
+    }
+
+    /// Names of views that came, went or changed between the listings: servers before 8.1 have no events of views. A view that is
+    /// the same before and after the time that is proven was so at it.
+    fn views_changed(&self) -> Vec<Namespace> {
+        let before = views(self.listing.collections.iter().map(|(listed, _)| listed));
+        before.symmetric_difference(&views(self.again.iter())).map(|(name, _)| (*name).clone()).collect()
     }
 
     /// What was taken of the collections of the listing.
@@ -75,7 +85,8 @@ impl Look<'_> {
             let files: Vec<_> =
                 self.scans.get(&listed.uuid).into_iter().flat_map(|scan| &scan.files).chain(own).collect();
             let runs: Vec<Run> = files.iter().map(|file| file.run.clone()).collect();
-            collections.push(Collection { uuid: listed.uuid.clone(), schema: schema.clone(), runs });
+            let (uuid, object) = (listed.uuid.clone(), Some(line.object.clone()));
+            collections.push(Collection { uuid, object, schema: schema.clone(), runs });
             objects.push(SliceObject { files: files.into_iter().map(|file| file.file.clone()).collect(), ..line });
         }
         (collections, objects)
@@ -94,6 +105,11 @@ impl Look<'_> {
     }
 }
 
+/// Names and options of the views among these.
+fn views<'a>(all: impl Iterator<Item = &'a Listed>) -> BTreeSet<(&'a Namespace, &'a [u8])> {
+    all.filter(|listed| listed.is_view()).map(|listed| (&listed.namespace, &listed.options[..])).collect()
+}
+
 /// True where the name may have meant another collection while it was read.
 pub(super) fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     let Some((from, until)) = scan.bracket else { return true };
@@ -101,3 +117,6 @@ pub(super) fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     let changes = told.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
     changes.map(|change| change.namespace()).any(|at| touches(&at))
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,23 +69,24 @@ impl Capture<'_> {
         stream.prove(begun.from, PROOF, &self.beat).await?;
         let mut scans = BTreeMap::new();
         let mut round = 0;
-        let (listing, disturbed) = loop {
+        let (listing, again, disturbed) = loop {
             let listing = self.list(stream.proven).await?;
             self.scan(&listing, &mut scans, &mut stream).await?;
             let through =
                 scans.values().filter_map(|scan: &Scan| Some(scan.bracket?.1)).fold(listing.until, ClusterTime::max);
             stream.prove(through, PROOF, &self.beat).await?;
-            let disturbed = look(&listing, &scans, &stream).disturbed();
+            let again = self.names().await?;
+            let disturbed = look(&listing, &again, &scans, &stream).disturbed();
             round += 1;
             if disturbed.is_empty() || round == ROUNDS {
-                break (listing, disturbed);
+                break (listing, again, disturbed);
             }
             tracing::info!(round, ?disturbed, "collections changed meanwhile: they are listed again");
         };
         stream.store().await?;
         let hello = describe::hello(self.whole).await.map_err(|error| failed(&error))?;
         let version = describe::version(self.read).await.map_err(|error| failed(&error))?;
-        let (collections, objects) = look(&listing, &scans, &stream).taken(&disturbed);
+        let (collections, objects) = look(&listing, &again, &scans, &stream).taken(&disturbed);
         let (set, before) = (hello.set.unwrap_or_default(), stream.proven);
         let partition = Partition { set, version, from: begun.from, before, collections };
         let ended = Ended { started: listing.started, finished: self.env.now(), partition, objects };
@@ -112,13 +113,17 @@ impl Capture<'_> {
     async fn list(&self, from: ClusterTime) -> Result<Listing, Failure> {
         let started = self.env.now();
         let mut collections = Vec::new();
-        for listed in describe::collections(self.whole).await.map_err(|error| failed(&error))? {
-            if self.chosen.has(&listed.namespace) {
-                let schema = describe::schema(self.whole, &listed).await.map_err(|error| failed(&error))?;
-                collections.extend(schema.map(|schema| (listed, schema)));
-            }
+        for listed in self.names().await? {
+            let schema = describe::schema(self.whole, &listed).await.map_err(|error| failed(&error))?;
+            collections.extend(schema.map(|schema| (listed, schema)));
         }
         Ok(Listing { started, from, until: self.time().await?, collections })
+    }
+
+    /// The collections and views that are captured, as they are called now.
+    async fn names(&self) -> Result<Vec<Listed>, Failure> {
+        let all = describe::collections(self.whole).await.map_err(|error| failed(&error))?;
+        Ok(all.into_iter().filter(|listed| self.chosen.has(&listed.namespace)).collect())
     }
 
     /// Reads all collections of a listing that were not read under their names.
@@ -161,8 +166,13 @@ impl Capture<'_> {
     }
 }
 
-fn look<'a>(listing: &'a Listing, scans: &'a BTreeMap<String, Scan>, stream: &'a Stream<'_>) -> Look<'a> {
-    Look { listing, scans, told: &stream.told, runs: &stream.runs, proven: stream.proven }
+fn look<'a>(
+    listing: &'a Listing,
+    again: &'a [Listed],
+    scans: &'a BTreeMap<String, Scan>,
+    stream: &'a Stream<'_>,
+) -> Look<'a> {
+    Look { listing, scans, told: &stream.told, runs: &stream.runs, proven: stream.proven, again }
 }
 
 fn failed(error: &Error) -> Failure {

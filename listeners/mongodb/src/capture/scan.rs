@@ -56,6 +56,13 @@ impl Scan {
         Ok(scan)
     }
 
+    /// A scan that came to its end, of nothing.
+    #[cfg(test)]
+    pub(super) fn whole(uuid: &str, from: ClusterTime, until: ClusterTime) -> Self {
+        let (uuid, files, bracket) = (uuid.to_owned(), Vec::new(), Some((from, until)));
+        Self { uuid, attempt: 0, pieces: 1, files, reached: None, bracket, over: true }
+    }
+
     fn name(&self, piece: u32) -> String {
         format!("scan-{}-{}-{piece:08}", self.uuid, self.attempt)
     }

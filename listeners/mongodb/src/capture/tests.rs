@@ -171,6 +171,7 @@ async fn what_a_reader_sees_on_the_stand_in_is_in_the_capture() {
     let slice = bench.capture(&server, &assignment(1, &["*/*"])).await.unwrap();
     let names: Vec<String> = slice.objects.iter().map(|object| object.object.to_string()).collect();
     assert_eq!(names, ["shop/lately", "shop/mixed", "shop/orders"], "the heartbeat is not captured");
+    assert_eq!(slice.objects[0].object_id, crate::describe::VIEW);
     for (object, collection) in [("shop/orders", "orders"), ("shop/mixed", "mixed")] {
         let (documents, part) = bench.documents(&slice, object).await;
         assert_eq!(documents, seen(&client, "shop", collection).await, "{object}");
@@ -340,9 +341,12 @@ async fn what_cannot_be_protected_is_named_and_stops_nothing_else() {
     let (client, bench) = (server.server(), Bench::new());
     insert(&client, "shop", "orders", &numbered(3)).await;
     run(&client, "shop", Builder::default().text("create", "ring").truth("capped", true).int("size", 4096)).await;
+    let series = Builder::default().text("timeField", "at").finish();
+    run(&client, "shop", Builder::default().text("create", "series").document("timeseries", &series)).await;
     let slice = bench.capture(&server, &assignment(1, &["*/*"])).await.unwrap();
     let unreadable: Vec<&str> = slice.objects.iter().filter_map(|object| object.unreadable.as_deref()).collect();
-    assert!(unreadable.len() == 1 && unreadable[0].starts_with("capped collections"), "{:?}", slice.objects);
+    assert_eq!(unreadable.len(), 2, "{:?}", slice.objects);
+    assert!(unreadable[0].starts_with("capped collections") && unreadable[1].starts_with("time series"));
     assert_eq!(bench.documents(&slice, "shop/orders").await.0.len(), 3);
 }
 

@@ -98,7 +98,7 @@ pub enum Said {
     Lost,
     /// What was sent is wrong by its form.
     Malformed,
-    /// The collection is not there (any more).
+    /// The collection is not there (any more), or a view is there instead.
     NoCollection,
     /// Something of that name exists.
     Exists,
@@ -110,21 +110,28 @@ pub enum Said {
     Other,
 }
 
+impl Said {
+    /// By the server's code.
+    fn by(code: i32) -> Self {
+        match code {
+            286 | 280 | 136 | 260 | 222 => Self::Lost,
+            9 => Self::Malformed,
+            26 | 166 | 167 => Self::NoCollection,
+            48 | 85 | 86 => Self::Exists,
+            13 | 18 | 8000 => Self::Denied,
+            175 | 237 | 43 => Self::Interrupted,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Codes of errors that may pass: stepdowns, shutdowns, network, elections, interruptions.
 const PASSING: [i32; 16] = [6, 7, 11, 64, 89, 91, 134, 189, 262, 317, 9001, 10107, 11600, 11602, 13435, 13436];
 
 impl Error {
     /// What the server said.
     pub fn said(&self) -> Said {
-        match self.server_code() {
-            Some(286 | 280 | 136 | 260 | 222) => Said::Lost,
-            Some(9) => Said::Malformed,
-            Some(26) => Said::NoCollection,
-            Some(48 | 85 | 86) => Said::Exists,
-            Some(13 | 18 | 8000) => Said::Denied,
-            Some(175 | 237 | 43) => Said::Interrupted,
-            _ => Said::Other,
-        }
+        self.server_code().map_or(Said::Other, Said::by)
     }
 
     /// The server's own code of the error.
@@ -171,5 +178,20 @@ impl Error {
         let answered = self.server_code().is_some();
         let failure = Failure { retryable: self.is_retryable(), answered, ..Failure::new(code, joined(self)) };
         failure.with_hint(self.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// NamespaceNotFound, CommandNotSupportedOnView, OptionNotSupportedOnView; then QueryPlanKilled and others.
+    #[test]
+    fn a_view_in_the_place_of_a_collection_is_no_collection() {
+        assert_eq!([26, 166, 167].map(Said::by), [Said::NoCollection; 3]);
+        assert_eq!(
+            [175, 286, 13, 48, 9, 1].map(Said::by),
+            [Said::Interrupted, Said::Lost, Said::Denied, Said::Exists, Said::Malformed, Said::Other]
+        );
     }
 }

@@ -105,8 +105,7 @@ fn unreadable(slice: &SliceManifest, reason: String) -> Planned {
 impl Member<'_> {
     /// Its runs, each with its file.
     fn runs(&self) -> Result<(Vec<PlannedRun>, &Collection), String> {
-        let collection = self.says.collection(&self.held.object_id);
-        let collection = collection.ok_or_else(|| format!("it says nothing of collection {}", self.held.object_id))?;
+        let collection = self.says.collection(self.held)?;
         if collection.runs.len() != self.held.files.len() {
             return Err(format!("it says {} runs and stages {}", collection.runs.len(), self.held.files.len()));
         }

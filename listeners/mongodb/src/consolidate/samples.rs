@@ -97,7 +97,7 @@ pub(crate) async fn slice(store: &Arc<dyn ObjectStore>, partition: &str, staged:
         files.push(file(store, partition, &run, &bytes).await);
         runs.push(run);
     }
-    let collections = vec![Collection { uuid: UUID.to_owned(), schema: schema(), runs }];
+    let collections = vec![Collection { uuid: UUID.to_owned(), object: None, schema: schema(), runs }];
     let (set, version) = ("rs".to_owned(), "8.0.0".to_owned());
     let info = Partition {
         set,

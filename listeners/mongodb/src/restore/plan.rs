@@ -24,7 +24,6 @@ use crate::{
     consolidate::read_schema,
     describe,
     options::{RestoreOptions, Ttl},
-    raw,
     staged::Schema,
 };
 
@@ -93,7 +92,8 @@ async fn planned(
     let planned =
         PlannedObject { object: line.object.clone(), target, entry, action: Action::Load, rows, stored_bytes };
     let schema = schema(job, &planned).await?;
-    let mut checks = vec![stands(&planned.target, server).await?];
+    let view = schema.is_view();
+    let mut checks = vec![stands(&planned.target, view, server).await?];
     if matches!(line.quality, Quality::Degraded { .. }) && !options.accept_degraded {
         let hint = "accept what is degraded, or restore another version";
         checks.push(Line::fail("quality", &line.object.to_string(), "it is not proven complete", hint));
@@ -103,11 +103,10 @@ async fn planned(
         let words = format!("documents may expire at once by {}", expiring.join(", "));
         checks.push(Line::warn("ttl", &planned.target.to_string(), words, "say --option ttl=strip to keep them"));
     }
-    let view = raw::find(schema.options.as_bytes(), "viewOn").ok().flatten().is_some();
     Ok((planned, view, checks))
 }
 
-async fn stands(target: &ObjectName, server: &Server) -> Result<Line, Failure> {
+async fn stands(target: &ObjectName, view: bool, server: &Server) -> Result<Line, Failure> {
     let name = target.to_string();
     let standing = match Target::of(server, target) {
         Err(why) => return Ok(Line::fail("name", &name, why, "rename it")),
@@ -115,6 +114,10 @@ async fn stands(target: &ObjectName, server: &Server) -> Result<Line, Failure> {
     };
     Ok(match standing {
         Standing::Absent => Line::ok("target", &name, "it is made"),
+        Standing::Empty if view => {
+            let words = "an empty collection stands where the view is to come";
+            Line::fail("target", &name, words, "restore under another name, or drop it")
+        }
         Standing::Empty => Line::warn(
             "target",
             &name,

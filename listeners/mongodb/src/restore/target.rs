@@ -9,9 +9,9 @@ use tidemark_records::restore::{checkpoint::Counts, refusals::Refusals};
 
 use super::indexes;
 use crate::{
-    codes::{OTHER, WRITE},
+    codes::{NOT_EMPTY, OTHER, WRITE},
     connect::{Error, Refusal, Said, Server},
-    describe,
+    describe::{self, Listed},
     event::Namespace,
     key::Id,
     options::Ttl,
@@ -57,11 +57,7 @@ impl Target {
 
     /// How it stands now.
     pub(super) async fn standing(&self) -> Result<Standing, Failure> {
-        let listed =
-            describe::of_database(&self.server, &self.name.database).await.map_err(|error| error.coded(WRITE))?;
-        let Some(listed) = listed.into_iter().find(|listed| listed.namespace == self.name) else {
-            return Ok(Standing::Absent);
-        };
+        let Some(listed) = self.listed().await? else { return Ok(Standing::Absent) };
         if listed.of != "collection" {
             return Ok(Standing::Filled);
         }
@@ -76,15 +72,35 @@ impl Target {
     }
 
     /// Makes the collection or view with its options, where it is not there.
+    ///
+    /// # Errors
+    /// `TM-MONGO-0301` where a view stands in the place of a collection, or a collection in that of a view.
     pub(super) async fn make(&self, schema: &Schema) -> Result<(), Failure> {
         let mut command = Builder::default().text("create", &self.name.collection);
         for option in raw::elements(schema.options.as_bytes()).map_while(Result::ok) {
             command.push(option);
         }
         match self.server.write(&self.name.database, command.finish()).await {
-            Err(error) if error.said() != Said::Exists => Err(error.coded(WRITE)),
-            _ => Ok(()),
+            Err(error) if error.said() == Said::Exists => self.is_of_the_kind(schema).await,
+            Err(error) => Err(error.coded(WRITE)),
+            Ok(_) => Ok(()),
         }
+    }
+
+    async fn is_of_the_kind(&self, schema: &Schema) -> Result<(), Failure> {
+        let listed = self.listed().await?;
+        if listed.is_none_or(|listed| listed.is_view() == schema.is_view()) {
+            return Ok(());
+        }
+        let (there, wanted) = if schema.is_view() { ("collection", "view") } else { ("view", "collection") };
+        let words = format!("{}: a {there} stands where the {wanted} is to come", self.object);
+        Err(Failure::new(NOT_EMPTY, words).with_hint("restore under another name, or drop it"))
+    }
+
+    async fn listed(&self) -> Result<Option<Listed>, Failure> {
+        let all = describe::of_database(&self.server, &self.name.database).await;
+        let all = all.map_err(|error| error.coded(WRITE))?;
+        Ok(all.into_iter().find(|listed| listed.namespace == self.name))
     }
 
     /// Inserts documents; one that is there already with the same bytes is written.

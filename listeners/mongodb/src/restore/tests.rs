@@ -129,6 +129,25 @@ async fn collections_views_options_and_indexes_come_back() {
     assert!(raw::find(stripped, "expireAfterSeconds").unwrap().is_none(), "of {ttl:?}");
 }
 
+/// A server refuses to make a view where a collection stands; that must not be taken for "it is there already".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_not_told_as_restored_where_an_empty_collection_stands() {
+    let Some(server) = StandIn::start().await else { return };
+    let (client, bench) = (server.server(), Bench::new());
+    insert(&client, "shop", "orders", &[Builder::default().int("_id", 1).finish()]).await;
+    let view = Builder::default().text("create", "lately").text("viewOn", "orders");
+    run(&client, "shop", view.with(kind::ARRAY, b"pipeline", &Builder::default().finish())).await;
+    let job = job(&server, &bench, json!({})).await;
+    let plan = MongoRestorer.plan(&job).await.unwrap();
+    run(&client, "copy", Builder::default().text("create", "lately")).await;
+    let failure = MongoRestorer.run(&job, &plan, control()).await.unwrap_err();
+    assert!(failure.code == crate::codes::NOT_EMPTY && failure.message.contains("view"), "{failure:?}");
+    let plan = MongoRestorer.plan(&job).await.unwrap();
+    let failed: Vec<_> =
+        plan.checks.iter().filter(|line| line.status == tidemark_listener_core::check::Status::Fail).collect();
+    assert!(failed.iter().any(|line| format!("{line:?}").contains("lately")), "{:?}", plan.checks);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_of_every_type_come_back_byte_by_byte_as_far_as_the_stand_in_takes_them() {
     let Some(server) = StandIn::start().await else { return };

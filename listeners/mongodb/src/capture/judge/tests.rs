@@ -1,0 +1,84 @@
+//! Looks, constructed: what servers do of which the stand-in shows nothing.
+
+use super::*;
+use crate::{describe::VIEW, raw::Builder};
+
+fn time(text: &str) -> ClusterTime {
+    text.parse().unwrap()
+}
+
+fn name(collection: &str) -> Namespace {
+    Namespace { database: "shop".to_owned(), collection: collection.to_owned() }
+}
+
+fn view(collection: &str, on: &str) -> Listed {
+    let options = Builder::default().text("viewOn", on).finish();
+    Listed { namespace: name(collection), uuid: VIEW.to_owned(), of: VIEW.to_owned(), options }
+}
+
+fn collection(name: &str, uuid: &str) -> Listed {
+    let options = Builder::default().finish();
+    Listed { namespace: self::name(name), uuid: uuid.to_owned(), of: "collection".to_owned(), options }
+}
+
+/// All of a look; times are 10.0 to 11.0 of the listing, 30.0 of the proof.
+struct Seen {
+    listing: Listing,
+    scans: BTreeMap<String, Scan>,
+    told: Told,
+    again: Vec<Listed>,
+}
+
+impl Seen {
+    /// These were listed, before and after; each collection was scanned from 12.0 to 13.0.
+    fn of(listed: Vec<Listed>) -> Self {
+        let scan = |listed: &Listed| (listed.uuid.clone(), Scan::whole(&listed.uuid, time("12.0"), time("13.0")));
+        let scans = listed.iter().filter(|listed| !listed.is_view()).map(scan).collect();
+        let again = listed.clone();
+        let collections = listed.into_iter().map(|listed| (listed, Schema::default())).collect();
+        let (from, until) = (time("10.0"), time("11.0"));
+        let listing = Listing { started: Timestamp::UNIX_EPOCH, from, until, collections };
+        Self { listing, scans, told: Told::default(), again }
+    }
+
+    fn look(&self) -> Look<'_> {
+        let Self { listing, scans, told, again } = self;
+        Look { listing, scans, told, runs: &[], proven: time("30.0"), again }
+    }
+
+    fn disturbed(&self) -> Vec<Namespace> {
+        self.look().disturbed()
+    }
+}
+
+#[test]
+fn views_that_came_went_or_changed_without_an_event_are_looked_at_again_constructed() {
+    let quiet = || Seen::of(vec![collection("a", "1"), view("lately", "a"), view("old", "a")]);
+    assert_eq!(quiet().disturbed(), []);
+    let seen = |again: Vec<Listed>| Seen { again, ..quiet() };
+    let other = vec![collection("a", "1"), view("lately", "b"), view("old", "a")];
+    assert_eq!(seen(other).disturbed()[0], name("lately"), "its definition changed");
+    let gone = vec![collection("a", "1"), view("lately", "a")];
+    assert_eq!(seen(gone).disturbed(), [name("old")]);
+    // Where an empty collection stood; that it was dropped is told by an event, which stands behind the proof here.
+    let came = vec![view("a", "b"), view("lately", "a"), view("old", "a")];
+    assert_eq!(seen(came).disturbed(), [name("a")]);
+}
+
+#[test]
+fn two_views_are_two_and_no_collection_constructed() {
+    let seen = Seen::of(vec![view("lately", "a"), view("old", "b")]);
+    let (collections, objects) = seen.look().taken(&[]);
+    let says = |object: usize| {
+        let partition = crate::staged::Partition {
+            set: String::new(),
+            version: String::new(),
+            from: time("1.0"),
+            before: time("30.0"),
+            collections: collections.clone(),
+        };
+        partition.collection(&objects[object]).unwrap().object.clone().unwrap().to_string()
+    };
+    assert_eq!([says(0), says(1)], ["shop/lately", "shop/old"]);
+    assert!(objects.iter().all(|object| object.object_id == VIEW && object.unreadable.is_none()));
+}
