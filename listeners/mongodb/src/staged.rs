@@ -67,6 +67,9 @@ pub struct Collection {
     /// Its name; absent in what earlier builds staged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectName>,
+    /// Its events from here on were kept, where that is not so from the partition's beginning on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<ClusterTime>,
     /// What it is.
     pub schema: Schema,
     /// Its runs, by name of the staged file.

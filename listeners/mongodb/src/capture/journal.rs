@@ -81,6 +81,9 @@ pub(super) struct Streamed {
     pub(super) catalog: Vec<CatalogChange>,
     /// The last time at which something happened to a document, by UUID of the collection.
     pub(super) seen: Vec<(String, ClusterTime)>,
+    /// When a collection last came by a new name from among what is not captured, by UUID.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) entered: Vec<(String, ClusterTime)>,
 }
 
 impl Document for Streamed {

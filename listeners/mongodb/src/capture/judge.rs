@@ -86,7 +86,8 @@ impl Look<'_> {
                 self.scans.get(&listed.uuid).into_iter().flat_map(|scan| &scan.files).chain(own).collect();
             let runs: Vec<Run> = files.iter().map(|file| file.run.clone()).collect();
             let (uuid, object) = (listed.uuid.clone(), Some(line.object.clone()));
-            collections.push(Collection { uuid, object, schema: schema.clone(), runs });
+            let since = self.told.entered.get(&uuid).copied();
+            collections.push(Collection { uuid, object, since, schema: schema.clone(), runs });
             objects.push(SliceObject { files: files.into_iter().map(|file| file.file.clone()).collect(), ..line });
         }
         (collections, objects)
@@ -110,12 +111,14 @@ fn views<'a>(all: impl Iterator<Item = &'a Listed>) -> BTreeSet<(&'a Namespace, 
     all.filter(|listed| listed.is_view()).map(|listed| (&listed.namespace, &listed.options[..])).collect()
 }
 
-/// True where the name may have meant another collection while it was read.
+/// True where the name may have meant another collection while it was read, or where the collection came from among what is not
+/// captured since it began to be: what happened to it there is not known.
 pub(super) fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     let Some((from, until)) = scan.bracket else { return true };
     let touches = |at: &Namespace| at.database == name.database && (at.collection.is_empty() || at == name);
     let changes = told.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
-    changes.map(|change| change.namespace()).any(|at| touches(&at))
+    let entered = told.entered.get(scan.uuid()).is_some_and(|at| from < *at);
+    entered || changes.map(|change| change.namespace()).any(|at| touches(&at))
 }
 
 #[cfg(test)]

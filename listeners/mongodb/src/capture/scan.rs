@@ -67,6 +67,11 @@ impl Scan {
         format!("scan-{}-{}-{piece:08}", self.uuid, self.attempt)
     }
 
+    /// Of which collection.
+    pub(super) fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
     /// Which attempt it is.
     pub(super) fn attempt(&self) -> u32 {
         self.attempt

@@ -13,12 +13,12 @@ use super::{
     beat::Beat,
     journal::{Journal, Streamed},
     names::Chosen,
-    told::Told,
+    told::{Told, Unsaid},
 };
 use crate::{
     codes::{CAPTURE, GAP, UNKNOWN_EVENT},
     connect::{Batches, Error, Said, Server},
-    event::{self, Event, Namespace, Subject},
+    event::{self, Event, Subject},
     raw::{Builder, kind},
     staged::{Holds, Run},
     time::{ClusterTime, Position},
@@ -183,17 +183,14 @@ impl<'a> Stream<'a> {
             }
             Subject::Document { .. } => {}
             Subject::Catalog { ref what, ref to } => {
-                let names: Vec<&Namespace> = [Some(&event.namespace), to.as_ref()].into_iter().flatten().collect();
-                self.told.catalog(what, event.at.time, &names, self.chosen);
+                self.told.catalog(&event, what, to.as_ref(), self.chosen).map_err(unsaid)?;
             }
         }
         Ok(())
     }
 
     fn keep(&mut self, event: &Event, key: Opaque, bytes: &[u8]) -> Result<(), Failure> {
-        let unsaid =
-            || Failure::new(CAPTURE, "a change event does not say its collection's UUID: the server is older than 6.0");
-        let uuid = hex::encode(event.uuid.ok_or_else(unsaid)?);
+        let uuid = hex::encode(event.uuid.ok_or(Unsaid).map_err(unsaid)?);
         self.told.document(&uuid, event.at.time);
         self.kept_bytes += bytes.len() + key.as_bytes().len();
         self.kept.entry(uuid).or_default().push((key, event.at.clone(), bytes.to_vec()));
@@ -225,6 +222,7 @@ impl<'a> Stream<'a> {
             proven: self.proven,
             catalog: self.told.unnoted(),
             seen: self.told.seen.clone().into_iter().collect(),
+            entered: self.told.entered.clone().into_iter().collect(),
         };
         self.journal.note(&stretch_name(number), &stretch).await?;
         self.stretches = number + 1;
@@ -260,6 +258,10 @@ impl<'a> Stream<'a> {
         Failure::retryable(super::run::UNPROVEN, words)
             .with_hint("an idle deployment gives no events: name a heartbeat collection in the specification")
     }
+}
+
+fn unsaid(error: Unsaid) -> Failure {
+    Failure::new(CAPTURE, error.to_string())
 }
 
 fn stretch_name(number: u32) -> String {

@@ -6,7 +6,15 @@ use super::{
     journal::{CatalogChange, Streamed},
     names::Chosen,
 };
-use crate::{event::Namespace, time::ClusterTime};
+use crate::{
+    event::{Event, Namespace},
+    time::ClusterTime,
+};
+
+/// An event of a collection that does not say which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a change event does not say its collection's UUID: the server is older than 6.0")]
+pub(super) struct Unsaid;
 
 /// See the module.
 #[derive(Default)]
@@ -16,6 +24,8 @@ pub(super) struct Told {
     noted: usize,
     /// The last time at which something happened to a document, by UUID.
     pub(super) seen: BTreeMap<String, ClusterTime>,
+    /// When it last came by a new name from among what is not captured, by UUID: what happened to it before was not kept.
+    pub(super) entered: BTreeMap<String, ClusterTime>,
 }
 
 impl Told {
@@ -24,6 +34,7 @@ impl Told {
         self.catalog.extend(stretch.catalog.iter().cloned());
         self.noted = self.catalog.len();
         self.seen.extend(stretch.seen.iter().cloned());
+        self.entered.extend(stretch.entered.iter().cloned());
     }
 
     /// Something happened to a document.
@@ -31,12 +42,26 @@ impl Told {
         self.seen.insert(uuid.to_owned(), at);
     }
 
-    /// Something happened to the collection or database `names[0]`; the others are what it became.
-    pub(super) fn catalog(&mut self, what: &str, at: ClusterTime, names: &[&Namespace], chosen: &Chosen) {
-        for name in names.iter().filter(|name| chosen.touches(name)) {
+    /// Something happened to a collection or a database.
+    ///
+    /// # Errors
+    /// Where a collection came from among what is not captured, and it is not said which.
+    pub(super) fn catalog(
+        &mut self,
+        event: &Event,
+        what: &str,
+        to: Option<&Namespace>,
+        chosen: &Chosen,
+    ) -> Result<(), Unsaid> {
+        let at = event.at.time;
+        for name in [Some(&event.namespace), to].into_iter().flatten().filter(|name| chosen.touches(name)) {
             let (database, collection) = (name.database.clone(), name.collection.clone());
             self.catalog.push(CatalogChange { at, what: what.to_owned(), database, collection });
         }
+        if to.is_some_and(|to| chosen.has(to)) && !chosen.has(&event.namespace) {
+            self.entered.insert(hex::encode(event.uuid.ok_or(Unsaid)?), at);
+        }
+        Ok(())
     }
 
     /// What happened to collections since it was noted.
@@ -49,3 +74,6 @@ impl Told {
         self.noted = self.catalog.len();
     }
 }
+
+#[cfg(test)]
+mod tests;

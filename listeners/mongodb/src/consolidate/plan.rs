@@ -109,12 +109,13 @@ impl Member<'_> {
         if collection.runs.len() != self.held.files.len() {
             return Err(format!("it says {} runs and stages {}", collection.runs.len(), self.held.files.len()));
         }
+        let from = self.from(collection);
         let planned = |run: &Run| {
             let file = self.held.files.iter().find(|file| file.name == run.name);
             let file = file.ok_or_else(|| format!("{}: it is not staged", run.name))?.clone();
             match run.holds {
-                Holds::Scan { from, until }
-                    if !(self.says.from <= from && from <= until && until < self.says.before) =>
+                Holds::Scan { from: first, until }
+                    if !(from <= first && first <= until && until < self.says.before) =>
                 {
                     Err(format!("{}: it was read outside of the events that were", run.name))
                 }
@@ -124,12 +125,17 @@ impl Member<'_> {
         Ok((collection.runs.iter().map(planned).collect::<Result<_, _>>()?, collection))
     }
 
+    /// All its events from here on were read.
+    fn from(&self, collection: &Collection) -> ClusterTime {
+        collection.since.map_or(self.says.from, |since| since.max(self.says.from))
+    }
+
     fn base(&self, collection: &Collection) -> Base {
         Base {
             partition: self.slice.partition.clone(),
             uuid: collection.uuid.clone(),
             schema: collection.schema.clone(),
-            from: self.says.from,
+            from: self.from(collection),
             before: self.says.before,
         }
     }

@@ -49,6 +49,8 @@ pub(crate) type Bracket = (&'static str, &'static str);
 pub(crate) struct Staged {
     pub(crate) from: &'static str,
     pub(crate) before: &'static str,
+    /// Events from here on were kept; from the beginning on where absent.
+    pub(crate) since: Option<&'static str>,
     /// Scans, each with its bracket.
     pub(crate) scans: Vec<(Bracket, Vec<Vec<u8>>)>,
     /// Runs of events.
@@ -97,7 +99,8 @@ pub(crate) async fn slice(store: &Arc<dyn ObjectStore>, partition: &str, staged:
         files.push(file(store, partition, &run, &bytes).await);
         runs.push(run);
     }
-    let collections = vec![Collection { uuid: UUID.to_owned(), object: None, schema: schema(), runs }];
+    let since = staged.since.map(|since| since.parse().unwrap());
+    let collections = vec![Collection { uuid: UUID.to_owned(), object: None, since, schema: schema(), runs }];
     let (set, version) = ("rs".to_owned(), "8.0.0".to_owned());
     let info = Partition {
         set,

@@ -9,14 +9,28 @@ use crate::{
 
 /// An event of this kind about `shop.a`, with what else it holds.
 pub(crate) fn event(what: &str, time: &str, number: i32, more: impl FnOnce(Builder) -> Builder) -> Vec<u8> {
+    event_in("a", what, time, number, more)
+}
+
+/// An event of this kind about a collection of `shop`.
+fn event_in(name: &str, what: &str, time: &str, number: i32, more: impl FnOnce(Builder) -> Builder) -> Vec<u8> {
     let time: ClusterTime = time.parse().unwrap();
     let builder = Builder::default()
         .document("_id", &stand_in(number))
         .text("operationType", what)
         .with(kind::TIMESTAMP, b"clusterTime", &time.bits().to_le_bytes())
         .with(kind::BINARY, b"collectionUUID", &[&[16, 0, 0, 0, 4][..], &[7; 16]].concat())
-        .document("ns", &Builder::default().text("db", "shop").text("coll", "a").finish());
+        .document("ns", &namespace(name));
     more(builder).finish()
+}
+
+fn namespace(collection: &str) -> Vec<u8> {
+    Builder::default().text("db", "shop").text("coll", collection).finish()
+}
+
+/// A collection was renamed, and kept its UUID.
+pub(crate) fn rename(time: &str, from: &str, to: &str) -> Vec<u8> {
+    event_in(from, "rename", time, 1, |builder| builder.document("to", &namespace(to)))
 }
 
 /// The key of an event about a document.

@@ -82,3 +82,18 @@ fn two_views_are_two_and_no_collection_constructed() {
     assert_eq!([says(0), says(1)], ["shop/lately", "shop/old"]);
     assert!(objects.iter().all(|object| object.object_id == VIEW && object.unreadable.is_none()));
 }
+
+/// Read from 12.0 to 13.0. Where it went meanwhile, and what happened to it there, nobody told.
+#[test]
+fn a_scan_does_not_count_where_the_collection_came_from_what_is_not_captured_since_constructed() {
+    let uuid = "07070707070707070707070707070707";
+    let came = |at: &str| {
+        let mut seen = Seen::of(vec![collection("a", uuid)]);
+        seen.told.entered.insert(uuid.to_owned(), time(at));
+        seen
+    };
+    assert_eq!(came("20.0").disturbed(), [name("a")]);
+    let seen = came("11.0");
+    assert_eq!(seen.disturbed(), [], "it was read after it came");
+    assert_eq!(seen.look().taken(&[]).0[0].since, Some(time("11.0")));
+}

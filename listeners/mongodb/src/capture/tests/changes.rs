@@ -82,6 +82,29 @@ async fn a_collection_that_is_renamed_or_dropped_while_it_is_captured_is_where_i
     }
 }
 
+/// The stand-in gives it another UUID each time; that a server does not is constructed in the tests of `judge`, `told` and `consolidate`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_is_called_otherwise_for_a_while_is_what_it_is_when_it_is_back() {
+    let Some(server) = StandIn::start().await else { return };
+    let (client, bench) = (server.server(), Bench::new());
+    insert(&client, "shop", "orders", &numbered(40)).await;
+    insert(&client, "shop", "zebra", &numbered(5)).await;
+    let other = client.clone();
+    let sink = when_scanned("zebra", move || {
+        let client = other.clone();
+        async move {
+            let rename = |from: &str, to: &str| Builder::default().text("renameCollection", from).text("to", to);
+            run(&client, "admin", rename("shop.orders", "away.orders")).await;
+            insert(&client, "away", "orders", &numbered(60)[40..]).await;
+            run(&client, "admin", rename("away.orders", "shop.orders")).await;
+        }
+    });
+    let slice = captured(&bench, &server, sink).await;
+    let (documents, _) = bench.documents(&slice, "shop/orders").await;
+    assert_eq!(documents.len(), 60);
+    assert_eq!(documents, seen(&client, "shop", "orders").await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_in_a_capture_whole_or_not_at_all() {
     let Some(server) = StandIn::start().await else { return };
