@@ -88,6 +88,13 @@ pub struct Namespace {
     pub collection: String,
 }
 
+impl Namespace {
+    /// True where what happened to this, a collection or all of a database, happened to `other`.
+    pub fn touches(&self, other: &Self) -> bool {
+        self.database == other.database && (self.collection.is_empty() || self == other)
+    }
+}
+
 /// An event, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

@@ -81,6 +81,9 @@ pub(super) struct Streamed {
     pub(super) catalog: Vec<CatalogChange>,
     /// The last time at which something happened to a document, by UUID of the collection.
     pub(super) seen: Vec<(String, ClusterTime)>,
+    /// The names of the collections of `seen`, database and collection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) names: Vec<(String, String)>,
     /// When a collection last came by a new name from among what is not captured, by UUID.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) entered: Vec<(String, ClusterTime)>,
@@ -88,6 +91,15 @@ pub(super) struct Streamed {
 
 impl Document for Streamed {
     const KIND: &'static str = "mongodb-streamed";
+}
+
+impl Streamed {
+    /// `seen` with the names, empty where an earlier build did not note them.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (String, (ClusterTime, Namespace))> {
+        let names = self.names.iter().cloned().chain(std::iter::repeat_with(Default::default));
+        let named = self.seen.iter().zip(names);
+        named.map(|((uuid, at), (database, collection))| (uuid.clone(), (*at, Namespace { database, collection })))
+    }
 }
 
 /// Something that happened to a collection, or to a database.

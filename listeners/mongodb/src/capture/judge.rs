@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use tidemark_catalog::slice::SliceObject;
+use tidemark_catalog::{ids::ObjectName, slice::SliceObject};
 
 use super::{journal::RunFile, run::ROUNDS, scan::Scan, told::Told};
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     staged::{Collection, Run, Schema},
     time::ClusterTime,
 };
+
+/// Id of what was not listed.
+const UNKNOWN: &str = "unknown";
 
 /// What was listed, and when.
 pub(super) struct Listing {
@@ -38,25 +41,22 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Names about which the listing may be wrong right before the time that is proven.
-    pub(super) fn disturbed(&self) -> Vec<Namespace> {
+    /// Names about which the listing may be wrong right before the time that is proven; a name without collection means all of the
+    /// database.
+    pub(super) fn disturbed(&self) -> BTreeSet<Namespace> {
         let since = self.listing.from..self.proven;
         let changed = self.told.catalog.iter().filter(|change| since.contains(&change.at));
-        let mut names: Vec<Namespace> = changed.map(|change| change.namespace()).collect();
-        let unlisted = |uuid: &&String| !self.listing.collections.iter().any(|(listed, _)| listed.uuid == **uuid);
-        let seen = self.told.seen.iter().filter(|(_, last)| since.contains(last));
-        // A collection of which no event told that it came: its name is not known, only that another listing is needed.
-        names.extend(
-            seen.map(|(uuid, _)| uuid)
-                .filter(unlisted)
-                .map(|uuid| Namespace { database: String::new(), collection: uuid.clone() }),
-        );
+        let mut names: BTreeSet<Namespace> = changed.map(|change| change.namespace()).collect();
+        let unlisted = |uuid: &str| !self.listing.collections.iter().any(|(listed, _)| listed.uuid == uuid);
+        // Collections of which no event told that they came. Where the last event stands at the time that is proven, others may not.
+        let seen = self.told.seen.iter().filter(|(uuid, (last, _))| since.start <= *last && unlisted(uuid));
+        names.extend(seen.map(|(_, (_, name))| name.clone()));
         for (listed, _) in
             self.listing.collections.iter().filter(|(listed, _)| listed.unsupported().is_none() && !listed.is_view())
         {
             let scan = self.scans.get(&listed.uuid);
             if !scan.is_some_and(|scan| scan.over && !moved(scan, &listed.namespace, self.told)) {
-                names.push(listed.namespace.clone());
+                names.insert(listed.namespace.clone());
             }
         }
         names.extend(self.views_changed());
@@ -70,8 +70,8 @@ impl Look<'_> {
         before.symmetric_difference(&views(self.again.iter())).map(|(name, _)| (*name).clone()).collect()
     }
 
-    /// What was taken of the collections of the listing.
-    pub(super) fn taken(&self, disturbed: &[Namespace]) -> (Vec<Collection>, Vec<SliceObject>) {
+    /// What was taken of the collections of the listing. What came since, or may have come, is not in it and is named.
+    pub(super) fn taken(&self, disturbed: &BTreeSet<Namespace>) -> (Vec<Collection>, Vec<SliceObject>) {
         let (mut collections, mut objects) = (Vec::new(), Vec::new());
         for (listed, schema) in &self.listing.collections {
             let Some(object) = listed.object() else { continue };
@@ -90,15 +90,28 @@ impl Look<'_> {
             collections.push(Collection { uuid, object, since, schema: schema.clone(), runs });
             objects.push(SliceObject { files: files.into_iter().map(|file| file.file.clone()).collect(), ..line });
         }
+        objects.extend(disturbed.iter().filter_map(|name| self.unlisted(name)));
         (collections, objects)
     }
 
+    /// The line of a name that is not in the listing.
+    fn unlisted(&self, name: &Namespace) -> Option<SliceObject> {
+        if self.listing.collections.iter().any(|(listed, _)| listed.namespace == *name) {
+            return None;
+        }
+        let object = ObjectName::new([name.database.as_str(), name.collection.as_str()]).ok()?;
+        let reason =
+            format!("it came, or changed its name, when it had been listed {ROUNDS} times: the next capture has it");
+        tracing::warn!(%object, reason, "the object is not captured");
+        Some(SliceObject { object, object_id: UNKNOWN.to_owned(), unreadable: Some(reason), files: Vec::new() })
+    }
+
     /// Why there is nothing to be had of a collection.
-    fn unreadable(&self, listed: &Listed, disturbed: &[Namespace]) -> Option<String> {
+    fn unreadable(&self, listed: &Listed, disturbed: &BTreeSet<Namespace>) -> Option<String> {
         if let Some(why) = listed.unsupported() {
             return Some(why.to_owned());
         }
-        if disturbed.contains(&listed.namespace) {
+        if disturbed.iter().any(|at| at.touches(&listed.namespace)) {
             return Some(format!("it came, went or changed {ROUNDS} times while it was captured"));
         }
         let whole = listed.is_view() || self.scans.get(&listed.uuid).is_some_and(|scan| scan.over);
@@ -115,10 +128,9 @@ fn views<'a>(all: impl Iterator<Item = &'a Listed>) -> BTreeSet<(&'a Namespace, 
 /// captured since it began to be: what happened to it there is not known.
 pub(super) fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     let Some((from, until)) = scan.bracket else { return true };
-    let touches = |at: &Namespace| at.database == name.database && (at.collection.is_empty() || at == name);
     let changes = told.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
     let entered = told.entered.get(scan.uuid()).is_some_and(|at| from < *at);
-    entered || changes.map(|change| change.namespace()).any(|at| touches(&at))
+    entered || changes.map(|change| change.namespace()).any(|at| at.touches(name))
 }
 
 #[cfg(test)]

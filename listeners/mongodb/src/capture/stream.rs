@@ -191,7 +191,7 @@ impl<'a> Stream<'a> {
 
     fn keep(&mut self, event: &Event, key: Opaque, bytes: &[u8]) -> Result<(), Failure> {
         let uuid = hex::encode(event.uuid.ok_or(Unsaid).map_err(unsaid)?);
-        self.told.document(&uuid, event.at.time);
+        self.told.document(&uuid, event.at.time, &event.namespace);
         self.kept_bytes += bytes.len() + key.as_bytes().len();
         self.kept.entry(uuid).or_default().push((key, event.at.clone(), bytes.to_vec()));
         Ok(())
@@ -216,14 +216,7 @@ impl<'a> Stream<'a> {
             runs.push((uuid, file));
         }
         self.kept_bytes = 0;
-        let stretch = Streamed {
-            runs: runs.clone(),
-            token: Opaque::new(self.token.clone()),
-            proven: self.proven,
-            catalog: self.told.unnoted(),
-            seen: self.told.seen.clone().into_iter().collect(),
-            entered: self.told.entered.clone().into_iter().collect(),
-        };
+        let stretch = self.told.stretch(runs.clone(), Opaque::new(self.token.clone()), self.proven);
         self.journal.note(&stretch_name(number), &stretch).await?;
         self.stretches = number + 1;
         self.told.noted();

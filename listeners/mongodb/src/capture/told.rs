@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tidemark_catalog::opaque::Opaque;
+
 use super::{
-    journal::{CatalogChange, Streamed},
+    journal::{CatalogChange, RunFile, Streamed},
     names::Chosen,
 };
 use crate::{
@@ -17,13 +19,13 @@ use crate::{
 pub(super) struct Unsaid;
 
 /// See the module.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Told {
     /// What happened to collections that are captured.
     pub(super) catalog: Vec<CatalogChange>,
     noted: usize,
-    /// The last time at which something happened to a document, by UUID.
-    pub(super) seen: BTreeMap<String, ClusterTime>,
+    /// The last time at which something happened to a document, by UUID, and the collection's name then.
+    pub(super) seen: BTreeMap<String, (ClusterTime, Namespace)>,
     /// When it last came by a new name from among what is not captured, by UUID: what happened to it before was not kept.
     pub(super) entered: BTreeMap<String, ClusterTime>,
 }
@@ -33,13 +35,13 @@ impl Told {
     pub(super) fn take(&mut self, stretch: &Streamed) {
         self.catalog.extend(stretch.catalog.iter().cloned());
         self.noted = self.catalog.len();
-        self.seen.extend(stretch.seen.iter().cloned());
+        self.seen.extend(stretch.seen());
         self.entered.extend(stretch.entered.iter().cloned());
     }
 
     /// Something happened to a document.
-    pub(super) fn document(&mut self, uuid: &str, at: ClusterTime) {
-        self.seen.insert(uuid.to_owned(), at);
+    pub(super) fn document(&mut self, uuid: &str, at: ClusterTime, name: &Namespace) {
+        self.seen.insert(uuid.to_owned(), (at, name.clone()));
     }
 
     /// Something happened to a collection or a database.
@@ -64,9 +66,18 @@ impl Told {
         Ok(())
     }
 
-    /// What happened to collections since it was noted.
-    pub(super) fn unnoted(&self) -> Vec<CatalogChange> {
-        self.catalog[self.noted..].to_vec()
+    /// A stretch with what was told since the last one was noted.
+    pub(super) fn stretch(&self, runs: Vec<(String, RunFile)>, token: Opaque, proven: ClusterTime) -> Streamed {
+        let last = self.seen.iter();
+        Streamed {
+            runs,
+            token,
+            proven,
+            catalog: self.catalog[self.noted..].to_vec(),
+            seen: last.clone().map(|(uuid, (at, _))| (uuid.clone(), *at)).collect(),
+            names: last.map(|(_, (_, name))| (name.database.clone(), name.collection.clone())).collect(),
+            entered: self.entered.clone().into_iter().collect(),
+        }
     }
 
     /// All of it is noted.

@@ -47,7 +47,7 @@ impl Seen {
     }
 
     fn disturbed(&self) -> Vec<Namespace> {
-        self.look().disturbed()
+        self.look().disturbed().into_iter().collect()
     }
 }
 
@@ -68,7 +68,7 @@ fn views_that_came_went_or_changed_without_an_event_are_looked_at_again_construc
 #[test]
 fn two_views_are_two_and_no_collection_constructed() {
     let seen = Seen::of(vec![view("lately", "a"), view("old", "b")]);
-    let (collections, objects) = seen.look().taken(&[]);
+    let (collections, objects) = seen.look().taken(&BTreeSet::new());
     let says = |object: usize| {
         let partition = crate::staged::Partition {
             set: String::new(),
@@ -95,5 +95,41 @@ fn a_scan_does_not_count_where_the_collection_came_from_what_is_not_captured_sin
     assert_eq!(came("20.0").disturbed(), [name("a")]);
     let seen = came("11.0");
     assert_eq!(seen.disturbed(), [], "it was read after it came");
-    assert_eq!(seen.look().taken(&[]).0[0].since, Some(time("11.0")));
+    assert_eq!(seen.look().taken(&BTreeSet::new()).0[0].since, Some(time("11.0")));
+}
+
+/// Between the last listing and the time that is proven.
+#[test]
+fn what_came_since_it_was_listed_is_named_and_not_taken_constructed() {
+    let mut seen = Seen::of(vec![collection("a", "1"), collection("b", "2")]);
+    seen.told.document("3", time("20.0"), &name("came"));
+    seen.told.document("4", time("30.0"), &name("last"));
+    seen.told.document("5", time("9.0"), &name("gone"));
+    let change = |what: &str, collection: &str| super::super::journal::CatalogChange {
+        at: time("21.0"),
+        what: what.to_owned(),
+        database: "shop".to_owned(),
+        collection: collection.to_owned(),
+    };
+    seen.told.catalog = vec![change("create", "made"), change("rename", "a")];
+    let (collections, objects) = seen.look().taken(&seen.look().disturbed());
+    let said: Vec<_> = objects.iter().map(|line| (line.object.to_string(), line.unreadable.is_some())).collect();
+    let line = |name: &str, unreadable| (format!("shop/{name}"), unreadable);
+    assert_eq!(said, [line("a", true), line("b", false), line("came", true), line("last", true), line("made", true)]);
+    assert_eq!(collections.len(), 1);
+}
+
+#[test]
+fn where_a_database_was_dropped_nothing_of_it_is_taken_constructed() {
+    let mut seen = Seen::of(vec![collection("a", "1")]);
+    let (database, collection) = ("shop".to_owned(), String::new());
+    let dropped = super::super::journal::CatalogChange {
+        at: time("21.0"),
+        what: "dropDatabase".to_owned(),
+        database,
+        collection,
+    };
+    seen.told.catalog = vec![dropped];
+    let (collections, objects) = seen.look().taken(&seen.look().disturbed());
+    assert!(collections.is_empty() && objects.len() == 1 && objects[0].unreadable.is_some(), "{objects:?}");
 }

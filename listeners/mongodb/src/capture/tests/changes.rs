@@ -82,6 +82,36 @@ async fn a_collection_that_is_renamed_or_dropped_while_it_is_captured_is_where_i
     }
 }
 
+/// A collection comes each time that one was scanned: also when all had been listed for the last time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_comes_behind_the_last_listing_is_named_and_the_next_capture_has_it() {
+    let Some(server) = StandIn::start().await else { return };
+    let (client, bench) = (server.server(), Bench::new());
+    insert(&client, "shop", "c0", &numbered(3)).await;
+    let (other, count) = (client.clone(), std::sync::atomic::AtomicU32::new(0));
+    let sink: ProgressSink = Arc::new(move |progress| {
+        let last = count.load(Ordering::SeqCst);
+        if progress.phase == format!("scan shop.c{last}") {
+            count.store(last + 1, Ordering::SeqCst);
+            let next = format!("c{}", last + 1);
+            tokio::task::block_in_place(|| Handle::current().block_on(insert(&other, "shop", &next, &numbered(3))));
+        }
+    });
+    let slice = captured(&bench, &server, sink).await;
+    let (held, named): (Vec<_>, Vec<_>) = slice.objects.iter().partition(|object| object.unreadable.is_none());
+    let all = seen_names(&client).await;
+    assert_eq!((held.len(), named.len()), (all - 1, 1), "{:?}", slice.objects);
+    assert!(named[0].unreadable.as_deref().unwrap().contains("the next capture has it"), "{:?}", named[0]);
+    let next = Assignment { task: "1123456789abcdef0123456789abcdef".parse().unwrap(), ..assignment(1, &["shop/*"]) };
+    let slice = bench.capture(&server, &next).await.unwrap();
+    assert!(slice.objects.len() == all && slice.objects.iter().all(|object| object.unreadable.is_none()));
+}
+
+/// How many collections there are.
+async fn seen_names(client: &crate::connect::Server) -> usize {
+    crate::describe::of_database(client, "shop").await.unwrap().len()
+}
+
 /// The stand-in gives it another UUID each time; that a server does not is constructed in the tests of `judge`, `told` and `consolidate`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_that_is_called_otherwise_for_a_while_is_what_it_is_when_it_is_back() {
