@@ -85,6 +85,15 @@ pub enum Error {
     /// Not the JSON shape of a specification.
     #[error("the specification does not have the shape of a MongoDB source")]
     Shape(#[source] shape::Error),
+    /// An address with a user or a password in it; it is not shown.
+    #[error(
+        "{field}: an address holds no user and no password: name members as host:port, and credentials by reference, \
+         file:/absolute/path"
+    )]
+    Secret {
+        /// The field, as a path.
+        field: String,
+    },
     /// A field's value is not what it should be.
     #[error("{field} {value:?}: {expected}")]
     Value {
@@ -103,6 +112,8 @@ impl MongoSpec {
     /// # Errors
     /// [`Error`] naming the first field that is wrong.
     pub fn parse(value: &Value) -> Result<Self, Error> {
+        // What follows shows values.
+        refuse_secrets("", value)?;
         let spec: Self = shape::read(value).map_err(Error::Shape)?;
         spec.validate()?;
         Ok(spec)
@@ -229,6 +240,27 @@ pub fn member_id(address: &str) -> String {
 
 fn wrong(field: &str, value: &str, expected: &'static str) -> Error {
     Error::Value { field: field.to_owned(), value: value.to_owned(), expected }
+}
+
+/// Refuses an address with a user in it, wherever it stands.
+fn refuse_secrets(field: &str, value: &Value) -> Result<(), Error> {
+    match value {
+        Value::String(text) if has_user(text) => Err(Error::Secret { field: field.to_owned() }),
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(index, item)| refuse_secrets(&format!("{field}[{index}]"), item))
+        }
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let field = if field.is_empty() { name.clone() } else { format!("{field}.{name}") };
+            refuse_secrets(&field, value)
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// True of a text that is no path and has something before an `@`, or options behind a `?`, which may be a password too.
+fn has_user(text: &str) -> bool {
+    let path = text.starts_with('/') || text.starts_with("file:");
+    !path && (text.contains('@') || text.contains("://") && text.contains('?'))
 }
 
 /// Refuses what is not `host:port`; IPv6 hosts stand in brackets.

@@ -15,7 +15,7 @@ fn good() -> Value {
 fn with(pointer: &str, value: Value) -> String {
     let mut spec = good();
     *spec.pointer_mut(pointer).expect("the pointer names a field") = value;
-    MongoSpec::parse(&spec).expect_err("the value is wrong").to_string()
+    tidemark_gateway::causes::joined(&MongoSpec::parse(&spec).expect_err("the value is wrong"))
 }
 
 #[test]
@@ -25,6 +25,9 @@ fn a_whole_specification_is_taken_and_says_what_it_uses() {
     let uses = spec.uses();
     assert_eq!(uses.credentials, ["/etc/ca.pem", "/etc/own.pem", "/etc/tidemark/mongodb"].map(PathBuf::from));
     assert_eq!(uses.addresses.len(), 4);
+    let mut at = good();
+    (at["credentials"], at["tls"]["ca"]) = (json!("file:/etc/a@b"), json!("/etc/ca@b.pem"));
+    assert!(MongoSpec::parse(&at).is_ok(), "a path may have any name");
     assert_eq!(MongoSpec::parse(&json!({"hosts": ["a:1"]})).unwrap().listeners().unwrap()[0].id, WHOLE);
 }
 
@@ -33,6 +36,13 @@ fn errors_name_the_field_and_show_no_secret() {
     let table = [
         ("/hosts", json!([]), "hosts"),
         ("/hosts/0", json!("mongodb://user:secret@a:1"), "hosts[0]"),
+        ("/hosts/0", json!("user:secret@a:1"), "hosts[0]"),
+        ("/hosts/0", json!("mongodb://a:1/?authMechanismProperties=AWS_SESSION_TOKEN:secret"), "hosts[0]"),
+        ("/hosts", json!("mongodb+srv://user:secret@a"), "hosts"),
+        ("/members/0", json!("mongodb://user:secret@a:1"), "members[0]"),
+        ("/auth", json!("mongodb://user:secret@a:1"), "auth"),
+        ("/replica_set", json!({"of": ["mongodb://user:secret@a:1"]}), "replica_set.of[0]"),
+        ("/heartbeat", json!("mongodb://user:secret@a:1"), "heartbeat"),
         ("/hosts/1", json!("::1:27017"), "hosts[1]"),
         ("/replica_set", json!(""), "replica_set"),
         ("/credentials", json!("secret"), "credentials"),
@@ -45,8 +55,12 @@ fn errors_name_the_field_and_show_no_secret() {
     for (pointer, value, expected) in table {
         let message = with(pointer, value);
         assert!(message.contains(expected), "{pointer}: {message}");
-        assert!(pointer != "/credentials" || !message.contains("secret"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
+    let mut uri = good();
+    uri["uri"] = json!("mongodb://user:secret@a:1");
+    let message = MongoSpec::parse(&uri).unwrap_err().to_string();
+    assert!(message.contains("uri") && message.contains("by reference") && !message.contains("secret"), "{message}");
     let mut x509 = good();
     x509["auth"]["mechanism"] = json!("MONGODB-X509");
     x509["tls"] = json!({});
