@@ -85,6 +85,7 @@ static PAGES: &[(&str, &str)] = pages![
     "TM-MONGO-0003",
     "TM-MONGO-0004",
     "TM-MONGO-0005",
+    "TM-MONGO-0006",
     "TM-MONGO-0101",
     "TM-MONGO-0102",
     "TM-MONGO-0103",

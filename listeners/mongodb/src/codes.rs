@@ -10,6 +10,8 @@ pub const DESCRIBE: &str = "TM-MONGO-0003";
 pub const CREDENTIALS: &str = "TM-MONGO-0004";
 /// Options of a policy or a restore are not sound.
 pub const OPTIONS: &str = "TM-MONGO-0005";
+/// A server is of another replica set.
+pub const OTHER_SET: &str = "TM-MONGO-0006";
 /// A capture failed.
 pub const CAPTURE: &str = "TM-MONGO-0101";
 /// An event that is not known.

@@ -4,7 +4,7 @@ mod batches;
 mod error;
 mod secrets;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use mongodb::{
     Client,
@@ -43,6 +43,16 @@ impl Server {
     /// [`Error`] where the credentials cannot be read or the driver does not take the options.
     pub fn of(spec: &MongoSpec) -> Result<Self, Error> {
         Self::open(spec, Credentials::of(spec)?, None)
+    }
+
+    /// Each address of a specification by itself. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn each(spec: &MongoSpec) -> Result<Vec<Self>, Error> {
+        let credentials = Credentials::of(spec)?;
+        let addresses: BTreeSet<&String> = spec.hosts.iter().chain(&spec.members).collect();
+        addresses.into_iter().map(|address| Self::open(spec, credentials.clone(), Some(address))).collect()
     }
 
     /// The deployment, or only its `member`, with these credentials. Nothing is connected to yet.

@@ -71,8 +71,9 @@ impl Source for MongoDriver {
             Ok(spec) => spec,
             Err(error) => return vec![Line::fail("specification", "source", error.message, "correct the named field")],
         };
-        let mut lines = match Server::of(&spec) {
-            Ok(server) => preflight::lines(&server, &server, &self.env).await,
+        let servers = Server::of(&spec).and_then(|server| Ok((server, Server::each(&spec)?)));
+        let mut lines = match servers {
+            Ok((server, each)) => preflight::lines(&spec, &server, &server, &each, &self.env).await,
             Err(error) => return vec![Line::fail("connect", &spec.place(), joined(&error), error.hint())],
         };
         if spec.heartbeat.is_none() {

@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod raw;
 pub mod restore;
 pub mod segment;
+pub mod set;
 pub mod spec;
 pub mod staged;
 pub mod state;

@@ -9,6 +9,8 @@ use crate::{
     connect::{Error, Said, Server},
     describe::{self, Hello},
     raw::Builder,
+    set,
+    spec::MongoSpec,
 };
 
 /// The rights that a capture needs; printed where they lack.
@@ -28,14 +30,17 @@ const CLOCK_MILLIS: i64 = 1_000;
 /// Less log than this is worth a look, s.
 const LOG_SECONDS: u64 = 24 * 3600;
 
-/// The lines of a deployment, of which `read` is what is read.
-pub async fn lines(whole: &Server, read: &Server, env: &Env) -> Vec<Line> {
+/// The lines of a deployment, of which `read` is what is read, and of `each` of its addresses.
+pub async fn lines(spec: &MongoSpec, whole: &Server, read: &Server, each: &[Server], env: &Env) -> Vec<Line> {
     let hello = match describe::hello(whole).await {
         Ok(hello) => hello,
         Err(error) => return vec![failed("connect", whole, &error)],
     };
     let mut lines =
-        vec![Line::ok("connect", whole.place(), "it answers"), kind(whole, &hello), clock(whole, &hello, env)];
+        vec![Line::ok("connect", whole.place(), "it answers"), kind(spec, whole, &hello), clock(whole, &hello, env)];
+    for server in each {
+        lines.extend(member(spec, server).await);
+    }
     lines.push(version(read).await);
     lines.push(log(whole).await);
     lines.push(stream(read).await);
@@ -48,7 +53,22 @@ fn failed(name: &str, server: &Server, error: &Error) -> Line {
     Line::fail(name, server.place(), joined(error), hint)
 }
 
-fn kind(server: &Server, hello: &Hello) -> Line {
+/// What is wrong at one address: who answers there may be another.
+async fn member(spec: &MongoSpec, server: &Server) -> Option<Line> {
+    match describe::hello(server).await {
+        Ok(hello) => set::check(spec, &hello).err().map(|other| not_of_the_set(server, &other)),
+        Err(error) => Some(Line::warn("replica-set", server.place(), joined(&error), error.hint())),
+    }
+}
+
+fn not_of_the_set(server: &Server, other: &set::Other) -> Line {
+    Line::fail("replica-set", server.place(), other.to_string(), other.hint())
+}
+
+fn kind(spec: &MongoSpec, server: &Server, hello: &Hello) -> Line {
+    if let Err(other) = set::check(spec, hello) {
+        return not_of_the_set(server, &other);
+    }
     match (&hello.set, hello.routes) {
         (Some(set), _) => Line::ok("replica-set", server.place(), format!("replica set {set}")),
         (None, true) => Line::ok("replica-set", server.place(), "mongos of a sharded cluster"),

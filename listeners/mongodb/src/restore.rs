@@ -21,6 +21,7 @@ use crate::{
     codes::{CONNECT, SPECIFICATION},
     connect::Server,
     options::RestoreOptions,
+    set,
     spec::MongoSpec,
 };
 
@@ -48,10 +49,12 @@ impl Restorer for MongoRestorer {
     }
 }
 
-/// The destination of a job.
-fn destination(job: &RestoreJob) -> Result<Server, Failure> {
+/// The destination of a job, which answers and is of the set that is named.
+async fn destination(job: &RestoreJob) -> Result<Server, Failure> {
     let spec = MongoSpec::parse(&job.destination).map_err(|error| Failure::new(SPECIFICATION, joined(&error)))?;
-    Server::of(&spec).map_err(|error| error.coded(CONNECT))
+    let server = Server::of(&spec).map_err(|error| error.coded(CONNECT))?;
+    set::prove(&server, &spec).await?;
+    Ok(server)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     connect::Server,
@@ -153,4 +154,36 @@ pub(crate) async fn seen(server: &Server, database: &str, collection: &str) -> B
         ([&[id.kind][..], id.value].concat(), document)
     });
     keyed.collect()
+}
+
+/// A port at which the stand-in of `port` answers as a member of another set: what it says passes through with the name changed.
+pub(crate) async fn as_another_set(port: u16) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let ((mut asks, answers), (replies, mut asked)) = (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut asks, &mut asked).await });
+            tokio::spawn(renamed(replies, answers));
+        }
+    });
+    own
+}
+
+/// Messages of a server, of which each begins with its length; the other name is as long.
+async fn renamed(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+) -> std::io::Result<()> {
+    loop {
+        let length = from.read_i32_le().await?;
+        let mut rest = vec![0; usize::try_from(length).unwrap() - 4];
+        from.read_exact(&mut rest).await?;
+        while let Some(at) = rest.windows(8).position(|word| word == b"secantus") {
+            rest[at..at + 8].copy_from_slice(b"otherset");
+        }
+        to.write_i32_le(length).await?;
+        to.write_all(&rest).await?;
+    }
 }

@@ -19,7 +19,7 @@ use super::{beat::Beat, journal::Journal, names::Chosen, run};
 use crate::{
     codes::{CAPTURE, CONNECT, SPECIFICATION},
     connect::{Credentials, Server},
-    preflight,
+    preflight, set,
     spec::{MongoSpec, WHOLE, member_id},
 };
 
@@ -69,6 +69,9 @@ impl MongoListener {
             assignment.work.patterns().map_err(|error| Failure::new(CAPTURE, format!("objects: {error}")))?;
         let heartbeat = self.config.spec.heartbeat().map_err(|error| Failure::new(SPECIFICATION, joined(&error)))?;
         let (whole, read) = self.servers()?;
+        for server in [&whole, &read] {
+            set::prove(server, &self.config.spec).await?;
+        }
         let capture = run::Capture {
             whole: &whole,
             read: &read,
@@ -91,7 +94,7 @@ impl Listener for MongoListener {
 
     async fn check(&self, request: &CheckRequest) -> Vec<Line> {
         let mut lines = match self.servers() {
-            Ok((whole, read)) => preflight::lines(&whole, &read, &self.start.env).await,
+            Ok((whole, read)) => preflight::lines(&self.config.spec, &whole, &read, &[], &self.start.env).await,
             Err(failure) => {
                 vec![Line::fail("connect", "source", failure.message, failure.hint.as_deref().unwrap_or_default())]
             }

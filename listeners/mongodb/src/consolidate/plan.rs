@@ -11,7 +11,7 @@ use tidemark_listener_core::{
 };
 
 use crate::{
-    codes::CONSOLIDATION,
+    codes::{CONSOLIDATION, CONTRADICTION},
     staged::{Collection, Holds, Partition, Run, Schema},
     time::ClusterTime,
 };
@@ -83,6 +83,9 @@ pub(super) async fn of(job: &ConsolidateJob) -> Result<Planned, Failure> {
     let Some(first) = members.first() else {
         return Ok(Planned::Other(Consolidated::Missing { reason: without(job) }));
     };
+    if let Some(other) = members.iter().find(|member| member.says.set != first.says.set) {
+        return Err(two_sets(first, other));
+    }
     let uuid = first.held.object_id.clone();
     let mut plan: Option<Plan> = None;
     for member in members.iter().filter(|member| member.held.object_id == uuid) {
@@ -96,6 +99,12 @@ pub(super) async fn of(job: &ConsolidateJob) -> Result<Planned, Failure> {
         }
     }
     Ok(plan.map_or_else(|| Planned::Other(Consolidated::Missing { reason: without(job) }), Planned::Plan))
+}
+
+fn two_sets(one: &Member<'_>, other: &Member<'_>) -> Failure {
+    let of = |member: &Member<'_>| format!("{} is of replica set {:?}", member.slice.partition, member.says.set);
+    let words = format!("{}, {}: they hold different data", of(one), of(other));
+    Failure::new(CONTRADICTION, words).with_hint("see which servers answer at the addresses of members")
 }
 
 fn unreadable(slice: &SliceManifest, reason: String) -> Planned {

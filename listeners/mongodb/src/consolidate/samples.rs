@@ -47,6 +47,7 @@ pub(crate) type Bracket = (&'static str, &'static str);
 
 /// What a member staged.
 pub(crate) struct Staged {
+    pub(crate) set: &'static str,
     pub(crate) from: &'static str,
     pub(crate) before: &'static str,
     /// Events from here on were kept; from the beginning on where absent.
@@ -101,7 +102,7 @@ pub(crate) async fn slice(store: &Arc<dyn ObjectStore>, partition: &str, staged:
     }
     let since = staged.since.map(|since| since.parse().unwrap());
     let collections = vec![Collection { uuid: UUID.to_owned(), object: None, since, schema: schema(), runs }];
-    let (set, version) = ("rs".to_owned(), "8.0.0".to_owned());
+    let (set, version) = (staged.set.to_owned(), "8.0.0".to_owned());
     let info = Partition {
         set,
         version,

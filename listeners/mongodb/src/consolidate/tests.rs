@@ -14,7 +14,7 @@ use crate::{
 fn member(events: Vec<Vec<u8>>) -> Staged {
     let scan = vec![document(1, 10), document(2, 20), document(3, 30)];
     let events = if events.is_empty() { vec![] } else { vec![events] };
-    Staged { from: "10.0", before: "90.0", since: None, scans: vec![(("20.0", "30.0"), scan)], events }
+    Staged { set: "rs", from: "10.0", before: "90.0", since: None, scans: vec![(("20.0", "30.0"), scan)], events }
 }
 
 async fn made(job: &ConsolidateJob) -> Part {
@@ -132,6 +132,14 @@ async fn members_that_contradict_each_other_at_one_position_are_an_error_by_name
     let failure = part(&job, &KeyRange::all()).await.unwrap_err();
     assert_eq!((failure.code.as_ref(), failure.retryable), (CONTRADICTION, false));
     assert!(failure.message.contains("document 1") && failure.message.contains("40.0/"), "{failure}");
+}
+
+#[tokio::test]
+async fn members_of_two_sets_are_an_error_by_name_constructed() {
+    let other = Staged { set: "other", ..member(vec![]) };
+    let failure = part(&job(vec![("a", member(vec![])), ("b", other)]).await, &KeyRange::all()).await.unwrap_err();
+    assert!(failure.code == CONTRADICTION && !failure.retryable, "{failure:?}");
+    assert!(failure.message.contains("\"other\"") && failure.message.contains("\"rs\""), "{failure}");
 }
 
 #[tokio::test]

@@ -31,7 +31,14 @@ fn member() -> Staged {
     let scan = vec![document(1, 10), document(2, 20), document(3, 30), every_type(7)];
     let events =
         vec![set("40.0", 1, &id(1), "n", 11), delete("41.0", 2, &id(2)), inserted("42.0", 3, &document(9, 90))];
-    Staged { from: "10.0", before: "90.0", since: None, scans: vec![(("20.0", "30.0"), scan)], events: vec![events] }
+    Staged {
+        set: "rs",
+        from: "10.0",
+        before: "90.0",
+        since: None,
+        scans: vec![(("20.0", "30.0"), scan)],
+        events: vec![events],
+    }
 }
 
 struct Constructed(MongoDriver);

@@ -19,10 +19,9 @@ use super::{
     target::{Standing, Target},
 };
 use crate::{
-    codes::{CONNECT, OPTIONS, VERIFICATION},
+    codes::{OPTIONS, VERIFICATION},
     connect::Server,
     consolidate::read_schema,
-    describe,
     options::{RestoreOptions, Ttl},
     staged::Schema,
 };
@@ -33,8 +32,7 @@ use crate::{
 /// Where the destination or the version cannot be read.
 pub(super) async fn of(job: &RestoreJob) -> Result<RestorePlan, Failure> {
     let options = RestoreOptions::read(&job.options.source)?;
-    let server = destination(job)?;
-    describe::hello(&server).await.map_err(|error| error.coded(CONNECT))?;
+    let server = destination(job).await?;
     let mut checks = unknown(&job.options.common);
     let mut objects = Vec::new();
     for line in &job.lines {

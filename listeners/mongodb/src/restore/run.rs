@@ -39,7 +39,7 @@ pub(super) async fn run(
     if control.cancel.is_cancelled() {
         return Err(Failure::cancelled());
     }
-    let (ttl, server) = (RestoreOptions::read(&job.options.source)?.ttl, destination(job)?);
+    let (ttl, server) = (RestoreOptions::read(&job.options.source)?.ttl, destination(job).await?);
     let checkpoint = match &control.checkpoint {
         Some(saved) => {
             let there = there(&server, plan).await?;

@@ -189,3 +189,25 @@ async fn two_listeners_stage_what_becomes_the_segments_of_one_constructed() {
     let digests = |part: &Part| part.segments.iter().map(|segment| segment.stored.digest).collect::<Vec<_>>();
     assert_eq!((digests(&both), both.records), (digests(&one), 500));
 }
+
+/// The name of the set is changed on the way: the stand-in has but one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_another_set_is_refused_by_name_and_not_read_constructed() {
+    let Some(server) = StandIn::start().await else { return };
+    let (client, bench) = (server.server(), Bench::new());
+    insert(&client, "shop", "orders", &numbered(5)).await;
+    let address = format!("127.0.0.1:{}", crate::testing::as_another_set(server.port()).await);
+    let listener = bench.listener_of(&server, Some(address.clone()));
+    let assignment = assignment(1, &["shop/*"]);
+    let failure = listener.capture(&assignment, progress::silent(), CancellationToken::new()).await.unwrap_err();
+    assert_eq!((failure.code.as_ref(), failure.retryable), (crate::codes::OTHER_SET, false), "{failure:?}");
+    assert!(failure.message.contains(&address) && failure.message.contains("otherset"), "{failure}");
+    assert!(tidemark_listener_core::conformance::records::names(&bench.store()).await.unwrap().is_empty());
+    let mut spec = server.spec();
+    spec["members"] = json!([address]);
+    let lines =
+        tidemark_listener_core::source::Source::check(&crate::driver::MongoDriver::new(Env::system()), &spec).await;
+    let failed: Vec<_> =
+        lines.iter().filter(|line| line.status == tidemark_listener_core::check::Status::Fail).collect();
+    assert!(failed.len() == 1 && format!("{failed:?}").contains("otherset"), "{lines:?}");
+}
