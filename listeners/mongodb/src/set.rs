@@ -76,8 +76,7 @@ mod tests {
     #[test]
     fn only_members_of_the_set_that_is_named_are_taken() {
         let said = |named: Option<&str>, found: Option<&str>| {
-            let mut spec = json!({"hosts": ["a:1"]});
-            named.map(|named| spec["replica_set"] = json!(named));
+            let spec = json!({"hosts": ["a:1"], "replica_set": named});
             let set = found.map(str::to_owned);
             let hello = Hello { set, routes: false, time: None, local_millis: None };
             check(&MongoSpec::parse(&spec).unwrap(), &hello).map_err(|other| other.to_string())

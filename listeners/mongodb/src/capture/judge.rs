@@ -55,7 +55,7 @@ impl Look<'_> {
             self.listing.collections.iter().filter(|(listed, _)| listed.unsupported().is_none() && !listed.is_view())
         {
             let scan = self.scans.get(&listed.uuid);
-            if !scan.is_some_and(|scan| scan.over && !moved(scan, &listed.namespace, self.told)) {
+            if !scan.is_some_and(|scan| settled(scan, &listed.namespace, self.told)) {
                 names.insert(listed.namespace.clone());
             }
         }
@@ -111,10 +111,17 @@ impl Look<'_> {
         if let Some(why) = listed.unsupported() {
             return Some(why.to_owned());
         }
+        let scan = self.scans.get(&listed.uuid);
+        if let Some(id) = scan.and_then(|scan| scan.twice.as_ref()) {
+            let Namespace { database, collection } = &listed.namespace;
+            return Some(format!(
+                "two documents of {database}.{collection} have the _id {id}: their changes cannot be told apart"
+            ));
+        }
         if disturbed.iter().any(|at| at.touches(&listed.namespace)) {
             return Some(format!("it came, went or changed {ROUNDS} times while it was captured"));
         }
-        let whole = listed.is_view() || self.scans.get(&listed.uuid).is_some_and(|scan| scan.over);
+        let whole = listed.is_view() || scan.is_some_and(|scan| scan.over);
         (!whole).then(|| "it could not be read to its end".to_owned())
     }
 }
@@ -124,9 +131,14 @@ fn views<'a>(all: impl Iterator<Item = &'a Listed>) -> BTreeSet<(&'a Namespace, 
     all.filter(|listed| listed.is_view()).map(|listed| (&listed.namespace, &listed.options[..])).collect()
 }
 
+/// True where another scan would find nothing else.
+pub(super) fn settled(scan: &Scan, name: &Namespace, told: &Told) -> bool {
+    scan.twice.is_some() || scan.over && !moved(scan, name, told)
+}
+
 /// True where the name may have meant another collection while it was read, or where the collection came from among what is not
 /// captured since it began to be: what happened to it there is not known.
-pub(super) fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
+fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     let Some((from, until)) = scan.bracket else { return true };
     let changes = told.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));
     let entered = told.entered.get(scan.uuid()).is_some_and(|at| from < *at);

@@ -138,7 +138,7 @@ impl Capture<'_> {
         {
             let attempt = match scans.remove(&listed.uuid) {
                 None => 0,
-                Some(scan) if scan.over && !judge::moved(&scan, &listed.namespace, &stream.told) => {
+                Some(scan) if judge::settled(&scan, &listed.namespace, &stream.told) => {
                     scans.insert(listed.uuid.clone(), scan);
                     continue;
                 }

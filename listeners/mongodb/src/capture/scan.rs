@@ -10,7 +10,7 @@ use tidemark_listener_core::failure::Failure;
 use super::journal::{Journal, RunFile, Scanned};
 use crate::{
     codes::CAPTURE,
-    connect::{Batch, Error, Said, Server},
+    connect::{Error, Said, Server},
     describe::Listed,
     key::Id,
     raw::{Builder, kind},
@@ -36,6 +36,8 @@ pub(super) struct Scan {
     pub(super) bracket: Option<(ClusterTime, ClusterTime)>,
     /// True where the collection was read to its end.
     pub(super) over: bool,
+    /// The `_id` that two documents have: which of them a change is of, nobody can say.
+    pub(super) twice: Option<Id>,
 }
 
 impl Scan {
@@ -49,6 +51,7 @@ impl Scan {
             reached: None,
             bracket: None,
             over: false,
+            twice: None,
         };
         while let Some(piece) = journal.recall::<Scanned>(&scan.name(scan.pieces)).await? {
             scan.take(piece);
@@ -60,7 +63,7 @@ impl Scan {
     #[cfg(test)]
     pub(super) fn whole(uuid: &str, from: ClusterTime, until: ClusterTime) -> Self {
         let (uuid, files, bracket) = (uuid.to_owned(), Vec::new(), Some((from, until)));
-        Self { uuid, attempt: 0, pieces: 1, files, reached: None, bracket, over: true }
+        Self { uuid, attempt: 0, pieces: 1, files, reached: None, bracket, over: true, twice: None }
     }
 
     fn name(&self, piece: u32) -> String {
@@ -87,8 +90,8 @@ impl Scan {
         self.over = over;
     }
 
-    /// Reads one run, of nothing older than `now`, and stores it. Where the collection is not there, or went away while it was read,
-    /// the scan stays as it is, and false is the answer.
+    /// Reads one run, of nothing older than `now`, and stores it. Where the collection is not there, went away while it was read, or
+    /// has two documents of one `_id`, the scan stays as it is but for `twice`, and false is the answer.
     pub(super) async fn piece(
         &mut self,
         server: &Server,
@@ -97,7 +100,11 @@ impl Scan {
         now: ClusterTime,
     ) -> Result<bool, Failure> {
         let Collected { documents, until, over } = match self.collect(server, listed, now).await {
-            Ok(collected) => collected,
+            Ok(Ok(collected)) => collected,
+            Ok(Err(twice)) => {
+                self.twice = Some(twice);
+                return Ok(false);
+            }
             Err(error) if matches!(error.said(), Said::Interrupted | Said::NoCollection) => return Ok(false),
             Err(error) => return Err(error.coded(CAPTURE)),
         };
@@ -112,19 +119,30 @@ impl Scan {
         Ok(true)
     }
 
-    /// Documents of one run.
-    async fn collect(&self, server: &Server, listed: &Listed, now: ClusterTime) -> Result<Collected, Error> {
+    /// Documents of one run, or the `_id` that two of them have.
+    async fn collect(
+        &self,
+        server: &Server,
+        listed: &Listed,
+        now: ClusterTime,
+    ) -> Result<Result<Collected, Id>, Error> {
         let mut batches = server.cursor(&listed.namespace.database, self.command(listed, now), None).await?;
-        let (mut collected, mut bytes) = (Collected { documents: Vec::new(), until: now, over: false }, 0);
-        while bytes < RUN_BYTES {
+        let (mut row, mut until, mut over) = (Row::new(self.reached.clone()), now, false);
+        while row.bytes < RUN_BYTES {
             let Some(batch) = batches.next().await? else {
-                collected.over = true;
+                over = true;
                 break;
             };
-            collected.until = collected.until.max(batch.time()?);
-            bytes += self.add(&batch, &mut collected.documents)?;
+            until = until.max(batch.time()?);
+            for document in batch.documents()? {
+                let document = document?;
+                let id = Id::of(document).map_err(|error| batch.strange(&error.to_string()))?;
+                if let Err(twice) = row.add(id, document) {
+                    return Ok(Err(twice));
+                }
+            }
         }
-        Ok(collected)
+        Ok(Ok(Collected { documents: row.documents, until, over }))
     }
 
     fn command(&self, listed: &Listed, now: ClusterTime) -> Vec<u8> {
@@ -134,7 +152,9 @@ impl Scan {
             .finish();
         let command = Builder::default()
             .text("find", &listed.namespace.collection)
-            .document("hint", &Builder::default().int("_id", 1).finish())
+            .document("hint", &by_id())
+            // Of several shards each has its own order; with one shard the index has it already.
+            .document("sort", &by_id())
             .int("batchSize", BATCH_DOCUMENTS)
             .document("readConcern", &concern);
         // A bound of the index, not a condition: a condition would hold only for ids of the same type.
@@ -146,20 +166,6 @@ impl Scan {
                 command.document("min", &bound.finish()).finish()
             }
         }
-    }
-
-    /// Adds the documents of a batch, but for the one that was reached before: the bound is included. Gives their bytes.
-    fn add(&self, batch: &Batch, documents: &mut Vec<(Id, Vec<u8>)>) -> Result<usize, Error> {
-        let mut bytes = 0;
-        for document in batch.documents()? {
-            let document = document?;
-            let id = Id::of(document).map_err(|error| batch.strange(&error.to_string()))?;
-            if self.reached.as_ref() != Some(&id) {
-                bytes += document.len();
-                documents.push((id, document.to_vec()));
-            }
-        }
-        Ok(bytes)
     }
 
     async fn store(&self, journal: &Journal, documents: Vec<(Id, Vec<u8>)>, holds: Holds) -> Result<RunFile, Failure> {
@@ -181,4 +187,79 @@ struct Collected {
     documents: Vec<(Id, Vec<u8>)>,
     until: ClusterTime,
     over: bool,
+}
+
+fn by_id() -> Vec<u8> {
+    Builder::default().int("_id", 1).finish()
+}
+
+/// Documents as they are read, each `_id` once: equal ones follow each other.
+struct Row {
+    documents: Vec<(Id, Vec<u8>)>,
+    bytes: usize,
+    last: Option<Id>,
+    /// True while the last one is that which was reached before: the bound is included.
+    first: bool,
+}
+
+impl Row {
+    /// Behind the document of an earlier run.
+    fn new(reached: Option<Id>) -> Self {
+        Self { documents: Vec::new(), bytes: 0, last: reached, first: true }
+    }
+
+    /// Adds a document, but for the one that was reached before.
+    ///
+    /// # Errors
+    /// Its `_id`, where another one has it too.
+    fn add(&mut self, id: Id, document: &[u8]) -> Result<(), Id> {
+        let again = self.last.as_ref() == Some(&id);
+        let reached = std::mem::replace(&mut self.first, false) && again;
+        if reached {
+            return Ok(());
+        }
+        if again {
+            return Err(id);
+        }
+        self.bytes += document.len();
+        self.documents.push((id.clone(), document.to_vec()));
+        self.last = Some(id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds documents of these `_id`s behind the one that was reached; how many were taken, or the one that two have.
+    fn added(reached: Option<i32>, ids: &[i32]) -> Result<usize, String> {
+        let document = |id: &i32| Builder::default().int("_id", *id).finish();
+        let id = |id: &i32| Id::of(&document(id)).unwrap();
+        let mut row = Row::new(reached.as_ref().map(id));
+        ids.iter().try_for_each(|one| row.add(id(one), &document(one))).map_err(|twice| twice.to_string())?;
+        Ok(row.documents.len())
+    }
+
+    /// As mongos gives them where shards have the same `_id`: next to each other, also across the bound of two runs.
+    #[test]
+    fn two_documents_of_one_id_are_told_and_the_one_that_was_reached_is_left_out_once_constructed() {
+        assert_eq!(added(None, &[1, 2, 3]), Ok(3));
+        assert_eq!(added(Some(1), &[1, 2, 3]), Ok(2));
+        assert_eq!(added(Some(1), &[2, 3]), Ok(2), "it is gone since");
+        assert_eq!(added(None, &[1, 2, 2]), Err("2".to_owned()));
+        assert_eq!(added(Some(1), &[1, 1, 2]), Err("1".to_owned()));
+        assert_eq!(added(Some(1), &[1, 2, 2]), Err("2".to_owned()));
+    }
+
+    #[test]
+    fn a_scan_asks_for_the_order_that_its_bounds_are_of() {
+        let namespace = crate::event::Namespace { database: "shop".to_owned(), collection: "a".to_owned() };
+        let options = Builder::default().finish();
+        let listed = Listed { namespace, uuid: "1".to_owned(), of: "collection".to_owned(), options };
+        let scan = Scan::whole("1", ClusterTime::default(), ClusterTime::default());
+        let command = scan.command(&listed, ClusterTime::default());
+        let asked = |name| crate::raw::find(&command, name).unwrap().unwrap().document().unwrap().to_vec();
+        assert_eq!([asked("hint"), asked("sort")], [by_id(), by_id()]);
+    }
 }

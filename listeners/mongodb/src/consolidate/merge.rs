@@ -127,10 +127,13 @@ impl Merge {
     fn known(&mut self) -> Result<Option<(Opaque, Id, Known)>, StreamError> {
         self.open_reached()?;
         let Some(Reverse((key, _))) = self.keys.peek().cloned() else { return Ok(None) };
-        let (mut known, mut id) = (Known::default(), None);
+        let (mut known, mut id, mut scanned) = (Known::default(), None, false);
         while self.keys.peek().is_some_and(|Reverse((next, _))| *next == key) {
             let Some(Reverse((_, index))) = self.keys.pop() else { break };
             let Some((_, found, item)) = self.open[index].next.take() else { break };
+            if matches!(item, Item::Scan(_)) && std::mem::replace(&mut scanned, true) {
+                return Err(self.twice(index, &found));
+            }
             self.add(&found, item, &mut known)?;
             id = Some(found);
             self.advance(index)?;
@@ -138,6 +141,12 @@ impl Merge {
             self.open_reached()?;
         }
         Ok(id.map(|id| (key, id, known)))
+    }
+
+    /// A member read each document once: which of two was there last, nothing tells.
+    fn twice(&self, index: usize, id: &Id) -> StreamError {
+        let reason = format!("{}: two documents have the _id {id}", self.object);
+        StreamError::Unreadable { partition: self.open[index].partition.clone(), reason }
     }
 
     fn add(&self, id: &Id, item: Item, known: &mut Known) -> Result<(), StreamError> {

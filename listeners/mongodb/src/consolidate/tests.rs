@@ -134,6 +134,20 @@ async fn members_that_contradict_each_other_at_one_position_are_an_error_by_name
     assert!(failure.message.contains("document 1") && failure.message.contains("40.0/"), "{failure}");
 }
 
+/// Constructed: in one run, where they stand beside each other, and in two.
+#[tokio::test]
+async fn two_documents_of_one_id_are_an_error_by_name_and_none_is_dropped_constructed() {
+    let brackets = [("20.0", "30.0"), ("31.0", "32.0")];
+    let one = vec![(brackets[0], vec![document(1, 10), document(2, 20), document(2, 21)])];
+    let two = vec![(brackets[0], vec![document(1, 10), document(2, 20)]), (brackets[1], vec![document(2, 21)])];
+    for scans in [one, two] {
+        let staged = Staged { scans, ..member(vec![]) };
+        let consolidated = part(&job(vec![("a", staged)]).await, &KeyRange::all()).await.unwrap();
+        let Consolidated::Unreadable { partition, reason } = consolidated else { panic!("{consolidated:?}") };
+        assert!(partition == "a" && reason.contains("two documents have the _id 2"), "{reason}");
+    }
+}
+
 #[tokio::test]
 async fn members_of_two_sets_are_an_error_by_name_constructed() {
     let other = Staged { set: "other", ..member(vec![]) };

@@ -66,6 +66,10 @@ impl Items {
         Some(next.and_then(|document| {
             self.at += document.len();
             let (key, id, item) = item(&self.run, document)?;
+            let again = self.last.as_ref() == Some(&key);
+            if again && matches!(item, Item::Scan(_)) {
+                return Err(format!("two documents have the _id {id}"));
+            }
             let in_order = self.last.as_ref().map_or(key == self.run.first, |last| *last <= key);
             if in_order && key <= self.run.last {
                 Ok((key, id, item))
@@ -166,13 +170,20 @@ pub(crate) mod tests {
             (&bytes[..2 * length], "ends after 2 of 3"),
             (&bytes[length..], "out of order"),
             (&bytes[..bytes.len() - 1], "length"),
-            (&[&bytes[..], &document(3)].concat(), "ends after 4 of 3"),
+            (&[&bytes[..], &document(3)].concat(), "two documents have the _id 3"),
             (&[&bytes[..2 * length], &document(4)].concat(), "out of order"),
             (&[&bytes[..length], &bytes[2 * length..], &bytes[length..2 * length]].concat(), "out of order"),
         ] {
             let found = failed(bytes).unwrap();
             assert!(found.starts_with("scan: ") && found.contains(word), "{found} for {word}");
         }
+        let twice = [&bytes[..2 * length], &bytes[length..]].concat();
+        let found = Items::new(Run { count: 4, ..run.clone() }, twice).find_map(Result::err).unwrap().to_string();
+        assert!(found.contains("two documents have the _id 2"), "{found}");
+        let key = |id| Opaque::new(Id::of(&document(id)).unwrap().sort_bytes().unwrap());
+        let more = [&bytes[..], &document(4)].concat();
+        let found = Items::new(Run { last: key(4), ..run.clone() }, more).find_map(Result::err).unwrap().to_string();
+        assert!(found.contains("ends after 4 of 3"), "{found}");
         let other = Run { holds: Holds::Events, ..run.clone() };
         assert!(Items::new(other, bytes).next().unwrap().is_err());
     }

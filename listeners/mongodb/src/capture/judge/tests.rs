@@ -133,3 +133,15 @@ fn where_a_database_was_dropped_nothing_of_it_is_taken_constructed() {
     let (collections, objects) = seen.look().taken(&seen.look().disturbed());
     assert!(collections.is_empty() && objects.len() == 1 && objects[0].unreadable.is_some(), "{objects:?}");
 }
+
+#[test]
+fn a_collection_with_two_documents_of_one_id_is_named_with_it_constructed() {
+    let mut seen = Seen::of(vec![collection("a", "1"), collection("b", "2")]);
+    let twice = crate::key::Id::of(&Builder::default().int("_id", 7).finish()).unwrap();
+    let scan = seen.scans.get_mut("1").unwrap();
+    (scan.over, scan.twice) = (false, Some(twice));
+    assert_eq!(seen.disturbed(), [], "another scan would find them too");
+    let (collections, objects) = seen.look().taken(&seen.look().disturbed());
+    let why = objects[0].unreadable.as_deref().unwrap();
+    assert!(collections.len() == 1 && why.contains("shop.a") && why.contains("_id 7"), "{why}");
+}
