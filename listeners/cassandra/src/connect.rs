@@ -3,7 +3,7 @@
 //! A listener talks to exactly one node ([`connect_node`]): what a node says about itself must come from that node. A restore
 //! and a preflight talk to the whole cluster ([`connect`]).
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use scylla::{
@@ -26,6 +26,8 @@ use scylla::{
     },
 };
 
+use tidemark_listener_core::credentials;
+
 use crate::spec::CassandraSpec;
 
 mod answer;
@@ -35,6 +37,7 @@ mod retryable;
 pub use answer::{collect, error};
 pub use cause::{Cause, Caused};
 pub use retryable::Retryable;
+pub use tidemark_listener_core::credentials::Credentials;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,25 +54,15 @@ pub const USERNAME_VARIABLE: &str = "TIDEMARK_CASSANDRA_USERNAME";
 /// Environment variable of a listener with the password of the Cassandra role.
 pub const PASSWORD_VARIABLE: &str = "TIDEMARK_CASSANDRA_PASSWORD";
 
+/// Both.
+pub const VARIABLES: [&str; 2] = [USERNAME_VARIABLE, PASSWORD_VARIABLE];
+
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("read credentials {path}")]
-    ReadCredentials {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A line is missing in the file.
-    #[error("credentials {path} hold no line {line}=…")]
-    CredentialsLine {
-        /// The file.
-        path: PathBuf,
-        /// `username` or `password`.
-        line: &'static str,
-    },
+    /// The credentials cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] credentials::Error),
     /// The specification does not name a credentials file as it should.
     #[error("credentials of the specification")]
     Spec(#[from] crate::spec::Error),
@@ -107,19 +100,14 @@ impl Error {
             Self::Resolve { .. } => true,
             Self::Connect { source, .. } => source.is_retryable(),
             Self::Refresh(source) => source.is_retryable(),
-            Self::ReadCredentials { .. }
-            | Self::CredentialsLine { .. }
-            | Self::Spec(_)
-            | Self::UnknownKeyspace { .. } => false,
+            Self::Credentials(_) | Self::Spec(_) | Self::UnknownKeyspace { .. } => false,
         }
     }
 
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::ReadCredentials { .. } | Self::CredentialsLine { .. } | Self::Spec(_) => {
-                "correct the credentials file that the specification names"
-            }
+            Self::Credentials(_) | Self::Spec(_) => "correct the credentials file that the specification names",
             Self::Resolve { .. } => "correct the host name, or see to its name service",
             Self::Connect { source, .. } => source.cause().hint(),
             Self::Refresh(source) => source.cause().hint(),
@@ -128,47 +116,12 @@ impl Error {
     }
 }
 
-/// Name and password of a Cassandra role; prints as `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    username: String,
-    password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(***)")
-    }
-}
-
-impl Credentials {
-    /// Credentials of this role.
-    pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self { username: username.into(), password: password.into() }
-    }
-
-    /// The credentials that `spec` names, read from their file.
-    ///
-    /// # Errors
-    /// [`Error::ReadCredentials`], [`Error::CredentialsLine`], [`Error::Spec`].
-    pub fn of(spec: &CassandraSpec) -> Result<Option<Self>, Error> {
-        let Some(path) = spec.credentials_file()? else { return Ok(None) };
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::ReadCredentials { path: path.to_owned(), source })?;
-        let line = |name: &'static str| {
-            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            value.map(str::to_owned).ok_or_else(|| Error::CredentialsLine { path: path.to_owned(), line: name })
-        };
-        Ok(Some(Self { username: line("username")?, password: line("password")? }))
-    }
-
-    /// Variables that hand the credentials to a listener ([`USERNAME_VARIABLE`], [`PASSWORD_VARIABLE`]).
-    pub fn environment(&self) -> Vec<(String, String)> {
-        vec![
-            (USERNAME_VARIABLE.to_owned(), self.username.clone()),
-            (PASSWORD_VARIABLE.to_owned(), self.password.clone()),
-        ]
-    }
+/// The credentials that `spec` names, read from their file.
+///
+/// # Errors
+/// [`Error::Credentials`], [`Error::Spec`].
+pub fn credentials(spec: &CassandraSpec) -> Result<Option<Credentials>, Error> {
+    Ok(spec.credentials_file()?.map(Credentials::read).transpose()?)
 }
 
 /// A session with the whole cluster. The driver reads the replication of `keyspaces` and routes by it; with an empty list it
@@ -180,7 +133,7 @@ impl Credentials {
 /// # Errors
 /// [`Error`] where credentials cannot be read or no contact point lets us in.
 pub async fn connect(spec: &CassandraSpec, keyspaces: &BTreeSet<String>) -> Result<Session, Error> {
-    let credentials = Credentials::of(spec)?;
+    let credentials = credentials(spec)?;
     let builder = builder(credentials.as_ref(), Consistency::LocalQuorum).known_nodes(&spec.contact);
     let builder = match keyspaces.is_empty() {
         // To the driver an empty list means every keyspace, and one unreadable keyspace would then hide all others.
@@ -237,7 +190,7 @@ fn builder(credentials: Option<&Credentials>, consistency: Consistency) -> Sessi
         .fetch_full_schema_metadata(false)
         .default_execution_profile_handle(profile.into_handle());
     match credentials {
-        Some(credentials) => builder.user(&credentials.username, &credentials.password),
+        Some(credentials) => builder.user(credentials.username(), credentials.password()),
         None => builder,
     }
 }
@@ -307,29 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_read_and_never_printed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("credentials");
-        std::fs::write(&path, "username=backup\npassword=a=b c\n").unwrap();
-        let credentials = Credentials::of(&spec(&path)).unwrap().unwrap();
-        assert_eq!(credentials, Credentials::new("backup", "a=b c"));
-        assert!(!format!("{credentials:?}").contains("a=b"));
-        assert_eq!(credentials.environment()[1], (PASSWORD_VARIABLE.into(), "a=b c".into()));
-    }
-
-    #[test]
-    fn a_missing_password_is_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("credentials");
-        std::fs::write(&path, "username=backup\n").unwrap();
-        let error = Credentials::of(&spec(&path)).unwrap_err();
-        assert!(matches!(error, Error::CredentialsLine { line: "password", .. }));
-        assert!(!error.is_retryable());
-    }
-
-    #[test]
     fn an_unreadable_file_is_an_error_and_not_an_anonymous_login() {
-        let error = Credentials::of(&spec(Path::new("/nowhere/credentials"))).unwrap_err();
-        assert!(matches!(error, Error::ReadCredentials { .. }));
+        let error = credentials(&spec(Path::new("/nowhere/credentials"))).unwrap_err();
+        assert!(matches!(error, Error::Credentials(_)) && !error.is_retryable());
     }
 }

@@ -245,7 +245,7 @@ fn check_strategy(name: &str, class: &str) -> Line {
 }
 
 async fn check_node(spec: &CassandraSpec, address: &str) -> Line {
-    let credentials = match connect::Credentials::of(spec) {
+    let credentials = match connect::credentials(spec) {
         Ok(credentials) => credentials,
         Err(error) => return Line::fail("node", address, joined(&error), error.hint()),
     };

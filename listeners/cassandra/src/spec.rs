@@ -14,7 +14,7 @@ use tidemark_listener_core::{
     source::{ListenerSpec, Uses},
 };
 
-use crate::connect::{self, Credentials};
+use crate::connect;
 
 /// Name of the listener's binary.
 pub const LISTENER_PROGRAM: &str = "tidemark-listener-cassandra";
@@ -229,8 +229,8 @@ fn password_files(words: &[String]) -> Vec<PathBuf> {
 /// # Errors
 /// [`connect::Error`] where the credentials file cannot be read.
 pub fn listener_specs(spec: &CassandraSpec) -> Result<Vec<ListenerSpec>, connect::Error> {
-    let secrets = match Credentials::of(spec)? {
-        Some(credentials) => credentials.environment(),
+    let secrets = match connect::credentials(spec)? {
+        Some(credentials) => credentials.environment(connect::VARIABLES),
         None => Vec::new(),
     };
     Ok(spec.nodes.iter().map(|node| listener_spec(node, secrets.clone())).collect())

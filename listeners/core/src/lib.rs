@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod check;
 pub mod client;
 pub mod conformance;
+pub mod credentials;
 pub mod failure;
 pub mod launch;
 pub mod listener;

@@ -18,7 +18,8 @@ use mongodb::{
 
 pub use batches::{Batch, Batches};
 pub use error::{Error, Said, Shown};
-pub use secrets::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE};
+pub use secrets::{VARIABLES, credentials};
+pub use tidemark_listener_core::credentials::Credentials;
 
 use crate::{event::Namespace, raw, spec::MongoSpec};
 
@@ -42,7 +43,7 @@ impl Server {
     /// # Errors
     /// [`Error`] where the credentials cannot be read or the driver does not take the options.
     pub fn of(spec: &MongoSpec) -> Result<Self, Error> {
-        Self::open(spec, Credentials::of(spec)?, None)
+        Self::open(spec, credentials(spec)?, None)
     }
 
     /// Each address of a specification by itself. Nothing is connected to yet.
@@ -50,7 +51,7 @@ impl Server {
     /// # Errors
     /// As [`Self::of`].
     pub fn each(spec: &MongoSpec) -> Result<Vec<Self>, Error> {
-        let credentials = Credentials::of(spec)?;
+        let credentials = credentials(spec)?;
         let addresses: BTreeSet<&String> = spec.hosts.iter().chain(&spec.members).collect();
         addresses.into_iter().map(|address| Self::open(spec, credentials.clone(), Some(address))).collect()
     }
@@ -259,8 +260,9 @@ fn credential(spec: &MongoSpec, credentials: Option<Credentials>) -> Result<Opti
         credential.mechanism = Some(auth.mechanism.parse::<AuthMechanism>()?);
         credential.source = auth.source.clone();
     }
-    if let Some((username, password)) = credentials.map(Credentials::into_pair) {
-        (credential.username, credential.password) = (Some(username), Some(password));
+    if let Some(own) = credentials {
+        credential.username = Some(own.username().to_owned());
+        credential.password = Some(own.password().to_owned());
     }
     Ok(Some(credential))
 }

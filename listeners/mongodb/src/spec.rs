@@ -14,10 +14,7 @@ use tidemark_listener_core::{
     source::{ListenerSpec, Uses},
 };
 
-use crate::{
-    connect::{self, Credentials},
-    event::Namespace,
-};
+use crate::{connect, event::Namespace};
 
 /// Name of the listener's binary.
 pub const LISTENER_PROGRAM: &str = "tidemark-listener-mongodb";
@@ -213,7 +210,8 @@ impl MongoSpec {
     /// # Errors
     /// [`connect::Error`] where the credentials cannot be read.
     pub fn listeners(&self) -> Result<Vec<ListenerSpec>, connect::Error> {
-        let secret_environment = Credentials::of(self)?.map(|own| own.environment()).unwrap_or_default();
+        let secret_environment =
+            connect::credentials(self)?.map(|own| own.environment(connect::VARIABLES)).unwrap_or_default();
         let bare = json!(Self { credentials: None, ..self.clone() }).to_string();
         let listener = |id: String, member: Option<&String>| ListenerSpec {
             id,

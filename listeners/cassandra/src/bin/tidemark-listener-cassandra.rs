@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tidemark_listener_cassandra::{
     capture::{CassandraListener, Config},
-    connect::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE},
+    connect::{Credentials, VARIABLES},
     segment::KIND,
     spec::{CassandraSpec, LISTENER_PROGRAM, NodeSpec},
 };
@@ -49,7 +49,7 @@ fn listener(node: Node, start: Start) -> Result<CassandraListener> {
     let node = NodeSpec { address: address.clone(), data_directories, nodetool };
     let spec = CassandraSpec { contact: vec![address], credentials: None, nodes: vec![node.clone()] };
     spec.validate().context("the arguments describe no node")?;
-    let pair = access::pair([USERNAME_VARIABLE, PASSWORD_VARIABLE])?;
+    let pair = access::pair(VARIABLES)?;
     let cassandra = pair.map(|[username, password]| Credentials::new(username, password));
     let Start { source, access, env } = start;
     Ok(CassandraListener::new(Config { source, node, cassandra, access }, env))

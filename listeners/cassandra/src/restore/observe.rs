@@ -13,7 +13,7 @@ use tidemark_listener_core::failure::Failure;
 
 use crate::{
     cluster::KeyspaceSchema,
-    connect::{self, Credentials, Out},
+    connect::{self, Out},
     describe::{self, Member},
     release::Release,
     restore::{
@@ -241,7 +241,7 @@ fn is_on(settings: &BTreeMap<String, String>, name: &str) -> bool {
 /// # Errors
 /// [`Unseen`] with all reasons, and what to do about the first.
 pub async fn connect_any(spec: &CassandraSpec) -> Result<Session, Unseen> {
-    let credentials = Credentials::of(spec)?;
+    let credentials = connect::credentials(spec)?;
     let mut reasons: Vec<Unseen> = Vec::new();
     for address in &spec.contact {
         match connect::connect_node(address, credentials.as_ref()).await {

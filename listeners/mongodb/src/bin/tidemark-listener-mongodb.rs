@@ -11,7 +11,7 @@ use tidemark_listener_core::{
 };
 use tidemark_listener_mongodb::{
     capture::{Config, MongoListener},
-    connect::{Credentials, PASSWORD_VARIABLE, USERNAME_VARIABLE},
+    connect::{Credentials, VARIABLES},
     segment::KIND,
     spec::{LISTENER_PROGRAM, MongoSpec},
 };
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
 fn listener(own: Deployment, start: Start) -> Result<MongoListener> {
     let spec = serde_json::from_str(&own.specification).context("--specification is not JSON")?;
     let spec = MongoSpec::parse(&spec).context("--specification")?;
-    let pair = access::pair([USERNAME_VARIABLE, PASSWORD_VARIABLE])?;
+    let pair = access::pair(VARIABLES)?;
     let credentials = pair.map(|[username, password]| Credentials::new(username, password));
     Ok(MongoListener::new(Config { spec, member: own.member, credentials }, start))
 }

@@ -1,32 +1,17 @@
 //! Why a server was not reached or did not do what it was asked.
 
-use std::path::PathBuf;
-
 use mongodb::error::ErrorKind;
 use tidemark_gateway::causes::joined;
-use tidemark_listener_core::failure::Failure;
+use tidemark_listener_core::{credentials, failure::Failure};
 
 use crate::{raw, spec};
 
 /// Why there is no answer, or another than was wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("read credentials {}", path.display())]
-    ReadCredentials {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A line is missing in the file.
-    #[error("credentials {} hold no line {line}=…", path.display())]
-    CredentialsLine {
-        /// The file.
-        path: PathBuf,
-        /// `username` or `password`.
-        line: &'static str,
-    },
+    /// The credentials cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] credentials::Error),
     /// The specification does not name its credentials as it should.
     #[error("credentials of the specification")]
     Spec(#[from] spec::Error),
@@ -159,9 +144,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::ReadCredentials { .. } | Self::CredentialsLine { .. } | Self::Spec(_) => {
-                "correct the credentials file that the specification names"
-            }
+            Self::Credentials(_) | Self::Spec(_) => "correct the credentials file that the specification names",
             Self::Options { .. } => "correct the specification's hosts, auth or tls",
             Self::Command { .. } if self.said() == Said::Denied => {
                 "give the user the roles of docs/sources/mongodb.md, and see that its credentials are right"

@@ -47,7 +47,7 @@ pub(super) async fn wait(
     pipeline: &Pipeline<'_>,
     env: &Env,
 ) -> Result<Vec<String>, Failure> {
-    let credentials = Credentials::of(spec).map_err(|e| Failure::new("TM-REST-0204", joined(&e)))?;
+    let credentials = connect::credentials(spec).map_err(|e| Failure::new("TM-REST-0204", joined(&e)))?;
     let mut pending: BTreeSet<Pending<'_>> =
         nodes.iter().flat_map(|node| wanted.iter().map(|built| (built, node.address.as_str()))).collect();
     let total = pending.len();

@@ -26,7 +26,7 @@ const MICROS: i64 = 1_000;
 pub async fn instant(job: &CqlJob) -> Result<UndoInstant, Failure> {
     let spec = CassandraSpec::parse(&job.destination).map_err(|e| Failure::new("TM-REST-0101", joined(&e)))?;
     let failed = |why: String| Failure::retryable("TM-REST-0011", format!("read the clocks of the destination: {why}"));
-    let credentials = Credentials::of(&spec).map_err(|e| failed(joined(&e)))?;
+    let credentials = connect::credentials(&spec).map_err(|e| failed(joined(&e)))?;
     let session = connect_any(&spec).await.map_err(|unseen| failed(unseen.why))?;
     let local = describe::local(&session).await.map_err(|e| failed(joined(&e)))?;
     let ring = describe::ring(&session, &local).await.map_err(|e| failed(joined(&e)))?;
