@@ -4,6 +4,7 @@
 //! writes that were acknowledged.
 
 use std::{
+    fs::{self, OpenOptions},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -26,6 +27,9 @@ use crate::{
 
 /// Longest time until it answers, on a machine that is busy.
 const READY: Duration = Duration::from_secs(60);
+
+/// File of what it says.
+const SAID: &str = "said";
 
 /// The port.
 const PORT: u16 = 27_017;
@@ -81,6 +85,13 @@ impl Secantus {
             })
         })
         .await
+        .with_context(|| self.said())
+    }
+
+    /// What it said since it was first started, for people.
+    pub fn said(&self) -> String {
+        let said = fs::read(self.home.path().join(SAID)).unwrap_or_default();
+        format!("the stand-in said:\n{}", String::from_utf8_lossy(&said))
     }
 
     /// Its specification; listeners may write a heartbeat to it, because an idle stand-in proves nothing.
@@ -101,10 +112,13 @@ impl Secantus {
     }
 }
 
+/// Both outputs go to `said` beside the data, which a failed start and [`Secantus::said`] show.
 fn launch(address: &str, home: &Path) -> Result<Child> {
+    let said = OpenOptions::new().create(true).append(true).open(home.join(SAID)).context("the stand-in's output")?;
     let mut command = Command::new(paths::secantus().join("bin/secantusd-py"));
     command.args(["--host", address, "--port", &PORT.to_string(), "--sync-on-commit", "--cache-size", "64M"]);
-    command.arg("--storage-path").arg(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("--storage-path").arg(home.join("data"));
+    command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
     command.spawn().context("start of the stand-in")
 }
 

@@ -26,17 +26,18 @@ async fn in_turn() {
     if !paths::secantus_or_skip("mongodb") {
         return;
     }
-    all().await.unwrap();
+    let mut server = Secantus::start(GROUP).await.unwrap();
+    let outcome = all(&mut server).await;
+    outcome.with_context(|| server.said()).unwrap();
 }
 
-async fn all() -> Result<()> {
-    let mut server = Secantus::start(GROUP).await?;
+async fn all(server: &mut Secantus) -> Result<()> {
     let mut system = System::start(GROUP).await?;
     let client = server.server()?;
     insert(&client, "shop", "orders", &numbered(0..DOCUMENTS)).await?;
     system.add_source_of("mongodb", "shop", &server.specification()).await?;
     a_source_is_tested(&system).await?;
-    let version = a_listener_and_the_server_are_killed(&mut system, &mut server, &client).await?;
+    let version = a_listener_and_the_server_are_killed(&mut system, server, &client).await?;
     complete(&system, &version).await?;
 
     let version = names_change(&system, &client).await?;

@@ -9,12 +9,12 @@
 //!    went or were renamed meanwhile, they are listed again and step 2 is done for what is new.
 //! 4. *Finish.* What is known now is written down (`ended.json`), then the slice.
 //!
-//! | killed | left behind | the next run of the task |
-//! | --- | --- | --- |
-//! | before `begun.json` | nothing | begins |
-//! | while a collection is read | its runs so far | goes on behind the last one that a document names |
-//! | while events are read | runs of events so far | goes on from the token that the last document names; if the source does not have that place any more, the capture fails by name, and the next task begins anew |
-//! | before the slice | everything, `ended.json` or not | sends no file |
+//! What a kill leaves behind, and what the next run of the task does:
+//! - before `begun.json`: nothing; it begins.
+//! - while a collection is read: its runs so far; it goes on behind the last one that a document names.
+//! - while events are read: runs of events so far; it goes on from the token that the last document names. If the source does not have
+//!   that place any more, the capture fails by name, and the next task begins anew.
+//! - before the slice: everything, `ended.json` or not; it sends no file.
 
 mod beat;
 mod journal;

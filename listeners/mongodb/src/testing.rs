@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::OpenOptions,
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -35,7 +36,15 @@ impl Drop for StandIn {
     fn drop(&mut self) {
         self.process.kill().ok();
         self.process.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("the stand-in said:\n{}", self.said());
+        }
     }
+}
+
+/// Directory of its data, and the file of what it says.
+fn places(home: &TempDir) -> (PathBuf, PathBuf) {
+    (home.path().join("data"), home.path().join("said"))
 }
 
 fn program() -> PathBuf {
@@ -45,6 +54,8 @@ fn program() -> PathBuf {
 }
 
 fn launch(home: &TempDir, port: u16) -> Child {
+    let (data, said) = places(home);
+    let said = OpenOptions::new().create(true).append(true).open(said).unwrap();
     Command::new(program())
         .args([
             "--host",
@@ -56,9 +67,10 @@ fn launch(home: &TempDir, port: u16) -> Child {
             "64M",
             "--storage-path",
         ])
-        .arg(home.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
         .spawn()
         .unwrap()
 }
@@ -86,6 +98,13 @@ impl StandIn {
             }
         }
         panic!("the stand-in does not answer at port {}", self.port);
+    }
+
+    /// What it said since it was first started.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read(places(&self.home).1)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Killed without warning, and started again on the same data.
@@ -186,4 +205,12 @@ async fn renamed(
         to.write_i32_le(length).await?;
         to.write_all(&rest).await?;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_stand_in_says_is_kept_also_over_a_kill() {
+    let Some(mut server) = StandIn::start().await else { return };
+    server.kill_and_start().await;
+    let (said, times) = (server.said(), |text: &str, word: &str| text.matches(word).count());
+    assert_eq!(times(&said, "listening"), 2, "{said:?}");
 }
