@@ -181,6 +181,9 @@ async fn what_a_reader_sees_on_the_stand_in_is_in_the_capture() {
     assert!(documents.is_empty() && part.segments.is_empty());
 }
 
+/// Turns of a writer that a capture waits for.
+const TURNS: i32 = 10;
+
 /// Writers go on while the collection is captured; each write is a transaction's or a statement's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_beside_writers_is_the_state_right_before_its_time() {
@@ -189,6 +192,7 @@ async fn a_capture_beside_writers_is_the_state_right_before_its_time() {
     insert(&client, "shop", "orders", &numbered(2_000)).await;
     let stop = CancellationToken::new();
     let (writing, told) = (server.server(), stop.clone());
+    let (count, counted) = tokio::sync::watch::channel(0);
     let writer = tokio::spawn(async move {
         let mut turn = 0;
         while !told.is_cancelled() {
@@ -205,13 +209,24 @@ async fn a_capture_beside_writers_is_the_state_right_before_its_time() {
             }
             insert(&writing, "shop", "orders", &[Builder::default().int("_id", 10_000 + turn).finish()]).await;
             turn += 1;
+            count.send_replace(turn);
         }
-        turn
     });
-    let slice = bench.capture(&server, &assignment(1, &["shop/*"])).await.unwrap();
+    // Behind each run that was read the capture waits for the writer.
+    let sink: progress::ProgressSink = Arc::new(move |progress| {
+        if progress.phase.starts_with("scan") {
+            let mut counted = counted.clone();
+            let until = *counted.borrow() + TURNS;
+            tokio::task::block_in_place(|| {
+                Handle::current().block_on(counted.wait_for(|turn| *turn >= until)).unwrap()
+            });
+        }
+    });
+    let listener = bench.listener(&server);
+    let slice = listener.capture(&assignment(1, &["shop/*"]), sink, CancellationToken::new()).await.unwrap();
+    let slice = document::read(&bench.store(), &slice).await.unwrap();
     stop.cancel();
-    let turns = writer.await.unwrap();
-    assert!(turns > 10, "the writer had {turns} turns only");
+    writer.await.unwrap();
     let (documents, part) = bench.documents(&slice, "shop/orders").await;
     let expected = oracle::at(&client, &numbered(2_000), &part).await;
     assert_eq!(documents.len(), expected.len());
