@@ -6,6 +6,7 @@
 
 pub mod consolidate;
 pub mod difference;
+pub mod instants;
 pub mod reading;
 pub mod restore;
 pub mod segments;
