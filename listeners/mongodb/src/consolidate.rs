@@ -8,46 +8,42 @@
 //! named in the object's quality.
 
 mod doubts;
+mod log;
 mod merge;
 mod plan;
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
+mod write;
 
-use std::sync::{Arc, atomic::AtomicU64};
+pub use log::{Log, Logged, log};
 
 use serde_json::{Value, json};
 use tidemark_catalog::{
-    content::SegmentRef, entry::Quality, identities::Identity, keys::KeyRange, opaque::Opaque, position::Position,
+    entry::Quality,
+    identities::Identity,
+    keys::{Key, KeyRange},
+    opaque::Opaque,
+    position::Position,
     slice,
 };
+use tidemark_gateway::causes::joined;
 use tidemark_listener_core::{
     failure::Failure,
     records::{ConsolidateJob, Consolidated, ObjectState, Part},
 };
-use tidemark_records::{
-    consolidate::{
-        Failed,
-        budget::Budget,
-        failure,
-        watch::{Stopped, Watch, Watched},
-    },
-    segments::{
-        SegmentCutter,
-        upload::{SegmentSink, stored_while},
-    },
-};
-use tokio::runtime::Handle;
 
 use crate::{
-    codes::{CONSOLIDATION, CONTRADICTION},
-    segment::{self, Columns, Counted, Unwritable},
+    codes::CONSOLIDATION,
+    segment::{self, Counted, Record},
     staged::Schema,
+    time::ClusterTime,
 };
 use doubts::Doubts;
-use merge::{Merge, StreamError};
+use merge::{Joined, StreamError};
 use plan::{Plan, Planned};
+use write::{Made, Make};
 
 /// Makes the part of a range.
 ///
@@ -62,74 +58,41 @@ pub async fn part(job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated
         Planned::Plan(plan) => plan,
         Planned::Other(consolidated) => return Ok(consolidated),
     };
-    let Made { segments, counted, doubts, failed } = write(job, &plan, range).await?;
-    match failed {
-        None => {}
-        Some(StreamError::Unreadable { partition, reason }) => {
-            return Ok(Consolidated::Unreadable { partition, reason });
-        }
-        Some(StreamError::Failed(failure)) => return Err(failure),
-        Some(StreamError::Contradiction(words)) => return Err(Failure::new(CONTRADICTION, words)),
+    let Made { segments, make: Baseline { counted, doubts, .. }, failed } =
+        write::segments(job, &plan, range, Baseline::of(&plan)).await?;
+    if let Some(failed) = failed {
+        return failed.consolidated();
     }
     let (records, own, degraded) = (counted.documents, counted.own(), doubts.ranges());
     let (state, merged) = (state(job, &plan)?, identities(&plan));
     Ok(Consolidated::Part(Box::new(Part { state, segments, merged, records, own, degraded })))
 }
 
-/// What the thread that merges gives.
-struct Outcome {
+/// The state of a range right before the base's last time.
+struct Baseline {
+    partition: String,
+    before: ClusterTime,
     counted: Counted,
     doubts: Doubts,
-    failed: Option<StreamError>,
 }
 
-struct Made {
-    segments: Vec<SegmentRef>,
-    counted: Counted,
-    doubts: Doubts,
-    failed: Option<StreamError>,
-}
-
-async fn write(job: &ConsolidateJob, plan: &Plan, range: &KeyRange) -> Result<Made, Failure> {
-    let bytes = Arc::new(AtomicU64::new(0));
-    let watch = Watch::of(job, plan.bytes(), Arc::clone(&bytes));
-    let limits = Budget::of(job.limits.memory_bytes, 1).write_limits(&job.limits);
-    let merge = Merge::of(job, plan, range, bytes, Handle::current());
-    let builder = Columns::new(&job.object);
-    let mut stream = Watched::new(merge, watch);
-    let made = stored_while(&job.store, &job.names, move |sink| {
-        let cutter = SegmentCutter::new(builder, limits);
-        let mut outcome = Outcome { counted: Counted::default(), doubts: Doubts::default(), failed: None };
-        match cut(&mut stream, cutter, sink, &mut outcome) {
-            // What the stream failed of is the outcome, with more words than the writer has.
-            Err(Failed::Stopped(Stopped::Failed)) => outcome.failed = stream.failed(),
-            other => other?,
-        }
-        Ok::<_, Failed<Unwritable>>(outcome)
-    });
-    let (segments, Outcome { counted, doubts, failed }) = made.await.map_err(|error| failure(&error, CONSOLIDATION))?;
-    Ok(Made { segments, counted, doubts, failed })
-}
-
-fn cut(
-    stream: &mut Watched<Merge, StreamError>,
-    mut cutter: SegmentCutter<Columns>,
-    sink: &SegmentSink,
-    outcome: &mut Outcome,
-) -> Result<(), Failed<Unwritable>> {
-    while let Some((key, found)) = stream.step(Merge::next)? {
-        let Some(record) = outcome.doubts.settle(&key, found) else { continue };
-        cutter.begin(key)?;
-        cutter.append(|columns| columns.push(&record))?;
-        outcome.counted.see(&record);
-        if let Some(segment) = cutter.end()? {
-            sink.put(segment)?;
-        }
+impl Baseline {
+    fn of(plan: &Plan) -> Self {
+        let (partition, before) = (plan.base.partition.clone(), plan.base.before);
+        Self { partition, before, counted: Counted::default(), doubts: Doubts::default() }
     }
-    if let Some(segment) = cutter.finish()? {
-        sink.put(segment)?;
+}
+
+impl Make for Baseline {
+    fn records(&mut self, Joined { key, id, known }: Joined) -> Result<(Key, Vec<Record>), StreamError> {
+        let state = known.before(self.before).map_err(|error| StreamError::Unreadable {
+            partition: self.partition.clone(),
+            reason: format!("document {id}: {}", joined(&error)),
+        })?;
+        let record = self.doubts.settle(&key, id, state);
+        record.iter().for_each(|record| self.counted.see(record));
+        Ok((key, record.into_iter().collect()))
     }
-    Ok(())
 }
 
 /// What was merged: the staged files that were read.

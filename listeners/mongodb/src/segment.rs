@@ -5,10 +5,13 @@
 
 mod columns;
 
+use std::collections::VecDeque;
+
+use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use serde_json::{Value, json};
 use tidemark_catalog::{content::ColumnId, figures::Counts, keys::Key};
-use tidemark_records::segments::{ReadError, SegmentFile};
+use tidemark_records::segments::{Batches, ReadError, SegmentFile};
 
 pub use columns::{Columns, Unwritable};
 
@@ -75,11 +78,13 @@ impl Record {
     pub fn check(&self) -> Result<Key, String> {
         let named = |error: &dyn std::error::Error| format!("document {}: {error}", self.id);
         let key = self.id.key().map_err(|error| named(&error))?;
-        if let Atom::Rest(document) | Atom::Event(_, Change::Whole(document)) = &self.atom {
-            raw::check(document).map_err(|error| named(&error))?;
-            if Id::of(document).as_ref() != Ok(&self.id) {
-                return Err(format!("document {}: its own _id is another", self.id));
-            }
+        if !self.bytes().is_empty() {
+            raw::check(self.bytes()).map_err(|error| named(&error))?;
+        }
+        if let Atom::Rest(document) | Atom::Event(_, Change::Whole(document)) = &self.atom
+            && Id::of(document).as_ref() != Ok(&self.id)
+        {
+            return Err(format!("document {}: its own _id is another", self.id));
         }
         Ok(key)
     }
@@ -114,20 +119,69 @@ impl Counted {
 /// # Errors
 /// Where it is no segment of this kind and format, or cannot be read.
 pub fn read(file: &SegmentFile, mut take: impl FnMut(Record) -> bool) -> Result<(), ReadError> {
-    file.format(KIND, FORMAT..=FORMAT)?;
-    for group in 0..file.row_groups() {
-        for batch in file.batches(group, ProjectionMask::all())? {
-            let batch = batch?;
-            let rows = columns::Rows::of(&batch).map_err(|why| file.refused(why))?;
-            for row in 0..batch.num_rows() {
-                let record = rows.record(row).map_err(|why| file.refused(format!("row {row} of a batch: {why}")))?;
-                if !take(record) {
-                    return Ok(());
-                }
-            }
+    let mut reader = Reader::of(file)?;
+    while let Some(record) = reader.next(file)? {
+        if !take(record) {
+            break;
         }
     }
     Ok(())
+}
+
+/// The records of a segment, in order; an error is the last.
+///
+/// # Errors
+/// Where it is no segment of this kind and format.
+pub fn records(file: SegmentFile) -> Result<impl Iterator<Item = Result<Record, ReadError>>, ReadError> {
+    let (mut reader, mut over) = (Reader::of(&file)?, false);
+    Ok(std::iter::from_fn(move || {
+        let next = if over { None } else { reader.next(&file).transpose() };
+        over = !matches!(next, Some(Ok(_)));
+        next
+    }))
+}
+
+/// Where a reader of a segment stands.
+struct Reader {
+    groups: usize,
+    batches: Option<Batches>,
+    /// Records of the last batch that were not given.
+    records: VecDeque<Record>,
+}
+
+impl Reader {
+    fn of(file: &SegmentFile) -> Result<Self, ReadError> {
+        file.format(KIND, FORMAT..=FORMAT)?;
+        Ok(Self { groups: 0, batches: None, records: VecDeque::new() })
+    }
+
+    fn next(&mut self, file: &SegmentFile) -> Result<Option<Record>, ReadError> {
+        loop {
+            if let Some(record) = self.records.pop_front() {
+                return Ok(Some(record));
+            }
+            match self.batches.as_mut().and_then(Iterator::next) {
+                Some(batch) => self.decode(file, &batch?)?,
+                None if self.groups < file.row_groups() => self.group(file)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn group(&mut self, file: &SegmentFile) -> Result<(), ReadError> {
+        self.batches = Some(file.batches(self.groups, ProjectionMask::all())?);
+        self.groups += 1;
+        Ok(())
+    }
+
+    fn decode(&mut self, file: &SegmentFile, batch: &RecordBatch) -> Result<(), ReadError> {
+        let rows = columns::Rows::of(batch).map_err(|why| file.refused(why))?;
+        for row in 0..batch.num_rows() {
+            let record = rows.record(row).map_err(|why| file.refused(format!("row {row} of a batch: {why}")))?;
+            self.records.push_back(record);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,11 @@ impl Known {
         other.events.into_iter().try_for_each(|(at, change)| self.event(at, change))
     }
 
+    /// The events, in the order of their positions.
+    pub fn into_events(self) -> impl Iterator<Item = (Position, Change)> {
+        self.events.into_iter()
+    }
+
     /// What shows right before a time: all scans must have ended before it.
     ///
     /// # Errors

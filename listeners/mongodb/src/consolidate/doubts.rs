@@ -6,8 +6,11 @@ use tidemark_catalog::{
     opaque::Opaque,
 };
 
-use super::merge::Found;
-use crate::segment::{Atom, Record};
+use crate::{
+    key::Id,
+    segment::{Atom, Record},
+    state::State,
+};
 
 /// Most that are named; the last of them speaks for the rest.
 const NAMED: usize = 100;
@@ -21,13 +24,13 @@ pub(super) struct Doubts {
 
 impl Doubts {
     /// The record of what was found under a key; none where there is no document, or one that nobody could restore.
-    pub(super) fn settle(&mut self, key: &Key, found: Found) -> Option<Record> {
-        let (document, settled) = match found.state {
-            crate::state::State::Absent => return None,
-            crate::state::State::Exact(document) => (document, true),
-            crate::state::State::Unsettled(document) => (document, false),
+    pub(super) fn settle(&mut self, key: &Key, id: Id, state: State) -> Option<Record> {
+        let (document, settled) = match state {
+            State::Absent => return None,
+            State::Exact(document) => (document, true),
+            State::Unsettled(document) => (document, false),
         };
-        let record = Record { id: found.id, atom: Atom::Rest(document) };
+        let record = Record { id, atom: Atom::Rest(document) };
         if let Err(why) = record.check() {
             self.add(key, format!("{why}: it is left out"));
             return None;

@@ -19,15 +19,18 @@ use tidemark_catalog::{
     opaque::Opaque,
 };
 use tidemark_gateway::{Digest, causes::joined};
-use tidemark_listener_core::{failure::Failure, records::ConsolidateJob};
+use tidemark_listener_core::{
+    failure::Failure,
+    records::{ConsolidateJob, Consolidated},
+};
 use tokio::runtime::Handle;
 
 use super::plan::{Plan, PlannedRun};
 use crate::{
-    codes::CONSOLIDATION,
+    codes::{CONSOLIDATION, CONTRADICTION},
     key::Id,
     staged::{self, Item, Items, Run},
-    state::{Known, State},
+    state::Known,
     time::ClusterTime,
 };
 
@@ -47,10 +50,25 @@ pub(super) enum StreamError {
     Failed(Failure),
 }
 
-/// A document of a range.
-pub(super) struct Found {
+impl StreamError {
+    /// What becomes of the work that it ended.
+    ///
+    /// # Errors
+    /// Unless only a member cannot be read.
+    pub(super) fn consolidated(self) -> Result<Consolidated, Failure> {
+        match self {
+            Self::Unreadable { partition, reason } => Ok(Consolidated::Unreadable { partition, reason }),
+            Self::Failed(failure) => Err(failure),
+            Self::Contradiction(words) => Err(Failure::new(CONTRADICTION, words)),
+        }
+    }
+}
+
+/// A document of a range, and what is known of it.
+pub(super) struct Joined {
+    pub(super) key: Key,
     pub(super) id: Id,
-    pub(super) state: State,
+    pub(super) known: Known,
 }
 
 /// A run that is open, at its next item.
@@ -66,7 +84,6 @@ pub(super) struct Merge {
     runtime: Handle,
     object: String,
     range: KeyRange,
-    base: String,
     times: std::ops::Range<ClusterTime>,
     /// Runs that are not open yet, by first key, the last first.
     waiting: Vec<PlannedRun>,
@@ -97,7 +114,6 @@ impl Merge {
             runtime,
             object: job.object.to_string(),
             range: range.clone(),
-            base: plan.base.partition.clone(),
             times: plan.base.from..plan.base.before,
             waiting,
             open: Vec::new(),
@@ -107,19 +123,14 @@ impl Merge {
         }
     }
 
-    /// The next document of the range, ascending; `None` behind the last. Blocking.
-    pub(super) fn next(&mut self) -> Result<Option<(Key, Found)>, StreamError> {
+    /// What is known of the next document of the range, ascending; `None` behind the last. Blocking.
+    pub(super) fn next(&mut self) -> Result<Option<Joined>, StreamError> {
         loop {
             let Some((key, id, known)) = self.known()? else { return Ok(None) };
-            if !self.range.holds(&key) {
-                continue;
+            if self.range.holds(&key) {
+                let text = id.to_string();
+                return Ok(Some(Joined { key: Key { bytes: key, text }, id, known }));
             }
-            let state = known.before(self.times.end).map_err(|error| StreamError::Unreadable {
-                partition: self.base.clone(),
-                reason: format!("document {id}: {}", joined(&error)),
-            })?;
-            let text = id.to_string();
-            return Ok(Some((Key { bytes: key, text }, Found { id, state })));
         }
     }
 

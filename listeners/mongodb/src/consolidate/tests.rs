@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tidemark_listener_core::progress;
 use tidemark_records::segments::StoredSegment;
+use tokio::runtime::Handle;
 
 use super::{samples::*, *};
 use crate::{
+    codes::CONTRADICTION,
     event::samples::{delete, insert, set},
     raw::{Builder, kind},
     segment::Atom,

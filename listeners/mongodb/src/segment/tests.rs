@@ -99,7 +99,8 @@ fn a_record_under_another_id_or_of_damaged_bytes_is_refused() {
     let mut damaged = every_type(1);
     damaged[4] = 0xEE;
     let id = Id::of(&every_type(1)).unwrap();
-    assert!(Record { id: id.clone(), atom: Atom::Rest(damaged) }.check().is_err());
+    assert!(Record { id: id.clone(), atom: Atom::Rest(damaged.clone()) }.check().is_err());
+    assert!(Record { id: id.clone(), atom: event(5, Change::Delta(damaged)) }.check().is_err());
     let deep = (0..250).fold(Builder::default().finish(), |inner, _| Builder::default().document("d", &inner).finish());
     let deep = Builder::default().int("_id", 1).document("d", &deep).finish();
     let words = Record { id, atom: Atom::Rest(deep) }.check().unwrap_err();
