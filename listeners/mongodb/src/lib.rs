@@ -8,6 +8,7 @@ pub mod delta;
 pub mod describe;
 pub mod driver;
 pub mod event;
+pub mod instant;
 pub mod key;
 pub mod options;
 pub mod preflight;
