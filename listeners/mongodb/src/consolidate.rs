@@ -8,6 +8,7 @@
 //! named in the object's quality.
 
 mod doubts;
+mod held;
 mod log;
 mod merge;
 mod plan;
@@ -17,6 +18,7 @@ pub(crate) mod samples;
 mod tests;
 mod write;
 
+pub use held::{Held, Holding, held};
 pub use log::{Log, Logged, log};
 
 use serde_json::{Value, json};

@@ -36,6 +36,11 @@ impl ClusterTime {
         Self(self.0.saturating_sub(1))
     }
 
+    /// The first time after this one; the last is its own.
+    pub fn after(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// As the mark of a partition.
     pub fn mark(self) -> Mark {
         Mark { bytes: Opaque::new(self.0.to_be_bytes().to_vec()), text: self.to_string() }
@@ -102,7 +107,7 @@ mod tests {
         assert!(times.is_sorted_by(|a, b| a < b));
         assert!(times.map(|time| time.mark().bytes).is_sorted_by(|a, b| a < b));
         assert_eq!(times.map(|time| time.to_string())[1], "0.4294967295");
-        assert_eq!(times[2].before(), times[1]);
+        assert_eq!((times[2].before(), times[1].after()), (times[1], times[2]));
         for wrong in ["", "1", "1.", "1.4294967296", "-1.0", "1.0.0"] {
             assert!(wrong.parse::<ClusterTime>().is_err(), "{wrong}");
         }

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod changes;
+mod writers;
 
 /// A store for listeners.
 pub(crate) struct Bench(TempDir, std::sync::atomic::AtomicU64);
@@ -179,123 +180,6 @@ async fn what_a_reader_sees_on_the_stand_in_is_in_the_capture() {
     }
     let (documents, part) = bench.documents(&slice, "shop/lately").await;
     assert!(documents.is_empty() && part.segments.is_empty());
-}
-
-/// Turns of a writer that a capture waits for.
-const TURNS: i32 = 10;
-
-/// Writers go on while the collection is captured; each write is a transaction's or a statement's own.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_capture_beside_writers_is_the_state_right_before_its_time() {
-    let Some(server) = StandIn::start().await else { return };
-    let (client, bench) = (server.server(), Bench::new());
-    insert(&client, "shop", "orders", &numbered(2_000)).await;
-    let stop = CancellationToken::new();
-    let (writing, told) = (server.server(), stop.clone());
-    let (count, counted) = tokio::sync::watch::channel(0);
-    let writer = tokio::spawn(async move {
-        let mut turn = 0;
-        while !told.is_cancelled() {
-            let id = || Builder::default().int("_id", turn * 13 % 2_000);
-            update(
-                &writing,
-                "orders",
-                id(),
-                Builder::default().document("$set", &Builder::default().int("n", turn).int("new", turn).finish()),
-            )
-            .await;
-            if turn % 3 == 0 {
-                delete(&writing, "orders", Builder::default().int("_id", turn * 7 % 2_000)).await;
-            }
-            insert(&writing, "shop", "orders", &[Builder::default().int("_id", 10_000 + turn).finish()]).await;
-            turn += 1;
-            count.send_replace(turn);
-        }
-    });
-    // Behind each run that was read the capture waits for the writer.
-    let sink: progress::ProgressSink = Arc::new(move |progress| {
-        if progress.phase.starts_with("scan") {
-            let mut counted = counted.clone();
-            let until = *counted.borrow() + TURNS;
-            tokio::task::block_in_place(|| {
-                Handle::current().block_on(counted.wait_for(|turn| *turn >= until)).unwrap()
-            });
-        }
-    });
-    let listener = bench.listener(&server);
-    let slice = listener.capture(&assignment(1, &["shop/*"]), sink, CancellationToken::new()).await.unwrap();
-    let slice = document::read(&bench.store(), &slice).await.unwrap();
-    stop.cancel();
-    writer.await.unwrap();
-    let (documents, part) = bench.documents(&slice, "shop/orders").await;
-    let expected = oracle::at(&client, &numbered(2_000), &part).await;
-    assert_eq!(documents.len(), expected.len());
-    for (id, document) in &expected {
-        assert_eq!(documents.get(id), Some(document), "{}", crate::key::Id::from_bytes(id).unwrap());
-    }
-    assert!(part.degraded.is_empty(), "{:?}", part.degraded);
-}
-
-/// The state of `shop.orders` by the oplog of the stand-in, read without the code under test but for BSON.
-mod oracle {
-    use super::*;
-    use crate::{connect::Server, time::ClusterTime};
-
-    pub(super) async fn at(client: &Server, first: &[Vec<u8>], part: &Part) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let last = part.state.position.mark("set").unwrap().bytes.as_bytes().try_into().unwrap();
-        let last = ClusterTime::of_bits(u64::from_be_bytes(last));
-        let mut all: BTreeMap<Vec<u8>, Vec<u8>> =
-            first.iter().map(|document| (id(document), document.clone())).collect();
-        let command = Builder::default()
-            .text("find", "oplog.rs")
-            .document("sort", &Builder::default().int("$natural", 1).finish())
-            .finish();
-        for entry in client.primary_cursor("local", command).await.unwrap().all().await.unwrap() {
-            let find = |name| raw::find(&entry, name).unwrap();
-            let time = ClusterTime::of_bits(find("ts").unwrap().timestamp().unwrap());
-            if time <= last && find("ns").and_then(|ns| ns.text()) == Some("shop.orders") {
-                entry_into(&entry, &mut all);
-            }
-        }
-        all
-    }
-
-    fn id(document: &[u8]) -> Vec<u8> {
-        let id = raw::find(document, "_id").unwrap().unwrap();
-        [&[id.kind][..], id.value].concat()
-    }
-
-    /// Inserts and deletes as they are; of an update the two fields that the writer sets.
-    fn entry_into(entry: &[u8], all: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
-        let find = |name| raw::find(entry, name).unwrap();
-        let object = find("o").unwrap().document().unwrap();
-        match find("op").unwrap().text().unwrap() {
-            "i" => drop(all.insert(id(object), object.to_vec())),
-            "d" => drop(all.remove(&id(object))),
-            "u" => {
-                let key = id(find("o2").unwrap().document().unwrap());
-                let diff = raw::find(object, "diff").unwrap().unwrap().document().unwrap();
-                let fields = raw::find(diff, "updatedFields").unwrap().unwrap().document().unwrap();
-                let now = with(&all[&key], fields);
-                all.insert(key, now);
-            }
-            _ => {}
-        }
-    }
-
-    fn with(document: &[u8], fields: &[u8]) -> Vec<u8> {
-        let mut builder = Builder::default();
-        for element in raw::elements(document).map(Result::unwrap) {
-            let newer = raw::elements(fields).map(Result::unwrap).find(|field| field.name == element.name);
-            builder.push(newer.unwrap_or(element));
-        }
-        let there = |name: &[u8]| raw::elements(document).map(Result::unwrap).any(|element| element.name == name);
-        raw::elements(fields)
-            .map(Result::unwrap)
-            .filter(|field| !there(field.name))
-            .for_each(|field| builder.push(field));
-        builder.finish()
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
