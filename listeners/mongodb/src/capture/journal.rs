@@ -102,13 +102,16 @@ impl Streamed {
     }
 }
 
+/// That a collection came, under this name.
+pub(super) const CREATE: &str = "create";
+
 /// Something that happened to a collection, or to a database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CatalogChange {
     /// When.
     pub(super) at: ClusterTime,
-    /// What, the event's word.
+    /// What, the event's word; of a rename that of its old name, and [`CREATE`] of its new one.
     pub(super) what: String,
     /// Database.
     pub(super) database: String,
@@ -124,7 +127,12 @@ impl CatalogChange {
 
     /// True where afterwards another collection may have the name, or none.
     pub(super) fn moves(&self) -> bool {
-        matches!(self.what.as_str(), "create" | "drop" | "rename" | "dropDatabase")
+        self.what == CREATE || self.goes()
+    }
+
+    /// True where afterwards none has it.
+    pub(super) fn goes(&self) -> bool {
+        matches!(self.what.as_str(), "drop" | "rename" | "dropDatabase")
     }
 }
 

@@ -96,7 +96,8 @@ impl Look<'_> {
 
     /// The line of a name that is not in the listing.
     fn unlisted(&self, name: &Namespace) -> Option<SliceObject> {
-        if self.listing.collections.iter().any(|(listed, _)| listed.namespace == *name) {
+        let listed = self.listing.collections.iter().any(|(listed, _)| listed.namespace == *name);
+        if listed || self.told.gone(name, self.proven) {
             return None;
         }
         let object = ObjectName::new([name.database.as_str(), name.collection.as_str()]).ok()?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidemark_catalog::opaque::Opaque;
 
 use super::{
-    journal::{CatalogChange, RunFile, Streamed},
+    journal::{CREATE, CatalogChange, RunFile, Streamed},
     names::Chosen,
 };
 use crate::{
@@ -56,7 +56,9 @@ impl Told {
         chosen: &Chosen,
     ) -> Result<(), Unsaid> {
         let at = event.at.time;
-        for name in [Some(&event.namespace), to].into_iter().flatten().filter(|name| chosen.touches(name)) {
+        // Under its new name it comes.
+        for (what, name) in [(what, Some(&event.namespace)), (CREATE, to)] {
+            let Some(name) = name.filter(|name| chosen.touches(name)) else { continue };
             let (database, collection) = (name.database.clone(), name.collection.clone());
             self.catalog.push(CatalogChange { at, what: what.to_owned(), database, collection });
         }
@@ -64,6 +66,14 @@ impl Told {
             self.entered.insert(hex::encode(event.uuid.ok_or(Unsaid)?), at);
         }
         Ok(())
+    }
+
+    /// True where a name is no collection's right before a time: the last that was told of it before is that it went.
+    pub(super) fn gone(&self, name: &Namespace, before: ClusterTime) -> bool {
+        let mut changes = self.catalog.iter().filter(|change| change.at < before && change.namespace().touches(name));
+        let Some(last) = changes.next_back().filter(|change| change.goes()) else { return false };
+        let again = self.seen.values().any(|(at, seen)| seen == name && *at > last.at);
+        !again
     }
 
     /// A stretch with what was told since the last one was noted.

@@ -119,6 +119,32 @@ fn what_came_since_it_was_listed_is_named_and_not_taken_constructed() {
     assert_eq!(collections.len(), 1);
 }
 
+/// As what a stage `$out` writes first, which is renamed when it is done.
+#[test]
+fn what_came_and_went_again_is_not_named_constructed() {
+    let change = |at: &str, what: &str, collection: &str| super::super::journal::CatalogChange {
+        at: time(at),
+        what: what.to_owned(),
+        database: "shop".to_owned(),
+        collection: collection.to_owned(),
+    };
+    let named = |catalog: Vec<super::super::journal::CatalogChange>, seen: Option<&str>| {
+        let mut all = Seen::of(vec![collection("a", "1")]);
+        all.told.catalog = catalog;
+        seen.iter().for_each(|at| all.told.document("3", time(at), &name("tmp")));
+        let (_, objects) = all.look().taken(&all.look().disturbed());
+        objects.iter().any(|line| line.object.to_string() == "shop/tmp")
+    };
+    for (went, is_named) in [("rename", false), ("drop", false), ("dropDatabase", false), ("modify", true)] {
+        let came_and = vec![change("20.0", "create", "tmp"), change("21.0", went, "tmp")];
+        assert_eq!(named(came_and, Some("20.5")), is_named, "{went}");
+    }
+    let again = || vec![change("20.0", "drop", "tmp"), change("21.0", "create", "tmp")];
+    assert!(named(again(), None));
+    assert!(named(vec![change("20.0", "drop", "tmp")], Some("21.0")), "no event told that it came again");
+    assert!(named(vec![change("20.0", "create", "tmp"), change("30.0", "drop", "tmp")], None), "it went later");
+}
+
 #[test]
 fn where_a_database_was_dropped_nothing_of_it_is_taken_constructed() {
     let mut seen = Seen::of(vec![collection("a", "1")]);

@@ -27,8 +27,9 @@ fn renamed(renames: &[(&str, &str, &str)]) -> Told {
 fn a_collection_that_comes_from_what_is_not_captured_is_noted_with_its_time_constructed() {
     let told = renamed(&[("15.0", "orders", "other"), ("20.0", "other", "orders2")]);
     assert_eq!(told.entered, BTreeMap::from([(UUID.to_owned(), "20.0".parse().unwrap())]));
-    let changed: Vec<_> = told.catalog.iter().map(|change| change.collection.as_str()).collect();
-    assert_eq!(changed, ["orders", "orders2"]);
+    let changed: Vec<_> =
+        told.catalog.iter().map(|change| (change.what.as_str(), change.collection.as_str())).collect();
+    assert_eq!(changed, [("rename", "orders"), ("create", "orders2")]);
     assert_eq!(renamed(&[("15.0", "orders", "orders2")]).entered, BTreeMap::new(), "all its events were kept");
     assert_eq!(renamed(&[("15.0", "orders", "other")]).entered, BTreeMap::new());
 }
