@@ -1,7 +1,8 @@
-//! The stand-in of a MongoDB server: `secantusd-py`, a set of one member, a process that can be killed and started again on its data.
+//! The stand-in of a MongoDB server: `secantusd-py`, a set of one member, a process that can be killed and started
+//! again on its data.
 //!
-//! It is no MongoDB: `docs/sources/mongodb.md` says where it differs. It is always started with `--sync-on-commit`: without it a kill loses
-//! writes that were acknowledged.
+//! It is no MongoDB: `docs/sources/mongodb.md` says where it differs. It is always started with `--sync-on-commit`:
+//! without it a kill loses writes that were acknowledged.
 
 use std::{
     fs::{self, OpenOptions},

@@ -1,5 +1,5 @@
-//! MongoDB through the daemon, on the stand-in: protected with a listener and a server killed, while it is written to; verified; restored
-//! and compared byte by byte; collections that are made anew and renamed between versions.
+//! MongoDB through the daemon, on the stand-in: protected with a listener and a server killed, while it is written to;
+//! verified; restored and compared byte by byte; collections that are made anew and renamed between versions.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -95,7 +95,8 @@ async fn complete(system: &System, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Between two versions one collection is dropped and made anew, one is renamed, one comes; the next version has what is there.
+/// Between two versions one collection is dropped and made anew, one is renamed, one comes; the next version has what
+/// is there.
 async fn names_change(system: &System, client: &Server) -> Result<String> {
     insert(client, "shop", "old", &numbered(0..10)).await?;
     insert(client, "shop", "again", &numbered(0..10)).await?;

@@ -113,8 +113,8 @@ impl Server {
         made.map_err(|source| Error::Made { name: "insert".to_owned(), source: Box::new(source) })
     }
 
-    /// Inserts documents in any order, whatever the collection's validator says of them, and waits until a majority has them; gives
-    /// those that were refused.
+    /// Inserts documents in any order, whatever the collection's validator says of them, and waits until a majority has
+    /// them; gives those that were refused.
     ///
     /// # Errors
     /// [`Error::Command`] where nothing is known of some of them.
@@ -132,8 +132,8 @@ impl Server {
         }
     }
 
-    /// Inserts a document whose empty timestamps the server shall not fill in; gives why it was refused. Servers before 8.0 do not know
-    /// how, and say so.
+    /// Inserts a document whose empty timestamps the server shall not fill in; gives why it was refused. Servers before
+    /// 8.0 do not know how, and say so.
     ///
     /// # Errors
     /// [`Error::Command`].
@@ -153,8 +153,8 @@ impl Server {
         }))
     }
 
-    /// Sends a command that gives a cursor, to a secondary where there is one. Of a cursor that waits for more, each batch takes `wait`
-    /// at most.
+    /// Sends a command that gives a cursor, to a secondary where there is one. Of a cursor that waits for more, each
+    /// batch takes `wait` at most.
     ///
     /// # Errors
     /// [`Error::Command`].

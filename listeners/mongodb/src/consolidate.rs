@@ -1,11 +1,12 @@
 //! Consolidation: what the members staged of a collection becomes its state at one cluster time.
 //!
-//! Any member holds everything. The *base* is the one that was read furthest: the state is that right before its last time, made of its
-//! scan and its events. Events of the others that lie in the same stretch of the log must be the same; their scans are not merged,
-//! because a document that is gone since would come back. Where the base cannot be read it is left out, and the next one is the base.
+//! Any member holds everything. The *base* is the one that was read furthest: the state is that right before its last
+//! time, made of its scan and its events. Events of the others that lie in the same stretch of the log must be the
+//! same; their scans are not merged, because a document that is gone since would come back. Where the base cannot be
+//! read it is left out, and the next one is the base.
 //!
-//! A document that cannot be had exactly (its fields' order is unsettled, its bytes are damaged) takes nothing from the others: it is
-//! named in the object's quality.
+//! A document that cannot be had exactly (its fields' order is unsettled, its bytes are damaged) takes nothing from the
+//! others: it is named in the object's quality.
 
 mod doubts;
 mod held;
@@ -50,8 +51,8 @@ use write::{Made, Make};
 /// Makes the part of a range.
 ///
 /// # Errors
-/// `TM-MONGO-0201` where the store fails or what is open of the runs does not fit the memory, `TM-MONGO-0202` where members contradict
-/// each other; cancelled.
+/// `TM-MONGO-0201` where the store fails or what is open of the runs does not fit the memory, `TM-MONGO-0202` where
+/// members contradict each other; cancelled.
 pub async fn part(job: &ConsolidateJob, range: &KeyRange) -> Result<Consolidated, Failure> {
     if job.cancel.is_cancelled() {
         return Err(Failure::cancelled());

@@ -1,9 +1,10 @@
 //! Deltas: an event's `updateDescription` applied to a document.
 //!
-//! Grammar: "update Event" of the manual, servers 6.0 to 8.0. `removedFields` first, then `truncatedArrays`, then `updatedFields`, each
-//! at a dotted path, or at the parts that `disambiguatedPaths` says for it. A field that is there is replaced where it stands, a new
-//! one comes behind all others, an element behind the end of an array comes after as many nulls as lack. Everything else stays byte by
-//! byte as it was. What does not fit the document is an error, never guessed.
+//! Grammar: "update Event" of the manual, servers 6.0 to 8.0. `removedFields` first, then `truncatedArrays`, then
+//! `updatedFields`, each at a dotted path, or at the parts that `disambiguatedPaths` says for it. A field that is there
+//! is replaced where it stands, a new one comes behind all others, an element behind the end of an array comes after as
+//! many nulls as lack. Everything else stays byte by byte as it was. What does not fit the document is an error, never
+//! guessed.
 
 mod paths;
 

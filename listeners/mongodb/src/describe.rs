@@ -1,4 +1,5 @@
-//! What a deployment says of itself: its members, its clock, its collections and their indexes. Everything is asked of the primary.
+//! What a deployment says of itself: its members, its clock, its collections and their indexes. Everything is asked of
+//! the primary.
 
 use mongodb::bson::Document;
 use tidemark_catalog::{ids::ObjectName, opaque::Opaque};

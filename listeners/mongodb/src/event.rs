@@ -1,8 +1,8 @@
 //! Change events: what happened to which document or collection, and where it stands in the order of all.
 //!
 //! An event is kept as the server gave it; here it is read. Shapes are those of "Change Events" of the manual, with
-//! `showExpandedEvents`, servers 6.0 to 8.0. A kind of event that is not known stops the capture by its name: nobody could tell what it
-//! did.
+//! `showExpandedEvents`, servers 6.0 to 8.0. A kind of event that is not known stops the capture by its name: nobody
+//! could tell what it did.
 
 use crate::{
     key::Id,

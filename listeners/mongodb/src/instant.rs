@@ -1,9 +1,9 @@
 //! What a collection was at an instant: its state at rest, and the events behind it up to the instant.
 //!
-//! Layers are read side by side, document by document: the first is the state at rest, the others are slices of the log that follow each
-//! other from there on. One document is in memory at a time, with its events. What does not fit together is an error, never a document
-//! that is not there: a key out of order, a document at rest in a slice of the log, an event that lies before the state at rest, a change
-//! of what was never seen.
+//! Layers are read side by side, document by document: the first is the state at rest, the others are slices of the log
+//! that follow each other from there on. One document is in memory at a time, with its events. What does not fit
+//! together is an error, never a document that is not there: a key out of order, a document at rest in a slice of the
+//! log, an event that lies before the state at rest, a change of what was never seen.
 
 use std::iter::Peekable;
 
@@ -68,8 +68,8 @@ struct Layer<L: Iterator> {
 }
 
 impl<E: std::error::Error + 'static, L: Iterator<Item = Result<Record, E>>> Shown<L> {
-    /// The collection right before `before`, of a state at rest right before `from` and of slices of the log from there on. That they
-    /// hold all events between the two times is the caller's promise.
+    /// The collection right before `before`, of a state at rest right before `from` and of slices of the log from there
+    /// on. That they hold all events between the two times is the caller's promise.
     ///
     /// # Errors
     /// [`Early`] where the instant is before the state at rest.

@@ -1,10 +1,10 @@
 //! The key of a document: its `_id`, as bytes that order as the server's simple comparison does.
 //!
-//! The order is that of MongoDB's "Comparison/Sort Order": by class of type (numbers of all types are one class, and so are texts and
-//! symbols), then by value: numbers by their exact value, texts byte by byte, binaries by length, subtype and bytes, documents field by
-//! field by class, name and value. Two `_id`s that a server takes for equal and that are other bytes (1 and 1.0) are two keys, one
-//! behind the other: a document's `_id` never changes, so that its bytes tell it from all others. A collection's collation changes the
-//! order in its index, not here.
+//! The order is that of MongoDB's "Comparison/Sort Order": by class of type (numbers of all types are one class, and so
+//! are texts and symbols), then by value: numbers by their exact value, texts byte by byte, binaries by length, subtype
+//! and bytes, documents field by field by class, name and value. Two `_id`s that a server takes for equal and that are
+//! other bytes (1 and 1.0) are two keys, one behind the other: a document's `_id` never changes, so that its bytes tell
+//! it from all others. A collection's collation changes the order in its index, not here.
 
 mod number;
 mod text;

@@ -1,5 +1,5 @@
-//! BSON as bytes: documents are taken apart and put together without any value being decoded, so that what is not understood comes
-//! back as it was. Format: <https://bsonspec.org/spec.html>, version 1.1.
+//! BSON as bytes: documents are taken apart and put together without any value being decoded, so that what is not
+//! understood comes back as it was. Format: <https://bsonspec.org/spec.html>, version 1.1.
 //!
 //! Nothing here recurses deeper than [`MAX_DEPTH`] or reads beyond its bytes, whatever the bytes are.
 

@@ -1,7 +1,8 @@
 //! Restores: documents are inserted as they are stored, read back and compared byte by byte; then indexes are made.
 //!
-//! Collections come in the order of their names, views behind all collections. A target is new or empty: the source knows no write
-//! times by which two states could be merged. An insert that is done again finds its own document and compares it.
+//! Collections come in the order of their names, views behind all collections. A target is new or empty: the source
+//! knows no write times by which two states could be merged. An insert that is done again finds its own document and
+//! compares it.
 
 mod indexes;
 mod pieces;

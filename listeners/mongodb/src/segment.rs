@@ -1,7 +1,7 @@
 //! Segments of documents, format 1 (`docs/format-mongodb-segments.md`): a record is a document at rest, or an event.
 //!
-//! The document's bytes are exactly the source's. Beside them are its `_id` (type byte and value) and the position of an event, so that
-//! the column of documents need not be read for either.
+//! The document's bytes are exactly the source's. Beside them are its `_id` (type byte and value) and the position of
+//! an event, so that the column of documents need not be read for either.
 
 mod columns;
 

@@ -1,4 +1,5 @@
-//! Whether a server is of the replica set that a specification names. A server of another one answers as readily, and holds other data.
+//! Whether a server is of the replica set that a specification names. A server of another one answers as readily, and
+//! holds other data.
 
 use tidemark_listener_core::failure::Failure;
 

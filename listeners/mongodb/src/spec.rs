@@ -40,12 +40,12 @@ pub struct MongoSpec {
     /// TLS; none where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Members that listeners capture, one each, `host:port`: any of them holds everything. Where empty, one listener captures through
-    /// all hosts, from secondaries where it can.
+    /// Members that listeners capture, one each, `host:port`: any of them holds everything. Where empty, one listener
+    /// captures through all hosts, from secondaries where it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
-    /// A collection, `database.collection`, that listeners may write one document to, so that an idle deployment gives events. Nothing
-    /// is written where it is absent. It is not captured.
+    /// A collection, `database.collection`, that listeners may write one document to, so that an idle deployment gives
+    /// events. Nothing is written where it is absent. It is not captured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
 }
@@ -167,7 +167,8 @@ impl MongoSpec {
     /// The file that holds the credentials, where there is one.
     ///
     /// # Errors
-    /// [`Error::Value`] unless they are given as `file:/absolute/path`; the value is not shown, because it may be a secret.
+    /// [`Error::Value`] unless they are given as `file:/absolute/path`; the value is not shown, because it may be a
+    /// secret.
     pub fn credentials_file(&self) -> Result<Option<&Path>, Error> {
         let Some(text) = &self.credentials else { return Ok(None) };
         let path = text.strip_prefix("file:").map(Path::new).filter(|path| path.is_absolute());
@@ -230,7 +231,8 @@ impl MongoSpec {
     }
 }
 
-/// Id of a member's listener and partition: its address with everything but letters and digits turned into `-`, lower case.
+/// Id of a member's listener and partition: its address with everything but letters and digits turned into `-`, lower
+/// case.
 pub fn member_id(address: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     address.chars().map(safe).collect::<String>().trim_matches('-').to_owned()
@@ -255,7 +257,8 @@ fn refuse_secrets(field: &str, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// True of a text that is no path and has something before an `@`, or options behind a `?`, which may be a password too.
+/// True of a text that is no path and has something before an `@`, or options behind a `?`, which may be a password
+/// too.
 fn has_user(text: &str) -> bool {
     let path = text.starts_with('/') || text.starts_with("file:");
     !path && (text.contains('@') || text.contains("://") && text.contains('?'))

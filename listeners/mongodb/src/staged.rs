@@ -1,11 +1,12 @@
-//! What a listener stages of a collection: runs of documents and runs of events, each a file of BSON documents one after another, as
-//! files of dumps have them, in zstd frames of 1 MiB.
+//! What a listener stages of a collection: runs of documents and runs of events, each a file of BSON documents one
+//! after another, as files of dumps have them, in zstd frames of 1 MiB.
 //!
 //! - A *scan run* holds whole documents in the order of their keys, and was read within a bracket of cluster times.
-//! - An *event run* holds change events as the server gave them, in the order of their documents' keys, then of their positions.
+//! - An *event run* holds change events as the server gave them, in the order of their documents' keys, then of their
+//!   positions.
 //!
-//! What a listener says of its partition is [`Partition`], the slice's `info`: which runs each collection has, with first and last key,
-//! so that runs of a scan, which follow each other, are read one after the other.
+//! What a listener says of its partition is [`Partition`], the slice's `info`: which runs each collection has, with
+//! first and last key, so that runs of a scan, which follow each other, are read one after the other.
 
 mod frames;
 mod runs;

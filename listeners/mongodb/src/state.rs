@@ -1,12 +1,14 @@
 //! What is known of one document, joined by position, and what of it shows at a time.
 //!
-//! Atoms are *scans* (the document as a reader saw it, at some time within a bracket) and *events* (what happened to it, at its
-//! position). The join is the union by position: commutative, associative and idempotent; another event at the same position is an
-//! error. What shows before a time is the latest whole document or deletion, or else what was scanned, with the deltas behind it.
+//! Atoms are *scans* (the document as a reader saw it, at some time within a bracket) and *events* (what happened to
+//! it, at its position). The join is the union by position: commutative, associative and idempotent; another event at
+//! the same position is an error. What shows before a time is the latest whole document or deletion, or else what was
+//! scanned, with the deltas behind it.
 //!
-//! A scan stands somewhere in its bracket. Where no delta lies in there, the deltas behind it are those that it lacks, and the result
-//! is exact. Where some do, the scan may hold the first of them already: all cases are tried that the document can be (the last change
-//! that it is taken to hold must be in it), and where the results differ the document is *unsettled*.
+//! A scan stands somewhere in its bracket. Where no delta lies in there, the deltas behind it are those that it lacks,
+//! and the result is exact. Where some do, the scan may hold the first of them already: all cases are tried that the
+//! document can be (the last change that it is taken to hold must be in it), and where the results differ the document
+//! is *unsettled*.
 
 use std::collections::{BTreeMap, BTreeSet};
 

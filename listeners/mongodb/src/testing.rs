@@ -1,4 +1,5 @@
-//! The stand-in of a server that tests run against: `secantusd-py`, a process of its own, started with `--sync-on-commit`.
+//! The stand-in of a server that tests run against: `secantusd-py`, a process of its own, started with
+//! `--sync-on-commit`.
 //!
 //! `integration/install/secantus.sh` installs it. Without it tests say that they were skipped. It is no MongoDB:
 //! docs/sources/mongodb.md says where it differs, and what it cannot show is constructed in other tests.
@@ -175,7 +176,8 @@ pub(crate) async fn seen(server: &Server, database: &str, collection: &str) -> B
     keyed.collect()
 }
 
-/// A port at which the stand-in of `port` answers as a member of another set: what it says passes through with the name changed.
+/// A port at which the stand-in of `port` answers as a member of another set: what it says passes through with the name
+/// changed.
 pub(crate) async fn as_another_set(port: u16) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap().port();

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tidemark_catalog::{opaque::Opaque, position::Mark};
 
-/// A time of a cluster's logical clock: seconds since 1970 of the primary's clock, and an increment within the second. Printed as
-/// `seconds.increment`.
+/// A time of a cluster's logical clock: seconds since 1970 of the primary's clock, and an increment within the second.
+/// Printed as `seconds.increment`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterTime(u64);
 
@@ -80,8 +80,8 @@ impl<'de> Deserialize<'de> for ClusterTime {
     }
 }
 
-/// Where an event stands: by cluster time, then by its token, as [`crate::token::read`] has it. The events of a transaction share
-/// their time.
+/// Where an event stands: by cluster time, then by its token, as [`crate::token::read`] has it. The events of a
+/// transaction share their time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// When.

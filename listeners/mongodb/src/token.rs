@@ -1,9 +1,10 @@
 //! Resume tokens: what a stream goes on from, what orders events of one cluster time, and what some of them prove.
 //!
 //! A token is kept as the server gave it. Two forms of its text `_data` are understood:
-//! - a server's own: hexadecimal digits of a key string, which begins `82` (a timestamp), then seconds and increment of 8 digits
-//!   each. Bytes order as events do, and it proves that all events before that time have been given.
-//! - that of the stand-in of our tests: hexadecimal digits of a document with the number `s`, which orders. It proves nothing.
+//! - a server's own: hexadecimal digits of a key string, which begins `82` (a timestamp), then seconds and increment of
+//!   8 digits each. Bytes order as events do, and it proves that all events before that time have been given.
+//! - that of the stand-in of our tests: hexadecimal digits of a document with the number `s`, which orders. It proves
+//!   nothing.
 //!
 //! Any other form is refused by name: nobody could tell two events of one time apart.
 

@@ -1,8 +1,9 @@
-//! Which instants of an object can be restored: from where its baseline stands, through the increments that hold every change.
+//! Which instants of an object can be restored: from where its baseline stands, through the increments that hold every
+//! change.
 //!
-//! Increments count as far as each begins where the one before it ends, is exact and lacks nothing. Behind the first that does not, the
-//! state is known at the end of the entry at most, and at no instant before. What is not proven is refused, and never taken for an
-//! instant at which nothing happened.
+//! Increments count as far as each begins where the one before it ends, is exact and lacks nothing. Behind the first
+//! that does not, the state is known at the end of the entry at most, and at no instant before. What is not proven is
+//! refused, and never taken for an instant at which nothing happened.
 
 use tidemark_catalog::{
     content::{Increment, Interval, Records},
@@ -119,7 +120,8 @@ impl<'a> Instants<'a> {
         self.stop.as_ref()
     }
 
-    /// The increments that lie, whole or in part, between the baseline and an instant: with the baseline all that is to be read for it.
+    /// The increments that lie, whole or in part, between the baseline and an instant: with the baseline all that is to
+    /// be read for it.
     ///
     /// # Errors
     /// [`Refused`] where the instant is not proven.

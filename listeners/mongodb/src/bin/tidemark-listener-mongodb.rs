@@ -1,7 +1,7 @@
 //! The listener of a MongoDB deployment, or of one of its members.
 //!
-//! Arguments of control, store and token are those of every listener ([`process`]). The user that reads comes by environment, where
-//! the deployment asks for one: `TIDEMARK_MONGODB_USERNAME` and `TIDEMARK_MONGODB_PASSWORD`.
+//! Arguments of control, store and token are those of every listener ([`process`]). The user that reads comes by
+//! environment, where the deployment asks for one: `TIDEMARK_MONGODB_USERNAME` and `TIDEMARK_MONGODB_PASSWORD`.
 
 use anyhow::{Context, Result};
 use clap::Args;

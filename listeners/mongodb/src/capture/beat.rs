@@ -1,4 +1,5 @@
-//! What is done while a stream gives nothing: an idle deployment is made to give an event, where the operator named a collection for it.
+//! What is done while a stream gives nothing: an idle deployment is made to give an event, where the operator named a
+//! collection for it.
 
 use tidemark_gateway::Env;
 use tidemark_listener_core::{

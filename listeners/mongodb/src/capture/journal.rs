@@ -1,7 +1,7 @@
 //! What a capture has stored, so that the next run of its task goes on there.
 //!
-//! Documents are created once, each under its own name in the task's folder, and name files that are stored already. Of two runs at once
-//! one is first with a document; the other fails, and finds it when it is run again.
+//! Documents are created once, each under its own name in the task's folder, and name files that are stored already. Of
+//! two runs at once one is first with a document; the other fails, and finds it when it is run again.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What a listing is worth after all that was told: which collections were taken as they were right before the time that is proven, and
-//! about which names nobody can say. No I/O.
+//! What a listing is worth after all that was told: which collections were taken as they were right before the time
+//! that is proven, and about which names nobody can say. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,14 +41,15 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Names about which the listing may be wrong right before the time that is proven; a name without collection means all of the
-    /// database.
+    /// Names about which the listing may be wrong right before the time that is proven; a name without collection means
+    /// all of the database.
     pub(super) fn disturbed(&self) -> BTreeSet<Namespace> {
         let since = self.listing.from..self.proven;
         let changed = self.told.catalog.iter().filter(|change| since.contains(&change.at));
         let mut names: BTreeSet<Namespace> = changed.map(|change| change.namespace()).collect();
         let unlisted = |uuid: &str| !self.listing.collections.iter().any(|(listed, _)| listed.uuid == uuid);
-        // Collections of which no event told that they came. Where the last event stands at the time that is proven, others may not.
+        // Collections of which no event told that they came. Where the last event stands at the time that is proven,
+        // others may not.
         let seen = self.told.seen.iter().filter(|(uuid, (last, _))| since.start <= *last && unlisted(uuid));
         names.extend(seen.map(|(_, (_, name))| name.clone()));
         for (listed, _) in
@@ -63,8 +64,8 @@ impl Look<'_> {
         names
     }
 
-    /// Names of views that came, went or changed between the listings: servers before 8.1 have no events of views. A view that is
-    /// the same before and after the time that is proven was so at it.
+    /// Names of views that came, went or changed between the listings: servers before 8.1 have no events of views. A
+    /// view that is the same before and after the time that is proven was so at it.
     fn views_changed(&self) -> Vec<Namespace> {
         let before = views(self.listing.collections.iter().map(|(listed, _)| listed));
         before.symmetric_difference(&views(self.again.iter())).map(|(name, _)| (*name).clone()).collect()
@@ -137,8 +138,8 @@ pub(super) fn settled(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     scan.twice.is_some() || scan.over && !moved(scan, name, told)
 }
 
-/// True where the name may have meant another collection while it was read, or where the collection came from among what is not
-/// captured since it began to be: what happened to it there is not known.
+/// True where the name may have meant another collection while it was read, or where the collection came from among
+/// what is not captured since it began to be: what happened to it there is not known.
 fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     let Some((from, until)) = scan.bracket else { return true };
     let changes = told.catalog.iter().filter(|change| change.moves() && (from..=until).contains(&change.at));

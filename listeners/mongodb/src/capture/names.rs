@@ -23,7 +23,8 @@ impl Chosen {
         !own && !system && self.heartbeat.as_ref() != Some(namespace) && self.patterns.matches(&name)
     }
 
-    /// True where what happened to `namespace` (all of a database where it names no collection) can be about what is captured.
+    /// True where what happened to `namespace` (all of a database where it names no collection) can be about what is
+    /// captured.
     pub(super) fn touches(&self, namespace: &Namespace) -> bool {
         match namespace.collection.is_empty() {
             true => self.patterns.touches(&namespace.database),

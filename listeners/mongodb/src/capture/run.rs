@@ -65,7 +65,8 @@ impl Capture<'_> {
         let begun = self.begin().await?;
         let token = begun.token.as_bytes().to_vec();
         let mut stream = Stream::resume(self.read, self.journal, self.chosen, self.env, (begun.from, token)).await?;
-        // What is written before the stream begins, but shows later, is there when something behind the beginning was given.
+        // What is written before the stream begins, but shows later, is there when something behind the beginning was
+        // given.
         stream.prove(begun.from, PROOF, &self.beat).await?;
         let mut scans = BTreeMap::new();
         let mut round = 0;

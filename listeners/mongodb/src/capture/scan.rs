@@ -1,8 +1,10 @@
-//! The scan of a collection: in the order of its `_id` index, run by run, each with the bracket of times in which it was read.
+//! The scan of a collection: in the order of its `_id` index, run by run, each with the bracket of times in which it
+//! was read.
 //!
-//! Each run has a cursor of its own. The bracket begins with a time before which all events had been given when the cursor was opened,
-//! and nothing older is read; it ends with the cluster's time of the last batch. What a server put into a batch, and when, does not
-//! matter. A time that a server only says is no beginning: on the stand-in writes show that are before it and were not there.
+//! Each run has a cursor of its own. The bracket begins with a time before which all events had been given when the
+//! cursor was opened, and nothing older is read; it ends with the cluster's time of the last batch. What a server put
+//! into a batch, and when, does not matter. A time that a server only says is no beginning: on the stand-in writes show
+//! that are before it and were not there.
 
 use tidemark_catalog::opaque::Opaque;
 use tidemark_listener_core::failure::Failure;
@@ -90,8 +92,8 @@ impl Scan {
         self.over = over;
     }
 
-    /// Reads one run, of nothing older than `now`, and stores it. Where the collection is not there, went away while it was read, or
-    /// has two documents of one `_id`, the scan stays as it is but for `twice`, and false is the answer.
+    /// Reads one run, of nothing older than `now`, and stores it. Where the collection is not there, went away while it
+    /// was read, or has two documents of one `_id`, the scan stays as it is but for `twice`, and false is the answer.
     pub(super) async fn piece(
         &mut self,
         server: &Server,

@@ -1,7 +1,7 @@
 //! The change stream of a capture: events are kept until there are 8 MiB of them, then stored as runs.
 //!
-//! All events before [`Stream::proven`] were given: a token of the server's own form proves it, and so does an event that arrived,
-//! because events come in order. An empty batch proves nothing.
+//! All events before [`Stream::proven`] were given: a token of the server's own form proves it, and so does an event
+//! that arrived, because events come in order. An empty batch proves nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -26,7 +26,8 @@ pub(super) struct Told {
     noted: usize,
     /// The last time at which something happened to a document, by UUID, and the collection's name then.
     pub(super) seen: BTreeMap<String, (ClusterTime, Namespace)>,
-    /// When it last came by a new name from among what is not captured, by UUID: what happened to it before was not kept.
+    /// When it last came by a new name from among what is not captured, by UUID: what happened to it before was not
+    /// kept.
     pub(super) entered: BTreeMap<String, ClusterTime>,
 }
 

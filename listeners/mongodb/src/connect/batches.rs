@@ -104,8 +104,8 @@ impl Batch {
         Ok(found.and_then(|token| token.document()))
     }
 
-    /// The cluster's time when it was sent, the greatest that the server knew: nothing in the batch is newer. The operation's own time
-    /// where it has none.
+    /// The cluster's time when it was sent, the greatest that the server knew: nothing in the batch is newer. The
+    /// operation's own time where it has none.
     ///
     /// # Errors
     /// [`Error::Reply`] where there is neither: the server keeps no log.

@@ -1,7 +1,8 @@
-//! What captures prove of a collection over time: its state right before the first time of which it can be said, and the log from there
-//! on. Each instant between the two ends follows from them ([`crate::instant`]).
+//! What captures prove of a collection over time: its state right before the first time of which it can be said, and
+//! the log from there on. Each instant between the two ends follows from them ([`crate::instant`]).
 //!
-//! The first time is right behind the last that was read by a scan: before it, what was scanned may hold changes that are later.
+//! The first time is right behind the last that was read by a scan: before it, what was scanned may hold changes that
+//! are later.
 
 use tidemark_catalog::{content::SegmentRef, entry::DegradedRange, keys::KeyRange};
 use tidemark_listener_core::{
@@ -24,7 +25,8 @@ pub struct Held {
     pub rest: Vec<SegmentRef>,
     /// What happened from there on.
     pub log: Log,
-    /// Documents of which the state at rest is not proven; so are they at each instant before the next event that says all of them.
+    /// Documents of which the state at rest is not proven; so are they at each instant before the next event that says
+    /// all of them.
     pub degraded: Vec<DegradedRange>,
 }
 

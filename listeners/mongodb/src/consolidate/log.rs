@@ -1,9 +1,9 @@
-//! Log slices: the events of a collection in a window of the log, from all members that staged it, each once, as records of segments
-//! in the order of their documents' keys, then of their positions.
+//! Log slices: the events of a collection in a window of the log, from all members that staged it, each once, as
+//! records of segments in the order of their documents' keys, then of their positions.
 //!
-//! With the state right before the window, a log slice gives the state right before each time of it, and right before its end. That
-//! holds only where every event is in it: the window must lie within what the base proved, and an event that no segment can hold ends
-//! the slice by its name.
+//! With the state right before the window, a log slice gives the state right before each time of it, and right before
+//! its end. That holds only where every event is in it: the window must lie within what the base proved, and an event
+//! that no segment can hold ends the slice by its name.
 
 use std::ops::Range;
 
@@ -50,8 +50,8 @@ pub enum Logged {
 /// Makes the slice of a window, in a range of keys.
 ///
 /// # Errors
-/// `TM-MONGO-0201` where the window is not within what was proven or the store fails, `TM-MONGO-0202` where members contradict each
-/// other; cancelled.
+/// `TM-MONGO-0201` where the window is not within what was proven or the store fails, `TM-MONGO-0202` where members
+/// contradict each other; cancelled.
 pub async fn log(job: &ConsolidateJob, range: &KeyRange, window: Range<ClusterTime>) -> Result<Logged, Failure> {
     let plan = match plan::of(job).await? {
         Planned::Plan(plan) => plan,

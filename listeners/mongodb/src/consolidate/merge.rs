@@ -1,7 +1,7 @@
 //! Merges the runs of a range by key: what is known of each document, and what of it shows.
 //!
-//! Runs are opened when their first key is reached, and closed behind their last. A scan's runs follow each other, so that one of them
-//! is open at a time; runs of events may all be open.
+//! Runs are opened when their first key is reached, and closed behind their last. A scan's runs follow each other, so
+//! that one of them is open at a time; runs of events may all be open.
 
 use std::{
     cmp::Reverse,

@@ -87,8 +87,9 @@ async fn what_was_deleted_between_two_members_does_not_come_back_constructed() {
     assert_eq!(both.state.position.mark("b").unwrap().text, "89.4294967295");
 }
 
-/// Constructed: the collection was called otherwise, so that events were not kept, and came back at 35.0. What is told of it before says
-/// nothing: document 4 was inserted then and is gone since, and 1 changed. Neither does what another member told of that time.
+/// Constructed: the collection was called otherwise, so that events were not kept, and came back at 35.0. What is told
+/// of it before says nothing: document 4 was inserted then and is gone since, and 1 changed. Neither does what another
+/// member told of that time.
 #[tokio::test]
 async fn events_before_a_collection_came_back_under_its_name_are_not_taken_constructed() {
     let scan = vec![document(1, 12), document(2, 20)];

@@ -1,7 +1,8 @@
 //! Numbers of all types as bytes that order by exact value.
 //!
-//! A number is a sign, a decimal exponent and decimal digits: `0.d1d2d3… × 10^e` with `d1` not 0. Every double, whole number and
-//! decimal128 has such a form that is exact; a double may have 767 digits. NaN is below all numbers, -0 is 0.
+//! A number is a sign, a decimal exponent and decimal digits: `0.d1d2d3… × 10^e` with `d1` not 0. Every double, whole
+//! number and decimal128 has such a form that is exact; a double may have 767 digits. NaN is below all numbers, -0 is
+//! 0.
 
 use crate::raw::kind;
 

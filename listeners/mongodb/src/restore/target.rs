@@ -147,7 +147,8 @@ impl Target {
     pub(super) async fn compare(self, records: Vec<Record>, refusals: Arc<Refusals>) -> Result<Counts, Failure> {
         let there = self.there(&records.iter().collect::<Vec<_>>()).await.map_err(|error| error.coded(WRITE))?;
         let named = refusals.named();
-        // Beyond those that are named nobody knows which were refused: what is not found equal is told by the report's sums.
+        // Beyond those that are named nobody knows which were refused: what is not found equal is told by the report's
+        // sums.
         let is_refused = |record: &Record| {
             let key = record.id.to_string();
             named.len() >= REFUSED_NAMED

@@ -119,8 +119,8 @@ fn a_document_that_is_larger_than_any_is_refused_by_its_id() {
     assert!(refused.to_string().starts_with("document 4 has"), "{refused}");
 }
 
-/// What `testdata/segments/v1/every-kind.parquet` holds, written by the first build of format 1. The file is read for ever; where these
-/// records have to become others, they stay as they are here under another name.
+/// What `testdata/segments/v1/every-kind.parquet` holds, written by the first build of format 1. The file is read for
+/// ever; where these records have to become others, they stay as they are here under another name.
 fn of_format_1() -> Vec<Record> {
     let id = Id::of(&Builder::default().int("_id", 2).finish()).unwrap();
     let whole = Builder::default().int("_id", 2).text("t", "x").finish();

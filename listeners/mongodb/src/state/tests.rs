@@ -102,7 +102,8 @@ fn known(scan: Option<Scan>, events: &[(Position, Change)]) -> Known {
 }
 
 proptest! {
-    /// A scan at any time, with any bracket around it, and all events since before it: at each later time the state is what it was.
+    /// A scan at any time, with any bracket around it, and all events since before it: at each later time the state is
+    /// what it was.
     #[test]
     fn a_scan_and_the_events_since_give_the_state_at_every_later_time(
         steps in steps(), first in any::<bool>(), scan_at in 0_usize..15, early in 0_usize..4, late in 0_usize..4,

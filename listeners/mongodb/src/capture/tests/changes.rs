@@ -112,7 +112,8 @@ async fn seen_names(client: &crate::connect::Server) -> usize {
     crate::describe::of_database(client, "shop").await.unwrap().len()
 }
 
-/// The stand-in gives it another UUID each time; that a server does not is constructed in the tests of `judge`, `told` and `consolidate`.
+/// The stand-in gives it another UUID each time; that a server does not is constructed in the tests of `judge`, `told`
+/// and `consolidate`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_that_is_called_otherwise_for_a_while_is_what_it_is_when_it_is_back() {
     let Some(server) = StandIn::start().await else { return };

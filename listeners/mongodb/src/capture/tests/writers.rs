@@ -10,7 +10,8 @@ use crate::{consolidate::Holding, instant::Shown, segment::Record, state::State,
 /// Turns of a writer that a capture waits for.
 const TURNS: i32 = 10;
 
-/// A capture while writers go on: each write is a transaction's or a statement's own. At first `shop.orders` has 2,000 documents.
+/// A capture while writers go on: each write is a transaction's or a statement's own. At first `shop.orders` has 2,000
+/// documents.
 async fn beside_writers(server: &StandIn, bench: &Bench) -> SliceManifest {
     let client = server.server();
     insert(&client, "shop", "orders", &numbered(2_000)).await;
@@ -69,8 +70,8 @@ async fn a_capture_beside_writers_is_the_state_right_before_its_time() {
     assert!(part.degraded.is_empty(), "{:?}", part.degraded);
 }
 
-/// State at rest and log of one capture: right before each time at which something happened, and at both ends, the collection is what the
-/// oplog says that it was.
+/// State at rest and log of one capture: right before each time at which something happened, and at both ends, the
+/// collection is what the oplog says that it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_instant_that_a_capture_proves_is_what_it_was() {
     let Some(server) = StandIn::start().await else { return };

@@ -31,7 +31,8 @@ fn member(events: Vec<Vec<u8>>) -> Staged {
     }
 }
 
-/// A transaction of two documents at 40.0, then changes of one of them; what comes first and last is outside of 30.0 to 60.0.
+/// A transaction of two documents at 40.0, then changes of one of them; what comes first and last is outside of 30.0 to
+/// 60.0.
 fn events() -> Vec<Vec<u8>> {
     vec![
         set("29.9", 1, &id(1), "n", 11),
