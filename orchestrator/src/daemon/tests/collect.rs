@@ -162,10 +162,14 @@ async fn the_barrier_of_a_collection_is_missed_like_a_version_and_its_number_is_
         let url = format!("file://{}", bucket.path().display());
         let add = AddStore { name: "s".to_owned(), url, credentials: None, listener_credentials: None, limits: None };
         let added = api.add_store(add).await.unwrap();
-        let lost = |warning: &&String| warning.contains("TM-STORE-0113") && warning.contains("src.daily.3..3");
+        let lost = |warning: &&String| warning.contains("TM-STORE-0113") && warning.contains("before version 3,");
         assert_eq!(added.warnings.iter().filter(lost).count(), 1, "{:?}", added.warnings);
         api.confirm_source("src").await.unwrap();
-        let made = api.run_policy("daily", "five").await.unwrap();
+        let refused = api.run_policy("daily", "five").await.unwrap();
+        assert_eq!(done(&api, refused).await.error.unwrap().code, "TM-STORE-0113");
+        let accepted = api.accept_store("s", AcceptStore { confirm: "s".to_owned() }).await.unwrap();
+        assert_eq!(accepted.lost, ["src.daily.3..3"]);
+        let made = api.run_policy("daily", "six").await.unwrap();
         assert_eq!(done(&api, made).await.result.unwrap()["version"], "src.daily.4");
     })
     .await;
