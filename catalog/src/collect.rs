@@ -34,7 +34,12 @@
 //! **A crash** leaves pages of marks without a head, which never count and are deleted with the next round; or a round that is not
 //! swept, or half of it: sweeping it again deletes the rest.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -44,7 +49,7 @@ use tidemark_gateway::Env;
 use crate::{
     chain::Head,
     commit::Claim,
-    ids::{SetId, SourceId, TaskId, VersionId},
+    ids::{SetId, SourceId, TaskId, VersionId, VersionNumber},
     manifest::Manifest,
     marks::Round,
 };
@@ -89,6 +94,8 @@ pub struct Live {
     pub done: BTreeSet<TaskId>,
     /// Sets that policies name; those that the store has are added.
     pub sets: BTreeSet<SetId>,
+    /// The newest numbers that are known of sets: a set is read by a list that reaches them, or not at all.
+    pub known: BTreeMap<SetId, VersionNumber>,
     /// Sets whose staged files are kept as long as their version is.
     pub keep_staged: BTreeSet<SetId>,
     /// Sets whose staged files are not kept, whatever their versions say. A set in neither of both keeps those of versions that say so.

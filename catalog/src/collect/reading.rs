@@ -61,9 +61,9 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Sets of the source in the store, and those that policies name.
+    /// Sets of the source in the store, those that policies name, and those that are known.
     pub(super) async fn sets(&self) -> Result<BTreeSet<SetId>, Error> {
-        let mut sets = self.live.sets.clone();
+        let mut sets: BTreeSet<SetId> = self.live.sets.iter().chain(self.live.known.keys()).cloned().collect();
         sets.extend(find::sets(self.store, self.source).await?);
         Ok(sets)
     }

@@ -69,7 +69,10 @@ impl Collector<'_> {
         // They were read before the numbers were listed.
         let of_states = states.get(set).and_then(|states| states.keys().last().copied());
         let given = of_states.max(gone.last(set)).filter(|_| self.keeps(Rule::ToldNumbers));
-        chain.refuse_before(present.last().copied(), given.max(there)).await.map_err(failed)?;
+        chain
+            .refuse_before(present.last().copied(), given.max(there).max(self.live.known.get(set).copied()))
+            .await
+            .map_err(failed)?;
         let blocks = self.blocks(&chain, set, gone, &present, needs).await?;
         let told = told(&blocks, set, gone);
         let is_told = |number: VersionNumber| told.binary_search_by_key(&number, |known| known.number).is_ok();

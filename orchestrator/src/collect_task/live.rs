@@ -38,6 +38,7 @@ pub(super) async fn of(
 ) -> Result<Live, Failure> {
     let as_of = collect::store_now(&store.objects, &with.env).await?;
     let tasks = with.tasks.list().await?;
+    let known = with.stores.known_heads(&store.record.repository).await?;
     let mirrored = mirrored(store, source).await;
     // By what rests nothing goes.
     let mut free_staged = BTreeSet::new();
@@ -52,6 +53,7 @@ pub(super) async fn of(
         tasks: tasks.iter().filter(|task| !task.state.is_done()).map(|task| task.id.clone()).collect(),
         done: tasks.iter().filter(|task| is_over(task)).map(|task| task.id.clone()).collect(),
         sets: policies.iter().map(|policy| policy.name.clone()).chain(mirrored).collect(),
+        known: known.into_iter().filter(|(of, ..)| of == source).map(|(_, set, head)| (set, head.number)).collect(),
         keep_staged: keep_staged.collect(),
         free_staged,
     })

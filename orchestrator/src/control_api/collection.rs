@@ -66,8 +66,8 @@ pub(super) async fn change(
     Ok(versions::with_state(line, &state, api.with.ages.undo))
 }
 
-/// The store and the line of a version. One whose manifest cannot be read is a line too: it can be given up, so that the others are
-/// collected without it.
+/// The store and the line of a version. A number whose manifest cannot be read, or is another one than was committed, is a line too: it
+/// can be given up, so that the others are collected without it.
 async fn line(api: &Api, name: &VersionName) -> Result<(OpenStore, Version), Problem> {
     let unread = match api.with.version(name, None).await {
         Ok(found) => return Ok((found.store.clone(), versions::show(&found.store, &name.id, &found.manifest))),
@@ -78,7 +78,7 @@ async fn line(api: &Api, name: &VersionName) -> Result<(OpenStore, Version), Pro
     let Ok(store) = sets::place(api, source, set, store).await else { return Err(unread) };
     let chain = VersionSet::new(Arc::clone(&store.objects), source.clone(), set.clone());
     let newest = chain.list().await.map_err(answer)?.last().copied();
-    match chain.read(*number).await {
+    match chain.prove(*number).await {
         Err(error) if error.is_damage() && Some(*number) <= newest => {
             let line = versions::damaged(&store, &name.id, &error);
             Ok((store, line))

@@ -50,3 +50,20 @@ async fn a_list_that_lacks_the_barrier_is_asked_again_later_and_nothing_is_delet
         assert_eq!(swept, Some(Swept::default()));
     }
 }
+
+#[tokio::test]
+async fn by_a_list_that_lacks_what_is_known_nothing_is_freed() {
+    let bench = Bench::new();
+    for task in ["one", "two"] {
+        bench.commit("daily", task).await;
+    }
+    let live = Live { known: [("daily".parse().unwrap(), VersionNumber(2))].into(), ..bench.live() };
+    let collector = bench.world.collector(&bench.store, &live, &bench.env);
+    let (before, claim) = (bench.names().await, Held(bench.world.claim_of(1)));
+    bench.world.shared.set_lag(1);
+    let error = collector.free_staged(&claim).await.unwrap_err();
+    assert!(matches!(&error, Error::Chain { source: chain::Error::ListingLags { .. }, .. }), "{error:?}");
+    bench.world.shared.set_lag(0);
+    assert_eq!(bench.names().await, before);
+    assert!(collector.free_staged(&claim).await.unwrap().objects > 0);
+}
