@@ -245,7 +245,7 @@ fn wrong(field: &str, value: &str, expected: &'static str) -> Error {
 /// Refuses an address with a user in it, wherever it stands.
 fn refuse_secrets(field: &str, value: &Value) -> Result<(), Error> {
     match value {
-        Value::String(text) if has_user(text) => Err(Error::Secret { field: field.to_owned() }),
+        Value::String(text) if !is_path(field) && has_user(text) => Err(Error::Secret { field: field.to_owned() }),
         Value::Array(items) => {
             items.iter().enumerate().try_for_each(|(index, item)| refuse_secrets(&format!("{field}[{index}]"), item))
         }
@@ -257,11 +257,14 @@ fn refuse_secrets(field: &str, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// True of a text that is no path and has something before an `@`, or options behind a `?`, which may be a password
-/// too.
+/// True of fields that name a file.
+fn is_path(field: &str) -> bool {
+    ["credentials", "tls.ca", "tls.certificate"].contains(&field)
+}
+
+/// True of a text that has something before an `@`, or an address with options behind a `?`, which may be a password too.
 fn has_user(text: &str) -> bool {
-    let path = text.starts_with('/') || text.starts_with("file:");
-    !path && (text.contains('@') || text.contains("://") && text.contains('?'))
+    text.contains('@') || text.contains("://") && text.contains('?')
 }
 
 /// Refuses what is not `host:port`; IPv6 hosts stand in brackets.

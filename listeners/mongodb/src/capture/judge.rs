@@ -138,6 +138,13 @@ pub(super) fn settled(scan: &Scan, name: &Namespace, told: &Told) -> bool {
     scan.twice.is_some() || scan.over && !moved(scan, name, told)
 }
 
+/// True where the name may mean another collection than when it was listed, or none: what is read under it is not of what was listed.
+/// What nothing was told of yet lies in the bracket of the scan.
+pub(super) fn moved_since(listing: &Listing, name: &Namespace, told: &Told) -> bool {
+    let changes = told.catalog.iter().filter(|change| change.moves() && change.at >= listing.from);
+    changes.map(|change| change.namespace()).any(|at| at.touches(name))
+}
+
 /// True where the name may have meant another collection while it was read, or where the collection came from among
 /// what is not captured since it began to be: what happened to it there is not known.
 fn moved(scan: &Scan, name: &Namespace, told: &Told) -> bool {

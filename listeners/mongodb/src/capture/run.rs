@@ -147,6 +147,10 @@ impl Capture<'_> {
             };
             let mut scan = Scan::recall(self.journal, &listed.uuid, attempt).await?;
             while !scan.over {
+                // Another collection may have its name by now, or none: the next listing says how it is called.
+                if judge::moved_since(listing, &listed.namespace, &stream.told) {
+                    break;
+                }
                 // All that was written before a proven time shows to who reads now.
                 if !scan.piece(self.read, listed, self.journal, stream.proven).await? {
                     break;

@@ -39,6 +39,8 @@ fn errors_name_the_field_and_show_no_secret() {
         ("/hosts/0", json!("user:secret@a:1"), "hosts[0]"),
         ("/hosts/0", json!("mongodb://a:1/?authMechanismProperties=AWS_SESSION_TOKEN:secret"), "hosts[0]"),
         ("/hosts", json!("mongodb+srv://user:secret@a"), "hosts"),
+        ("/hosts/0", json!("file:user:secret@a:1"), "hosts[0]"),
+        ("/hosts/0", json!("/user:secret@a:1"), "hosts[0]"),
         ("/members/0", json!("mongodb://user:secret@a:1"), "members[0]"),
         ("/auth", json!("mongodb://user:secret@a:1"), "auth"),
         ("/replica_set", json!({"of": ["mongodb://user:secret@a:1"]}), "replica_set.of[0]"),

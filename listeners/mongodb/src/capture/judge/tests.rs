@@ -1,7 +1,7 @@
 //! Looks, constructed: what servers do of which the stand-in shows nothing.
 
 use super::*;
-use crate::{describe::VIEW, raw::Builder};
+use crate::{capture::journal::CatalogChange, describe::VIEW, raw::Builder};
 
 fn time(text: &str) -> ClusterTime {
     text.parse().unwrap()
@@ -170,4 +170,20 @@ fn a_collection_with_two_documents_of_one_id_is_named_with_it_constructed() {
     let (collections, objects) = seen.look().taken(&seen.look().disturbed());
     let why = objects[0].unreadable.as_deref().unwrap();
     assert!(collections.len() == 1 && why.contains("shop.a") && why.contains("_id 7"), "{why}");
+}
+
+#[test]
+fn a_name_that_moved_since_it_was_listed_is_not_read_constructed() {
+    let seen = Seen::of(vec![collection("orders", "1")]);
+    let moved = |at: &str, what: &str, of: &str| {
+        let (database, collection) = ("shop".to_owned(), of.to_owned());
+        let change = CatalogChange { at: time(at), what: what.to_owned(), database, collection };
+        let mut told = Told::default();
+        told.catalog.push(change);
+        moved_since(&seen.listing, &name("orders"), &told)
+    };
+    // Of a rename that keeps the UUID the scan, begun behind it, would see nothing.
+    assert!(moved("11.5", "rename", "orders") && moved("10.0", "drop", "orders") && moved("11.5", "dropDatabase", ""));
+    assert!(!moved("9.9", "rename", "orders") && !moved("11.5", "rename", "others"));
+    assert!(!moved("11.5", "modify", "orders"));
 }
