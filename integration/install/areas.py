@@ -65,7 +65,7 @@ def make(target, *needs):
 
 def unit(name, part, *needs):
     """The tests without servers, or a part of them."""
-    return Job(name, ["make", "--no-print-directory", "unit", f"PART={part}"], ["build", *needs])
+    return Job(name, ["make", "--no-print-directory", "unit-built", f"PART={part}"], ["build", *needs])
 
 
 def server_jobs(only):
