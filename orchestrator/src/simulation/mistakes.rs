@@ -56,7 +56,7 @@ impl Mistake {
     /// In which weather it does harm, where that is another one than usual.
     pub(super) fn climate(self) -> Climate {
         match self {
-            Self::ClockIsNotAsked => Climate::Freezes("get sources/east/sets/"),
+            Self::ClockIsNotAsked => Climate::Freezes("get sources/east/marks/"),
             Self::RollbackIsNotSeen => Climate::PutBack,
             _ => Climate::Usual,
         }
