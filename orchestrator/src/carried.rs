@@ -26,7 +26,7 @@ use std::{
 
 use futures::future::select_all;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidemark_gateway::Env;
 use tokio_util::sync::CancellationToken;
 
@@ -95,9 +95,15 @@ pub(crate) async fn run(api: Api, directory: PathBuf, stop: CancellationToken) {
 /// # Errors
 /// Where the state or the file system fails.
 pub(crate) async fn write_down(coordinator: Arc<dyn Coordinator>, directory: &Path, env: &Env) -> Result<(), Failure> {
-    let there = Registered::read(&Registrations::new(coordinator), env).await?;
-    state_file::write(&directory.join(FILE), &there)
-        .map_err(|error| Failure::retryable("TM-TASK-0002", error.to_string()))
+    let file = directory.join(FILE);
+    let kept = read(&file, env).map_err(|error| unkept(&error))?;
+    let there = Registered::read(&Registrations::new(coordinator), kept.as_ref(), env).await?;
+    // What was not brought back to this state yet is not lost by leaving it.
+    let there = match kept {
+        Some(kept) if kept.state != there.state => there.and(kept),
+        _ => there,
+    };
+    state_file::write(&file, &there).map_err(|error| Failure::retryable("TM-TASK-0002", error.to_string()))
 }
 
 /// What this daemon carries.
@@ -130,14 +136,7 @@ impl Carried {
     /// Where it cannot be read or put aside.
     pub(crate) fn open(api: Api, directory: &Path) -> io::Result<Self> {
         let file = directory.join(FILE);
-        let kept = match state_file::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let aside = put_aside(&file, api.with().env.now())?;
-                tracing::error!(path = %aside.display(), %error, "what was registered is not what this program writes, and is put aside");
-                None
-            }
-            read => read?,
-        };
+        let kept = read(&file, &api.with().env)?;
         Ok(Self { api, file, kept })
     }
 
@@ -145,23 +144,21 @@ impl Carried {
     pub(crate) async fn look(&mut self) -> Result<Changes, Failure> {
         let with: &Executors = self.api.with();
         let (_, now) = with.coordinator.list(STORES, 1, None).await.map_err(unread)?;
-        let mut there = Registered::read(&with.registrations, &with.env).await?;
+        let mut there = Registered::read(&with.registrations, self.kept.as_ref(), &with.env).await?;
         if let Some(kept) = self.kept.take_if(|kept| kept.state != there.state) {
-            match bring_back::all(&self.api, &kept).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let aside = put_aside(&self.file, with.env.now());
-                    tracing::error!(
-                        ?aside,
-                        "not all that was registered could be registered again: it is kept in a file beside"
-                    );
-                }
-                Err(error) => {
-                    self.kept = Some(kept);
-                    return Err(error);
-                }
+            let brought = match bring_back::all(&self.api, &kept).await {
+                Ok(true) => Ok(()),
+                Ok(false) => put_aside(&self.file, with.env.now()).map_err(|error| unkept(&error)).map(|aside| {
+                    let path = aside.display();
+                    tracing::error!(%path, "not all that was registered could be registered again: it is kept in this file");
+                }),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = brought {
+                self.kept = Some(kept);
+                return Err(error);
             }
-            there = Registered::read(&with.registrations, &with.env).await?;
+            there = Registered::read(&with.registrations, Some(&kept), &with.env).await?;
         }
         if self.kept.as_ref() != Some(&there) {
             match state_file::write(&self.file, &there) {
@@ -181,19 +178,54 @@ impl Carried {
 }
 
 impl Registered {
-    /// What is registered and confirmed now.
-    async fn read(registrations: &Registrations, env: &Env) -> Result<Self, Failure> {
-        let stores: Vec<StoreRecord> = registrations.list(STORES).await?;
-        let sources: Vec<SourceRecord> = registrations.list(SOURCES).await?;
-        let policies: Vec<PolicyRecord> = registrations.list(POLICIES).await?;
-        let sources = sources.into_iter().filter(SourceRecord::is_confirmed);
-        let policies = policies.into_iter().filter(PolicyRecord::is_confirmed);
+    /// What is registered and confirmed now; of a record that cannot be read what is `kept` of it.
+    async fn read(registrations: &Registrations, kept: Option<&Self>, env: &Env) -> Result<Self, Failure> {
+        let mut sources = each(registrations, SOURCES, kept.map(|kept| &kept.sources)).await?;
+        sources.retain(|_, source: &mut SourceRecord| source.is_confirmed());
+        let mut policies = each(registrations, POLICIES, kept.map(|kept| &kept.policies)).await?;
+        policies.retain(|_, policy: &mut PolicyRecord| policy.is_confirmed());
         Ok(Self {
             state: state_of(&**registrations.coordinator(), env).await.map_err(unread)?,
-            stores: stores.into_iter().map(|store| (store.name.clone(), store)).collect(),
-            sources: sources.map(|source| (source.name.clone(), source)).collect(),
-            policies: policies.map(|policy| (policy.name.to_string(), policy)).collect(),
+            stores: each(registrations, STORES, kept.map(|kept| &kept.stores)).await?,
+            sources,
+            policies,
         })
+    }
+
+    /// With what `kept` has besides.
+    fn and(self, kept: Self) -> Self {
+        let Self { state, stores, sources, policies } = self;
+        let mut all = Self { state, ..kept };
+        all.stores.extend(stores);
+        all.sources.extend(sources);
+        all.policies.extend(policies);
+        all
+    }
+}
+
+/// All registrations of a kind by name; of one that cannot be read what is kept of it.
+async fn each<T: Clone + DeserializeOwned>(
+    registrations: &Registrations,
+    prefix: &str,
+    kept: Option<&BTreeMap<String, T>>,
+) -> Result<BTreeMap<String, T>, Failure> {
+    let mut all = BTreeMap::new();
+    for (name, read) in registrations.each::<T>(prefix).await? {
+        let found = read.ok().or_else(|| kept?.get(&name).cloned());
+        all.extend(found.map(|found| (name, found)));
+    }
+    Ok(all)
+}
+
+/// What the file says; one that is not what this program writes is put aside, and says nothing.
+fn read(file: &Path, env: &Env) -> io::Result<Option<Registered>> {
+    match state_file::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let aside = put_aside(file, env.now())?;
+            tracing::error!(path = %aside.display(), %error, "what was registered is not what this program writes, and is put aside");
+            Ok(None)
+        }
+        read => read,
     }
 }
 
@@ -216,6 +248,10 @@ fn put_aside(file: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let aside = file.with_extension(format!("json.{}", now.as_millisecond()));
     fs::rename(file, &aside)?;
     Ok(aside)
+}
+
+fn unkept(error: &io::Error) -> Failure {
+    Failure::retryable("TM-TASK-0002", format!("write down what is registered: {error}"))
 }
 
 fn unread(source: coordinator::Error) -> Failure {

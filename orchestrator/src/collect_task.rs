@@ -32,8 +32,8 @@ use crate::{
     executors::{Executors, spec},
     failure::{self, Failure},
     protect::seal::RunClaim,
-    registrations::{self, POLICIES, PolicyRecord},
-    stores::{self, OpenStore},
+    registrations::{POLICIES, PolicyRecord},
+    stores::OpenStore,
     tasks::{Completion, Kind, Submit, TaskContext},
 };
 use result::{CollectResult, Freed, Marked, SourceResult};
@@ -91,8 +91,10 @@ pub(crate) async fn run(with: &Executors, context: TaskContext) -> Result<Comple
             return Err(Failure::cancelled());
         }
         (context.progress)(progress(source, index, sources.len()));
-        // It reads like a version, and may name less than what was committed.
-        if let Some(changed) = damaged.iter().find(|set| set.source_id == *source && set.is_changed()) {
+        // It reads like a version, and may name less than what was committed; or nobody knows what was.
+        if let Some(changed) =
+            damaged.iter().find(|set| set.source_id == *source && (set.is_changed() || set.is_unknown()))
+        {
             tracing::error!(source_id = %source, store = open.record.name, %changed, "nothing of the source is collected");
             let problem = Some(format!("{}: {changed}", changed.code()));
             result.sources.push(SourceResult { problem, ..SourceResult::new(source.clone()) });
@@ -189,13 +191,6 @@ impl Fence for RunFence<'_> {
     }
 
     fn fenced<'f>(&'f self, set: &'f SetId, head: Head) -> BoxFuture<'f, Result<(), FenceError>> {
-        async move {
-            match self.with.stores.committed(self.store, self.source, set, head).await {
-                // What is known of the set cannot be read: it is learnt anew from the store, with this manifest.
-                Err(stores::Error::Registrations(registrations::Error::Decode { .. })) => Ok(()),
-                remembered => Ok(remembered?),
-            }
-        }
-        .boxed()
+        async move { Ok(self.with.stores.committed(self.store, self.source, set, head).await?) }.boxed()
     }
 }

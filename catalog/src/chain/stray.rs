@@ -13,8 +13,8 @@ impl VersionSet {
         let next = present.get(present.partition_point(|number| *number < missing)).copied();
         let hole = Error::Hole { source_id: self.source.clone(), set: self.set.clone(), missing };
         let Some(next) = next.filter(|next| next.0 - missing.0 > GAP) else { return hole };
-        // Of a manifest of this set those before it were lost; anything else is nobody's.
-        match self.load(next).await {
+        // Of a manifest of this set those before it were lost, and with them what its link is proven by; anything else is nobody's.
+        match self.bytes(next).await.and_then(|bytes| self.parse(next, bytes)) {
             Ok(_) => hole,
             Err(error) if !error.is_damage() => error,
             Err(_) => Error::Stray { path: self.path(next), missing },
@@ -36,5 +36,32 @@ impl VersionSet {
             Error::Hole { .. } => Ok(()),
             error => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
+
+    use super::*;
+    use crate::testing::{commit_tasks, set_in};
+
+    #[tokio::test]
+    async fn manifests_above_a_long_hole_are_no_strays() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let set = set_in(&store, "east", "daily");
+        let last = GAP as usize + 8;
+        commit_tasks(&set, last).await;
+        for number in (4..last as u64).map(VersionNumber) {
+            store.delete(&set.path(number)).await.unwrap();
+        }
+        let present = set.list().await.unwrap();
+        assert_eq!(present.last(), Some(&VersionNumber(last as u64)));
+        set.refuse_stray(&present).await.unwrap();
+        assert!(matches!(set.missing(VersionNumber(4), &present).await, Error::Hole { missing, .. } if missing.0 == 4));
+        store.put(&set.path(VersionNumber(last as u64)), "x".into()).await.unwrap();
+        assert!(matches!(set.refuse_stray(&present).await, Err(Error::Stray { missing, .. }) if missing.0 == 4));
     }
 }

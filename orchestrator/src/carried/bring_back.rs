@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     registrations::{self, POLICIES, PolicyRecord, SOURCES, STORES, SourceRecord, StoreRecord},
     resting::says_the_same,
+    stores::OpenStore,
 };
 
 /// Registers again what is kept and absent; true where nothing had to be left out. Safe to do again after an error.
@@ -22,20 +23,26 @@ use crate::{
 /// Of the coordinator.
 pub(super) async fn all(api: &Api, kept: &Registered) -> Result<bool, Failure> {
     let with = api.with();
-    let mut is_whole = true;
+    let (mut sources, mut stores, mut is_whole) = (BTreeSet::new(), BTreeSet::new(), true);
     for source in kept.sources.values() {
-        is_whole &= bring_source(with, source).await?;
-    }
-    let mut same = BTreeSet::new();
-    for store in kept.stores.values() {
-        if bring_store(with, store).await? {
-            same.insert(store.name.as_str());
+        if bring_source(with, source).await? {
+            sources.insert(source.name.as_str());
         }
     }
-    is_whole &= same.len() == kept.stores.len();
-    let of_stores = same.iter().map(|store| {
-        let policies = kept.policies.values().filter(|policy| policy.store.as_str() == *store);
-        of_store(api, store, policies)
+    for store in kept.stores.values() {
+        let (is_there, is_same) = bring_store(with, store).await?;
+        is_whole &= is_same;
+        if is_there {
+            stores.insert(store.name.as_str());
+        }
+    }
+    // What is said of another source, or goes to another store, is not what an operator has said.
+    let is_own =
+        |policy: &&PolicyRecord| sources.contains(policy.source.as_str()) && stores.contains(policy.store.as_str());
+    is_whole &= sources.len() == kept.sources.len() && kept.policies.values().all(|policy| is_own(&policy));
+    let of_stores = stores.iter().map(|store| {
+        let own = kept.policies.values().filter(is_own);
+        of_store(api, store, own.filter(|policy| policy.store.as_str() == *store))
     });
     for brought in join_all(of_stores).await {
         is_whole &= brought?;
@@ -71,25 +78,27 @@ async fn bring_source(with: &Executors, kept: &SourceRecord) -> Result<bool, Fai
     Ok(by_another.is_some_and(|other| other.says(kept)))
 }
 
-/// Registers a store that is absent, as it was; true where what is registered by its name is the same repository.
-async fn bring_store(with: &Executors, kept: &StoreRecord) -> Result<bool, Failure> {
+/// Registers a store that is absent, as it was: whether its repository is there under its name, and whether it is as it was in all.
+async fn bring_store(with: &Executors, kept: &StoreRecord) -> Result<(bool, bool), Failure> {
     let registered = with.registrations.each::<StoreRecord>(STORES).await?;
     for (name, read) in registered {
         let same_repository = read.as_ref().is_ok_and(|store| store.repository == kept.repository);
         if name == kept.name {
-            if !same_repository {
-                tracing::error!(store = name, "another store of this name is registered, and stays");
+            let is_same = read.is_ok_and(|store| store == *kept);
+            if !is_same {
+                tracing::error!(store = name, same_repository, "the store is registered otherwise, and stays so");
             }
-            return Ok(same_repository);
+            return Ok((same_repository, is_same));
         }
         if same_repository {
             tracing::error!(store = kept.name, as_store = name, "the store is registered by another name, and stays");
-            return Ok(false);
+            return Ok((false, false));
         }
     }
     let other: Option<StoreRecord> = with.registrations.create(STORES, &kept.name, kept).await?;
     tracing::warn!(store = kept.name, "the store was not registered any more, and is again");
-    Ok(other.is_none_or(|other| other.repository == kept.repository))
+    let same_repository = other.as_ref().is_none_or(|other| other.repository == kept.repository);
+    Ok((same_repository, other.is_none_or(|other| other == *kept)))
 }
 
 /// Registers the policies of a store that are absent or that nobody has confirmed, and what else the store's mirror has, unconfirmed. True
@@ -108,14 +117,7 @@ async fn of_store(api: &Api, store: &str, policies: impl Iterator<Item = &Policy
     let mut is_whole = true;
     for kept in policies {
         let mirrored = match &open {
-            Some(open) => match config_mirror::newest(&open.objects, "policies", kept.name.as_str()).await {
-                Ok(mirrored) => Mirrored::Says(mirrored),
-                Err(error) => {
-                    let error = causes::joined(&error);
-                    tracing::error!(policy = kept.name.as_str(), error, "the policy's mirror cannot be read");
-                    Mirrored::Unknown
-                }
-            },
+            Some(open) => mirrored(open, kept).await,
             None => Mirrored::Unknown,
         };
         is_whole &= bring_policy(with, kept, mirrored).await?;
@@ -130,10 +132,23 @@ async fn of_store(api: &Api, store: &str, policies: impl Iterator<Item = &Policy
 
 /// What a store's mirror says of a policy.
 enum Mirrored {
-    /// Its newest state; `None` where it has none, or it was removed.
+    /// Its newest state; `None` where it was removed.
     Says(Option<Value>),
-    /// It cannot be asked.
+    /// It cannot be asked, or never heard of it: the store was put back.
     Unknown,
+}
+
+async fn mirrored(store: &OpenStore, policy: &PolicyRecord) -> Mirrored {
+    let (objects, name) = (&store.objects, policy.name.as_str());
+    let read = async {
+        let newest = config_mirror::newest(objects, "policies", name).await?;
+        let is_known = newest.is_some() || !config_mirror::history(objects, "policies", name).await?.is_empty();
+        Ok::<_, config_mirror::Error>(if is_known { Mirrored::Says(newest) } else { Mirrored::Unknown })
+    };
+    read.await.unwrap_or_else(|error| {
+        tracing::error!(policy = name, error = causes::joined(&error), "the policy's mirror cannot be read");
+        Mirrored::Unknown
+    })
 }
 
 async fn bring_policy(with: &Executors, kept: &PolicyRecord, mirrored: Mirrored) -> Result<bool, Failure> {

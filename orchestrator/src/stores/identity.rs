@@ -320,17 +320,17 @@ impl Stores {
         }
     }
 
-    /// The head of a set that is known; `None` where none is, or what is known cannot be read: it is learnt anew from the store.
+    /// The head of a set that is known; `None` where none is.
+    ///
+    /// # Errors
+    /// [`Error::Registrations`], also where what is known cannot be read.
     pub(crate) async fn known_head(
         &self,
         store: &OpenStore,
         source: &SourceId,
         set: &SetId,
     ) -> Result<Option<Head>, Error> {
-        match self.known.head(&store.record.repository, source, set).await {
-            Err(registrations::Error::Decode { .. }) => Ok(None),
-            found => Ok(found?),
-        }
+        Ok(self.known.head(&store.record.repository, source, set).await?)
     }
 
     /// Heads that are known of a repository, and can be read.

@@ -22,6 +22,7 @@ impl World {
     /// etcd has no majority for longer than leases last: nothing is answered, and once it has one the operation goes on by itself.
     pub(super) async fn etcd_has_no_majority(&mut self, versions: usize) -> Result<()> {
         let held = self.hold_at("mid-upload", &PROTECT).await?;
+        let before: Operation = self.cli("one").json(&["op", "show", &held.asked]).await?;
         let began = self.env.monotonic();
         for n in 1..MEMBERS {
             self.etcd.kill(n)?;
@@ -34,10 +35,20 @@ impl World {
         let asked = self.cli("one").json::<Value>(&["op", "show", &held.asked]).await;
         let refused = format!("{:#}", asked.err().context("answered without a majority")?);
         ensure!(refused.contains("TM-TASK-0002"), "{refused}");
+        let stored = manifests(&self.store())?;
         fs::write(&held.file, "go on")?;
+        let went = self.env.monotonic();
+        wait::until("time to do harm", BOUND, async || {
+            let gone = self.env.monotonic() - went;
+            Ok(Look::when(gone > LEASE / 2, || format!("{gone:?}")))
+        })
+        .await?;
+        ensure!(stored == manifests(&self.store())?, "a manifest came without a majority");
         self.etcd.start_all().await?;
         let began = self.env.monotonic();
         self.succeeds(&held.asked, versions).await?;
+        let after: Operation = self.cli("one").json(&["op", "show", &held.asked]).await?;
+        ensure!(after.attempt > before.attempt, "it was not begun again: {after:?}");
         println!("etcd without a majority: the operation was done {:?} after it had one", self.env.monotonic() - began);
         Ok(())
     }

@@ -150,7 +150,9 @@ async fn told(store: &OpenStore) -> Result<BTreeMap<(SourceId, SetId), VersionNu
                 Err(error) if !error.is_of_the_store() => None,
                 last => last.map_err(answer)?,
             };
-            told.extend(last.map(|last| ((source.clone(), set), last)));
+            // Others go on meanwhile.
+            let newest = chain.list().await.map_err(answer)?.last().copied();
+            told.extend(last.filter(|last| newest < Some(*last)).map(|last| ((source.clone(), set), last)));
         }
     }
     Ok(told)

@@ -258,3 +258,61 @@ async fn a_file_that_cannot_be_read_is_put_aside_and_stops_nothing() {
     let kept: Vec<_> = names(state.path()).into_iter().filter(|name| name.starts_with("registered.json.")).collect();
     assert_eq!(kept.len(), 2, "{kept:?}");
 }
+
+#[tokio::test]
+async fn a_policy_of_another_source_of_the_same_name_is_not_confirmed() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), Bucket::new());
+    first_life(state.path(), &bucket).await;
+    let file = taken(state.path());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        let other = AddSource { name: "src".to_owned(), kind: "fake".to_owned(), spec: json!({"nodes": ["other"]}) };
+        api.add_source(other).await.unwrap();
+        bring(&api, file.path()).await;
+        assert_eq!(source(&api, "src").await.unwrap().spec, json!({"nodes": ["other"]}));
+        assert!(policy_record(&api).await.is_none_or(|policy| !policy.is_confirmed()));
+        assert!(names(file.path()).len() == 2, "what was left out is kept");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_the_mirror_never_heard_of_is_registered_again() {
+    let (state, bucket) = (tempfile::tempdir().unwrap(), Bucket::new());
+    first_life(state.path(), &bucket).await;
+    let file = taken(state.path());
+    fs::remove_dir_all(bucket.path().join("config/policies")).unwrap();
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        bring(&api, file.path()).await;
+        assert!(policy_record(&api).await.unwrap().is_confirmed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_any_more_stays_written_down() {
+    let (state, bucket, file) = (tempfile::tempdir().unwrap(), Bucket::new(), tempfile::tempdir().unwrap());
+    with_daemon(state.path(), fake::World::default(), async |api| {
+        set_up(&api, &bucket.path()).await;
+        let mut carried = Carried::open(api.clone(), file.path()).unwrap();
+        carried.look().await.unwrap();
+        let put = crate::coordinator::Op::put("store/s", "{");
+        api.with().coordinator.txn(vec![], vec![put], vec![]).await.unwrap();
+        let other = AddSource { name: "other".to_owned(), kind: "fake".to_owned(), spec: json!({"nodes": ["n1"]}) };
+        api.add_source(other).await.unwrap();
+        carried.look().await.unwrap();
+        let text = text(file.path());
+        assert!(text.contains("\"other\"") && text.contains("\"s\""), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_not_brought_back_yet_is_not_lost_by_leaving_a_state() {
+    let (state, bucket, next) = (tempfile::tempdir().unwrap(), Bucket::new(), tempfile::tempdir().unwrap());
+    first_life(state.path(), &bucket).await;
+    fs::copy(state.path().join(FILE), next.path().join(FILE)).unwrap();
+    let env = Env::system();
+    let empty = std::sync::Arc::new(embedded::Embedded::open(next.path(), env.clone()).unwrap());
+    crate::carried::write_down(empty, next.path(), &env).await.unwrap();
+    assert!(text(next.path()).contains("\"daily\""));
+}
