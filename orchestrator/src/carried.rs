@@ -18,14 +18,13 @@ mod bring_back;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use futures::future::select_all;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidemark_gateway::Env;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +102,7 @@ pub(crate) async fn write_down(coordinator: Arc<dyn Coordinator>, directory: &Pa
         Some(kept) if kept.state != there.state => there.and(kept),
         _ => there,
     };
-    state_file::write(&file, &there).map_err(|error| Failure::retryable("TM-TASK-0002", error.to_string()))
+    state_file::write(&file, &there).map_err(|error| unkept(&error))
 }
 
 /// What this daemon carries.
@@ -148,7 +147,7 @@ impl Carried {
         if let Some(kept) = self.kept.take_if(|kept| kept.state != there.state) {
             let brought = match bring_back::all(&self.api, &kept).await {
                 Ok(true) => Ok(()),
-                Ok(false) => put_aside(&self.file, with.env.now()).map_err(|error| unkept(&error)).map(|aside| {
+                Ok(false) => state_file::put_aside(&self.file, with.env.now()).map_err(|error| unkept(&error)).map(|aside| {
                     let path = aside.display();
                     tracing::error!(%path, "not all that was registered could be registered again: it is kept in this file");
                 }),
@@ -221,7 +220,7 @@ async fn each<T: Clone + DeserializeOwned>(
 fn read(file: &Path, env: &Env) -> io::Result<Option<Registered>> {
     match state_file::read(file) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            let aside = put_aside(file, env.now())?;
+            let aside = state_file::put_aside(file, env.now())?;
             tracing::error!(path = %aside.display(), %error, "what was registered is not what this program writes, and is put aside");
             Ok(None)
         }
@@ -241,13 +240,6 @@ async fn state_of(coordinator: &dyn Coordinator, env: &Env) -> Result<String, co
         let drawn = Op::put(STATE, hex::encode(env.random::<16>()));
         coordinator.txn(vec![Cmp::CreateRevision(STATE.to_owned(), 0)], vec![drawn], vec![]).await?;
     }
-}
-
-/// Puts the file aside under a name of its own.
-fn put_aside(file: &Path, now: Timestamp) -> io::Result<PathBuf> {
-    let aside = file.with_extension(format!("json.{}", now.as_millisecond()));
-    fs::rename(file, &aside)?;
-    Ok(aside)
 }
 
 fn unkept(error: &io::Error) -> Failure {

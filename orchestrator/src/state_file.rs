@@ -1,11 +1,12 @@
-//! Small JSON files in the state directory, each replaced as a whole.
+//! Files in the state directory: small JSON files, each replaced as a whole, and files that are put aside.
 
 use std::{
     fs,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What a file says; `None` where it is absent.
@@ -34,4 +35,15 @@ pub(crate) fn write(file: &Path, value: &impl Serialize) -> io::Result<()> {
     written.sync_all()?;
     fs::rename(next, file)?;
     file.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+}
+
+/// Puts a file aside under its name and a number of its own, ms since 1970; the name then.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::NotFound`] where it is absent.
+pub(crate) fn put_aside(file: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let mut aside = file.as_os_str().to_owned();
+    aside.push(format!(".{}", now.as_millisecond()));
+    fs::rename(file, &aside)?;
+    Ok(aside.into())
 }

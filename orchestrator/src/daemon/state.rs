@@ -4,7 +4,7 @@
 //! opened again was rolled back, although no other daemon may be left to tell.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -90,10 +90,8 @@ async fn write_down_alone(directory: &Path, env: &Env) -> Result<(), Error> {
 
 /// Puts the state of a daemon by itself aside: it is one of a cluster now. By itself again it must not go on with what is long past.
 fn put_aside(directory: &Path, env: &Env) -> io::Result<()> {
-    let (own, at) = (directory.join(embedded::FILE), env.now().as_second());
-    let aside = directory.join(format!("{}.{at}", embedded::FILE));
-    match fs::rename(&own, &aside) {
-        Ok(()) => {
+    match state_file::put_aside(&directory.join(embedded::FILE), env.now()) {
+        Ok(aside) => {
             tracing::warn!(path = %aside.display(), "the state of this daemon by itself is put aside: it is one of a cluster now");
             Ok(())
         }
